@@ -1,0 +1,269 @@
+"""PaddleX pipeline configurations: a pipeline name, a YAML file or a dict.
+
+Every field is ``None`` where the user said nothing, so that whoever reads the configuration
+can tell a choice from a default: for what isn't said, the server's own settings apply.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from tritonpose.errors import ConfigError
+
+PIPELINE_NAME = "human_keypoint_detection"
+"""The one PaddleX pipeline that tritonpose serves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleConfig:
+    """What any module of the pipeline can be told.
+
+    Attributes:
+        model_name: The model's name, such as ``PP-YOLOE-S_human``.
+        model_dir: Absolute path of a directory with the user's own model; it may not exist.
+        batch_size: Accepted from PaddleX's files; the server batches by itself.
+    """
+
+    model_name: str | None = None
+    model_dir: Path | None = None
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorConfig(ModuleConfig):
+    """The ``ObjectDetection`` module.
+
+    Attributes:
+        threshold: Lowest detection score, 0 to 1.
+        img_size: Network size as (height, width) in pixels.
+    """
+
+    threshold: float | None = None
+    img_size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeypointConfig(ModuleConfig):
+    """The ``KeypointDetection`` module.
+
+    Attributes:
+        flip: Average the result with that of the mirrored crop.
+        use_udp: Crop with UDP's unbiased transform (Huang et al., CVPR 2020).
+    """
+
+    flip: bool | None = None
+    use_udp: bool | None = None
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """A whole pipeline; without arguments, one that leaves every choice to the server."""
+
+    detector: DetectorConfig = DetectorConfig()
+    keypoint: KeypointConfig = KeypointConfig()
+
+    @classmethod
+    def load(
+        cls,
+        pipeline: str | os.PathLike[str] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> PipelineConfig:
+        """Parses what PaddleX's ``create_pipeline`` accepts.
+
+        Args:
+            pipeline: The name ``human_keypoint_detection``, or the path of a YAML file (it ends
+                in .yaml or .yml).
+            config: The content of such a file. Where both are given this one is used.
+
+        Returns:
+            The parsed configuration. Keys that PaddleX doesn't know are ignored, as it does.
+
+        Raises:
+            ConfigError: Neither is given, both are and disagree, the file can't be read, or a
+                value is missing or has the wrong type.
+        """
+        if config is not None:
+            if not isinstance(config, Mapping):
+                raise ConfigError(f"config={config!r}: expected a dict, as loaded from a YAML file")
+            parsed = cls.from_mapping(config, origin="config")
+            if pipeline is not None and not _is_yaml(pipeline):
+                _check_name(pipeline, "pipeline")
+            return parsed
+        if pipeline is None:
+            raise ConfigError(f"give a pipeline: {PIPELINE_NAME!r}, a YAML file, or config={{...}}")
+        if _is_yaml(pipeline):
+            return cls.from_yaml(Path(pipeline))
+        _check_name(pipeline, "pipeline")
+        return cls()
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> PipelineConfig:
+        """Parses a PaddleX pipeline YAML file.
+
+        Raises:
+            ConfigError: The file can't be read or parsed, or its content is wrong.
+        """
+        import yaml
+
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"can't read the pipeline file {str(path)!r}: {error}") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path} isn't valid YAML: {error}") from error
+        return cls.from_mapping(_evaluate_literals(content), origin=str(path))
+
+    @classmethod
+    def from_mapping(cls, content: object, *, origin: str) -> PipelineConfig:
+        """Parses the content of a PaddleX pipeline file.
+
+        Args:
+            content: The nested dict.
+            origin: Where it comes from, for messages.
+
+        Raises:
+            ConfigError: A value is missing or wrong.
+        """
+        root = _Section(content, origin, separator=": ")
+        _check_name(root.get("pipeline_name"), root.name("pipeline_name"))
+        modules = root.section("SubModules")
+        detector = modules.section("ObjectDetection")
+        keypoint = modules.section("KeypointDetection")
+        return cls(
+            DetectorConfig(
+                **_module_fields(detector),
+                threshold=check_threshold(detector.get("threshold"), detector.name("threshold")),
+                img_size=_image_size(detector),
+            ),
+            KeypointConfig(
+                **_module_fields(keypoint),
+                flip=_boolean(keypoint, "flip"),
+                use_udp=_boolean(keypoint, "use_udp"),
+            ),
+        )
+
+
+def check_threshold(value: object, name: str) -> float | None:
+    """Checks a detection threshold; 0 is a valid one.
+
+    Args:
+        value: A number from 0 to 1, or None for "not said".
+        name: What to call it in the message.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise _wrong(name, value, "a number from 0 to 1")
+    number = float(value)
+    if not 0 <= number <= 1:  # false for NaN, too
+        raise _wrong(name, value, "a number from 0 to 1")
+    return number
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A mapping within the configuration that knows its own name for messages."""
+
+    content: Any
+    path: str
+    separator: str = "."
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.content, Mapping):
+            raise _wrong(self.path, self.content, "a mapping of keys to values")
+
+    def name(self, key: str) -> str:
+        return f"{self.path}{self.separator}{key}"
+
+    def get(self, key: str) -> object:
+        return self.content.get(key)
+
+    def section(self, key: str) -> _Section:
+        if key not in self.content:
+            raise ConfigError(f"{self.name(key)} is missing; PaddleX's pipeline files have it")
+        return _Section(self.content[key], self.name(key))
+
+
+def _module_fields(section: _Section) -> dict[str, Any]:
+    """Reads the fields of ModuleConfig."""
+    model_name = section.get("model_name")
+    if not isinstance(model_name, str) or not model_name:
+        raise _wrong(section.name("model_name"), model_name, "the name of a model")
+    model_dir = section.get("model_dir")
+    if model_dir is not None and not (isinstance(model_dir, str | os.PathLike) and str(model_dir)):
+        raise _wrong(section.name("model_dir"), model_dir, "the path of a directory, or null")
+    batch_size = section.get("batch_size")
+    if batch_size is not None and not _is_positive_int(batch_size):
+        raise _wrong(section.name("batch_size"), batch_size, "a positive whole number, or null")
+    return {
+        "model_name": model_name,
+        "model_dir": None if model_dir is None else Path.cwd() / model_dir,
+        "batch_size": batch_size,
+    }
+
+
+def _image_size(section: _Section) -> tuple[int, int] | None:
+    """Reads the network size from ``img_size`` (PaddleX's files) or ``imgsz`` (its code)."""
+    sizes = {}
+    for key in ("img_size", "imgsz"):
+        value = section.get(key)
+        if value is None:
+            continue
+        pair = [value, value] if _is_positive_int(value) else value
+        if not (
+            isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_is_positive_int, pair))
+        ):
+            raise _wrong(section.name(key), value, "a size in pixels, [height, width], or null")
+        sizes[key] = (pair[0], pair[1])
+    if len(set(sizes.values())) > 1:
+        raise ConfigError(f"{section.path}: img_size and imgsz disagree: {sizes}; keep one of them")
+    return next(iter(sizes.values()), None)
+
+
+def _boolean(section: _Section, key: str) -> bool | None:
+    value = section.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise _wrong(section.name(key), value, "true, false or null")
+    return value
+
+
+def _is_positive_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_yaml(pipeline: str | os.PathLike[str]) -> bool:
+    return os.fspath(pipeline).endswith((".yaml", ".yml"))
+
+
+def _check_name(name: object, what: str) -> None:
+    """Raises ConfigError for any pipeline other than ours."""
+    if name != PIPELINE_NAME:
+        raise _wrong(what, name, f"{PIPELINE_NAME!r}, the pipeline that tritonpose serves")
+
+
+def _wrong(name: str, value: object, expected: str) -> ConfigError:
+    return ConfigError(f"{name} = {value!r}: expected {expected}")
+
+
+def _evaluate_literals(content: Any) -> Any:
+    """Reads strings that spell a Python literal, such as None or "0.5", as that literal.
+
+    PaddleX does so for values within mappings; its users write ``model_dir: None``.
+    """
+    if isinstance(content, dict):
+        return {key: _evaluate_literals(value) for key, value in content.items()}
+    if isinstance(content, str):
+        try:
+            return ast.literal_eval(content)
+        except (ValueError, SyntaxError):
+            return content
+    return content

@@ -1,0 +1,199 @@
+"""Running many images through a server: several in flight, results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Literal
+
+from tritonpose.config import ModuleConfig, PipelineConfig, check_threshold
+from tritonpose.errors import ConfigError, InputError, InvalidRequestError, TritonPoseError
+from tritonpose.inputs import ImageInput, decode_image, expand_inputs, load_source, path_of
+from tritonpose.result import KeypointResult, boxes_from
+from tritonpose.transport.messages import PoseRequest
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tritonpose.transport import Transport
+
+OnError = Literal["raise", "collect"]
+Results = Generator[KeypointResult, None, None]
+
+
+class HumanKeypointPipeline:
+    """PaddleX's human keypoint pipeline, run by a server. Safe to use from several threads.
+
+    Use it as a context manager, or call `close`.
+
+    Args:
+        transport: The connection; closed with the pipeline.
+        config: What to ask of the server; by default its own settings.
+        max_in_flight: How many images may be under way at once, per pipeline. No more than
+            this many are read ahead of the result that the caller is looking at.
+
+    Raises:
+        ConfigError: `max_in_flight` isn't a positive whole number.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        config: PipelineConfig | None = None,
+        *,
+        max_in_flight: int = 8,
+    ) -> None:
+        if not isinstance(max_in_flight, int) or max_in_flight < 1:
+            raise ConfigError(f"max_in_flight={max_in_flight!r}: expected a positive whole number")
+        self._transport = transport
+        self._config = PipelineConfig() if config is None else config
+        self._max_in_flight = max_in_flight
+        self._pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="tritonpose")
+        self._closed = False
+
+    def predict(
+        self,
+        input: object,  # noqa: A002 (PaddleX's name for it)
+        det_threshold: float | None = None,
+        *,
+        on_error: OnError = "raise",
+    ) -> Results:
+        """Finds the people in images and their keypoints.
+
+        Args:
+            input: An array (H, W, 3) uint8, BGR; the path of an image or of a directory (all
+                images in it and below, sorted); or a list, tuple or iterator of these.
+                Iterators are read as results are taken, so they may be endless.
+            det_threshold: Lowest detection score, 0 to 1; default from the configuration, else
+                from the server.
+            on_error: "raise" raises an image's error at its turn, after all earlier results,
+                and ends. "collect" yields a result without boxes, whose ``error`` says what
+                happened, and goes on.
+
+        Returns:
+            A generator of one `KeypointResult` per image, in the order of the inputs. Closing
+            it waits for the requests under way and sends no more.
+
+        Raises:
+            ConfigError: `det_threshold` or `on_error` is wrong; at the call.
+            RuntimeError: The pipeline is closed; at the call.
+            TritonPoseError: While iterating, unless collected.
+        """
+        if self._closed:
+            raise RuntimeError("this pipeline is closed; create another one")
+        if on_error not in ("raise", "collect"):
+            raise ConfigError(f"on_error={on_error!r}: expected 'raise' or 'collect'")
+        threshold = check_threshold(det_threshold, "det_threshold")
+        if threshold is None:
+            threshold = self._config.detector.threshold
+        return self._stream(input, threshold, on_error)
+
+    __call__ = predict
+
+    def close(self) -> None:
+        """Waits for the requests under way and closes the connection."""
+        self._closed = True
+        self._pool.shutdown()
+        self._transport.close()
+
+    def __enter__(self) -> HumanKeypointPipeline:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _stream(self, inputs: object, threshold: float | None, on_error: OnError) -> Results:
+        """Keeps a window of requests in flight and yields their results in order."""
+        window: deque[Future[list[KeypointResult]]] = deque()
+        try:
+            for future in self._submit_all(inputs, threshold):
+                window.append(future)
+                # Finished results go out before more is read, or those of a slow camera would
+                # be held back until the window is full.
+                while window and (len(window) >= self._max_in_flight or window[0].done()):
+                    yield from _take_first(window, on_error)
+            while window:
+                yield from _take_first(window, on_error)
+        finally:
+            for future in window:
+                future.cancel()
+            wait(window)
+
+    def _submit_all(
+        self, inputs: object, threshold: float | None
+    ) -> Iterator[Future[list[KeypointResult]]]:
+        """Hands each input to a worker; an error of the caller's iterator becomes the last item.
+
+        So earlier results are yielded before that error is raised.
+        """
+        try:
+            for source in expand_inputs(inputs):
+                yield self._pool.submit(self._run, source, threshold)
+        except Exception as error:
+            failed: Future[list[KeypointResult]] = Future()
+            failed.set_exception(error)
+            yield failed
+
+    def _run(self, source: object, threshold: float | None) -> list[KeypointResult]:
+        """Reads one input and infers it, in a worker; errors end up in the results."""
+        try:
+            images = load_source(source)
+        except InputError as error:
+            return [KeypointResult(path_of(source), error=error)]
+        return [self._infer(image, threshold) for image in images]
+
+    def _infer(self, image: ImageInput, threshold: float | None) -> KeypointResult:
+        encoded = image.source if isinstance(image.source, bytes) else None
+        frame = None if isinstance(image.source, bytes) else image.source
+        detector, keypoint = self._config.detector, self._config.keypoint
+        request = PoseRequest(
+            image=encoded,
+            frame=frame,
+            det_threshold=threshold,
+            detector=_requested_model(detector),
+            keypoint_model=_requested_model(keypoint),
+            flip=keypoint.flip,
+            use_udp=keypoint.use_udp,
+        )
+        try:
+            boxes = boxes_from(self._transport.infer(request))
+        except TritonPoseError as error:
+            reason = _explain(error, image)
+            source = None if isinstance(reason, InputError) else image.source
+            return KeypointResult(
+                image.input_path, source, page_index=image.page_index, error=reason
+            )
+        return KeypointResult(image.input_path, image.source, boxes, page_index=image.page_index)
+
+
+def _take_first(window: deque[Future[list[KeypointResult]]], on_error: OnError) -> Results:
+    """Waits for the oldest request, drops it from the window and yields its results."""
+    # Dropped only once it's done: an interrupt while waiting leaves it to be cleaned up.
+    results = window[0].result()
+    window.popleft()
+    for result in results:
+        if result.error is not None and on_error == "raise":
+            raise result.error
+        yield result
+
+
+def _requested_model(module: ModuleConfig) -> str | None:
+    """The name to request; a model with a directory of its own is the server's to know."""
+    return module.model_name if module.model_dir is None else None
+
+
+def _explain(error: TritonPoseError, image: ImageInput) -> TritonPoseError:
+    """Blames the image, and says what is wrong with it, where the server couldn't decode it."""
+    if isinstance(error, InvalidRequestError) and isinstance(image.source, bytes):
+        try:
+            decode_image(image.source, image.input_path or "the image")
+        except InputError as damage:
+            damage.__cause__ = error
+            return damage
+    return error

@@ -1,0 +1,71 @@
+"""Telling from its first bytes what a file is, whatever its name says."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+# Magic bytes at the start of a file ("." is any byte), and what to call such a file.
+# Sources: the formats' specifications, as collected in file(1)'s magic database.
+_SERVER_FORMATS: tuple[tuple[bytes, str], ...] = (
+    (rb"\xff\xd8\xff", "a JPEG image"),
+    (rb"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (rb"RIFF....WEBP", "a WebP image"),
+    (rb"BM", "a BMP image"),
+)
+_OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
+    (rb"II\*\0|MM\0\*|II\+\0|MM\0\+", "a TIFF image"),
+    (rb"GIF8[79]a", "a GIF image"),
+    (rb"....ftyp(avif|avis)", "an AVIF image"),
+    (rb"....ftyp(heic|heix|hevc|mif1|msf1)", "a HEIC image"),
+    (rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI |FLV\x01|\0\0\x01\xba", "a video"),
+    (rb"%PDF-", "a PDF document"),
+    (rb"PK(\x03\x04|\x05\x06)", "a zip archive"),
+    (rb"\x1f\x8b", "gzip-compressed data"),
+    (rb"\x93NUMPY", "a NumPy array file"),
+    (rb"version https://git-lfs", "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
+)
+
+
+def is_server_format(data: bytes) -> bool:
+    """Whether these bytes begin like a format that the server decodes itself."""
+    return _match(data, _SERVER_FORMATS) is not None
+
+
+def is_tiff(data: bytes) -> bool:
+    """Whether these bytes begin like a TIFF file, which may hold several pages."""
+    return _match(data, _OTHER_FORMATS) == "a TIFF image"
+
+
+def describe_undecodable(data: bytes) -> str:
+    """Says what bytes that can't be decoded as an image look like.
+
+    Returns:
+        A phrase to follow the file's name, such as "is empty" or "looks like text".
+    """
+    if not data:
+        return "is empty (0 bytes)"
+    image = _match(data, _SERVER_FORMATS)
+    if image is not None and not _is_text(data):
+        return f"begins like {image} but can't be decoded: it is truncated or damaged"
+    other = _match(data, _OTHER_FORMATS)
+    if other is not None:
+        return f"looks like {other}, which can't be decoded here"
+    if _is_text(data):
+        return "looks like text"
+    return f"is of no known image format (it begins with {data[:8].hex(' ')})"
+
+
+def _match(data: bytes, formats: tuple[tuple[bytes, str], ...]) -> str | None:
+    return next((name for magic, name in formats if re.match(magic, data, re.DOTALL)), None)
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether the first kilobyte is UTF-8 without NUL bytes."""
+    head = data[:1024]
+    try:
+        # Incremental, as the cut may fall within a character.
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in head

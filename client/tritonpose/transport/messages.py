@@ -1,0 +1,120 @@
+"""What travels to the server and back, whatever the protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tritonpose.errors import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+MODEL_NAME = "human_keypoint_detection"
+"""The Triton model that requests go to."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PoseRequest:
+    """One image and how to treat it; ``None`` leaves a choice to the server.
+
+    Attributes:
+        image: An encoded JPEG, PNG, WebP or BMP file. Exactly one of `image` and `frame`.
+        frame: A decoded image, (H, W, 3) uint8, BGR.
+        det_threshold: Lowest detection score, 0 to 1.
+        detector: Name of the detector.
+        keypoint_model: Name of the keypoint model.
+        flip: Average the result with that of the mirrored crop.
+        use_udp: Crop with UDP's unbiased transform.
+
+    Raises:
+        ValueError: Neither or both of `image` and `frame` are given.
+    """
+
+    image: bytes | None = None
+    frame: NDArray[np.uint8] | None = None
+    det_threshold: float | None = None
+    detector: str | None = None
+    keypoint_model: str | None = None
+    flip: bool | None = None
+    use_udp: bool | None = None
+
+    def __post_init__(self) -> None:
+        if (self.image is None) == (self.frame is None):
+            raise ValueError("a PoseRequest has exactly one of image and frame")
+
+    def tensors(self) -> list[tuple[str, str, NDArray[np.generic]]]:
+        """The input tensors, as (name, Triton datatype, array)."""
+        tensors: list[tuple[str, str, NDArray[np.generic]]] = []
+        if self.image is not None:
+            tensors.append(("image", "UINT8", np.frombuffer(self.image, dtype=np.uint8)))
+        if self.frame is not None:
+            tensors.append(("frame", "UINT8", self.frame))
+        if self.det_threshold is not None:
+            threshold = np.array([self.det_threshold], dtype=np.float32)
+            tensors.append(("det_threshold", "FP32", threshold))
+        return tensors
+
+    def parameters(self) -> dict[str, str | bool]:
+        """The Triton request parameters: the choices that were made."""
+        choices = {
+            "detector": self.detector,
+            "keypoint_model": self.keypoint_model,
+            "flip": self.flip,
+            "use_udp": self.use_udp,
+        }
+        return {name: value for name, value in choices.items() if value is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class PoseResponse:
+    """The people found in one image, by descending detection score. N may be 0.
+
+    Attributes:
+        boxes: (N, 4) float32: x1, y1, x2, y2 in pixels of the image.
+        det_scores: (N,) float32.
+        keypoints: (N, 17, 3) float32: x, y in pixels, score; COCO order.
+        kpt_scores: (N,) float32, the mean keypoint score of each person.
+    """
+
+    boxes: NDArray[np.float32]
+    det_scores: NDArray[np.float32]
+    keypoints: NDArray[np.float32]
+    kpt_scores: NDArray[np.float32]
+
+    @classmethod
+    def from_outputs(cls, output: Callable[[str], NDArray[np.generic] | None]) -> PoseResponse:
+        """Collects the output tensors.
+
+        Args:
+            output: Gives the tensor of a name, or None if the response lacks it.
+
+        Raises:
+            ServerError: A tensor is missing or has another shape or dtype than agreed.
+        """
+        boxes = output("boxes")
+        people = 0 if boxes is None else len(boxes)
+        return cls(
+            _checked(boxes, "boxes", (people, 4)),
+            _checked(output("det_scores"), "det_scores", (people,)),
+            _checked(output("keypoints"), "keypoints", (people, 17, 3)),
+            _checked(output("kpt_scores"), "kpt_scores", (people,)),
+        )
+
+
+def _checked(
+    tensor: NDArray[np.generic] | None, name: str, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Copies an output tensor, so that callers may write to it; raises ServerError."""
+    if tensor is None:
+        raise ServerError(f"the response lacks the output {name!r}: is this a tritonpose server?")
+    if tensor.shape != shape or tensor.dtype != np.float32:
+        raise ServerError(
+            f"the output {name!r} should be {shape} float32, but is {tensor.shape} "
+            f"{tensor.dtype}: client and server don't fit together"
+        )
+    return tensor.astype(np.float32)

@@ -1,0 +1,215 @@
+"""Parsing of PaddleX pipeline configurations, and `create_pipeline`'s arguments."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tritonpose import ConfigError, create_pipeline
+from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig, check_threshold
+
+NAME = "human_keypoint_detection"
+
+# As PaddleX ships it.
+SHIPPED = """
+pipeline_name: human_keypoint_detection
+
+SubModules:
+  ObjectDetection:
+    module_name: object_detection
+    model_name: PP-YOLOE-S_human
+    model_dir: null
+    batch_size: 1
+    threshold: null
+    img_size: null
+  KeypointDetection:
+    module_name: keypoint_detection
+    model_name: PP-TinyPose_128x96
+    model_dir: null
+    batch_size: 1
+    flip: False
+    use_udp: null
+"""
+
+
+def configuration(**changes: object) -> dict[str, Any]:
+    """A minimal configuration with changed values; keys are written ``det_KEY``, ``kpt_KEY``."""
+    content: dict[str, Any] = {
+        "pipeline_name": NAME,
+        "SubModules": {
+            "ObjectDetection": {"model_name": "PP-YOLOE-S_human"},
+            "KeypointDetection": {"model_name": "PP-TinyPose_128x96"},
+        },
+    }
+    sections = {"det": "ObjectDetection", "kpt": "KeypointDetection"}
+    for name, value in changes.items():
+        section, key = name.split("_", 1)
+        content["SubModules"][sections[section]][key] = value
+    return content
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "pipeline.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_bare_name_says_nothing() -> None:
+    assert PipelineConfig.load(NAME) == PipelineConfig()
+    assert PipelineConfig().detector.model_name is None
+    assert PipelineConfig().keypoint.flip is None
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_shipped_yaml(tmp_path: Path, as_text: bool) -> None:
+    path = write(tmp_path, SHIPPED)
+    assert PipelineConfig.load(str(path) if as_text else path) == PipelineConfig(
+        DetectorConfig(model_name="PP-YOLOE-S_human", batch_size=1),
+        KeypointConfig(model_name="PP-TinyPose_128x96", batch_size=1, flip=False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "module", "field", "expected"),
+    [
+        ({"det_threshold": 0}, "detector", "threshold", 0.0),
+        ({"det_threshold": 0.25}, "detector", "threshold", 0.25),
+        ({"det_img_size": 320}, "detector", "img_size", (320, 320)),
+        ({"det_imgsz": [192, 320]}, "detector", "img_size", (192, 320)),
+        ({"det_img_size": 320, "det_imgsz": [320, 320]}, "detector", "img_size", (320, 320)),
+        ({"det_model_dir": "/models/mine"}, "detector", "model_dir", Path("/models/mine")),
+        ({"det_model_dir": "mine"}, "detector", "model_dir", Path.cwd() / "mine"),
+        ({"kpt_model_dir": Path("mine")}, "keypoint", "model_dir", Path.cwd() / "mine"),
+        ({"kpt_flip": True}, "keypoint", "flip", True),
+        ({"kpt_use_udp": False}, "keypoint", "use_udp", False),
+        ({"kpt_batch_size": 4}, "keypoint", "batch_size", 4),
+        ({"kpt_unheard_of": object()}, "keypoint", "model_name", "PP-TinyPose_128x96"),
+    ],
+)
+def test_values(change: dict[str, object], module: str, field: str, expected: object) -> None:
+    parsed = PipelineConfig.load(config=configuration(**change))
+    assert getattr(getattr(parsed, module), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"det_threshold": "high"}, ["ObjectDetection.threshold", "'high'", "0 to 1"]),
+        ({"det_threshold": True}, ["ObjectDetection.threshold", "True"]),
+        ({"det_threshold": 1.5}, ["ObjectDetection.threshold", "1.5"]),
+        ({"det_threshold": float("nan")}, ["ObjectDetection.threshold", "nan"]),
+        ({"det_img_size": [320]}, ["ObjectDetection.img_size", "[320]", "[height, width]"]),
+        ({"det_imgsz": 0}, ["ObjectDetection.imgsz", "0"]),
+        ({"det_img_size": 320, "det_imgsz": 416}, ["img_size and imgsz disagree"]),
+        ({"det_model_dir": 3}, ["ObjectDetection.model_dir", "3", "directory"]),
+        ({"det_model_dir": ""}, ["ObjectDetection.model_dir", "''"]),
+        ({"det_batch_size": "two"}, ["ObjectDetection.batch_size", "'two'"]),
+        ({"kpt_model_name": None}, ["KeypointDetection.model_name", "None"]),
+        ({"kpt_flip": "sometimes"}, ["KeypointDetection.flip", "'sometimes'"]),
+        ({"kpt_use_udp": 1}, ["KeypointDetection.use_udp", "1", "true, false or null"]),
+    ],
+)
+def test_wrong_values_are_named(change: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        PipelineConfig.load(config=configuration(**change))
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "config", "word"),
+    [
+        (None, None, "give a pipeline"),
+        ("OCR", None, "'OCR'"),
+        ("OCR", configuration(), "'OCR'"),
+        (NAME, configuration() | {"pipeline_name": "OCR"}, "pipeline_name = 'OCR'"),
+        (None, {"pipeline_name": NAME}, "SubModules is missing"),
+        (None, {"pipeline_name": NAME, "SubModules": []}, "SubModules = []"),
+        (None, {"pipeline_name": NAME, "SubModules": {}}, "ObjectDetection is missing"),
+        (None, "pipeline.yaml", "expected a dict"),
+        ("nowhere/to_be_found.yaml", None, "to_be_found.yaml"),
+    ],
+)
+def test_wrong_arguments(pipeline: str | None, config: Any, word: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        PipelineConfig.load(pipeline, config)
+    assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("pipeline_name: [", "valid YAML"), ("- 1\n- 2\n", "mapping"), ("", "mapping")],
+)
+def test_wrong_files(tmp_path: Path, text: str, word: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        PipelineConfig.load(path)
+    assert word in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_python_literals_in_yaml_are_read_as_paddlex_reads_them(tmp_path: Path) -> None:
+    text = SHIPPED.replace("model_dir: null", "model_dir: None").replace(
+        "threshold: null", 'threshold: "0.25"'
+    )
+    assert PipelineConfig.load(write(tmp_path, text)).detector == DetectorConfig(
+        model_name="PP-YOLOE-S_human", batch_size=1, threshold=0.25
+    )
+
+
+def test_config_takes_precedence_and_is_left_alone() -> None:
+    config = configuration(kpt_flip=True)
+    before = copy.deepcopy(config)
+    assert PipelineConfig.load(NAME, config).keypoint.flip is True
+    assert PipelineConfig.load("not/read.yaml", config).keypoint.flip is True
+    assert config == before
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.5, None])
+def test_valid_thresholds(value: float | None) -> None:
+    assert check_threshold(value, "det_threshold") == value
+
+
+@pytest.mark.parametrize(
+    "device", [None, "cpu", "gpu:0", "gpu:0,1", "GPU", "npu:3", "xpu", "mlu:1"]
+)
+def test_devices_are_accepted(device: str | None) -> None:
+    create_pipeline(NAME, device=device, use_hpip=True).close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"device": "tpu"}, "'tpu'"),
+        ({"device": "cpu:0"}, "'cpu:0'"),
+        ({"device": "gpu:a"}, "'gpu:a'"),
+        ({"url": "localhost:8001"}, "grpc://HOST:PORT"),
+        ({"url": "https://pose:8000"}, "encrypted"),
+        ({"url": "grpc://pose"}, "grpc://localhost:8001"),
+        ({"url": "http://pose:http"}, "http://localhost:8000"),
+        ({"url": "http://pose:8000/v2/models"}, "http://localhost:8000"),
+        ({"timeout": 0}, "timeout=0"),
+        ({"timeout": float("inf")}, "timeout=inf"),
+        ({"max_in_flight": 0}, "max_in_flight=0"),
+    ],
+)
+def test_wrong_arguments_of_create_pipeline(arguments: dict[str, Any], word: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        create_pipeline(NAME, **arguments)
+    assert word in str(caught.value)
+
+
+def test_url_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITONPOSE_URL", "ftp://pose:21")
+    with pytest.raises(ConfigError, match="ftp://pose:21"):
+        create_pipeline(NAME)
+    create_pipeline(NAME, url="http://pose:8000").close()
+
+
+@pytest.mark.parametrize(
+    "change", [{"det_model_dir": "mine"}, {"kpt_model_dir": "mine"}, {"det_imgsz": 320}]
+)
+def test_settings_of_the_server_are_warned_of(change: dict[str, object]) -> None:
+    with pytest.warns(UserWarning, match="server is started") as caught:
+        create_pipeline(config=configuration(**change)).close()
+    assert caught[0].filename == __file__

@@ -1,0 +1,150 @@
+"""What `predict` accepts, and what it says of what it doesn't."""
+
+import itertools
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tritonpose import InputError
+from tritonpose.inputs import expand_inputs, load_source
+
+IMAGE = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+
+
+def encoded(suffix: str) -> bytes:
+    return cv2.imencode(suffix, IMAGE)[1].tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp"])
+def test_formats_of_the_server_are_sent_as_they_are(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "photo.anything"
+    path.write_bytes(encoded(suffix))
+    (image,) = load_source(str(path))
+    assert (image.input_path, image.source) == (str(path), encoded(suffix))
+
+
+@pytest.mark.parametrize("suffix", [".tiff", ".ppm"])
+def test_other_formats_are_decoded_here(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"photo{suffix}"
+    path.write_bytes(encoded(suffix))
+    (image,) = load_source(str(path))
+    np.testing.assert_array_equal(image.source, IMAGE)
+    assert image.page_index is None
+
+
+def test_pages_of_a_tiff_are_images_of_their_own(tmp_path: Path) -> None:
+    path = str(tmp_path / "pages.tif")
+    assert cv2.imwritemulti(path, [IMAGE, 255 - IMAGE])
+    first, second = load_source(path)
+    np.testing.assert_array_equal(first.source, IMAGE)
+    np.testing.assert_array_equal(second.source, 255 - IMAGE)
+    assert (first.page_index, second.page_index) == (0, 1)
+
+
+def zipped(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("photo.jpg", b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "words"),
+    [
+        ("empty.jpg", lambda path: path.write_bytes(b""), "is empty"),
+        ("text.jpg", lambda path: path.write_text("héllo, not a photo"), "looks like text"),
+        ("long.jpg", lambda path: path.write_text("ü" * 1500 + "."), "looks like text"),
+        ("bmw.bmp2", lambda path: path.write_bytes(b"\0\1\2\3" * 9), "no known image format"),
+        ("zip.jpg", zipped, "a zip archive"),
+        ("doc.jpg", lambda path: path.write_bytes(b"%PDF-1.7\n"), "a PDF document"),
+        ("lfs.jpg", lambda path: path.write_text("version https://git-lfs.github.com/"), "LFS"),
+        ("clip.jpg", lambda path: path.write_bytes(b"\0\0\0\x18ftypisom" + bytes(20)), "a video"),
+        ("cut.tif", lambda path: path.write_bytes(encoded(".tiff")[:12]), "a TIFF image"),
+        ("missing.jpg", Path.exists, "no such file"),
+        ("folder", lambda path: path.mkdir(), "no images in the directory"),
+        ("clip.mp4", lambda path: path.write_bytes(b"whatever"), "videos aren't supported yet"),
+    ],
+)
+def test_what_is_no_image_is_described(
+    tmp_path: Path, name: str, make: Callable[[Path], object], words: str
+) -> None:
+    path = tmp_path / name
+    make(path)
+    (source,) = expand_inputs(path)
+    with pytest.raises(InputError) as caught:
+        load_source(source)
+    assert words in str(caught.value)
+    assert name in str(caught.value)
+    assert caught.value.input == str(path)
+
+
+@pytest.mark.parametrize("url", ["http://host/a.jpg", "HTTPS://host/a.jpg"])
+def test_urls_are_refused(url: str) -> None:
+    with pytest.raises(InputError, match="URLs aren't supported yet"):
+        load_source(url)
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (IMAGE[..., 0], "COLOR_GRAY2BGR"),
+        (IMAGE[..., :1], "COLOR_GRAY2BGR"),
+        (np.zeros((6, 8, 4), np.uint8), "COLOR_BGRA2BGR"),
+        (np.zeros((2, 6, 8, 3), np.uint8), "list(images)"),
+        (IMAGE.astype(np.float32), "float32"),
+        (np.zeros((0, 8, 3), np.uint8), "(0, 8, 3)"),
+        (np.zeros((8, 6, 5), np.uint8), "(8, 6, 5)"),
+    ],
+)
+def test_arrays_that_are_no_images(frame: np.ndarray, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_source(frame)
+    assert words in str(caught.value)
+    assert caught.value.input is frame
+
+
+@pytest.mark.parametrize("source", [b"bytes", None, 3, {"a.jpg": 1}])
+def test_other_types_are_refused(source: object) -> None:
+    (item,) = expand_inputs(source)
+    with pytest.raises(InputError, match=type(source).__name__):
+        load_source(item)
+
+
+def test_directories_give_their_images_sorted(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpg", "notes.txt", "sub/c.webp", "A/z.tif", "jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    expected = [str(tmp_path / name) for name in ("A/z.tif", "a.jpg", "b.PNG", "sub/c.webp")]
+    assert list(expand_inputs(tmp_path)) == expected
+    assert list(expand_inputs([str(tmp_path), "x.jpg"])) == [*expected, "x.jpg"]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        ["a.jpg", Path("b.jpg")],
+        ("a.jpg", ["b.jpg"]),
+        iter(["a.jpg", ("b.jpg",)]),
+        (name for name in ("a.jpg", "b.jpg")),
+        {"a.jpg": 0, "b.jpg": 0}.keys(),
+    ],
+)
+def test_collections_are_flattened(inputs: object) -> None:
+    assert list(expand_inputs(inputs)) == ["a.jpg", "b.jpg"]
+
+
+def test_endless_inputs_are_read_one_at_a_time() -> None:
+    numbers = itertools.count()
+    items = expand_inputs(f"{number}.jpg" for number in numbers)
+    assert [next(items), next(items)] == ["0.jpg", "1.jpg"]
+    assert next(numbers) == 2
+
+
+def test_arrays_are_copied_when_taken() -> None:
+    buffer = IMAGE.copy()
+    (frame,) = expand_inputs([buffer])
+    buffer[:] = 0
+    (image,) = load_source(frame)
+    np.testing.assert_array_equal(image.source, IMAGE)

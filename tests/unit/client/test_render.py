@@ -1,0 +1,130 @@
+"""Rendering: equal to PaddleX's, pixel for pixel."""
+
+import json
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tritonpose.coco import COCO_KEYPOINT_NAMES, COCO_SKELETON
+from tritonpose.render import draw_poses
+
+SHARED = Path(__file__).parents[4] / "shared"
+RENDERS = [
+    "aic_054d9ce9201beffc76e5ff2169d2af2f027002ca",
+    "coco_000000000785",
+    "crowdpose_103319",
+    "ir_demo_7",
+    "ochuman_000817",
+    "ppdet_000000014439",
+    "ppdet_39006",
+]
+
+# The reference's list, apart from the one under test.
+LIMBS = "0-1 0-2 1-3 2-4 3-5 4-6 5-7 6-8 7-9 8-10 5-11 6-12 11-13 12-14 13-15 14-16 11-12"
+
+
+def hue_circle() -> list[tuple[int, int, int]]:
+    """Eighteen steps round the hue circle, computed."""
+    ramp = [0, 85, 170, 255]
+    rising = [(255, v, 0) for v in ramp] + [(v, 255, 0) for v in (170, 85, 0)]
+    green_to_blue = [(0, 255, v) for v in ramp[1:]] + [(0, v, 255) for v in (170, 85, 0)]
+    return rising + green_to_blue + [(v, 0, 255) for v in ramp[1:]] + [(255, 0, 170), (255, 0, 85)]
+
+
+def blend_everything(image: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+    """The slow way: blends the whole image once per limb and person."""
+    canvas = image.copy()
+    colours = hue_circle()
+    for joint in range(17):
+        for person in keypoints:
+            if person[joint, 2] >= 0.1:
+                centre = person[joint, :2].astype(int).tolist()
+                cv2.circle(canvas, centre, 2, colours[joint], thickness=-1)
+    for limb, colour in zip(LIMBS.split(), colours, strict=False):
+        a, b = map(int, limb.split("-"))
+        for person in keypoints:
+            if person[a, 2] < 0.1 or person[b, 2] < 0.1:
+                continue
+            middle = np.mean(person[[a, b], :2], axis=0)
+            delta = (person[a, :2] - person[b, :2]).astype(np.float64)
+            axes = (int(np.linalg.norm(delta) / 2), 1)
+            angle = int(math.degrees(math.atan2(delta[1], delta[0])))
+            polygon = cv2.ellipse2Poly((int(middle[0]), int(middle[1])), axes, angle, 0, 360, 1)
+            layer = cv2.fillConvexPoly(canvas.copy(), polygon, colour)
+            canvas = cv2.addWeighted(canvas, 0.4, layer, 0.6, 0)
+    return canvas
+
+
+def random_people(seed: int, people: int, size: tuple[int, int]) -> np.ndarray:
+    """People of all sizes, some reaching far out of the image of (height, width)."""
+    random = np.random.default_rng(seed)
+    height, width = size
+    centres = random.uniform((0, 0), (width, height), (people, 1, 2))
+    spreads = random.uniform(2, 2 * width, (people, 1, 1))
+    places = centres + spreads * random.uniform(-0.5, 0.5, (people, 17, 2))
+    scores = random.uniform(0, 0.6, (people, 17, 1))
+    return np.concatenate([places, scores], axis=2).astype(np.float32)
+
+
+def random_image(seed: int, size: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", RENDERS)
+def test_equals_paddlex(name: str) -> None:
+    if not SHARED.is_dir():
+        pytest.skip("needs the reference data folder ../shared, absent on this machine")
+    golden = SHARED / "golden"
+    result = json.loads((golden / "picodet320_tinypose128" / f"{name}.json").read_text())
+    image = cv2.imread(str(SHARED / "images" / result["input_path"]))
+    people = [box["keypoints"] for box in result["boxes"]]
+    keypoints = np.array(people, dtype=np.float32).reshape(-1, 17, 3)
+    expected = cv2.imread(str(golden / "renders" / f"{name}.png"))
+    np.testing.assert_array_equal(draw_poses(image, keypoints), expected)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_equals_blending_the_whole_image(seed: int) -> None:
+    size = (120, 160)
+    image, keypoints = random_image(seed, size), random_people(seed, 4, size)
+    expected = blend_everything(image, keypoints)
+    assert (expected != image).any()
+    np.testing.assert_array_equal(draw_poses(image, keypoints), expected)
+
+
+def test_blending_equal_values_changes_none() -> None:
+    values = np.arange(256, dtype=np.uint8)[None]
+    np.testing.assert_array_equal(cv2.addWeighted(values, 0.4, values, 0.6, 0), values)
+
+
+def test_leaves_its_arguments_alone() -> None:
+    image, keypoints = random_image(1, (60, 80)), random_people(1, 2, (60, 80))
+    before = image.copy(), keypoints.copy()
+    draw_poses(image, keypoints)
+    np.testing.assert_array_equal(image, before[0])
+    np.testing.assert_array_equal(keypoints, before[1])
+
+
+@pytest.mark.parametrize(
+    ("score", "drawn"), [(0.1, True), (np.nextafter(np.float32(0.1), np.float32(0)), False)]
+)
+def test_scores_below_a_tenth_are_not_drawn(score: float, drawn: bool) -> None:
+    image = np.zeros((60, 80, 3), dtype=np.uint8)
+    keypoints = np.full((1, 17, 3), 30, dtype=np.float32)
+    keypoints[..., 2] = score
+    assert draw_poses(image, keypoints).any() == drawn
+
+
+def test_nobody_gives_the_plain_image() -> None:
+    image = random_image(0, (60, 80))
+    np.testing.assert_array_equal(draw_poses(image, np.empty((0, 17, 3), np.float32)), image)
+
+
+def test_skeleton() -> None:
+    assert [f"{a}-{b}" for a, b in COCO_SKELETON] == LIMBS.split()
+    assert len(COCO_KEYPOINT_NAMES) == 17
+    mirrored = [name.replace("left", "right") for name in COCO_KEYPOINT_NAMES[1::2]]
+    assert mirrored == list(COCO_KEYPOINT_NAMES[2::2])

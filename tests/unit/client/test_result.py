@@ -1,0 +1,243 @@
+"""Results: PaddleX's dict, its printed and saved forms, and the lazily decoded image."""
+
+import copy
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tritonpose import InputError, KeypointResult, ServerError
+from tritonpose.render import draw_poses
+from tritonpose.result import boxes_from
+from tritonpose.transport.messages import PoseResponse
+
+SHARED = Path(__file__).parents[4] / "shared"
+GOLDEN = SHARED / "golden" / "picodet320_tinypose128"
+
+PIXELS = np.full((40, 60, 3), (10, 20, 200), dtype=np.uint8)
+PNG = cv2.imencode(".png", PIXELS)[1].tobytes()
+
+
+def response(people: int) -> PoseResponse:
+    """A response whose numbers all differ."""
+    keypoints = np.arange(people * 51, dtype=np.float32).reshape(people, 17, 3) / 3
+    return PoseResponse(
+        np.arange(people * 4, dtype=np.float32).reshape(people, 4) / 7,
+        np.linspace(0.9, 0.6, people, dtype=np.float32),
+        keypoints,
+        keypoints[..., 2].mean(axis=1),
+    )
+
+
+def result(people: int = 1, path: str | None = "dir/photo.png", **kwargs: Any) -> KeypointResult:
+    return KeypointResult(path, PNG, boxes_from(response(people)), **kwargs)
+
+
+def from_golden(golden: dict[str, Any]) -> KeypointResult:
+    """A result as if the server had answered with PaddleX's numbers."""
+    boxes = golden["boxes"]
+    shapes = {"coordinate": (4,), "det_score": (), "keypoints": (17, 3), "kpt_score": ()}
+    tensors = [
+        np.array([box[key] for box in boxes], dtype=np.float32).reshape(len(boxes), *shape)
+        for key, shape in shapes.items()
+    ]
+    return KeypointResult(golden["input_path"], PNG, boxes_from(PoseResponse(*tensors)))
+
+
+def test_saved_json_equals_paddlex(tmp_path: Path) -> None:
+    if not SHARED.is_dir():
+        pytest.skip("needs the reference data folder ../shared, absent on this machine")
+    files = sorted(GOLDEN.glob("*.json"))
+    assert files
+    for file in files:
+        golden = json.loads(file.read_text())
+        from_golden(golden).save_to_json(tmp_path)
+        saved = json.loads((tmp_path / f"{file.stem}_res.json").read_text())
+        assert saved == golden
+        assert list(saved) == list(golden)
+        assert [list(box) for box in saved["boxes"]] == [list(box) for box in golden["boxes"]]
+
+
+def test_value_types() -> None:
+    res = result()
+    assert list(res) == ["input_path", "input_img", "boxes"]
+    (box,) = res["boxes"]
+    assert list(box) == ["coordinate", "det_score", "keypoints", "kpt_score"]
+    assert [type(value) for value in box["coordinate"]] == [np.float32] * 4
+    assert type(box["det_score"]) is float
+    assert (box["keypoints"].shape, box["keypoints"].dtype) == ((17, 3), np.float32)
+    assert type(box["kpt_score"]) is np.float32
+
+
+READERS: dict[str, Callable[[KeypointResult], Any]] = {
+    "getitem": lambda res: res["input_img"],
+    "get": lambda res: res.get("input_img"),
+    "setdefault": lambda res: res.setdefault("input_img"),
+    "pop": lambda res: res.pop("input_img"),
+    "popitem": lambda res: [res.popitem(), res.popitem()][1][1],
+    "items": lambda res: dict(res.items())["input_img"],
+    "values": lambda res: list(res.values())[1],
+    "dict": lambda res: dict(res)["input_img"],
+    "unpacking": lambda res: {**res}["input_img"],
+    "update": lambda res: updated({}, res)["input_img"],
+    "or": lambda res: (res | {"a": 1})["input_img"],
+    "ror": lambda res: ({"a": 1} | res)["input_img"],
+    "copy": lambda res: res.copy()["input_img"],
+    "copy.copy": lambda res: copy.copy(res)["input_img"],
+    "deepcopy": lambda res: copy.deepcopy(res)["input_img"],
+    "pickle": lambda res: pickle.loads(pickle.dumps(res))["input_img"],
+}
+
+
+def updated(target: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
+    target.update(source)
+    return target
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_image_is_decoded_by_every_way_to_read_it(reader: str) -> None:
+    np.testing.assert_array_equal(READERS[reader](result()), PIXELS)
+
+
+def test_image_is_decoded_only_when_asked_for() -> None:
+    res = KeypointResult("a.png", PNG[:40])
+    assert (res["input_path"], res["boxes"], len(res), "input_img" in res) == ("a.png", [], 3, True)
+    assert res.copy().get("boxes") == []
+    assert res.json == {"res": {"input_path": "a.png", "boxes": []}}
+    with pytest.raises(InputError, match="truncated or damaged"):
+        _ = res["input_img"]
+
+
+def test_image_is_decoded_once_and_may_be_replaced() -> None:
+    res = result()
+    assert res["input_img"] is res["input_img"]
+    res["input_img"] = None
+    assert res["input_img"] is None
+
+
+def test_copies_keep_what_a_result_knows() -> None:
+    res = result(page_index=2, error=ServerError("x"))
+    for duplicate in (res.copy(), copy.deepcopy(res), pickle.loads(pickle.dumps(res))):
+        assert isinstance(duplicate, KeypointResult)
+        assert str(duplicate.error) == "x"
+        assert list(duplicate) == list(res)
+
+
+def test_exif_orientation_is_applied() -> None:
+    stored = np.zeros((20, 40, 3), dtype=np.uint8)
+    stored[:, :20] = 255
+    jpeg = cv2.imencode(".jpg", stored)[1].tobytes()
+    orientation = b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"  # 6: rotate clockwise
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\x00\x01" + orientation + bytes(4)
+    jpeg = jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+    shown = KeypointResult("a.jpg", jpeg)["input_img"]
+    assert shown.shape == (40, 20, 3)
+    assert (shown[5].min(), shown[35].max()) == (255, 0)
+
+
+PRINTED = """\
+{'res': {'input_path': 'dir/photo.png', 'boxes': [{'coordinate': [0.0, 0.14285715, 0.2857143, \
+0.42857143], 'det_score': 0.8999999761581421, 'keypoints': array([[ 0.       , ...,  0.6666667],
+       ...,
+       [16.       , ..., 16.666666 ]], dtype=float32), 'kpt_score': 8.666667}]}}
+"""
+
+
+def test_printed_as_paddlex_does(capsys: pytest.CaptureFixture[str]) -> None:
+    before = np.get_printoptions()
+    result().print()
+    assert capsys.readouterr().out == PRINTED
+    assert np.get_printoptions() == before
+
+
+@pytest.mark.parametrize("keyword", ["json_format", "format_json"])
+def test_printed_json(capsys: pytest.CaptureFixture[str], keyword: str) -> None:
+    res = result(path="höhe.png")
+    res.print(**{keyword: True}, indent=2)
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == res.json
+    assert printed.startswith('{\n  "res": {\n    "input_path": "höhe.png"')
+    res.print(**{keyword: True}, ensure_ascii=True)
+    assert "h\\u00f6he.png" in capsys.readouterr().out
+
+
+def test_json_holds_plain_numbers() -> None:
+    res = result(2)
+    assert json.loads(json.dumps(res.json)) == res.json
+    assert res.json["res"]["boxes"][1]["keypoints"] == response(2).keypoints[1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "expected"),
+    [
+        ("dir/photo.jpg", "new/out", ["new/out/photo_res.jpg", "new/out/photo_res.json"]),
+        ("photo.JPEG", "out", ["out/photo_res.JPEG", "out/photo_res.json"]),
+        ("photo.webp", "out", ["out/photo_res.json", "out/photo_res.webp"]),
+        ("two.dots.png", ".", ["two.dots_res.json", "two.dots_res.png"]),
+        ("photo", "out", ["out/photo_res.json", "out/photo_res.png"]),
+        ("photo.sr", "out", ["out/photo_res.json", "out/photo_res.png"]),
+    ],
+)
+def test_names_of_saved_files(tmp_path: Path, path: str, target: str, expected: list[str]) -> None:
+    result(path=path).save_all(str(tmp_path / target))
+    files = (file for file in tmp_path.rglob("*") if file.is_file())
+    assert sorted(str(file.relative_to(tmp_path)) for file in files) == expected
+
+
+def test_files_named_by_the_caller(tmp_path: Path) -> None:
+    result().save_to_json(tmp_path / "deep" / "a.json", indent=1)
+    result().save_to_img(str(tmp_path / "deep" / "b.bmp"))
+    assert sorted(file.name for file in tmp_path.glob("deep/*")) == ["a.json", "b.bmp"]
+    assert (tmp_path / "deep" / "a.json").read_text().startswith('{\n "input_path"')
+    assert Image.open(tmp_path / "deep" / "b.bmp").format == "BMP"
+
+
+def test_pages_are_saved_apart(tmp_path: Path) -> None:
+    for page in (0, 1):
+        result(path="scan.tif", page_index=page).save_to_json(tmp_path)
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == ["scan_0_res.json", "scan_1_res.json"]
+
+
+def test_results_without_a_path_never_overwrite_each_other(tmp_path: Path) -> None:
+    results = [KeypointResult(None, PIXELS) for _ in range(200)]
+    for res in results:
+        res.save_to_json(tmp_path)
+    results[0].save_to_json(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 200
+
+
+def test_rendering() -> None:
+    res = result()
+    image = res.img["res"]
+    assert (image.mode, image.size) == ("RGB", (60, 40))
+    expected = draw_poses(PIXELS, response(1).keypoints)
+    assert (expected != PIXELS).any()
+    np.testing.assert_array_equal(np.asarray(image)[..., ::-1], expected)
+    np.testing.assert_array_equal(res["input_img"], PIXELS)
+
+
+def test_nobody_renders_the_plain_image() -> None:
+    np.testing.assert_array_equal(np.asarray(result(0).img["res"])[..., ::-1], PIXELS)
+
+
+def test_jpegs_are_saved_as_pillow_does_by_default(tmp_path: Path) -> None:
+    res = result(path="photo.jpg")
+    res.save_to_img(tmp_path)
+    res.img["res"].save(tmp_path / "expected.jpg", quality=75)
+    expected = (tmp_path / "expected.jpg").read_bytes()
+    assert (tmp_path / "photo_res.jpg").read_bytes() == expected
+
+
+def test_errors_are_told_from_empty_images(tmp_path: Path) -> None:
+    res = KeypointResult("photo.jpg", None, error=InputError("'photo.jpg' is empty"))
+    assert (res["boxes"], res["input_img"]) == ([], None)
+    assert res.json["res"]["error"] == "InputError: 'photo.jpg' is empty"
+    with pytest.raises(InputError, match="is empty"):
+        res.save_to_img(tmp_path)
