@@ -1,0 +1,142 @@
+"""Triton model ``human_keypoint_detection``: a thin adapter around ``topdown``.
+
+``execute`` only accepts requests: each is worked on in a thread pool, calls the leaf models
+through Triton (BLS) and sends its own response, so that requests overlap and the leaves see
+them all at once.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import triton_python_backend_utils as pb_utils
+
+from topdown.errors import CancelledError, InvalidRequestError, UnavailableError
+from topdown.limits import Limits
+from topdown.options import PipelineDefaults
+from topdown.pipeline import Poses, estimate_poses
+from topdown.repository import ModelRepository
+from topdown.request import PoseRequest
+
+
+class TritonPythonModel:
+    """Entry point for Triton."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Read the pipeline's configuration.
+
+        Args:
+            args: Triton's arguments (model configuration, repository, version).
+        """
+        config = json.loads(args["model_config"])
+        parameters = {
+            key: value["string_value"] for key, value in config.get("parameters", {}).items()
+        }
+        self._defaults = PipelineDefaults.from_parameters(parameters)
+        self._repository = ModelRepository(Path(args["model_repository"]).parent)
+        limits = Limits.from_parameters(parameters)
+        self._slots = threading.BoundedSemaphore(limits.max_in_flight)
+        self._max_in_flight = limits.max_in_flight
+        self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="pose")
+        # Requests run side by side, one thread each.
+        cv2.setNumThreads(1)
+
+    def execute(self, requests: Sequence[Any]) -> None:
+        """Accept requests, or refuse them at once when too many are under way."""
+        for request in requests:
+            sender = request.get_response_sender()
+            if not self._slots.acquire(blocking=False):
+                _send_error(
+                    sender,
+                    UnavailableError(
+                        f"{self._max_in_flight} requests are already in flight; retry later"
+                    ),
+                )
+                continue
+            try:
+                # Triton frees a request's memory when execute returns: inputs are copied here.
+                pose_request = PoseRequest(
+                    image=_copy_input(request, "image"),
+                    frame=_copy_input(request, "frame"),
+                    det_threshold=_copy_input(request, "det_threshold"),
+                    parameters=json.loads(request.parameters() or "{}"),
+                )
+                self._pool.submit(self._serve, pose_request, sender)
+            except Exception as error:
+                self._slots.release()
+                _send_error(sender, error)
+
+    def finalize(self) -> None:
+        """Finish the requests under way."""
+        self._pool.shutdown()
+
+    def _serve(self, request: PoseRequest, sender: Any) -> None:
+        try:
+            options = request.resolve_options(self._defaults, self._repository)
+            poses = estimate_poses(
+                request.decode(), options, _run_model, lambda: _raise_if_cancelled(sender)
+            )
+            _send(sender, pb_utils.InferenceResponse(_tensors(poses)))
+        except Exception as error:
+            _send_error(sender, error)
+        finally:
+            self._slots.release()
+
+
+def _copy_input(request: Any, name: str) -> npt.NDArray[Any] | None:
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.as_numpy().copy()
+
+
+def _tensors(poses: Poses) -> list[Any]:
+    return [
+        pb_utils.Tensor(name, np.ascontiguousarray(value))
+        for name, value in poses._asdict().items()
+    ]
+
+
+def _run_model(
+    model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]
+) -> list[npt.NDArray[np.float32]]:
+    """Run a leaf through Triton (``RunModel`` of ``topdown.pipeline``)."""
+    response = pb_utils.InferenceRequest(
+        model_name=model,
+        requested_output_names=list(outputs),
+        inputs=[pb_utils.Tensor("image", np.ascontiguousarray(images))],
+    ).exec()
+    if response.has_error():
+        raise UnavailableError(f"model {model!r}: {response.error().message()}")
+    return [pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in outputs]
+
+
+def _raise_if_cancelled(sender: Any) -> None:
+    if sender.is_cancelled():
+        raise CancelledError("the client cancelled the request")
+
+
+def _send(sender: Any, response: Any) -> None:
+    sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
+def _send_error(sender: Any, error: Exception) -> None:
+    """Answer with an error of the code that tells the client what it can do."""
+    codes: dict[type[Exception], int] = {
+        InvalidRequestError: pb_utils.TritonError.INVALID_ARG,
+        UnavailableError: pb_utils.TritonError.UNAVAILABLE,
+        CancelledError: pb_utils.TritonError.CANCELLED,
+    }
+    code = codes.get(type(error))
+    if code is None:
+        pb_utils.Logger.log_error("".join(traceback.format_exception(error)))
+        code = pb_utils.TritonError.INTERNAL
+        error = RuntimeError(f"internal error: {type(error).__name__}: {error}")
+    _send(sender, pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), code)))

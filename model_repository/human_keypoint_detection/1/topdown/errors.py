@@ -1,0 +1,27 @@
+"""Errors a request can meet, by what its sender can do about them.
+
+::
+
+    RequestError
+    ├── InvalidRequestError   the request itself is wrong: change it
+    ├── UnavailableError      the server can't take it now: send it again later
+    └── CancelledError        its sender no longer waits for it
+"""
+
+from __future__ import annotations
+
+
+class RequestError(Exception):
+    """Base of everything a request can fail with for a foreseen reason."""
+
+
+class InvalidRequestError(RequestError):
+    """The request is wrong; the message names what is wrong and how to fix it."""
+
+
+class UnavailableError(RequestError):
+    """The server can't serve the request at the moment; retrying later makes sense."""
+
+
+class CancelledError(RequestError):
+    """The client cancelled the request; the remaining stages are not run."""

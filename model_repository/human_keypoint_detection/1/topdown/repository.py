@@ -1,0 +1,105 @@
+"""The models that lie beside the pipeline in the model repository."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from topdown.leaf import (
+    DetectorLeaf,
+    KeypointLeaf,
+    LeafError,
+    parse_detector,
+    parse_keypoint,
+)
+
+# A name comes from outside: it must be a plain child of the repository.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
+
+
+class ModelRepository:
+    """Reads the facts of leaf models from their ``config.pbtxt``.
+
+    Files are read again when they change, so that models can be added to, replaced in and
+    removed from a running server. Safe to use from several threads.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Open a repository.
+
+        Args:
+            root: The directory whose children are model directories.
+        """
+        self._root = root
+        self._configs: dict[str, tuple[int, model_config_pb2.ModelConfig]] = {}
+
+    def detector(self, name: str) -> DetectorLeaf:
+        """Facts of the detector ``name``.
+
+        Raises:
+            LeafError: It is not installed, or not usable as a detector.
+        """
+        config = self._read(name, "detector")
+        return parse_detector(name, _image_dims(config), _parameters(config))
+
+    def keypoint_model(self, name: str) -> KeypointLeaf:
+        """Facts of the keypoint model ``name``.
+
+        Raises:
+            LeafError: It is not installed, or not usable as a keypoint model.
+        """
+        config = self._read(name, "keypoint")
+        return parse_keypoint(name, _image_dims(config), config.max_batch_size, _parameters(config))
+
+    def names(self, role: str) -> list[str]:
+        """Names of the installed models of a role, ``"detector"`` or ``"keypoint"``."""
+        found = []
+        for path in sorted(self._root.glob("*/config.pbtxt")):
+            try:
+                config = self._load(path)
+            except LeafError:
+                continue
+            if _parameters(config).get("role") == role:
+                found.append(path.parent.name)
+        return found
+
+    def _read(self, name: str, role: str) -> model_config_pb2.ModelConfig:
+        if not _PLAIN_NAME.fullmatch(name):
+            raise self._not_installed(name, role)
+        try:
+            return self._load(self._root / name / "config.pbtxt")
+        except FileNotFoundError:
+            raise self._not_installed(name, role) from None
+
+    def _load(self, path: Path) -> model_config_pb2.ModelConfig:
+        modified = path.stat().st_mtime_ns
+        cached = self._configs.get(path.parent.name)
+        if cached and cached[0] == modified:
+            return cached[1]
+        config = model_config_pb2.ModelConfig()
+        try:
+            text_format.Parse(path.read_text("utf-8"), config)
+        except (text_format.ParseError, UnicodeDecodeError) as error:
+            raise LeafError(f"model {path.parent.name!r}: config.pbtxt: {error}") from error
+        self._configs[path.parent.name] = (modified, config)
+        return config
+
+    def _not_installed(self, name: str, role: str) -> LeafError:
+        installed = ", ".join(self.names(role)) or "none"
+        return LeafError(
+            f"no {role} model {name!r} is installed on this server; installed: {installed}"
+        )
+
+
+def _parameters(config: model_config_pb2.ModelConfig) -> dict[str, str]:
+    return {key: value.string_value for key, value in config.parameters.items()}
+
+
+def _image_dims(config: model_config_pb2.ModelConfig) -> tuple[int, ...]:
+    for tensor in config.input:
+        if tensor.name == "image":
+            return tuple(tensor.dims)
+    raise LeafError(f"model {config.name!r} has no input `image`")
