@@ -1,0 +1,307 @@
+"""Starts and stops an embedded Triton server."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from tritonpose_server import guardian
+from tritonpose_server.errors import PortInUseError, ServerError
+from tritonpose_server.libpython import find_libpython_directory
+from tritonpose_server.staging import PipelineSettings, stage_backends, stage_model_repository
+from tritonpose_server.triton_log import LogForwarder
+from tritonpose_server.triton_wheel import TritonInstallation, find_triton
+
+LOGGER = logging.getLogger("tritonpose.server")
+
+_PORT_ATTEMPTS = 5
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Where and how an embedded server runs.
+
+    Attributes:
+        address: Interface to listen on. Triton's own ports are for trusted clients only.
+        grpc_port: gRPC port, None for a free one.
+        http_port: HTTP port, None for a free one.
+        metrics_port: Port of ``/metrics``, None for a free one.
+        start_timeout: Seconds until the server must be ready.
+        stop_timeout: Seconds requests in flight get to finish when the server stops.
+        log_verbose: Triton's verbosity, 0 for none.
+        library_directory: Where to look for libpython besides Python's own directory.
+    """
+
+    address: str = "127.0.0.1"
+    grpc_port: int | None = None
+    http_port: int | None = None
+    metrics_port: int | None = None
+    start_timeout: float = 120.0
+    stop_timeout: float = 10.0
+    log_verbose: int = 0
+    library_directory: Path | None = None
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports a server listens on."""
+
+    grpc: int
+    http: int
+    metrics: int
+
+
+class EmbeddedServer:
+    """A real tritonserver as a child of this process.
+
+    A context manager: entering it starts the server and waits until all models are ready,
+    leaving it stops the server. Should this process die, the server ends too, and leaves
+    neither processes nor shared memory nor files behind.
+
+    Example:
+        with EmbeddedServer(leaves, PipelineSettings("det", "kpt")) as server:
+            print(server.grpc_url)
+    """
+
+    def __init__(
+        self,
+        leaves: Sequence[Path],
+        settings: PipelineSettings,
+        options: ServerOptions | None = None,
+    ) -> None:
+        """Prepare a server.
+
+        Args:
+            leaves: Directories of the leaf models to serve, each named like its model.
+            settings: The pipeline's defaults.
+            options: Where and how it runs.
+        """
+        self._leaves = leaves
+        self._settings = settings
+        self._options = options or ServerOptions()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: LogForwarder | None = None
+        self._ports: Ports | None = None
+
+    @property
+    def ports(self) -> Ports:
+        """The ports in use.
+
+        Raises:
+            ServerError: The server has not been started.
+        """
+        if self._ports is None:
+            raise ServerError("the server has not been started")
+        return self._ports
+
+    @property
+    def grpc_url(self) -> str:
+        """Address for gRPC clients."""
+        return f"grpc://{self._options.address}:{self.ports.grpc}"
+
+    @property
+    def http_url(self) -> str:
+        """Address for HTTP clients."""
+        return f"http://{self._options.address}:{self.ports.http}"
+
+    @property
+    def metrics_url(self) -> str:
+        """Address of Triton's metrics."""
+        return f"http://{self._options.address}:{self.ports.metrics}/metrics"
+
+    @property
+    def pid(self) -> int | None:
+        """Process that owns the server's whole process tree, None when it does not run."""
+        return self._process.pid if self._process else None
+
+    def __enter__(self) -> EmbeddedServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server and wait until all models are ready.
+
+        Raises:
+            TritonNotInstalledError: tritonserver or libpython is missing.
+            PortInUseError: A port asked for is taken.
+            ServerError: A model can't be loaded, or the server is not ready in time.
+        """
+        if self._process is not None:
+            raise ServerError("the server is already running")
+        triton = find_triton()
+        libpython = find_libpython_directory(self._options.library_directory)
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            self._ports = self._choose_ports()
+            try:
+                self._launch(triton, libpython)
+            except PortInUseError:
+                # A port that was free a moment ago: another program took it first.
+                if attempt == _PORT_ATTEMPTS:
+                    raise
+                continue
+            except BaseException:
+                self.stop()
+                raise
+            return
+
+    def stop(self) -> None:
+        """Stop the server and wait until all its processes have ended."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin:
+            process.stdin.close()
+        process.wait()
+        if self._log:
+            self._log.close()
+        LOGGER.info("server stopped")
+
+    def wait(self) -> int:
+        """Wait until the server ends by itself.
+
+        Returns:
+            Its exit status.
+        """
+        if self._process is None:
+            raise ServerError("the server is not running")
+        return self._process.wait()
+
+    def _launch(self, triton: TritonInstallation, libpython: Path | None) -> None:
+        identity = f"tritonpose-{secrets.token_hex(6)}"
+        directory = Path(tempfile.mkdtemp(prefix=f"{identity}-"))
+        stage_backends(triton, directory / "backends")
+        stage_model_repository(directory / "models", self._leaves, self._settings)
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-I", guardian.__file__),
+                *(identity, str(directory), str(self._options.stop_timeout + 5)),
+                *self._command(triton, identity, directory),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=_environment(triton, libpython),
+            # Ctrl-C in a terminal reaches this process alone, which then stops the server.
+            start_new_session=True,
+        )
+        if self._process.stdout is None:
+            raise ServerError("the server's output can't be read")
+        self._log = LogForwarder(self._process.stdout)
+        self._wait_until_ready(identity)
+        LOGGER.info("server ready at %s and %s", self.grpc_url, self.http_url)
+
+    def _command(self, triton: TritonInstallation, identity: str, directory: Path) -> list[str]:
+        options, ports = self._options, self.ports
+        return [
+            str(triton.binary),
+            f"--id={identity}",
+            f"--model-repository={directory / 'models'}",
+            f"--backend-directory={directory / 'backends'}",
+            f"--backend-config=python,shm-region-prefix-name={identity}",
+            "--disable-auto-complete-config",
+            f"--grpc-address={options.address}",
+            f"--grpc-port={ports.grpc}",
+            f"--http-address={options.address}",
+            f"--http-port={ports.http}",
+            f"--metrics-address={options.address}",
+            f"--metrics-port={ports.metrics}",
+            f"--exit-timeout-secs={max(int(options.stop_timeout), 1)}",
+            f"--log-verbose={options.log_verbose}",
+        ]
+
+    def _choose_ports(self) -> Ports:
+        """The ports asked for, and free ones for the rest."""
+        options = self._options
+        wanted = (options.grpc_port, options.http_port, options.metrics_port)
+        sockets = []
+        try:
+            for port in wanted:
+                listener = socket.socket(
+                    socket.AF_INET6 if ":" in options.address else socket.AF_INET
+                )
+                sockets.append(listener)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    listener.bind((options.address, port or 0))
+                except OSError as error:
+                    raise ServerError(
+                        f"can't listen on {options.address}:{port or 0}: {error.strerror}; "
+                        "choose another port or stop the program that uses it"
+                    ) from error
+            return Ports(*(listener.getsockname()[1] for listener in sockets))
+        finally:
+            for listener in sockets:
+                listener.close()
+
+    def _wait_until_ready(self, identity: str) -> None:
+        deadline = time.monotonic() + self._options.start_timeout
+        while time.monotonic() < deadline:
+            if self._process is None or self._process.poll() is not None:
+                self._raise_ended()
+            if self._answers(identity):
+                return
+            time.sleep(_POLL_SECONDS)
+        raise ServerError(
+            f"the server was not ready after {self._options.start_timeout:g} s; its last words:\n"
+            f"{self._log.tail() if self._log else ''}"
+        )
+
+    def _raise_ended(self) -> None:
+        self.stop()
+        tail = self._log.tail() if self._log else ""
+        if "already in use" in tail or "failed to start" in tail.lower():
+            raise PortInUseError(f"a port of the server is taken:\n{tail}")
+        raise ServerError(f"the server ended while starting:\n{tail}")
+
+    def _answers(self, identity: str) -> bool:
+        """Whether our own server, and not another one on its port, is ready."""
+        host = self._options.address
+        if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            host = "localhost"
+        connection = http.client.HTTPConnection(host, self.ports.http, timeout=5)
+        try:
+            connection.request("GET", "/v2")
+            name = json.loads(connection.getresponse().read()).get("name")
+            if name != identity:
+                return False
+            connection.request("GET", "/v2/health/ready")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException, ValueError):
+            return False
+        finally:
+            connection.close()
+
+
+def _environment(triton: TritonInstallation, libpython: Path | None) -> dict[str, str]:
+    """Environment in which tritonserver and its Python processes find what they need."""
+    environment = dict(os.environ)
+    libraries = [str(triton.libraries), environment.get("LD_LIBRARY_PATH", "")]
+    if libpython is not None:
+        libraries.insert(0, str(libpython))
+    environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
+    # The backend's Python looks for its own prefix through PATH: it is to be this environment.
+    program = Path(sys.executable).parent
+    environment["PATH"] = os.pathsep.join([str(program), environment.get("PATH", os.defpath)])
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment

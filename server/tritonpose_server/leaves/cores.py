@@ -1,0 +1,45 @@
+"""Divides the machine's cores between the parallel streams of a leaf."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CorePlan:
+    """How a leaf uses the machine.
+
+    Attributes:
+        streams: Batches that run at the same time.
+        threads: Threads of all streams together.
+    """
+
+    streams: int
+    threads: int
+
+    @property
+    def threads_per_stream(self) -> int:
+        """Threads of one batch."""
+        return max(self.threads // self.streams, 1)
+
+
+def available_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def plan_cores(streams: int | None, threads: int | None) -> CorePlan:
+    """Decide streams and threads; never more threads than cores.
+
+    Args:
+        streams: Streams asked for, None for one per two cores, at most four.
+        threads: Threads asked for, None for all cores.
+
+    Returns:
+        The plan; every stream has at least one thread.
+    """
+    cores = available_cores()
+    total = min(threads or cores, cores)
+    wanted = streams or min(max(cores // 2, 1), 4)
+    return CorePlan(streams=min(wanted, total), threads=total)

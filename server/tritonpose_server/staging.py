@@ -1,0 +1,102 @@
+"""Puts a server's directories together: backends and model repository."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from tritonpose_server import resources
+from tritonpose_server.errors import ServerError
+from tritonpose_server.triton_wheel import TritonInstallation
+
+PIPELINE = "human_keypoint_detection"
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """The pipeline's defaults, for requests that name nothing else.
+
+    Attributes:
+        detector: Triton model name.
+        keypoint_model: Triton model name.
+        threshold: Detector score threshold, None for the detector's own.
+        flip: Whether to average over the mirrored crop.
+        use_udp: Whether to crop with unbiased data processing, None for the model's own.
+    """
+
+    detector: str
+    keypoint_model: str
+    threshold: float | None = None
+    flip: bool = False
+    use_udp: bool | None = None
+
+    def parameters(self) -> dict[str, str]:
+        """The settings as ``parameters`` of the pipeline's ``config.pbtxt``."""
+        values = {
+            "detector": self.detector,
+            "keypoint_model": self.keypoint_model,
+            "threshold": None if self.threshold is None else f"{self.threshold:.9g}",
+            "flip": str(self.flip).lower(),
+            "use_udp": None if self.use_udp is None else str(self.use_udp).lower(),
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+
+def stage_backends(triton: TritonInstallation, target: Path) -> None:
+    """Make a backend directory: Triton's Python backend and ours on top of it.
+
+    Args:
+        triton: The installation to take the Python backend from.
+        target: Directory to make.
+    """
+    python = target / "python"
+    python.mkdir(parents=True)
+    for name in ("libtriton_python.so", "triton_python_backend_utils.py"):
+        # Copies: Triton refuses a backend that is a link out of its directory.
+        shutil.copy2(triton.python_backend / name, python)
+    shutil.copy2(triton.python_stub, python)
+    for backend in resources.backends().iterdir():
+        if (backend / "model.py").exists():
+            shutil.copytree(
+                backend, target / backend.name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+
+
+def stage_model_repository(
+    target: Path, leaves: Iterable[Path], settings: PipelineSettings
+) -> None:
+    """Make a model repository: the pipeline with its defaults, and links to leaves.
+
+    Args:
+        target: Directory to make.
+        leaves: Leaf directories, each named like its Triton model.
+        settings: The pipeline's defaults.
+
+    Raises:
+        ServerError: A default names a model that is not among the leaves.
+    """
+    directories = {leaf.name: leaf for leaf in leaves}
+    for name in (settings.detector, settings.keypoint_model):
+        if name not in directories:
+            raise ServerError(
+                f"model {name!r} is to be used by default but is not among those served: "
+                f"{', '.join(sorted(directories)) or 'none'}"
+            )
+    pipeline = target / PIPELINE
+    pipeline.mkdir(parents=True)
+    source = resources.model_repository() / PIPELINE
+    (pipeline / "1").symlink_to(source / "1")
+    config = model_config_pb2.ModelConfig()
+    text_format.Parse((source / "config.pbtxt").read_text("utf-8"), config)
+    for key in ("detector", "keypoint_model", "threshold", "flip", "use_udp"):
+        config.parameters.pop(key, None)
+    for key, value in settings.parameters().items():
+        config.parameters[key].string_value = value
+    (pipeline / "config.pbtxt").write_text(text_format.MessageToString(config), "utf-8")
+    for name, directory in directories.items():
+        (target / name).symlink_to(directory.absolute())
