@@ -66,7 +66,8 @@ def _parameters(model: OpenModel) -> dict[str, str]:
         # Heatmap cells stand for the same pixels as PP-TinyPose's: mirrored ones need its shift.
         return leaf_config.keypoint_parameters(flip_shift=True, use_udp=False)
     return leaf_config.detector_parameters(
-        interpolation="linear",
+        # Photos are several times the network's size: averaging keeps small people visible.
+        interpolation="area",
         keep_ratio=model.detection.letterbox,
         pad_value=(0, 0, 0),
         threshold=model.detection.threshold,

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -27,6 +28,11 @@ from tritonpose_server.triton_wheel import TritonInstallation, find_triton
 LOGGER = logging.getLogger("tritonpose.server")
 
 _PORT_ATTEMPTS = 5
+
+# Of each model's shared-memory region, taken at once. Regions grow on demand, but stop their
+# users for that; this holds what a dozen requests at a time need.
+_SHM_BYTES = 8 * 1024 * 1024
+
 _POLL_SECONDS = 0.05
 
 
@@ -42,7 +48,6 @@ class ServerOptions:
         start_timeout: Seconds until the server must be ready.
         stop_timeout: Seconds requests in flight get to finish when the server stops.
         log_verbose: Triton's verbosity, 0 for none.
-        library_directory: Where to look for libpython besides Python's own directory.
     """
 
     address: str = "127.0.0.1"
@@ -52,7 +57,6 @@ class ServerOptions:
     start_timeout: float = 120.0
     stop_timeout: float = 10.0
     log_verbose: int = 0
-    library_directory: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,10 @@ class EmbeddedServer:
     A context manager: entering it starts the server and waits until all models are ready,
     leaving it stops the server. Should this process die, the server ends too, and leaves
     neither processes nor shared memory nor files behind.
+
+    Attributes:
+        identity: Name of this server, unique on the machine; its shared-memory regions begin
+            with it. Empty before the first start.
 
     Example:
         with EmbeddedServer(leaves, PipelineSettings("det", "kpt")) as server:
@@ -92,6 +100,7 @@ class EmbeddedServer:
         self._leaves = leaves
         self._settings = settings
         self._options = options or ServerOptions()
+        self.identity = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._log: LogForwarder | None = None
         self._ports: Ports | None = None
@@ -150,7 +159,7 @@ class EmbeddedServer:
         if self._process is not None:
             raise ServerError("the server is already running")
         triton = find_triton()
-        libpython = find_libpython_directory(self._options.library_directory)
+        libpython = find_libpython_directory()
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             self._ports = self._choose_ports()
             try:
@@ -188,15 +197,19 @@ class EmbeddedServer:
         return self._process.wait()
 
     def _launch(self, triton: TritonInstallation, libpython: Path | None) -> None:
-        identity = f"tritonpose-{secrets.token_hex(6)}"
-        directory = Path(tempfile.mkdtemp(prefix=f"{identity}-"))
-        stage_backends(triton, directory / "backends")
-        stage_model_repository(directory / "models", self._leaves, self._settings)
+        self.identity = f"tritonpose-{secrets.token_hex(6)}"
+        directory = Path(tempfile.mkdtemp(prefix=f"{self.identity}-"))
+        try:
+            stage_backends(triton, directory / "backends")
+            stage_model_repository(directory / "models", self._leaves, self._settings)
+        except BaseException:
+            shutil.rmtree(directory)
+            raise
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-I", guardian.__file__),
-                *(identity, str(directory), str(self._options.stop_timeout + 5)),
-                *self._command(triton, identity, directory),
+                *(self.identity, str(directory), str(self._options.stop_timeout + 5)),
+                *self._command(triton, directory),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -208,17 +221,18 @@ class EmbeddedServer:
         if self._process.stdout is None:
             raise ServerError("the server's output can't be read")
         self._log = LogForwarder(self._process.stdout)
-        self._wait_until_ready(identity)
+        self._wait_until_ready()
         LOGGER.info("server ready at %s and %s", self.grpc_url, self.http_url)
 
-    def _command(self, triton: TritonInstallation, identity: str, directory: Path) -> list[str]:
+    def _command(self, triton: TritonInstallation, directory: Path) -> list[str]:
         options, ports = self._options, self.ports
         return [
             str(triton.binary),
-            f"--id={identity}",
+            f"--id={self.identity}",
             f"--model-repository={directory / 'models'}",
             f"--backend-directory={directory / 'backends'}",
-            f"--backend-config=python,shm-region-prefix-name={identity}",
+            f"--backend-config=python,shm-region-prefix-name={self.identity}",
+            f"--backend-config=python,shm-default-byte-size={_SHM_BYTES}",
             "--disable-auto-complete-config",
             f"--grpc-address={options.address}",
             f"--grpc-port={ports.grpc}",
@@ -254,12 +268,12 @@ class EmbeddedServer:
             for listener in sockets:
                 listener.close()
 
-    def _wait_until_ready(self, identity: str) -> None:
+    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._options.start_timeout
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 self._raise_ended()
-            if self._answers(identity):
+            if self._answers():
                 return
             time.sleep(_POLL_SECONDS)
         raise ServerError(
@@ -274,7 +288,7 @@ class EmbeddedServer:
             raise PortInUseError(f"a port of the server is taken:\n{tail}")
         raise ServerError(f"the server ended while starting:\n{tail}")
 
-    def _answers(self, identity: str) -> bool:
+    def _answers(self) -> bool:
         """Whether our own server, and not another one on its port, is ready."""
         host = self._options.address
         if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
@@ -283,7 +297,7 @@ class EmbeddedServer:
         try:
             connection.request("GET", "/v2")
             name = json.loads(connection.getresponse().read()).get("name")
-            if name != identity:
+            if name != self.identity:
                 return False
             connection.request("GET", "/v2/health/ready")
             return connection.getresponse().status == http.HTTPStatus.OK

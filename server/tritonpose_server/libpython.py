@@ -10,11 +10,8 @@ from pathlib import Path
 from tritonpose_server.errors import TritonNotInstalledError
 
 
-def find_libpython_directory(extra: Path | None = None) -> Path | None:
+def find_libpython_directory() -> Path | None:
     """Find the directory of ``libpython3.X.so.1.0``.
-
-    Args:
-        extra: A directory to look in where Python's own has none.
 
     Returns:
         The directory, or None where the dynamic loader finds the library by itself.
@@ -25,8 +22,9 @@ def find_libpython_directory(extra: Path | None = None) -> Path | None:
     """
     name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
     own = sysconfig.get_config_var("LIBDIR")
-    for directory in (Path(own) if own else None, extra):
-        if directory is not None and (directory / name).exists():
+    # Set-up without root puts the library into the virtual environment.
+    for directory in (*([Path(own)] if own else []), Path(sys.prefix) / "lib"):
+        if (directory / name).exists():
             return directory
     try:
         ctypes.CDLL(name)

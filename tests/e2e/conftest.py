@@ -1,0 +1,72 @@
+"""One real server for all end-to-end tests, with every model there is on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import reference_data
+from tritonpose import HumanKeypointPipeline, create_pipeline
+from tritonpose_conversion.open_leaf import install_open_models
+from tritonpose_conversion.open_models import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
+from tritonpose_conversion.paddle_model import install_paddle_model
+from tritonpose_conversion.store import LeafStore, cache_home
+from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.sample_photo import sample_photo
+from tritonpose_server.staging import PipelineSettings
+
+
+@pytest.fixture(scope="session")
+def open_leaves() -> list[Path]:
+    """Leaf directories of the open models: detector, keypoint model."""
+    home = cache_home()
+    return install_open_models(
+        [DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL],
+        home / "downloads",
+        LeafStore(home / "leaves"),
+        print,
+    )
+
+
+@pytest.fixture(scope="session")
+def paddle_leaves(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Leaf directories of the reference models by their folder's name; empty without them."""
+    store = LeafStore(tmp_path_factory.mktemp("leaves"))
+    return {
+        directory.name: install_paddle_model(directory, role, store)
+        for directory, role in reference_data.paddle_models()
+    }
+
+
+@pytest.fixture(scope="session")
+def server(open_leaves: list[Path], paddle_leaves: dict[str, Path]) -> Iterator[EmbeddedServer]:
+    """The server; its defaults are the open models."""
+    detector, keypoint_model = open_leaves
+    settings = PipelineSettings(detector.name, keypoint_model.name)
+    with EmbeddedServer([*open_leaves, *paddle_leaves.values()], settings) as running:
+        yield running
+
+
+@pytest.fixture(params=["grpc", "http"])
+def pipeline(
+    request: pytest.FixtureRequest, server: EmbeddedServer
+) -> Iterator[HumanKeypointPipeline]:
+    """The client, over each transport."""
+    url = server.grpc_url if request.param == "grpc" else server.http_url
+    with create_pipeline("human_keypoint_detection", url=url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def photo() -> Path:
+    """A photo with two people, head to feet."""
+    return sample_photo(print)
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """Environment for programs that tests start."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1"}

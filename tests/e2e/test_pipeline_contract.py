@@ -1,0 +1,185 @@
+"""The tensors of the pipeline model, its errors, and that errors cost nobody else anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tritonclient.grpc
+import tritonclient.http
+from tritonclient.utils import InferenceServerException
+
+from tritonpose_server.embedded import EmbeddedServer
+
+Tensors = dict[str, npt.NDArray[Any]]
+Infer = Callable[..., Tensors]
+
+OUTPUTS = ("boxes", "det_scores", "keypoints", "kpt_scores")
+TYPES = {"uint8": "UINT8", "float32": "FP32", "int32": "INT32"}
+
+
+@pytest.fixture(scope="session", params=["grpc", "http"])
+def infer(request: pytest.FixtureRequest, server: EmbeddedServer) -> Infer:
+    """Calls the pipeline model with plain tensors, as any Triton client would."""
+    module = tritonclient.grpc if request.param == "grpc" else tritonclient.http
+    url = server.grpc_url if request.param == "grpc" else server.http_url
+    client = module.InferenceServerClient(url.split("//")[1])
+
+    def call(parameters: dict[str, object] | None = None, **tensors: npt.NDArray[Any]) -> Tensors:
+        inputs = []
+        for name, value in tensors.items():
+            tensor = module.InferInput(name, list(value.shape), TYPES[value.dtype.name])
+            tensor.set_data_from_numpy(value)
+            inputs.append(tensor)
+        result = client.infer("human_keypoint_detection", inputs, parameters=parameters)
+        return {name: result.as_numpy(name) for name in OUTPUTS}
+
+    return call
+
+
+def encoded(photo: Path) -> npt.NDArray[np.uint8]:
+    return np.fromfile(photo, np.uint8)
+
+
+def test_shapes_and_types(infer: Infer, photo: Path) -> None:
+    result = infer(image=encoded(photo))
+    count = len(result["boxes"])
+    assert count == 2
+    assert {name: value.shape for name, value in result.items()} == {
+        "boxes": (count, 4),
+        "det_scores": (count,),
+        "keypoints": (count, 17, 3),
+        "kpt_scores": (count,),
+    }
+    assert all(value.dtype == np.float32 for value in result.values())
+    height, width = cv2.imread(str(photo)).shape[:2]
+    x1, y1, x2, y2 = result["boxes"].T
+    assert ((x1 >= 0) & (x1 < x2) & (x2 <= width) & (y1 >= 0) & (y1 < y2) & (y2 <= height)).all()
+    assert (np.diff(result["det_scores"]) <= 0).all()
+    np.testing.assert_allclose(result["kpt_scores"], result["keypoints"][..., 2].mean(axis=1))
+    middles = (result["boxes"][:, :2] + result["boxes"][:, 2:]) / 2
+    hips = result["keypoints"][:, 11:13, :2].mean(axis=1)
+    assert (np.abs(hips - middles) < 0.25 * (result["boxes"][:, 2:] - result["boxes"][:, :2])).all()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp"])
+def test_every_format_gives_what_the_frame_gives(infer: Infer, photo: Path, suffix: str) -> None:
+    frame = cv2.imread(str(photo))
+    quality = [cv2.IMWRITE_WEBP_QUALITY, 101] if suffix == ".webp" else []  # 101 is lossless
+    _, data = cv2.imencode(suffix, frame, quality)
+    from_file, from_frame = infer(image=data.reshape(-1)), infer(frame=frame)
+    assert len(from_frame["boxes"]) == 2
+    for name in OUTPUTS:
+        np.testing.assert_array_equal(from_file[name], from_frame[name])
+
+
+def test_orientation_of_photos_is_applied(infer: Infer, photo: Path) -> None:
+    plain = infer(image=encoded(photo))
+    # An EXIF segment that says "turned by 180 degrees", put right after the start marker.
+    exif = bytes.fromhex("4578696600004d4d002a00000008000101120003000000010003000000000000")
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    content = photo.read_bytes()
+    upside_down = cv2.rotate(cv2.imread(str(photo)), cv2.ROTATE_180)
+    turned = infer(image=np.frombuffer(content[:2] + segment + content[2:], np.uint8))
+    expected = infer(frame=upside_down)
+    assert not np.array_equal(turned["boxes"], plain["boxes"])
+    np.testing.assert_array_equal(turned["boxes"], expected["boxes"])
+
+
+def test_no_persons(infer: Infer) -> None:
+    result = infer(frame=np.full((480, 640, 3), 127, np.uint8))
+    assert {name: value.shape for name, value in result.items()} == {
+        "boxes": (0, 4),
+        "det_scores": (0,),
+        "keypoints": (0, 17, 3),
+        "kpt_scores": (0,),
+    }
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 0.6, 1.0])
+def test_threshold_is_strict_and_zero_counts(infer: Infer, photo: Path, threshold: float) -> None:
+    everyone = infer(image=encoded(photo), det_threshold=np.zeros(1, np.float32))["det_scores"]
+    assert len(everyone) > 2
+    chosen = infer(image=encoded(photo), det_threshold=np.array([threshold], np.float32))
+    np.testing.assert_allclose(chosen["det_scores"], everyone[everyone > threshold], atol=1e-6)
+
+
+def test_more_persons_than_one_batch_holds(infer: Infer, photo: Path) -> None:
+    small = cv2.resize(cv2.imread(str(photo))[500:960, 1200:1600], (100, 115))
+    crowd = np.tile(small, (4, 16, 1))
+    result = infer(frame=crowd, det_threshold=np.array([0.02], np.float32))
+    # The open keypoint model takes 32 crops at a time.
+    assert len(result["boxes"]) > 32
+    one_by_one = infer(frame=crowd, det_threshold=result["det_scores"][1:2])
+    assert len(one_by_one["boxes"]) == 1
+    np.testing.assert_allclose(one_by_one["keypoints"], result["keypoints"][:1], atol=1e-2)
+
+
+def test_flip_and_udp_change_little(infer: Infer, photo: Path) -> None:
+    plain = infer(image=encoded(photo))
+    for choice in ({"flip": True}, {"use_udp": True}, {"flip": True, "use_udp": True}):
+        refined = infer(choice, image=encoded(photo))
+        distance = np.abs(refined["keypoints"] - plain["keypoints"])[..., :2].max(axis=2)
+        assert 0 < np.median(distance) < 4, choice
+
+
+TEXT = np.frombuffer(b"This is a letter, not a picture.\n" * 9, np.uint8)
+FRAME = np.zeros((32, 32, 3), np.uint8)
+WRONG: dict[str, tuple[dict[str, object], Tensors, str]] = {
+    "nothing": ({}, {"det_threshold": np.ones(1, np.float32)}, "exactly one of `image`"),
+    "both": ({}, {"image": TEXT, "frame": FRAME}, "got both"),
+    "text": ({}, {"image": TEXT}, "it is text, beginning with 'This is a letter"),
+    "empty image": ({}, {"image": np.zeros(0, np.uint8)}, "`image` is empty"),
+    "gif": ({}, {"image": np.frombuffer(b"GIF89a" + bytes(99), np.uint8)}, "a GIF file"),
+    "header only": (
+        {},
+        {"image": np.frombuffer(b"\xff\xd8\xff\xe0" + bytes(50), np.uint8)},
+        "begins like a JPEG file but can't be decoded",
+    ),
+    "flat frame": ({}, {"frame": np.zeros((0, 9, 3), np.uint8)}, "it is 9x0"),
+    "grey frame": ({}, {"frame": np.zeros((9, 9, 1), np.uint8)}, "shape"),
+    "threshold above 1": (
+        {},
+        {"frame": FRAME, "det_threshold": np.array([1.5], np.float32)},
+        "`det_threshold` must be a number from 0 to 1, got 1.5",
+    ),
+    "threshold not a number": (
+        {},
+        {"frame": FRAME, "det_threshold": np.array([np.nan], np.float32)},
+        "`det_threshold` must be a number from 0 to 1, got nan",
+    ),
+    "threshold as integer": (
+        {},
+        {"frame": FRAME, "det_threshold": np.array([1], np.int32)},
+        "det_threshold",
+    ),
+    "unknown detector": (
+        {"detector": "nobody"},
+        {"frame": FRAME},
+        "no detector model 'nobody' is installed on this server; installed: NanoDet_person_416",
+    ),
+    "path as detector": ({"detector": "../../etc"}, {"frame": FRAME}, "no detector model"),
+    "wrong role": (
+        {"detector": "MoveNet-Thunder_256x192"},
+        {"frame": FRAME},
+        "can't be used as detector",
+    ),
+    "flip as text": ({"flip": "maybe"}, {"frame": FRAME}, "`flip` must be true or false"),
+    "unknown parameter": ({"flop": True}, {"frame": FRAME}, "unknown request parameter 'flop'"),
+}
+
+
+@pytest.mark.parametrize(("parameters", "tensors", "message"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_requests_are_told_why(
+    infer: Infer, photo: Path, parameters: dict[str, object], tensors: Tensors, message: str
+) -> None:
+    with pytest.raises(InferenceServerException) as caught:
+        infer(parameters, **tensors)
+    assert message in caught.value.message()
+    assert caught.value.status() in ("StatusCode.INVALID_ARGUMENT", "400")
+    assert len(infer(image=encoded(photo))["boxes"]) == 2

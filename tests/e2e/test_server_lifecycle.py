@@ -1,0 +1,162 @@
+"""Starting and ending the embedded server: whatever happens, nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leftovers import alive, descendants, directories, shared_memory, wait_until
+from tritonpose import create_pipeline
+from tritonpose_server.embedded import EmbeddedServer, ServerOptions
+from tritonpose_server.errors import ServerError
+from tritonpose_server.staging import PipelineSettings
+
+HOST = """
+import sys, time
+from pathlib import Path
+from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.staging import PipelineSettings
+leaves = [Path(path) for path in sys.argv[1:]]
+with EmbeddedServer(leaves, PipelineSettings(leaves[0].name, leaves[1].name)) as server:
+    print(server.identity, flush=True)
+    time.sleep(600)
+"""
+
+
+def start_host(
+    leaves: list[Path], environment: dict[str, str]
+) -> tuple[subprocess.Popen[str], str]:
+    """A program that runs a server, and the server's identity once it is ready."""
+    host = subprocess.Popen(
+        [sys.executable, "-c", HOST, *map(str, leaves)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    assert host.stdout is not None
+    return host, host.stdout.readline().strip()
+
+
+def runs(pid: int, program: str) -> bool:
+    """Whether a process was started as a program, directly or by an interpreter."""
+    command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return any(part.endswith(program) for part in command[:3])
+
+
+def nothing_left(identity: str, processes: list[int]) -> bool:
+    return not (shared_memory(identity) or directories(identity) or any(map(alive, processes)))
+
+
+def test_stop_leaves_nothing(open_leaves: list[Path], photo: Path) -> None:
+    settings = PipelineSettings(open_leaves[0].name, open_leaves[1].name)
+    server = EmbeddedServer(open_leaves, settings)
+    with server:
+        processes = [server.pid or 0, *descendants(server.pid or 0)]
+        assert len(processes) > 3
+        assert shared_memory(server.identity)
+        with create_pipeline("human_keypoint_detection", url=server.grpc_url) as client:
+            assert len(next(client.predict(photo))["boxes"]) == 2
+    assert nothing_left(server.identity, processes)
+    assert server.pid is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_end_of_the_parent_leaves_nothing(
+    open_leaves: list[Path], environment: dict[str, str], number: signal.Signals
+) -> None:
+    host, identity = start_host(open_leaves, environment)
+    processes = descendants(host.pid)
+    assert len(processes) > 3
+    host.send_signal(number)
+    host.wait(30)
+    assert wait_until(lambda: nothing_left(identity, processes))
+
+
+@pytest.mark.parametrize("victim", ["guardian.py", "bin/tritonserver"])
+def test_death_of_a_server_process_leaves_nothing(
+    open_leaves: list[Path], environment: dict[str, str], victim: str
+) -> None:
+    host, identity = start_host(open_leaves, environment)
+    processes = descendants(host.pid)
+    (target,) = (pid for pid in processes if runs(pid, victim))
+    os.kill(target, signal.SIGKILL)
+    try:
+        if victim == "guardian.py":
+            # Nobody is left to clean up files, but processes and shared memory end with it.
+            assert wait_until(lambda: not any(map(alive, processes)))
+            assert wait_until(lambda: not shared_memory(identity))
+        else:
+            assert wait_until(lambda: nothing_left(identity, processes))
+    finally:
+        host.kill()
+        host.wait()
+        for directory in directories(identity):
+            shutil.rmtree(directory)
+
+
+def test_a_model_that_is_not_what_its_configuration_says(
+    open_leaves: list[Path], tmp_path: Path
+) -> None:
+    detector, keypoint_model = open_leaves
+    broken = tmp_path / keypoint_model.name
+    shutil.copytree(keypoint_model, broken)
+    config = broken / "config.pbtxt"
+    config.write_text(config.read_text().replace('name: "heatmap"', 'name: "headmap"'))
+    server = EmbeddedServer([detector, broken], PipelineSettings(detector.name, broken.name))
+    with pytest.raises(
+        ServerError, match="output 'headmap' is not in the model, which has heatmap"
+    ):
+        server.start()
+    assert nothing_left(server.identity, [])
+
+
+def test_default_model_that_is_not_served(open_leaves: list[Path]) -> None:
+    server = EmbeddedServer(open_leaves, PipelineSettings("nobody", open_leaves[1].name))
+    with pytest.raises(ServerError, match="model 'nobody' is to be used by default"):
+        server.start()
+    assert nothing_left(server.identity, [])
+
+
+def test_port_that_is_taken(open_leaves: list[Path]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = EmbeddedServer(
+            open_leaves,
+            PipelineSettings(open_leaves[0].name, open_leaves[1].name),
+            ServerOptions(grpc_port=port),
+        )
+        with pytest.raises(ServerError, match=f"can't listen on 127.0.0.1:{port}"):
+            server.start()
+
+
+def test_onnxruntime_backend_gives_the_same(
+    server: EmbeddedServer, open_leaves: list[Path], photo: Path, tmp_path: Path
+) -> None:
+    copies = []
+    for leaf in open_leaves:
+        copy = tmp_path / leaf.name
+        shutil.copytree(leaf, copy)
+        config = copy / "config.pbtxt"
+        text = config.read_text()
+        assert 'backend: "openvino"' in text
+        config.write_text(text.replace('backend: "openvino"', 'backend: "onnxruntime"'))
+        copies.append(copy)
+    settings = PipelineSettings(copies[0].name, copies[1].name)
+    results = []
+    with EmbeddedServer(copies, settings) as other:
+        for url in (server.grpc_url, other.grpc_url):
+            with create_pipeline("human_keypoint_detection", url=url) as client:
+                results.append(next(client.predict(photo))["boxes"])
+    assert len(results[0]) == 2
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(theirs["coordinate"], ours["coordinate"], atol=0.01)
+        assert theirs["det_score"] == pytest.approx(ours["det_score"], abs=1e-4)
+        np.testing.assert_allclose(theirs["keypoints"], ours["keypoints"], atol=0.1)
