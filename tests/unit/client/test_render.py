@@ -2,16 +2,15 @@
 
 import json
 import math
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+import reference_data
 from tritonpose.coco import COCO_KEYPOINT_NAMES, COCO_SKELETON
 from tritonpose.render import draw_poses
 
-SHARED = Path(__file__).parents[4] / "shared"
 RENDERS = [
     "aic_054d9ce9201beffc76e5ff2169d2af2f027002ca",
     "coco_000000000785",
@@ -73,13 +72,12 @@ def random_image(seed: int, size: tuple[int, int]) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
+@reference_data.needed
 @pytest.mark.parametrize("name", RENDERS)
 def test_equals_paddlex(name: str) -> None:
-    if not SHARED.is_dir():
-        pytest.skip("needs the reference data folder ../shared, absent on this machine")
-    golden = SHARED / "golden"
+    golden = reference_data.ROOT / "golden"
     result = json.loads((golden / "picodet320_tinypose128" / f"{name}.json").read_text())
-    image = cv2.imread(str(SHARED / "images" / result["input_path"]))
+    image = cv2.imread(str(reference_data.image(result["input_path"])))
     people = [box["keypoints"] for box in result["boxes"]]
     keypoints = np.array(people, dtype=np.float32).reshape(-1, 17, 3)
     expected = cv2.imread(str(golden / "renders" / f"{name}.png"))

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import reference_data
 from tritonpose import InputError, KeypointResult, ServerError
 from tritonpose.render import draw_poses
 from tritonpose.result import boxes_from
 from tritonpose.transport.messages import PoseResponse
 
-SHARED = Path(__file__).parents[4] / "shared"
-GOLDEN = SHARED / "golden" / "picodet320_tinypose128"
+GOLDEN = reference_data.ROOT / "golden" / "picodet320_tinypose128"
 
 PIXELS = np.full((40, 60, 3), (10, 20, 200), dtype=np.uint8)
 PNG = cv2.imencode(".png", PIXELS)[1].tobytes()
@@ -50,9 +50,8 @@ def from_golden(golden: dict[str, Any]) -> KeypointResult:
     return KeypointResult(golden["input_path"], PNG, boxes_from(PoseResponse(*tensors)))
 
 
+@reference_data.needed
 def test_saved_json_equals_paddlex(tmp_path: Path) -> None:
-    if not SHARED.is_dir():
-        pytest.skip("needs the reference data folder ../shared, absent on this machine")
     files = sorted(GOLDEN.glob("*.json"))
     assert files
     for file in files:

@@ -1,0 +1,93 @@
+# Sets up the Python environment of the scripts beside this folder: .venv in the checkout.
+# Source it, then call prepare_environment.
+
+project_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+project_python="$project_root/.venv/bin/python"
+
+say() { printf '[tritonpose] %s\n' "$*" >&2; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# prepare_environment EXTRAS - installs the project with these extras, unless that was done before.
+prepare_environment() {
+  local extras=$1 wanted stamp
+  command -v npm >/dev/null || extras+=",npm"
+  mkdir -p "$project_root/.venv"
+  exec 9>"$project_root/.venv/.lock"
+  flock 9
+  wanted=$(printf '%s\n' "$project_root" "$extras" \
+    | cat - "$project_root/pyproject.toml" "$project_root/constraints.txt" | sha256sum)
+  stamp="$project_root/.venv/.installed-${extras//,/-}"
+  if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || ! "$project_python" -c '' 2>/dev/null; then
+    make_venv
+    say "installing Python packages (a minute or two, once)"
+    install_packages "$extras"
+    ensure_libpython
+    printf '%s\n' "$wanted" >"$stamp"
+  fi
+  exec 9>&-
+}
+
+make_venv() {
+  if "$project_python" -m pip --version >/dev/null 2>&1; then return; fi
+  local python
+  python=$(find_python) || fail "Python 3.11 or 3.12 is needed; install it (Debian: apt-get install \
+python3 python3-venv), or name one: PYTHON=/path/to/python3.11 $0"
+  say "making the Python environment $project_root/.venv with $("$python" --version)"
+  if ! "$python" -m venv "$project_root/.venv" >/dev/null 2>&1; then
+    local package
+    package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+    as_root_install "$package" && "$python" -m venv "$project_root/.venv" \
+      || fail "Python's venv module is incomplete; run: apt-get install $package"
+  fi
+}
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-python3.11 python3.12 python3}; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+      2>/dev/null; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  return 1
+}
+
+install_packages() {
+  local log
+  log=$(mktemp)
+  # Downloads are shown as they come; everything else only when something fails.
+  if ! "$project_python" -m pip install --disable-pip-version-check --progress-bar off \
+    --constraint "$project_root/constraints.txt" --editable "$project_root[$1]" 2>&1 \
+    | tee "$log" | sed -un 's/^ *\(Downloading .*)\).*/  \1/p' >&2; then
+    tail -n 20 "$log" >&2
+    rm -f "$log"
+    fail "installing Python packages failed; see above"
+  fi
+  rm -f "$log"
+}
+
+# Triton's Python backend links to libpython3.X.so, which Debian keeps apart from Python.
+ensure_libpython() {
+  local probe='from tritonpose_server.libpython import find_libpython_directory as f; f()'
+  if "$project_python" -c "$probe" 2>/dev/null; then return; fi
+  local package work
+  package=$("$project_python" -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])')
+  say "fetching $package, which Triton needs"
+  if ! as_root_install "$package"; then
+    work=$(mktemp -d)
+    # Without root it is unpacked into the environment.
+    (cd "$work" && apt-get download -qq "$package" && dpkg -x ./*.deb . \
+      && find . -name "$package.so.1.0" -exec cp {} "$project_root/.venv/lib/" \;) >/dev/null 2>&1 \
+      || true
+    rm -rf "$work"
+  fi
+  "$project_python" -c "$probe" 2>/dev/null || fail "$("$project_python" -c "$probe" 2>&1 \
+    | tail -n 1 | sed 's/^[^:]*: //')"
+}
+
+as_root_install() {
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+  apt-get install -y -qq "$1" >/dev/null 2>&1 \
+    || { apt-get update -qq >/dev/null 2>&1 && apt-get install -y -qq "$1" >/dev/null 2>&1; }
+}
