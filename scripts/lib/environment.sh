@@ -59,7 +59,7 @@ install_packages() {
   # Downloads are shown as they come; everything else only when something fails.
   if ! "$project_python" -m pip install --disable-pip-version-check --progress-bar off \
     --constraint "$project_root/constraints.txt" --editable "$project_root[$1]" 2>&1 \
-    | tee "$log" | sed -un 's/^ *\(Downloading .*)\).*/  \1/p' >&2; then
+    | tee "$log" | sed -un 's|^ *\(Downloading .* MB)\).*|  \1|p' >&2; then
     tail -n 20 "$log" >&2
     rm -f "$log"
     fail "installing Python packages failed; see above"
