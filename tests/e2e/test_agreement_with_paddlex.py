@@ -75,7 +75,8 @@ def test_same_persons_and_keypoints(
     print(
         f"\n{setting.name}: {len(points)} persons; boxes within {max(box_errors):.4f} px, detector "
         f"scores within {max(det_errors):.6f}; {share:.2%} of keypoints within "
-        f"{KEYPOINT_TOLERANCE_PX} px, clear ones within {clear.max():.3f} px, keypoint scores "
+        f"{KEYPOINT_TOLERANCE_PX} px, all within {visible.max():.3f} px, clear ones within "
+        f"{clear.max():.3f} px, keypoint scores "
         f"within {score_error.max():.4f}"
     )
     assert max(box_errors) <= BOX_TOLERANCE_PX

@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 
 from leftovers import descendants, shared_memory
+from tritonpose import DeadlineExceededError, ServerUnavailableError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import PoseRequest, PoseResponse
 from tritonpose_server.embedded import EmbeddedServer
 
 CLIENTS = 16
 REQUESTS = 200
+
+# Of the pipeline's config.pbtxt.
+MAX_IN_FLIGHT = 128
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +90,53 @@ def test_all_answers_right_and_nothing_grows(
     assert shared_memory(server.identity) == memory
     for connection in connections:
         connection.close()
+
+
+def test_overload_is_refused_at_once_and_passes(
+    server: EmbeddedServer, pictures: list[bytes]
+) -> None:
+    transport = connect(server.grpc_url)
+    expected = transport.infer(ask(pictures[0]))
+
+    def request(_index: int) -> PoseResponse | ServerUnavailableError:
+        try:
+            return transport.infer(ask(pictures[0]))
+        except ServerUnavailableError as refusal:
+            return refusal
+
+    with ThreadPoolExecutor(MAX_IN_FLIGHT + 72) as clients:
+        outcomes = list(clients.map(request, range(2 * MAX_IN_FLIGHT)))
+    answers = [outcome for outcome in outcomes if isinstance(outcome, PoseResponse)]
+    refusals = [outcome for outcome in outcomes if not isinstance(outcome, PoseResponse)]
+    assert len(answers) >= MAX_IN_FLIGHT
+    assert refusals
+    assert all("already in flight" in str(refusal) for refusal in refusals)
+    for answer in answers:
+        np.testing.assert_allclose(answer.keypoints, expected.keypoints, atol=0.1)
+    np.testing.assert_allclose(
+        transport.infer(ask(pictures[0])).keypoints, expected.keypoints, atol=0.1
+    )
+    transport.close()
+
+
+def test_abandoned_requests_cost_nobody_an_answer(
+    server: EmbeddedServer, pictures: list[bytes]
+) -> None:
+    patient, hasty = connect(server.grpc_url), connect(server.grpc_url, timeout=0.02)
+    expected = patient.infer(ask(pictures[0]))
+
+    def abandon(_index: int) -> bool:
+        try:
+            hasty.infer(ask(pictures[0]))
+        except DeadlineExceededError:
+            return True
+        return False
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        abandoned = clients.map(abandon, range(64))
+        answers = list(clients.map(lambda _index: patient.infer(ask(pictures[0])), range(16)))
+        assert any(abandoned)
+    for answer in answers:
+        np.testing.assert_allclose(answer.keypoints, expected.keypoints, atol=0.1)
+    patient.close()
+    hasty.close()

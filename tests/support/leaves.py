@@ -1,0 +1,67 @@
+"""Facts of made-up leaf models, and their `config.pbtxt`."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from topdown.leaf import DetectorLeaf, KeypointLeaf, parse_detector, parse_keypoint
+from topdown.options import PoseOptions
+
+DETECTOR_PARAMETERS = {
+    "role": "detector",
+    "interpolation": "cubic",
+    "keep_ratio": "false",
+    "pad_value": "10,20,30",
+    "nms_score_threshold": "0.025",
+    "nms_iou_threshold": "0.6",
+    "nms_top_k": "1000",
+    "nms_keep_top_k": "100",
+    "threshold": "0.5",
+}
+KEYPOINT_PARAMETERS = {"role": "keypoint", "flip_shift": "false", "use_udp": "false"}
+
+
+def detector_leaf(height: int = 32, width: int = 48, **changes: str) -> DetectorLeaf:
+    return parse_detector("detector", (height, width, 3), {**DETECTOR_PARAMETERS, **changes})
+
+
+def keypoint_leaf(
+    height: int = 64, width: int = 48, max_batch_size: int = 8, **changes: str
+) -> KeypointLeaf:
+    parameters = {**KEYPOINT_PARAMETERS, **changes}
+    return parse_keypoint("keypoint", (height, width, 3), max_batch_size, parameters)
+
+
+def pose_options(
+    detector: DetectorLeaf | None = None,
+    keypoint_model: KeypointLeaf | None = None,
+    threshold: float = 0.5,
+    flip: bool = False,
+    use_udp: bool = False,
+) -> PoseOptions:
+    return PoseOptions(
+        detector or detector_leaf(), keypoint_model or keypoint_leaf(), threshold, flip, use_udp
+    )
+
+
+def config_text(
+    parameters: Mapping[str, str], dims: tuple[int, ...] = (320, 256, 3), tensor: str = "image"
+) -> str:
+    lines = [
+        "max_batch_size: 4",
+        f'input [ {{ name: "{tensor}" data_type: TYPE_UINT8 dims: {list(dims)} }} ]',
+    ]
+    lines += [
+        f'parameters [ {{ key: "{key}" value: {{ string_value: "{value}" }} }} ]'
+        for key, value in parameters.items()
+    ]
+    return "\n".join(lines)
+
+
+def write_config(root: Path, name: str, text: str, modified_s: int = 1_000_000_000) -> Path:
+    """Write a model's `config.pbtxt`, last changed at a given second."""
+    path = root / name / "config.pbtxt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    os.utime(path, (modified_s, modified_s))
+    return path

@@ -1,0 +1,249 @@
+"""Decoding of image files: formats, orientation, limits, and what is said of anything else."""
+
+import io
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from topdown.errors import InvalidRequestError
+from topdown.image import check_image, decode_image, describe_content, identify_format
+
+GREY = np.add.outer(np.arange(24) * 4, np.arange(40) * 3).astype(np.uint8)
+RGB = np.dstack([GREY, 255 - GREY, GREY // 2])
+BGR = RGB[..., ::-1]
+ORIENTATION = 0x0112
+
+
+def as_array(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, np.uint8)
+
+
+def saved(image: Image.Image, file_format: str, **options: object) -> np.ndarray:
+    stream = io.BytesIO()
+    image.save(stream, file_format, **options)
+    return as_array(stream.getvalue())
+
+
+def encoded(suffix: str, pixels: np.ndarray = BGR) -> np.ndarray:
+    return cv2.imencode(suffix, pixels)[1]
+
+
+def refusal(data: np.ndarray) -> str:
+    with pytest.raises(InvalidRequestError) as caught:
+        decode_image(data)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file_format", "options", "tolerance"),
+    [
+        ("PNG", {}, 0),
+        ("BMP", {}, 0),
+        ("WEBP", {"lossless": True}, 0),
+        ("WEBP", {"quality": 95}, 16),
+        ("JPEG", {"quality": 95, "subsampling": 0}, 6),
+        ("JPEG", {"quality": 95, "subsampling": 0, "progressive": True}, 6),
+    ],
+)
+def test_pixels_come_in_bgr_order(file_format: str, options: dict, tolerance: int) -> None:
+    image = decode_image(saved(Image.fromarray(RGB), file_format, **options))
+    assert image.dtype == np.uint8
+    np.testing.assert_allclose(image.astype(int), BGR, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("mode", "file_format"), [("L", "PNG"), ("LA", "PNG"), ("1", "PNG"), ("L", "BMP"), ("1", "BMP")]
+)
+def test_grey_images_get_three_equal_channels(mode: str, file_format: str) -> None:
+    source = Image.fromarray(GREY).convert(mode)
+    expected = np.dstack([np.asarray(source.convert("L"))] * 3)
+    np.testing.assert_array_equal(decode_image(saved(source, file_format)), expected)
+
+
+def test_grey_jpeg_gets_three_equal_channels() -> None:
+    image = decode_image(saved(Image.fromarray(GREY), "JPEG", quality=95))
+    np.testing.assert_array_equal(image[..., 0], image[..., 2])
+    np.testing.assert_allclose(image[..., 1].astype(int), GREY, atol=3)
+
+
+def test_a_palette_is_resolved() -> None:
+    source = Image.fromarray(RGB).quantize(16)
+    expected = np.asarray(source.convert("RGB"))[..., ::-1]
+    assert source.mode == "P"
+    assert len(np.unique(expected.reshape(-1, 3), axis=0)) > 8
+    np.testing.assert_array_equal(decode_image(saved(source, "PNG")), expected)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
+def test_alpha_is_dropped_not_blended(file_format: str) -> None:
+    alpha = np.full_like(GREY, 7)
+    source = Image.fromarray(np.dstack([RGB, alpha]))
+    options = {"lossless": True, "exact": True} if file_format == "WEBP" else {}
+    np.testing.assert_array_equal(decode_image(saved(source, file_format, **options)), BGR)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_are_reduced_to_eight(channels: int) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (9, 11, channels)).astype(np.uint16)
+    image = decode_image(encoded(".png", deep))
+    assert image.dtype == np.uint8
+    np.testing.assert_allclose(image, np.broadcast_to(deep / 257, image.shape), atol=1)
+
+
+TURNED = {
+    1: BGR,
+    2: BGR[:, ::-1],
+    3: BGR[::-1, ::-1],
+    4: BGR[::-1],
+    5: BGR.transpose(1, 0, 2),
+    6: BGR.transpose(1, 0, 2)[:, ::-1],
+    7: BGR.transpose(1, 0, 2)[::-1, ::-1],
+    8: BGR.transpose(1, 0, 2)[::-1],
+}
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_exif_orientation_is_applied(orientation: int, file_format: str) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    options = {"quality": 95, "subsampling": 0} if file_format == "JPEG" else {}
+    image = decode_image(saved(Image.fromarray(RGB), file_format, exif=exif, **options))
+    expected = TURNED[orientation]
+    assert image.shape == expected.shape
+    np.testing.assert_allclose(image.astype(int), expected, atol=6)
+
+
+def zip_archive() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("photo.jpg", b"x")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (saved(Image.fromarray(GREY), "GIF").tobytes(), "it is a GIF file"),
+        (saved(Image.fromarray(RGB), "TIFF").tobytes(), "it is a TIFF file"),
+        (b"MM\x00*" + bytes(20), "it is a TIFF file"),
+        (b"\0\0\0\x1cftypheic" + bytes(20), "it is an ISO media file (HEIC, AVIF or video)"),
+        (b"%PDF-1.7\n%\xe2\xe3", "it is a PDF file"),
+        (zip_archive(), "it is a ZIP archive"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "it is markup text (SVG, XML or HTML)"),
+        (b'\n  <?xml version="1.0"?><svg/>', "it is markup text (SVG, XML or HTML)"),
+        (b"<!DOCTYPE html><html></html>", "it is markup text (SVG, XML or HTML)"),
+        (b"<HTML><body>Not found", "it is markup text (SVG, XML or HTML)"),
+        (b"photo.jpg", "it is text, beginning with 'photo.jpg'"),
+        ("grün\tist\r\n".encode(), "it is text, beginning with 'grün\\tist\\r\\n'"),
+        (b"/9j/4AAQSkZJRgABAQAAAQABAAD/", "it is text, beginning with '/9j/4AAQSkZJRgABAQAAAQAB'"),
+        (
+            b"\x93NUMPY\x01\x00v\x00",
+            "it is 10 bytes of an unknown format, beginning with 93 4e 55 4d 50 59 01 00",
+        ),
+        (b"\0", "it is 1 bytes of an unknown format, beginning with 00"),
+        (b"RIFF\0\0\0\0AVI " + bytes(9), "unknown format, beginning with 52 49 46 46"),
+    ],
+)
+def test_what_is_no_supported_image_is_described(content: bytes, words: str) -> None:
+    message = refusal(as_array(content))
+    assert message.startswith("`image` is not an image the server decodes: ")
+    assert words in message
+    assert message.endswith("send the bytes of a JPEG, PNG, WebP and BMP file")
+
+
+def test_an_empty_file_is_refused() -> None:
+    assert refusal(as_array(b"")) == "`image` is empty: send the bytes of an image file"
+
+
+def test_only_the_beginning_of_a_long_text_is_looked_at() -> None:
+    assert "text, beginning with" in describe_content(as_array(b"x" * 512 + b"\0"))
+    assert "unknown format" in describe_content(as_array(b"x" * 511 + b"\0"))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name"), [(".jpg", "JPEG"), (".png", "PNG"), (".webp", "WebP"), (".bmp", "BMP")]
+)
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_truncated_files_are_refused(suffix: str, name: str, share: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 40, 3)).astype(np.uint8)
+    whole = encoded(suffix, noise)
+    cut = whole[: max(int(len(whole) * share), 16)]
+    assert refusal(cut) == (
+        f"`image` begins like a {name} file but can't be decoded: "
+        f"the {len(cut)} bytes are truncated or corrupt"
+    )
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"\xff\xd8\xff", "JPEG"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "PNG"),
+        (b"RIFF\0\0\0\0WEBP", "WebP"),
+        (b"BM", "BMP"),
+    ],
+)
+def test_corrupt_files_are_refused(head: bytes, name: str) -> None:
+    message = refusal(as_array(head + bytes(60)))
+    assert f"begins like a {name} file" in message
+    assert f"the {len(head) + 60} bytes are truncated or corrupt" in message
+
+
+def test_an_image_larger_than_opencv_decodes_is_refused() -> None:
+    bmp = encoded(".bmp").copy()
+    bmp[18:26] = np.array([60_000, 60_000], "<i4").view(np.uint8)
+    assert "`image` can't be decoded as BMP: " in refusal(bmp)
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"\xff\xd8\xff\xe0", "JPEG"),
+        (b"\xff\xd8\x00", None),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "PNG"),
+        (b"\x89PNG\r\n\x1a\n\x7f\xff\xff\xffIHDR", None),
+        (b"\x89PNG\r\n\x1a\n", None),
+        (b"RIFF1234WEBP", "WebP"),
+        (b"RIFF1234WAVE", None),
+        (b"RIFX1234WEBP", None),
+        (b"BM", "BMP"),
+        (b"B", None),
+        (b"", None),
+    ],
+)
+def test_formats_are_known_by_their_first_bytes(head: bytes, name: str | None) -> None:
+    assert identify_format(head) == name
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (32767, 1, 3), (1, 32767, 3)])
+def test_usable_frames_pass_unchanged(shape: tuple) -> None:
+    frame = np.zeros(shape, np.uint8)
+    assert check_image(frame) is frame
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((4, 5), "got shape [4, 5]"),
+        ((4, 5, 1), "got shape [4, 5, 1]"),
+        ((4, 5, 4), "got shape [4, 5, 4]"),
+        ((1, 4, 5, 3), "got shape [1, 4, 5, 3]"),
+        ((0, 5, 3), "`frame` has no pixels: it is 5x0"),
+        ((4, 0, 3), "`frame` has no pixels: it is 0x4"),
+        ((32768, 1, 3), "the image is 1x32768; sides up to 32767 pixels are supported"),
+        ((1, 32768, 3), "the image is 32768x1; sides up to 32767 pixels are supported"),
+    ],
+)
+def test_unusable_frames_are_refused(shape: tuple, words: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        check_image(np.zeros(shape, np.uint8))
+    assert words in str(caught.value)
+
+
+def test_a_decoded_image_must_not_be_too_long() -> None:
+    long = np.zeros((1, 32768, 3), np.uint8)
+    assert "the image is 32768x1" in refusal(encoded(".png", long))

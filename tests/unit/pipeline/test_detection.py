@@ -1,0 +1,168 @@
+"""The detector's input made from an image, and persons from its output."""
+
+import cv2
+import numpy as np
+import pytest
+
+from leaves import detector_leaf
+from topdown.detection import resize_for_detector, select_persons
+
+
+def colours(height: int, width: int) -> np.ndarray:
+    """An image whose blue, green and red grow along x, along y and not at all."""
+    y, x = np.mgrid[:height, :width]
+    return np.dstack([x * 200 // width, y * 200 // height, np.full_like(x, 250)]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [
+        ("nearest", cv2.INTER_NEAREST),
+        ("linear", cv2.INTER_LINEAR),
+        ("cubic", cv2.INTER_CUBIC),
+        ("area", cv2.INTER_AREA),
+        ("lanczos4", cv2.INTER_LANCZOS4),
+    ],
+)
+def test_stretched_to_network_size(name: str, flag: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (50, 90, 3)).astype(np.uint8)
+    resized = resize_for_detector(image, detector_leaf(32, 48, interpolation=name))
+    for channel in range(3):
+        expected = cv2.resize(image[:, :, 2 - channel], (48, 32), interpolation=flag)
+        np.testing.assert_array_equal(resized.pixels[:, :, channel], expected)
+    assert resized.scale.dtype == np.float32
+    np.testing.assert_allclose(resized.scale, [48 / 90, 32 / 50], rtol=1e-6)
+
+
+def test_stretching_fills_the_whole_input_without_padding() -> None:
+    resized = resize_for_detector(np.full((7, 99, 3), 200, np.uint8), detector_leaf(32, 48))
+    assert resized.pixels.shape == (32, 48, 3)
+    assert (resized.pixels == 200).all()
+
+
+@pytest.mark.parametrize(
+    ("image_size", "inner"),
+    [
+        ((96, 64), (48, 32)),  # same aspect: nothing to pad
+        ((96, 32), (48, 16)),  # wide: padding below
+        ((32, 64), (16, 32)),  # tall: padding on the right
+        ((24, 16), (48, 32)),  # enlarged
+        ((100, 30), (48, 14)),  # 14.4 rows
+        ((1000, 3), (48, 1)),  # 0.1 rows
+        ((3, 1000), (1, 32)),
+    ],
+)
+def test_padded_to_network_size(image_size: tuple, inner: tuple) -> None:
+    image = colours(image_size[1], image_size[0])
+    resized = resize_for_detector(
+        image, detector_leaf(32, 48, keep_ratio="true", interpolation="linear")
+    )
+    expected = cv2.resize(image, inner, interpolation=cv2.INTER_LINEAR)[..., ::-1]
+    assert resized.pixels.shape == (32, 48, 3)
+    np.testing.assert_array_equal(resized.pixels[: inner[1], : inner[0]], expected)
+    for padding in (resized.pixels[inner[1] :], resized.pixels[:, inner[0] :]):
+        assert (padding == [10, 20, 30]).all()
+    expected_scale = [inner[0] / image_size[0], inner[1] / image_size[1]]
+    assert resized.scale.dtype == np.float32
+    np.testing.assert_allclose(resized.scale, expected_scale, rtol=1e-6)
+
+
+@pytest.mark.parametrize("keep_ratio", ["true", "false"])
+@pytest.mark.parametrize("spot", [(30, 20), (130, 20), (70, 90)])
+def test_the_scale_leads_back_to_the_image(keep_ratio: str, spot: tuple) -> None:
+    image = np.zeros((120, 200, 3), np.uint8)
+    image[spot[1] - 5 : spot[1] + 5, spot[0] - 5 : spot[0] + 5] = 255
+    leaf = detector_leaf(96, 128, keep_ratio=keep_ratio, pad_value="0,0,0", interpolation="linear")
+    resized = resize_for_detector(image, leaf)
+    weights = resized.pixels[..., 0].astype(float)
+    y, x = np.mgrid[:96, :128] + 0.5
+    centre = np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
+    np.testing.assert_allclose(centre / resized.scale, spot, atol=0.3)
+
+
+def select(
+    boxes: list,
+    scores: list,
+    threshold: float = 0.5,
+    scale: tuple = (1.0, 1.0),
+    size: tuple = (100, 80),
+    **facts: str,
+) -> tuple[list, list]:
+    persons = select_persons(
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(scores, np.float32),
+        np.array(scale, np.float32),
+        size,
+        threshold,
+        detector_leaf(**facts),
+    )
+    assert persons.boxes.dtype == persons.scores.dtype == np.float32
+    assert persons.boxes.shape == (len(persons.scores), 4)
+    return persons.boxes.tolist(), persons.scores.tolist()
+
+
+A, B, C = [1, 2, 11, 22], [30, 2, 41, 22], [60, 2, 71, 22]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "kept"),
+    [(0.0, [C, A, B]), (0.1, [C, A, B]), (0.25, [C, A]), (0.5, [C]), (0.74, [C]), (0.75, [])],
+)
+def test_scores_must_be_strictly_above_the_threshold(threshold: float, kept: list) -> None:
+    boxes, scores = select([A, B, C], [0.5, 0.25, 0.75], threshold)
+    assert boxes == kept
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_scores_stay_with_their_boxes() -> None:
+    assert select([A, B, C], [0.5, 0.25, 0.75], 0.0) == ([C, A, B], [0.75, 0.5, 0.25])
+
+
+def test_with_threshold_0_the_detectors_own_nms_threshold_remains() -> None:
+    assert select([A, B], [0.25, 0.125], 0.0, nms_score_threshold="0.125")[0] == [A]
+
+
+def test_the_detectors_nms_settings_are_used() -> None:
+    boxes, scores = [A, [1, 2, 12, 22], B, C], [0.9, 0.8, 0.7, 0.6]
+    assert select(boxes, scores)[0] == [A, B, C]
+    assert select(boxes, scores, nms_iou_threshold="0.95")[0] == boxes
+    assert select(boxes, scores, nms_keep_top_k="2")[0] == [A, B]
+    assert select(boxes, scores, nms_top_k="2")[0] == [A]
+
+
+@pytest.mark.parametrize(
+    ("box", "clipped"),
+    [
+        ([-5, -6, 20, 30], [0, 0, 20, 30]),
+        ([90, 70, 120, 95], [90, 70, 100, 80]),
+        ([-5, -5, 200, 200], [0, 0, 100, 80]),
+        ([99.5, 79.5, 200, 200], [99.5, 79.5, 100, 80]),
+        ([100, 10, 120, 20], None),  # beyond the right border
+        ([-20, 10, 0, 20], None),
+        ([10, 80, 20, 99], None),
+        ([10, -9, 20, 0], None),
+        ([10, 10, 10, 20], None),  # no width
+        ([10, 20, 20, 20], None),  # no height
+        ([20, 10, 10, 20], None),  # turned inside out
+    ],
+)
+def test_boxes_are_clipped_and_those_without_area_dropped(box: list, clipped: list | None) -> None:
+    boxes, scores = select([box, A], [0.9, 0.75], nms_iou_threshold="1.0")
+    assert boxes == ([clipped, A] if clipped else [A])
+    assert len(scores) == len(boxes)
+
+
+def test_boxes_come_in_image_pixels() -> None:
+    boxes, _ = select([[10, 20, 30, 40]], [0.9], scale=(0.5, 0.25), size=(640, 480))
+    assert boxes == [[20, 80, 60, 160]]
+
+
+def test_suppression_happens_before_clipping() -> None:
+    """Two boxes that are the same only inside the image both stay."""
+    outside = [[-90, 0, 10, 20], [-9, 0, 10, 20]]
+    assert select(outside, [0.9, 0.8])[0] == [[0, 0, 10, 20]] * 2
+
+
+def test_nobody() -> None:
+    assert select([], []) == ([], [])
+    assert select([A], [0.1]) == ([], [])
