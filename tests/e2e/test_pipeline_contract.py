@@ -128,6 +128,17 @@ def test_flip_and_udp_change_little(infer: Infer, photo: Path) -> None:
         assert 0 < np.median(distance) < 4, choice
 
 
+def test_given_boxes_replace_the_detector(infer: Infer, photo: Path) -> None:
+    detected = infer(image=encoded(photo))
+    boxes = np.ascontiguousarray(detected["boxes"][::-1])
+    given = infer(image=encoded(photo), person_boxes=boxes)
+    np.testing.assert_array_equal(given["boxes"], boxes)
+    np.testing.assert_array_equal(given["det_scores"], np.ones(2, np.float32))
+    np.testing.assert_allclose(given["keypoints"], detected["keypoints"][::-1], atol=1e-2)
+    nobody = infer(image=encoded(photo), person_boxes=np.zeros((0, 4), np.float32))
+    assert nobody["keypoints"].shape == (0, 17, 3)
+
+
 TEXT = np.frombuffer(b"This is a letter, not a picture.\n" * 9, np.uint8)
 FRAME = np.zeros((32, 32, 3), np.uint8)
 WRONG: dict[str, tuple[dict[str, object], Tensors, str]] = {
@@ -170,6 +181,11 @@ WRONG: dict[str, tuple[dict[str, object], Tensors, str]] = {
         "can't be used as detector",
     ),
     "flip as text": ({"flip": "maybe"}, {"frame": FRAME}, "`flip` must be true or false"),
+    "box without area": (
+        {},
+        {"frame": FRAME, "person_boxes": np.array([[0, 0, 9, 9], [5, 5, 5, 9]], np.float32)},
+        "box 1 is [5.0, 5.0, 5.0, 9.0]",
+    ),
     "unknown parameter": ({"flop": True}, {"frame": FRAME}, "unknown request parameter 'flop'"),
 }
 

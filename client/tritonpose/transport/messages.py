@@ -30,6 +30,8 @@ class PoseRequest:
         keypoint_model: Name of the keypoint model.
         flip: Average the result with that of the mirrored crop.
         use_udp: Crop with UDP's unbiased transform.
+        person_boxes: People found elsewhere, (N, 4) float32, x1, y1, x2, y2 in pixels; then no
+            detector runs and the answer keeps their order.
 
     Raises:
         ValueError: Neither or both of `image` and `frame` are given.
@@ -42,6 +44,7 @@ class PoseRequest:
     keypoint_model: str | None = None
     flip: bool | None = None
     use_udp: bool | None = None
+    person_boxes: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if (self.image is None) == (self.frame is None):
@@ -57,6 +60,9 @@ class PoseRequest:
         if self.det_threshold is not None:
             threshold = np.array([self.det_threshold], dtype=np.float32)
             tensors.append(("det_threshold", "FP32", threshold))
+        if self.person_boxes is not None:
+            boxes = np.ascontiguousarray(self.person_boxes, dtype=np.float32)
+            tensors.append(("person_boxes", "FP32", boxes))
         return tensors
 
     def parameters(self) -> dict[str, str | bool]:

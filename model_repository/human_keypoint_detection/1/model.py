@@ -68,6 +68,7 @@ class TritonPythonModel:
                     image=_copy_input(request, "image"),
                     frame=_copy_input(request, "frame"),
                     det_threshold=_copy_input(request, "det_threshold"),
+                    person_boxes=_copy_input(request, "person_boxes"),
                     parameters=json.loads(request.parameters() or "{}"),
                 )
                 self._pool.submit(self._serve, pose_request, sender)
@@ -83,7 +84,11 @@ class TritonPythonModel:
         try:
             options = request.resolve_options(self._defaults, self._repository)
             poses = estimate_poses(
-                request.decode(), options, _run_model, lambda: _raise_if_cancelled(sender)
+                request.decode(),
+                options,
+                _run_model,
+                lambda: _raise_if_cancelled(sender),
+                given=request.given_persons(),
             )
             _send(sender, pb_utils.InferenceResponse(_tensors(poses)))
         except Exception as error:

@@ -58,6 +58,8 @@ def estimate_poses(
     options: PoseOptions,
     run_model: RunModel,
     checkpoint: Callable[[], None] = lambda: None,
+    *,
+    given: Persons | None = None,
 ) -> Poses:
     """Find the persons in an image and their keypoints.
 
@@ -66,6 +68,7 @@ def estimate_poses(
         options: Models, threshold and refinements to use.
         run_model: Runs the leaf models; one call per stage and batch.
         checkpoint: Called between stages; raises to abandon the work.
+        given: Persons found elsewhere; then no detector runs.
 
     Returns:
         The persons; none gives arrays of length 0.
@@ -73,7 +76,7 @@ def estimate_poses(
     Source: PaddleX ``_KeypointDetectionPipeline.predict``, with all persons batched.
     """
     checkpoint()
-    persons = detect_persons(image, options, run_model)
+    persons = detect_persons(image, options, run_model) if given is None else given
     checkpoint()
     keypoints = estimate_keypoints(image, persons.boxes, options, run_model)
     return Poses(persons.boxes, persons.scores, keypoints, keypoints[:, :, 2].mean(axis=1))

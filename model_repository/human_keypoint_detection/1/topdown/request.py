@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from topdown.detection import Persons
 from topdown.errors import InvalidRequestError
 from topdown.image import Image, check_image, decode_image
 from topdown.options import PipelineDefaults, PoseOptions, resolve_options
@@ -24,12 +25,14 @@ class PoseRequest:
         frame: uint8 ``[H, W, 3]``, BGR, or None.
         det_threshold: float32 ``[1]``, or None.
         parameters: The request's parameters.
+        person_boxes: float32 ``[N, 4]``, persons found elsewhere, or None.
     """
 
     image: npt.NDArray[Any] | None
     frame: npt.NDArray[Any] | None
     det_threshold: npt.NDArray[Any] | None
     parameters: Mapping[str, object]
+    person_boxes: npt.NDArray[Any] | None = None
 
     def decode(self) -> Image:
         """Give the image as pixels, uint8 ``[H, W, 3]``, BGR.
@@ -46,6 +49,28 @@ class PoseRequest:
         if self.image is not None:
             return decode_image(np.asarray(self.image, np.uint8))
         return check_image(np.asarray(self.frame, np.uint8))
+
+    def given_persons(self) -> Persons | None:
+        """The persons whose keypoints are asked for, None where they are to be detected.
+
+        Raises:
+            InvalidRequestError: A box is malformed.
+        """
+        if self.person_boxes is None:
+            return None
+        boxes = np.asarray(self.person_boxes, np.float32)
+        if boxes.ndim != 2 or boxes.shape[1] != 4:
+            raise InvalidRequestError(
+                f"`person_boxes` must be float32 [N, 4] (x1, y1, x2, y2), got {list(boxes.shape)}"
+            )
+        proper = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        if not proper.all():
+            index = int(np.argmin(proper))
+            raise InvalidRequestError(
+                f"`person_boxes` must be finite with x1 < x2 and y1 < y2, box {index} is "
+                f"{boxes[index].tolist()}"
+            )
+        return Persons(boxes, np.ones(len(boxes), np.float32))
 
     def resolve_options(
         self, defaults: PipelineDefaults, repository: ModelRepository
