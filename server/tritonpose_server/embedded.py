@@ -21,7 +21,13 @@ from types import TracebackType
 from tritonpose_server import guardian
 from tritonpose_server.errors import PortInUseError, ServerError
 from tritonpose_server.libpython import find_libpython_directory
-from tritonpose_server.staging import PipelineSettings, stage_backends, stage_model_repository
+from tritonpose_server.staging import (
+    PIPELINE,
+    PipelineSettings,
+    leaf_repositories,
+    stage_backends,
+    stage_pipeline,
+)
 from tritonpose_server.triton_log import LogForwarder
 from tritonpose_server.triton_wheel import TritonInstallation, find_triton
 
@@ -201,7 +207,7 @@ class EmbeddedServer:
         directory = Path(tempfile.mkdtemp(prefix=f"{self.identity}-"))
         try:
             stage_backends(triton, directory / "backends")
-            stage_model_repository(directory / "models", self._leaves, self._settings)
+            stage_pipeline(directory / "models", self._leaves, self._settings)
         except BaseException:
             shutil.rmtree(directory)
             raise
@@ -226,10 +232,15 @@ class EmbeddedServer:
 
     def _command(self, triton: TritonInstallation, directory: Path) -> list[str]:
         options, ports = self._options, self.ports
+        repositories = [directory / "models", *leaf_repositories(self._leaves)]
+        models = [PIPELINE, *(leaf.name for leaf in self._leaves)]
         return [
             str(triton.binary),
             f"--id={self.identity}",
-            f"--model-repository={directory / 'models'}",
+            *(f"--model-repository={repository}" for repository in repositories),
+            # Models can be loaded and unloaded while the server runs.
+            "--model-control-mode=explicit",
+            *(f"--load-model={model}" for model in models),
             f"--backend-directory={directory / 'backends'}",
             f"--backend-config=python,shm-region-prefix-name={self.identity}",
             f"--backend-config=python,shm-default-byte-size={_SHM_BYTES}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -67,10 +68,10 @@ def stage_backends(triton: TritonInstallation, target: Path) -> None:
             )
 
 
-def stage_model_repository(
-    target: Path, leaves: Iterable[Path], settings: PipelineSettings
-) -> None:
-    """Make a model repository: the pipeline with its defaults, and links to leaves.
+def stage_pipeline(target: Path, leaves: Iterable[Path], settings: PipelineSettings) -> None:
+    """Make a model repository with the pipeline, its defaults filled in.
+
+    The leaves stay where they are: the directories they lie in are model repositories, too.
 
     Args:
         target: Directory to make.
@@ -95,8 +96,13 @@ def stage_model_repository(
     text_format.Parse((source / "config.pbtxt").read_text("utf-8"), config)
     for key in ("detector", "keypoint_model", "threshold", "flip", "use_udp"):
         config.parameters.pop(key, None)
-    for key, value in settings.parameters().items():
+    parameters = settings.parameters()
+    parameters["leaf_repositories"] = os.pathsep.join(map(str, leaf_repositories(leaves)))
+    for key, value in parameters.items():
         config.parameters[key].string_value = value
     (pipeline / "config.pbtxt").write_text(text_format.MessageToString(config), "utf-8")
-    for name, directory in directories.items():
-        (target / name).symlink_to(directory.absolute())
+
+
+def leaf_repositories(leaves: Iterable[Path]) -> list[Path]:
+    """The directories that leaves lie in, each once."""
+    return list(dict.fromkeys(leaf.absolute().parent for leaf in leaves))

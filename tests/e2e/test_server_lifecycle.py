@@ -105,9 +105,9 @@ def test_death_of_a_server_process_leaves_nothing(
 def test_a_model_that_is_not_what_its_configuration_says(
     open_leaves: list[Path], tmp_path: Path
 ) -> None:
-    detector, keypoint_model = open_leaves
-    broken = tmp_path / keypoint_model.name
-    shutil.copytree(keypoint_model, broken)
+    detector, broken = (tmp_path / leaf.name for leaf in open_leaves)
+    for leaf in open_leaves:
+        shutil.copytree(leaf, tmp_path / leaf.name)
     config = broken / "config.pbtxt"
     config.write_text(config.read_text().replace('name: "heatmap"', 'name: "headmap"'))
     server = EmbeddedServer([detector, broken], PipelineSettings(detector.name, broken.name))

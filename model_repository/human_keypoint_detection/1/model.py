@@ -8,6 +8,7 @@ them all at once.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ from topdown.pipeline import Poses, estimate_poses
 from topdown.repository import ModelRepository
 from topdown.request import PoseRequest
 
+_loading = threading.Lock()
+
 
 class TritonPythonModel:
     """Entry point for Triton."""
@@ -42,7 +45,11 @@ class TritonPythonModel:
             key: value["string_value"] for key, value in config.get("parameters", {}).items()
         }
         self._defaults = PipelineDefaults.from_parameters(parameters)
-        self._repository = ModelRepository(Path(args["model_repository"]).parent)
+        # Beside the pipeline, and wherever the launcher says.
+        extra = filter(None, parameters.get("leaf_repositories", "").split(os.pathsep))
+        self._repository = ModelRepository(
+            Path(args["model_repository"]).parent, *(Path(directory) for directory in extra)
+        )
         limits = Limits.from_parameters(parameters)
         self._slots = threading.BoundedSemaphore(limits.max_in_flight)
         self._max_in_flight = limits.max_in_flight
@@ -113,14 +120,38 @@ def _run_model(
     model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]
 ) -> list[npt.NDArray[np.float32]]:
     """Run a leaf through Triton (``RunModel`` of ``topdown.pipeline``)."""
-    response = pb_utils.InferenceRequest(
+    response = _execute(model, images, outputs)
+    if response.has_error():
+        # Installed, but not loaded yet: models are loaded when they are first asked for.
+        _load(model)
+        response = _execute(model, images, outputs)
+    if response.has_error():
+        raise UnavailableError(f"model {model!r}: {response.error().message()}")
+    return [pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in outputs]
+
+
+def _execute(model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]) -> Any:
+    return pb_utils.InferenceRequest(
         model_name=model,
         requested_output_names=list(outputs),
         inputs=[pb_utils.Tensor("image", np.ascontiguousarray(images))],
     ).exec()
-    if response.has_error():
-        raise UnavailableError(f"model {model!r}: {response.error().message()}")
-    return [pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in outputs]
+
+
+def _load(model: str) -> None:
+    """Load a model unless it is ready.
+
+    Raises:
+        UnavailableError: Triton can't load it.
+    """
+    with _loading:
+        if pb_utils.is_model_ready(model_name=model):
+            return
+        pb_utils.Logger.log_info(f"loading model {model}")
+        try:
+            pb_utils.load_model(model_name=model)
+        except pb_utils.TritonModelException as error:
+            raise UnavailableError(f"model {model!r} can't be loaded: {error}") from error
 
 
 def _raise_if_cancelled(sender: Any) -> None:

@@ -1,7 +1,8 @@
-"""The models that lie beside the pipeline in the model repository."""
+"""The models that the pipeline can call: their configurations in the model repositories."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -27,14 +28,14 @@ class ModelRepository:
     removed from a running server. Safe to use from several threads.
     """
 
-    def __init__(self, root: Path) -> None:
-        """Open a repository.
+    def __init__(self, *roots: Path) -> None:
+        """Open repositories.
 
         Args:
-            root: The directory whose children are model directories.
+            roots: Directories whose children are model directories.
         """
-        self._root = root
-        self._configs: dict[str, tuple[int, model_config_pb2.ModelConfig]] = {}
+        self._roots = roots
+        self._configs: dict[Path, tuple[int, model_config_pb2.ModelConfig]] = {}
 
     def detector(self, name: str) -> DetectorLeaf:
         """Facts of the detector ``name``.
@@ -56,27 +57,29 @@ class ModelRepository:
 
     def names(self, role: str) -> list[str]:
         """Names of the installed models of a role, ``"detector"`` or ``"keypoint"``."""
-        found = []
-        for path in sorted(self._root.glob("*/config.pbtxt")):
-            try:
-                config = self._load(path)
-            except LeafError:
-                continue
-            if _parameters(config).get("role") == role:
-                found.append(path.parent.name)
-        return found
+        return sorted(
+            path.parent.name
+            for root in self._roots
+            for path in root.glob("*/config.pbtxt")
+            if _PLAIN_NAME.fullmatch(path.parent.name) and self._role(path) == role
+        )
 
     def _read(self, name: str, role: str) -> model_config_pb2.ModelConfig:
-        if not _PLAIN_NAME.fullmatch(name):
-            raise self._not_installed(name, role)
+        paths = [root / name / "config.pbtxt" for root in self._roots]
+        if _PLAIN_NAME.fullmatch(name):
+            with contextlib.suppress(FileNotFoundError):
+                return self._load(next(filter(Path.exists, paths), paths[0]))
+        raise self._not_installed(name, role)
+
+    def _role(self, path: Path) -> str | None:
         try:
-            return self._load(self._root / name / "config.pbtxt")
-        except FileNotFoundError:
-            raise self._not_installed(name, role) from None
+            return _parameters(self._load(path)).get("role")
+        except (LeafError, FileNotFoundError):
+            return None
 
     def _load(self, path: Path) -> model_config_pb2.ModelConfig:
         modified = path.stat().st_mtime_ns
-        cached = self._configs.get(path.parent.name)
+        cached = self._configs.get(path)
         if cached and cached[0] == modified:
             return cached[1]
         config = model_config_pb2.ModelConfig()
@@ -84,7 +87,7 @@ class ModelRepository:
             text_format.Parse(path.read_text("utf-8"), config)
         except (text_format.ParseError, UnicodeDecodeError) as error:
             raise LeafError(f"model {path.parent.name!r}: config.pbtxt: {error}") from error
-        self._configs[path.parent.name] = (modified, config)
+        self._configs[path] = (modified, config)
         return config
 
     def _not_installed(self, name: str, role: str) -> LeafError:

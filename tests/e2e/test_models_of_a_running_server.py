@@ -1,0 +1,90 @@
+"""Models come and go while the server runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.http
+
+from tritonpose import InvalidRequestError
+from tritonpose.transport import Transport, connect
+from tritonpose.transport.messages import PoseRequest
+from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.staging import PipelineSettings
+
+
+@pytest.fixture(scope="module")
+def store(open_leaves: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("store")
+    for leaf in open_leaves:
+        shutil.copytree(leaf, directory / leaf.name)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def own_server(store: Path, open_leaves: list[Path]) -> Iterator[EmbeddedServer]:
+    leaves = [store / leaf.name for leaf in open_leaves]
+    with EmbeddedServer(leaves, PipelineSettings(leaves[0].name, leaves[1].name)) as server:
+        yield server
+
+
+@pytest.fixture
+def transport(own_server: EmbeddedServer) -> Iterator[Transport]:
+    connection = connect(own_server.grpc_url)
+    yield connection
+    connection.close()
+
+
+def install(source: Path, store: Path, name: str) -> None:
+    """A copy of a leaf under another name, complete when it appears."""
+    staging = store / f".{name}"
+    shutil.copytree(source, staging)
+    config = staging / "config.pbtxt"
+    config.write_text(config.read_text().replace(f'name: "{source.name}"', f'name: "{name}"', 1))
+    staging.rename(store / name)
+
+
+def test_added_and_removed_under_load(
+    own_server: EmbeddedServer,
+    transport: Transport,
+    store: Path,
+    open_leaves: list[Path],
+    photo: Path,
+) -> None:
+    image = photo.read_bytes()
+    expected = transport.infer(PoseRequest(image=image))
+    assert len(expected.boxes) == 2
+
+    with ThreadPoolExecutor(4) as clients:
+        load = [clients.submit(transport.infer, PoseRequest(image=image)) for _ in range(60)]
+
+        newcomer = PoseRequest(image=image, detector="newcomer")
+        with pytest.raises(InvalidRequestError, match="no detector model 'newcomer' is installed"):
+            transport.infer(newcomer)
+        install(open_leaves[0], store, "newcomer")
+        np.testing.assert_allclose(transport.infer(newcomer).boxes, expected.boxes, atol=0.01)
+
+        shutil.rmtree(store / "newcomer")
+        control = tritonclient.http.InferenceServerClient(own_server.http_url.split("//")[1])
+        control.unload_model("newcomer")
+        with pytest.raises(InvalidRequestError, match=r"installed: NanoDet_person_416$"):
+            transport.infer(newcomer)
+
+        answers = [request.result() for request in load]
+    for answer in answers:
+        np.testing.assert_allclose(answer.keypoints, expected.keypoints, atol=0.1)
+
+
+def test_asked_for_by_many_at_once_before_it_is_loaded(
+    transport: Transport, store: Path, open_leaves: list[Path], photo: Path
+) -> None:
+    install(open_leaves[1], store, "wanted")
+    request = PoseRequest(image=photo.read_bytes(), keypoint_model="wanted")
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(transport.infer, [request] * 16))
+    assert [len(answer.boxes) for answer in answers] == [2] * 16
