@@ -186,6 +186,11 @@ WRONG: dict[str, tuple[dict[str, object], Tensors, str]] = {
         {"frame": FRAME, "person_boxes": np.array([[0, 0, 9, 9], [5, 5, 5, 9]], np.float32)},
         "box 1 is [5.0, 5.0, 5.0, 9.0]",
     ),
+    "box beyond all images": (
+        {},
+        {"frame": FRAME, "person_boxes": np.array([[-3e38, 0, 3e38, 9]], np.float32)},
+        "within 1000000 pixels",
+    ),
     "unknown parameter": ({"flop": True}, {"frame": FRAME}, "unknown request parameter 'flop'"),
 }
 

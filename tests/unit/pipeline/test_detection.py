@@ -48,6 +48,7 @@ def test_stretching_fills_the_whole_input_without_padding() -> None:
         ((32, 64), (16, 32)),  # tall: padding on the right
         ((24, 16), (48, 32)),  # enlarged
         ((100, 30), (48, 14)),  # 14.4 rows
+        ((100, 35), (48, 17)),  # 16.8 rows
         ((1000, 3), (48, 1)),  # 0.1 rows
         ((3, 1000), (1, 32)),
     ],

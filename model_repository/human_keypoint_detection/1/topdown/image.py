@@ -10,7 +10,7 @@ from topdown.errors import InvalidRequestError
 
 Image = npt.NDArray[np.uint8]
 
-SUPPORTED_FORMATS = "JPEG, PNG, WebP and BMP"
+SUPPORTED_FORMATS = "JPEG, PNG, WebP or BMP"
 
 _MAX_SIDE = 32767  # OpenCV's warpAffine addresses source pixels with 16-bit integers
 
@@ -22,8 +22,8 @@ def decode_image(data: npt.NDArray[np.uint8]) -> Image:
         data: The file's bytes, uint8 ``[L]``.
 
     Returns:
-        Pixels, uint8 ``[H, W, 3]``, BGR; EXIF orientation applied, alpha dropped, 16-bit
-        samples reduced to 8 bits (``cv2.IMREAD_COLOR``).
+        Pixels, uint8 ``[H, W, 3]``, BGR; EXIF orientation of JPEG and PNG applied, alpha
+        dropped, 16-bit samples reduced to 8 bits (``cv2.IMREAD_COLOR``).
 
     Raises:
         InvalidRequestError: The bytes are empty, of another format, or can't be decoded.
@@ -117,8 +117,9 @@ def describe_content(data: npt.NDArray[np.uint8]) -> str:
         return "a PDF file"
     if head.startswith(b"PK\x03\x04"):
         return "a ZIP archive"
-    if head.lstrip()[:5].lower() in (b"<svg ", b"<?xml", b"<html", b"<!doc"):
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text[:5].lower().startswith((b"<svg", b"<?xml", b"<html", b"<!doc")):
         return "markup text (SVG, XML or HTML)"
-    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
-        return f"text, beginning with {head[:24].decode('utf-8', 'replace')!r}"
+    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head) and any(b < 128 for b in head):
+        return f"text, beginning with {text[:24].decode('utf-8', 'replace')!r}"
     return f"{data.size} bytes of an unknown format, beginning with {head[:8].hex(' ')}"

@@ -6,6 +6,8 @@ model is converted, so that a fine-tuned model brings its own.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -95,12 +97,12 @@ def parse_detector(name: str, dims: tuple[int, ...], parameters: Parameters) -> 
         keep_ratio=facts.flag("keep_ratio"),
         pad_value=facts.rgb("pad_value"),
         nms=NmsSettings(
-            score_threshold=facts.number("nms_score_threshold"),
-            iou_threshold=facts.number("nms_iou_threshold"),
-            top_k=int(facts.number("nms_top_k")),
-            keep_top_k=int(facts.number("nms_keep_top_k")),
+            score_threshold=facts.share("nms_score_threshold"),
+            iou_threshold=facts.share("nms_iou_threshold"),
+            top_k=facts.limit("nms_top_k"),
+            keep_top_k=facts.limit("nms_keep_top_k"),
         ),
-        threshold=facts.number("threshold"),
+        threshold=facts.share("threshold"),
     )
 
 
@@ -160,12 +162,19 @@ class _Facts:
                 "convert the model again"
             ) from None
 
-    def number(self, key: str) -> float:
+    def share(self, key: str) -> float:
         text = self.text(key)
-        try:
-            return float(text)
-        except ValueError:
-            raise self._malformed(key, text, "a number") from None
+        with contextlib.suppress(ValueError):
+            value = float(text)
+            if 0 <= value <= 1:
+                return value
+        raise self._malformed(key, text, "a number from 0 to 1")
+
+    def limit(self, key: str) -> int:
+        text = self.text(key)
+        if text != "-1" and not re.fullmatch(r"[1-9]\d{0,8}", text, re.ASCII):
+            raise self._malformed(key, text, "a positive integer, or -1 for no limit")
+        return int(text)
 
     def flag(self, key: str) -> bool:
         return self.choice(key, ("false", "true")) == "true"
@@ -178,11 +187,11 @@ class _Facts:
 
     def rgb(self, key: str) -> tuple[int, int, int]:
         text = self.text(key)
-        try:
+        with contextlib.suppress(ValueError):
             red, green, blue = (int(part) for part in text.split(","))
-        except ValueError:
-            raise self._malformed(key, text, "three integers R,G,B") from None
-        return red, green, blue
+            if all(0 <= part <= 255 for part in (red, green, blue)):
+                return red, green, blue
+        raise self._malformed(key, text, "three integers R,G,B from 0 to 255")
 
     def _malformed(self, key: str, text: str, expected: str) -> LeafError:
         return LeafError(f"model {self._name!r}: parameter `{key}` is {text!r}, not {expected}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ def _positive(parameters: Mapping[str, str], key: str, default: int) -> int:
     text = parameters.get(key, "AUTO")
     if text.upper() == "AUTO":
         return default
-    if not text.isdecimal() or int(text) < 1:
+    if not re.fullmatch(r"[1-9]\d{0,8}", text, re.ASCII):
         raise LeafError(
             f"the pipeline's parameter `{key}` must be a positive integer or AUTO, got {text!r}"
         )

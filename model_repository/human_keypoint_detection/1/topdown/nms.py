@@ -18,7 +18,7 @@ class NmsSettings:
         score_threshold: Candidates need a score strictly above it.
         iou_threshold: A box is suppressed by a better one if their IoU is strictly above it.
         top_k: Candidates considered, best first; -1 for all.
-        keep_top_k: Boxes kept, best first; -1 for all.
+        keep_top_k: Boxes kept, at least 1, best first; -1 for all.
     """
 
     score_threshold: float

@@ -44,7 +44,7 @@ class ModelRepository:
             LeafError: It is not installed, or not usable as a detector.
         """
         config = self._read(name, "detector")
-        return parse_detector(name, _image_dims(config), _parameters(config))
+        return parse_detector(name, _image_dims(name, config), _parameters(config))
 
     def keypoint_model(self, name: str) -> KeypointLeaf:
         """Facts of the keypoint model ``name``.
@@ -53,28 +53,32 @@ class ModelRepository:
             LeafError: It is not installed, or not usable as a keypoint model.
         """
         config = self._read(name, "keypoint")
-        return parse_keypoint(name, _image_dims(config), config.max_batch_size, _parameters(config))
+        return parse_keypoint(
+            name, _image_dims(name, config), config.max_batch_size, _parameters(config)
+        )
 
     def names(self, role: str) -> list[str]:
         """Names of the installed models of a role, ``"detector"`` or ``"keypoint"``."""
-        return sorted(
-            path.parent.name
-            for root in self._roots
+        # Reversed, so that of two models with one name the one that would be used remains.
+        paths = {
+            path.parent.name: path
+            for root in reversed(self._roots)
             for path in root.glob("*/config.pbtxt")
-            if _PLAIN_NAME.fullmatch(path.parent.name) and self._role(path) == role
-        )
+            if _PLAIN_NAME.fullmatch(path.parent.name)
+        }
+        return sorted(name for name, path in paths.items() if self._role(path) == role)
 
     def _read(self, name: str, role: str) -> model_config_pb2.ModelConfig:
         paths = [root / name / "config.pbtxt" for root in self._roots]
         if _PLAIN_NAME.fullmatch(name):
-            with contextlib.suppress(FileNotFoundError):
-                return self._load(next(filter(Path.exists, paths), paths[0]))
+            with contextlib.suppress(OSError):
+                return self._load(next(filter(Path.is_file, paths), paths[0]))
         raise self._not_installed(name, role)
 
     def _role(self, path: Path) -> str | None:
         try:
             return _parameters(self._load(path)).get("role")
-        except (LeafError, FileNotFoundError):
+        except (LeafError, OSError):
             return None
 
     def _load(self, path: Path) -> model_config_pb2.ModelConfig:
@@ -101,8 +105,8 @@ def _parameters(config: model_config_pb2.ModelConfig) -> dict[str, str]:
     return {key: value.string_value for key, value in config.parameters.items()}
 
 
-def _image_dims(config: model_config_pb2.ModelConfig) -> tuple[int, ...]:
+def _image_dims(name: str, config: model_config_pb2.ModelConfig) -> tuple[int, ...]:
     for tensor in config.input:
         if tensor.name == "image":
             return tuple(tensor.dims)
-    raise LeafError(f"model {config.name!r} has no input `image`")
+    raise LeafError(f"model {name!r} has no input `image`")

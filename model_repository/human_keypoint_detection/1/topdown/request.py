@@ -15,6 +15,9 @@ from topdown.image import Image, check_image, decode_image
 from topdown.options import PipelineDefaults, PoseOptions, resolve_options
 from topdown.repository import ModelRepository
 
+# Of given boxes, which may reach beyond the image; far more than any image has.
+_MAX_COORDINATE = 1_000_000
+
 
 @dataclass(frozen=True)
 class PoseRequest:
@@ -63,12 +66,14 @@ class PoseRequest:
             raise InvalidRequestError(
                 f"`person_boxes` must be float32 [N, 4] (x1, y1, x2, y2), got {list(boxes.shape)}"
             )
-        proper = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        # Written so that NaN is improper, too.
+        near = (np.abs(boxes) <= _MAX_COORDINATE).all(axis=1)
+        proper = near & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         if not proper.all():
             index = int(np.argmin(proper))
             raise InvalidRequestError(
-                f"`person_boxes` must be finite with x1 < x2 and y1 < y2, box {index} is "
-                f"{boxes[index].tolist()}"
+                f"`person_boxes` must have x1 < x2 and y1 < y2 within {_MAX_COORDINATE} pixels, "
+                f"box {index} is {boxes[index].tolist()}"
             )
         return Persons(boxes, np.ones(len(boxes), np.float32))
 

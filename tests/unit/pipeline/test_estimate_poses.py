@@ -1,0 +1,300 @@
+"""The stages together, around models that find coloured dots in what they are shown."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from leaves import detector_leaf, keypoint_leaf, pose_options
+from topdown.detection import Persons
+from topdown.pipeline import Poses, estimate_keypoints, estimate_poses
+
+IMAGE_SIZE = (320, 240)
+SCALE = 0.4  # of the detector's input, 128x96, to the image
+LEFT = [1, 3, 5, 7, 9, 11, 13, 15]
+RIGHT = [2, 4, 6, 8, 10, 12, 14, 16]
+
+# Boxes of five people, best first, in image pixels; crops of 3:4 need no growing.
+BOXES = np.array(
+    [[20, 30, 80, 110], [110, 30, 170, 110], [200, 20, 290, 140], [15, 130, 75, 210],
+     [120, 125, 195, 225]], np.float32
+)  # fmt: skip
+SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.55], np.float32)
+
+
+def dots(box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A person's right and left joints: seen from the front, left joints are on the right."""
+    corner, size = box[:2], box[2:] - box[:2]
+    return (corner + size * [0.2, 0.3]).round(), (corner + size * [0.75, 0.6]).round()
+
+
+def scene() -> np.ndarray:
+    """An image, BGR, with two yellow dots (no blue) per person."""
+    y, x = np.mgrid[: IMAGE_SIZE[1], : IMAGE_SIZE[0]]
+    image = np.zeros((IMAGE_SIZE[1], IMAGE_SIZE[0], 3))
+    for box in BOXES:
+        for dot in dots(box):
+            bump = np.exp(-((x - dot[0]) ** 2 + (y - dot[1]) ** 2) / (2 * 3.0**2))
+            image += bump[..., None] * [0, 200, 250]
+    return image.round().astype(np.uint8)
+
+
+def centroid(weights: np.ndarray, from_column: int, to_column: int) -> np.ndarray:
+    part = weights[:, from_column:to_column].astype(float)
+    y, x = np.mgrid[: part.shape[0], from_column:to_column]
+    return np.array([(part * x).sum(), (part * y).sum()]) / part.sum()
+
+
+class DotModels:
+    """Stand-ins for both models; they record what they are shown.
+
+    The detector finds what it is told. The keypoint model takes the dot on the left half of a
+    crop for the right joints, the one on the right half for the left joints, and puts the nose
+    between them, as a model that looks at people from the front does.
+    """
+
+    def __init__(self, boxes: np.ndarray = BOXES, scores: np.ndarray = SCORES) -> None:
+        self._boxes, self._scores = boxes, scores
+        self.detector_inputs: list[np.ndarray] = []
+        self.crops: list[np.ndarray] = []
+
+    def __call__(
+        self, model: str, images: np.ndarray, outputs: tuple[str, ...]
+    ) -> list[np.ndarray]:
+        assert images.dtype == np.uint8
+        if model == "detector":
+            assert outputs == ("boxes", "scores")
+            self.detector_inputs.append(images)
+            order = np.random.default_rng(0).permutation(len(self._boxes))
+            boxes = (self._boxes * SCALE).reshape(1, -1, 4)
+            return [boxes[:, order], self._scores[None][:, order]]
+        assert (model, outputs) == ("keypoint", ("heatmap",))
+        self.crops.append(images.copy())
+        return [np.array([self._heatmaps(crop) for crop in images], np.float32)]
+
+    def _heatmaps(self, crop: np.ndarray) -> np.ndarray:
+        height, width = crop.shape[:2]
+        on_left = centroid(crop[..., 0], 0, width // 2)
+        on_right = centroid(crop[..., 0], width // 2, width)
+        heatmaps = np.zeros((17, height // 4, width // 4), np.float32)
+        y, x = np.mgrid[: height // 4, : width // 4]
+        for joints, spot, peak in (
+            ([0], (on_left + on_right) / 2, 0.3),
+            (RIGHT, on_left, 0.6),
+            (LEFT, on_right, 0.9),
+        ):
+            bump = np.exp(-((x - spot[0] / 4) ** 2 + (y - spot[1] / 4) ** 2) / (2 * 1.5**2))
+            heatmaps[joints] = peak * bump
+        return heatmaps
+
+
+def estimate(
+    models: Callable[..., list], max_batch_size: int = 8, flip_shift: str = "true", **choices: bool
+) -> Poses:
+    options = pose_options(
+        detector_leaf(96, 128),
+        keypoint_leaf(128, 96, max_batch_size, flip_shift=flip_shift),
+        **choices,
+    )
+    return estimate_poses(scene(), options, models)
+
+
+def expected_joints(box: np.ndarray) -> np.ndarray:
+    right, left = dots(box)
+    joints = np.zeros((17, 2))
+    joints[0], joints[RIGHT], joints[LEFT] = (right + left) / 2, right, left
+    return joints
+
+
+def test_joints_come_back_where_the_dots_are() -> None:
+    poses = estimate(DotModels())
+    np.testing.assert_allclose(poses.boxes, BOXES, atol=1e-3)
+    np.testing.assert_array_equal(poses.det_scores, SCORES)
+    assert poses.keypoints.shape == (5, 17, 3)
+    for box, keypoints in zip(BOXES, poses.keypoints, strict=True):
+        np.testing.assert_allclose(keypoints[:, :2], expected_joints(box), atol=0.3)
+    assert all(array.dtype == np.float32 for array in poses)
+
+
+def test_scores_are_peaks_and_a_persons_score_their_mean() -> None:
+    poses = estimate(DotModels())
+    np.testing.assert_allclose(poses.keypoints[:, 0, 2], 0.3, rtol=0.1)
+    np.testing.assert_allclose(poses.keypoints[:, RIGHT, 2], 0.6, rtol=0.1)
+    np.testing.assert_allclose(poses.keypoints[:, LEFT, 2], 0.9, rtol=0.1)
+    means = [sum(person[:, 2].tolist()) / 17 for person in poses.keypoints]
+    np.testing.assert_allclose(poses.kpt_scores, means, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("flip_shift", "offset"), [("true", 0.125), ("false", -0.375)])
+def test_flip_gives_left_and_right_back_to_their_sides(flip_shift: str, offset: float) -> None:
+    """The mirrored crop's heatmaps lie 1/4 - 1 cells aside, a shift of 1 leaves 1/4."""
+    poses = estimate(DotModels(), flip=True, flip_shift=flip_shift)
+    for box, keypoints in zip(BOXES, poses.keypoints, strict=True):
+        cell = 1.25 * (box[2] - box[0]) / 24
+        expected = expected_joints(box) + np.array([offset * cell, 0])
+        np.testing.assert_allclose(keypoints[:, :2], expected, atol=0.12 * cell)
+
+
+def test_with_udp_the_crop_spans_one_pixel_less() -> None:
+    """PaddleX crops with UDP, but maps back without: points move towards the top left."""
+    poses = estimate(DotModels(), use_udp=True)
+    for box, keypoints in zip(BOXES, poses.keypoints, strict=True):
+        size = 1.25 * (box[2:] - box[:2])
+        corner = (box[:2] + box[2:]) / 2 - size / 2
+        share = (expected_joints(box) - corner) / size
+        expected = corner + size * share * [95 / 96, 127 / 128]
+        np.testing.assert_allclose(keypoints[:, :2], expected, atol=0.3)
+
+
+@pytest.mark.parametrize(("use_udp", "span"), [(False, (96, 128)), (True, (95, 127))])
+def test_what_the_keypoint_model_is_shown(use_udp: bool, span: tuple) -> None:
+    models = DotModels()
+    estimate(models, use_udp=use_udp)
+    (crops,) = models.crops
+    assert crops.shape == (5, 128, 96, 3)
+    assert (crops[..., 0] >= crops[..., 1]).all()  # red, of the scene's 250 to 200
+    assert crops[..., 0].max() > 200
+    assert not crops[..., 2].any()  # no blue
+    for box, crop in zip(BOXES, crops, strict=True):
+        size = 1.25 * (box[2:] - box[:2])
+        corner = (box[:2] + box[2:]) / 2 - size / 2
+        right, left = ((dot - corner) / size * span for dot in dots(box))
+        np.testing.assert_allclose(centroid(crop[..., 0], 0, 48), right, atol=0.25)
+        np.testing.assert_allclose(centroid(crop[..., 0], 48, 96), left, atol=0.25)
+
+
+def test_what_the_detector_is_shown() -> None:
+    models = DotModels()
+    estimate(models)
+    (images,) = models.detector_inputs
+    assert images.shape == (1, 96, 128, 3)
+    assert images[..., 0].max() > images[..., 1].max() > 150
+    assert not images[..., 2].any()
+
+
+@pytest.mark.parametrize(
+    ("max_batch_size", "flip", "batches"),
+    [
+        (2, False, [2, 2, 1]),
+        (2, True, [2, 2, 2, 2, 2]),
+        (1, False, [1] * 5),
+        (3, True, [3, 3, 3, 1]),
+        (5, False, [5]),
+        (8, False, [5]),
+        (8, True, [8, 2]),
+        (16, True, [10]),
+    ],
+)
+def test_crops_are_sent_in_batches_and_results_stay_in_order(
+    max_batch_size: int, flip: bool, batches: list
+) -> None:
+    models = DotModels()
+    poses = estimate(models, max_batch_size, flip=flip)
+    assert [len(crops) for crops in models.crops] == batches
+    at_once = estimate(DotModels(), 99, flip=flip)
+    for name, value in poses._asdict().items():
+        np.testing.assert_array_equal(value, getattr(at_once, name))
+
+
+def test_mirrored_crops_follow_the_plain_ones() -> None:
+    models = DotModels()
+    estimate(models, 99, flip=True)
+    (crops,) = models.crops
+    np.testing.assert_array_equal(crops[5:], np.array([np.fliplr(crop) for crop in crops[:5]]))
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores"),
+    [
+        (BOXES, np.full(5, 0.5, np.float32)),  # not above the threshold
+        (BOXES[:0], SCORES[:0]),
+        (BOXES + 1000, SCORES),  # beyond the image
+    ],
+)
+def test_when_nobody_is_found_the_keypoint_model_is_not_called(
+    boxes: np.ndarray, scores: np.ndarray
+) -> None:
+    models = DotModels(boxes, scores)
+    poses = estimate(models, flip=True)
+    assert len(models.detector_inputs) == 1
+    assert models.crops == []
+    shapes = [array.shape for array in poses]
+    assert shapes == [(0, 4), (0,), (0, 17, 3), (0,)]
+    assert all(array.dtype == np.float32 for array in poses)
+
+
+def test_given_persons_are_not_detected() -> None:
+    models = DotModels()
+    given = Persons(BOXES[[3, 0]], np.array([1.0, 0.25], np.float32))
+    options = pose_options(detector_leaf(96, 128), keypoint_leaf(128, 96), threshold=0.5)
+    poses = estimate_poses(scene(), options, models, given=given)
+    assert models.detector_inputs == []
+    np.testing.assert_array_equal(poses.boxes, given.boxes)
+    np.testing.assert_array_equal(poses.det_scores, given.scores)
+    for box, keypoints in zip(given.boxes, poses.keypoints, strict=True):
+        np.testing.assert_allclose(keypoints[:, :2], expected_joints(box), atol=0.3)
+
+
+def test_given_nobody_no_model_is_called() -> None:
+    models = DotModels()
+    nobody = Persons(BOXES[:0], SCORES[:0])
+    assert estimate_poses(scene(), pose_options(), models, given=nobody).keypoints.size == 0
+    assert models.detector_inputs == models.crops == []
+
+
+def test_the_threshold_of_the_options_counts() -> None:
+    np.testing.assert_array_equal(estimate(DotModels(), threshold=0.65).det_scores, SCORES[:3])
+    np.testing.assert_array_equal(estimate(DotModels(), threshold=0.0).det_scores, SCORES)
+
+
+class AbandonedError(Exception):
+    """Raised by a test's checkpoint."""
+
+
+@pytest.mark.parametrize(
+    ("passes", "detector_calls", "keypoint_calls"), [(0, 0, 0), (1, 1, 0), (99, 1, 1)]
+)
+def test_a_checkpoint_that_raises_stops_before_the_next_stage(
+    passes: int, detector_calls: int, keypoint_calls: int
+) -> None:
+    models, left = DotModels(), iter(range(passes))
+
+    def checkpoint() -> None:
+        if next(left, None) is None:
+            raise AbandonedError
+
+    options = pose_options(detector_leaf(96, 128), keypoint_leaf(128, 96))
+    if passes < 99:
+        with pytest.raises(AbandonedError):
+            estimate_poses(scene(), options, models, checkpoint)
+    else:
+        estimate_poses(scene(), options, models, checkpoint)
+    assert (len(models.detector_inputs), len(models.crops)) == (detector_calls, keypoint_calls)
+
+
+def test_errors_of_models_are_passed_on() -> None:
+    def failing(*_: object) -> list:
+        raise AbandonedError("no such model")
+
+    with pytest.raises(AbandonedError, match="no such model"):
+        estimate(failing)
+
+
+@pytest.mark.parametrize("cell", [(2, 3), (11, 20), (21, 28), (0, 0), (23, 31)])
+def test_a_heatmaps_cell_has_its_place_in_the_padded_box(cell: tuple) -> None:
+    """Also for boxes of another shape than the crop, which are grown first."""
+    boxes = np.array([[100, 50, 200, 90], [30, 40, 50, 200], [0, 0, 320, 240]], np.float32)
+
+    def peak_at_cell(_: str, images: np.ndarray, __: tuple) -> list[np.ndarray]:
+        heatmaps = np.zeros((len(images), 17, 32, 24), np.float32)
+        heatmaps[:, :, cell[1], cell[0]] = 0.75
+        return [heatmaps]
+
+    options = pose_options(keypoint_model=keypoint_leaf(128, 96))
+    keypoints = estimate_keypoints(scene(), boxes, options, peak_at_cell)
+    for (x1, y1, x2, y2), person in zip(boxes.tolist(), keypoints, strict=True):
+        width = 1.25 * max(x2 - x1, (y2 - y1) * 0.75)
+        pixels_per_cell = width / 24
+        x = (x1 + x2) / 2 + (cell[0] - 12) * pixels_per_cell
+        y = (y1 + y2) / 2 + (cell[1] - 16) * pixels_per_cell
+        np.testing.assert_allclose(person, [(x, y, 0.75)] * 17, rtol=1e-4, atol=1e-2)

@@ -1,0 +1,150 @@
+"""What the pipeline reads from a leaf model's configuration."""
+
+import cv2
+import pytest
+
+from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS
+from topdown.leaf import DetectorLeaf, KeypointLeaf, LeafError, parse_detector, parse_keypoint
+from topdown.nms import NmsSettings
+
+DIMS = (320, 256, 3)
+
+
+def test_a_detector() -> None:
+    assert parse_detector("person", DIMS, DETECTOR_PARAMETERS) == DetectorLeaf(
+        name="person",
+        height=320,
+        width=256,
+        interpolation=cv2.INTER_CUBIC,
+        keep_ratio=False,
+        pad_value=(10, 20, 30),
+        nms=NmsSettings(score_threshold=0.025, iou_threshold=0.6, top_k=1000, keep_top_k=100),
+        threshold=0.5,
+    )
+
+
+def test_a_keypoint_model() -> None:
+    assert parse_keypoint("pose", (128, 96, 3), 16, KEYPOINT_PARAMETERS) == KeypointLeaf(
+        name="pose", height=128, width=96, max_batch_size=16, flip_shift=False, use_udp=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "attribute", "value"),
+    [
+        ("interpolation", "nearest", "interpolation", cv2.INTER_NEAREST),
+        ("interpolation", "linear", "interpolation", cv2.INTER_LINEAR),
+        ("interpolation", "area", "interpolation", cv2.INTER_AREA),
+        ("interpolation", "lanczos4", "interpolation", cv2.INTER_LANCZOS4),
+        ("keep_ratio", "true", "keep_ratio", True),
+        ("pad_value", "0, 128, 255", "pad_value", (0, 128, 255)),
+        ("threshold", "0", "threshold", 0.0),
+        ("threshold", "2.5e-1", "threshold", 0.25),
+        ("nms_top_k", "-1", "nms", NmsSettings(0.025, 0.6, -1, 100)),
+        ("nms_keep_top_k", "7", "nms", NmsSettings(0.025, 0.6, 1000, 7)),
+        ("nms_score_threshold", "0.01", "nms", NmsSettings(0.01, 0.6, 1000, 100)),
+        ("nms_iou_threshold", "0.7", "nms", NmsSettings(0.025, 0.7, 1000, 100)),
+        ("something_else", "x", "threshold", 0.5),
+    ],
+)
+def test_facts_of_detectors(key: str, text: str, attribute: str, value: object) -> None:
+    leaf = parse_detector("person", DIMS, {**DETECTOR_PARAMETERS, key: text})
+    assert getattr(leaf, attribute) == value
+
+
+@pytest.mark.parametrize("key", ["flip_shift", "use_udp"])
+def test_facts_of_keypoint_models(key: str) -> None:
+    other = {"flip_shift": "use_udp", "use_udp": "flip_shift"}[key]
+    leaf = parse_keypoint("pose", DIMS, 1, {**KEYPOINT_PARAMETERS, key: "true"})
+    assert (getattr(leaf, key), getattr(leaf, other)) == (True, False)
+
+
+@pytest.mark.parametrize(("configured", "used"), [(0, 1), (1, 1), (64, 64)])
+def test_models_without_batching_take_one_crop(configured: int, used: int) -> None:
+    assert parse_keypoint("pose", DIMS, configured, KEYPOINT_PARAMETERS).max_batch_size == used
+
+
+@pytest.mark.parametrize("key", [key for key in DETECTOR_PARAMETERS if key != "role"])
+def test_a_detectors_missing_facts_are_named(key: str) -> None:
+    parameters = {k: v for k, v in DETECTOR_PARAMETERS.items() if k != key}
+    with pytest.raises(LeafError) as caught:
+        parse_detector("person", DIMS, parameters)
+    assert str(caught.value) == (
+        f"model 'person': its configuration has no parameter `{key}`; convert the model again"
+    )
+
+
+@pytest.mark.parametrize("key", [key for key in KEYPOINT_PARAMETERS if key != "role"])
+def test_a_keypoint_models_missing_facts_are_named(key: str) -> None:
+    parameters = {k: v for k, v in KEYPOINT_PARAMETERS.items() if k != key}
+    with pytest.raises(LeafError, match=f"'pose': .* no parameter `{key}`; convert the model"):
+        parse_keypoint("pose", DIMS, 1, parameters)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("interpolation", "2", "one of nearest, linear, cubic, area, lanczos4"),
+        ("interpolation", "CUBIC", "one of nearest, linear, cubic, area, lanczos4"),
+        ("keep_ratio", "True", "one of false, true"),
+        ("keep_ratio", "", "one of false, true"),
+        ("pad_value", "1,2", "three integers R,G,B from 0 to 255"),
+        ("pad_value", "1,2,3,4", "three integers R,G,B from 0 to 255"),
+        ("pad_value", "0.5,0.5,0.5", "three integers R,G,B from 0 to 255"),
+        ("pad_value", "grey", "three integers R,G,B from 0 to 255"),
+        ("nms_score_threshold", "low", "a number from 0 to 1"),
+        ("nms_iou_threshold", "", "a number from 0 to 1"),
+        ("nms_top_k", "all", "a positive integer, or -1 for no limit"),
+        ("nms_top_k", "10.7", "a positive integer, or -1 for no limit"),
+        ("nms_top_k", "nan", "a positive integer, or -1 for no limit"),
+        ("nms_keep_top_k", "0", "a positive integer, or -1 for no limit"),
+        ("pad_value", "300,-1,0", "three integers R,G,B from 0 to 255"),
+        ("nms_keep_top_k", "1,000", "a positive integer, or -1 for no limit"),
+        ("threshold", "50%", "a number from 0 to 1"),
+        ("threshold", "nan", "a number from 0 to 1"),
+        ("threshold", "7", "a number from 0 to 1"),
+    ],
+)
+def test_a_detectors_malformed_facts_are_named(key: str, text: str, expected: str) -> None:
+    with pytest.raises(LeafError) as caught:
+        parse_detector("person", DIMS, {**DETECTOR_PARAMETERS, key: text})
+    assert str(caught.value) == f"model 'person': parameter `{key}` is {text!r}, not {expected}"
+
+
+@pytest.mark.parametrize("key", ["flip_shift", "use_udp"])
+@pytest.mark.parametrize("text", ["yes", "1", "TRUE", ""])
+def test_a_keypoint_models_malformed_facts_are_named(key: str, text: str) -> None:
+    with pytest.raises(LeafError) as caught:
+        parse_keypoint("pose", DIMS, 1, {**KEYPOINT_PARAMETERS, key: text})
+    assert str(caught.value) == (
+        f"model 'pose': parameter `{key}` is {text!r}, not one of false, true"
+    )
+
+
+@pytest.mark.parametrize("role", ["keypoint", "Detector", "", None])
+def test_a_detector_needs_its_role(role: str | None) -> None:
+    parameters = {**DETECTOR_PARAMETERS, "role": role}
+    if role is None:
+        del parameters["role"]
+    with pytest.raises(LeafError, match=f"'person' can't be used as detector model: .* {role!r}"):
+        parse_detector("person", DIMS, parameters)
+
+
+def test_a_keypoint_model_needs_its_role() -> None:
+    with pytest.raises(LeafError, match=r"'person' can't be used as keypoint .* 'detector'"):
+        parse_keypoint("person", DIMS, 1, {**KEYPOINT_PARAMETERS, "role": "detector"})
+
+
+@pytest.mark.parametrize(
+    "dims", [(), (3,), (320, 320), (3, 320, 320), (1, 320, 320, 3), (-1, 320, 3), (320, 0, 3)]
+)
+def test_dims_must_be_height_width_3(dims: tuple) -> None:
+    words = f"must have dims [height, width, 3], got {list(dims)}"
+    for parse in (
+        lambda: parse_detector("person", dims, DETECTOR_PARAMETERS),
+        lambda: parse_keypoint("person", dims, 1, KEYPOINT_PARAMETERS),
+    ):
+        with pytest.raises(LeafError) as caught:
+            parse()
+        assert words in str(caught.value)
+        assert "'person'" in str(caught.value)

@@ -1,0 +1,209 @@
+"""Who decides what: the request, else the pipeline, else the model."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
+from topdown.errors import InvalidRequestError
+from topdown.leaf import LeafError
+from topdown.options import PipelineDefaults, PoseOptions, resolve_options
+from topdown.repository import ModelRepository
+
+MODELS = {"detector": "small", "keypoint_model": "pose"}
+
+Resolve = Callable[..., PoseOptions]
+
+
+@pytest.fixture
+def resolve(tmp_path: Path) -> Resolve:
+    """Resolve a request against the pipeline's parameters and two models of each role."""
+    large = {**DETECTOR_PARAMETERS, "threshold": "0.625"}
+    udp = {**KEYPOINT_PARAMETERS, "use_udp": "true"}
+    write_config(tmp_path, "small", config_text(DETECTOR_PARAMETERS))
+    write_config(tmp_path, "large", config_text(large))
+    write_config(tmp_path, "pose", config_text(KEYPOINT_PARAMETERS))
+    write_config(tmp_path, "udp-pose", config_text(udp))
+
+    def resolve(
+        request: dict[str, object] | None = None,
+        det_threshold: float | None = None,
+        **pipeline: str,
+    ) -> PoseOptions:
+        defaults = PipelineDefaults.from_parameters({**MODELS, **pipeline})
+        repository = ModelRepository(tmp_path)
+        return resolve_options(defaults, repository, det_threshold, request or {})
+
+    return resolve
+
+
+@pytest.mark.parametrize(
+    ("parameters", "defaults"),
+    [
+        ({}, PipelineDefaults("small", "pose", None, False, None)),
+        (
+            {"threshold": "", "flip": "", "use_udp": ""},
+            PipelineDefaults("small", "pose", None, False, None),
+        ),
+        ({"threshold": "0"}, PipelineDefaults("small", "pose", 0.0, False, None)),
+        ({"threshold": "1"}, PipelineDefaults("small", "pose", 1.0, False, None)),
+        (
+            {"threshold": "0.25", "flip": "true"},
+            PipelineDefaults("small", "pose", 0.25, True, None),
+        ),
+        (
+            {"flip": "false", "use_udp": "true"},
+            PipelineDefaults("small", "pose", None, False, True),
+        ),
+        (
+            {"use_udp": "false", "workers": "3"},
+            PipelineDefaults("small", "pose", None, False, False),
+        ),
+        ({"detector": "a", "keypoint_model": "b"}, PipelineDefaults("a", "b", None, False, None)),
+    ],
+)
+def test_defaults(parameters: dict, defaults: PipelineDefaults) -> None:
+    assert PipelineDefaults.from_parameters({**MODELS, **parameters}) == defaults
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"detector": ""}, "the pipeline's configuration has no parameter `detector`"),
+        ({"keypoint_model": ""}, "the pipeline's configuration has no parameter `keypoint_model`"),
+        ({"threshold": "1.5"}, "the pipeline's parameter `threshold`: .* 0 to 1, got 1.5"),
+        ({"threshold": "-0.1"}, "the pipeline's parameter `threshold`: .* 0 to 1, got -0.1"),
+        ({"threshold": "nan"}, "the pipeline's parameter `threshold`: .* 0 to 1, got nan"),
+        ({"threshold": "low"}, "the pipeline's parameter `threshold`: .*'low'"),
+        ({"flip": "yes"}, "the pipeline's parameter `flip` must be true or false, got 'yes'"),
+        ({"use_udp": "1"}, "the pipeline's parameter `use_udp` must be true or false, got '1'"),
+    ],
+)
+def test_malformed_defaults_are_refused(parameters: dict, message: str) -> None:
+    with pytest.raises(LeafError, match=message):
+        PipelineDefaults.from_parameters({**MODELS, **parameters})
+
+
+@pytest.mark.parametrize("key", MODELS)
+def test_the_pipeline_must_name_both_models(key: str) -> None:
+    rest = {k: v for k, v in MODELS.items() if k != key}
+    with pytest.raises(LeafError, match=f"no parameter `{key}`"):
+        PipelineDefaults.from_parameters(rest)
+
+
+@pytest.mark.parametrize(
+    ("call", "pipeline", "detector", "threshold"),
+    [
+        (None, "", "small", 0.5),
+        (None, "", "large", 0.625),
+        (None, "0.25", "large", 0.25),
+        (None, "0", "large", 0.0),
+        (0.75, "0.25", "large", 0.75),
+        (0.75, "", "small", 0.75),
+        (0.0, "0.25", "small", 0.0),
+        (0.0, "", "small", 0.0),
+        (1.0, "0", "small", 1.0),
+    ],
+)
+def test_threshold(
+    resolve: Resolve, call: float | None, pipeline: str, detector: str, threshold: float
+) -> None:
+    options = resolve({"detector": detector}, call, threshold=pipeline)
+    assert options.threshold == threshold
+
+
+@pytest.mark.parametrize(
+    ("call", "pipeline", "flip"),
+    [
+        (None, "", False),
+        (None, "true", True),
+        (None, "false", False),
+        (True, "", True),
+        (True, "false", True),
+        (False, "true", False),
+    ],
+)
+def test_flip(resolve: Resolve, call: bool | None, pipeline: str, flip: bool) -> None:
+    request = {} if call is None else {"flip": call}
+    assert resolve(request, flip=pipeline).flip is flip
+
+
+@pytest.mark.parametrize(
+    ("call", "pipeline", "model", "use_udp"),
+    [
+        (None, "", "pose", False),
+        (None, "", "udp-pose", True),
+        (None, "true", "pose", True),
+        (None, "false", "udp-pose", False),
+        (True, "false", "pose", True),
+        (False, "true", "udp-pose", False),
+        (False, "", "udp-pose", False),
+        (True, "", "pose", True),
+    ],
+)
+def test_use_udp(
+    resolve: Resolve, call: bool | None, pipeline: str, model: str, use_udp: bool
+) -> None:
+    request = {"keypoint_model": model} | ({} if call is None else {"use_udp": call})
+    assert resolve(request, use_udp=pipeline).use_udp is use_udp
+
+
+@pytest.mark.parametrize(
+    ("request_parameters", "names"),
+    [
+        ({}, ("small", "pose")),
+        ({"detector": "large"}, ("large", "pose")),
+        ({"keypoint_model": "udp-pose"}, ("small", "udp-pose")),
+        ({"detector": "large", "keypoint_model": "udp-pose"}, ("large", "udp-pose")),
+        ({"detector": "", "keypoint_model": ""}, ("small", "pose")),
+        ({"triton_enable_empty_final_response": True, "header_x": "y"}, ("small", "pose")),
+        ({"sequence_id": 3}, ("small", "pose")),
+    ],
+)
+def test_models(resolve: Resolve, request_parameters: dict, names: tuple) -> None:
+    options = resolve(request_parameters)
+    assert (options.detector.name, options.keypoint_model.name) == names
+
+
+@pytest.mark.parametrize(
+    ("request_parameters", "message"),
+    [
+        (
+            {"detecter": "small"},
+            "unknown request parameter 'detecter'; the pipeline knows detector, keypoint_model, ",
+        ),
+        ({"threshold": 0.5}, "unknown request parameter 'threshold'"),
+        ({"detector": 3}, "request parameter `detector` must be a model name, got 3"),
+        (
+            {"keypoint_model": True},
+            "request parameter `keypoint_model` must be a model name, got True",
+        ),
+        ({"flip": "true"}, "request parameter `flip` must be true or false, got 'true'"),
+        ({"flip": 1}, "request parameter `flip` must be true or false, got 1"),
+        ({"use_udp": 0}, "request parameter `use_udp` must be true or false, got 0"),
+        (
+            {"detector": "tiny"},
+            "no detector model 'tiny' is installed on this server; installed: large, small",
+        ),
+        (
+            {"keypoint_model": "../pose"},
+            "no keypoint model '../pose' is installed on this server; installed: pose, udp-pose",
+        ),
+        ({"detector": "pose"}, "model 'pose' can't be used as detector model"),
+        ({"keypoint_model": "small"}, "model 'small' can't be used as keypoint model"),
+    ],
+)
+def test_wrong_choices_are_refused(
+    resolve: Resolve, request_parameters: dict, message: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        resolve(request_parameters)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf"), float("-inf")])
+def test_thresholds_out_of_range_are_refused(resolve: Resolve, value: float) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        resolve(det_threshold=value)
+    assert str(caught.value) == f"`det_threshold` must be a number from 0 to 1, got {value}"

@@ -1,0 +1,102 @@
+"""A request's tensors: one image in one of two forms, and the threshold."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
+from topdown.errors import InvalidRequestError
+from topdown.options import PipelineDefaults
+from topdown.repository import ModelRepository
+from topdown.request import PoseRequest
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+PNG = cv2.imencode(".png", PIXELS)[1]
+
+
+def request(**parts: object) -> PoseRequest:
+    absent = dict.fromkeys(("image", "frame", "det_threshold", "person_boxes"))
+    return PoseRequest(**{**absent, "parameters": {}, **parts})
+
+
+@pytest.mark.parametrize("parts", [{"image": PNG}, {"frame": PIXELS}])
+def test_both_forms_give_the_same_pixels(parts: dict) -> None:
+    np.testing.assert_array_equal(request(**parts).decode(), PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({}, "send exactly one of `image` .* and `frame` .*, got neither"),
+        ({"image": PNG, "frame": PIXELS}, "send exactly one of `image` .*, got both"),
+        ({"image": PNG[:0]}, "`image` is empty"),
+        ({"image": PNG[:20]}, "begins like a PNG file but can't be decoded: the 20 bytes"),
+        ({"frame": PIXELS[:0]}, "`frame` has no pixels: it is 8x0"),
+        ({"frame": PIXELS[..., :1]}, r"got shape \[6, 8, 1\]"),
+    ],
+)
+def test_unusable_images_are_refused(parts: dict, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        request(**parts).decode()
+
+
+@pytest.mark.parametrize(
+    ("tensor", "threshold"),
+    [
+        (None, 0.5),
+        (np.array([0.25], np.float32), 0.25),
+        (np.array([0], np.float32), 0.0),
+        (np.array([[0.75]], np.float32), 0.75),
+    ],
+)
+def test_options_of_a_request(tmp_path: Path, tensor: np.ndarray | None, threshold: float) -> None:
+    write_config(tmp_path, "small", config_text(DETECTOR_PARAMETERS))
+    write_config(tmp_path, "pose", config_text(KEYPOINT_PARAMETERS))
+    defaults = PipelineDefaults("small", "pose", None, False, None)
+    posed = request(det_threshold=tensor, parameters={"flip": True})
+    options = posed.resolve_options(defaults, ModelRepository(tmp_path))
+    assert (options.threshold, options.flip) == (threshold, True)
+
+
+def test_without_boxes_persons_are_to_be_detected() -> None:
+    assert request().given_persons() is None
+
+
+@pytest.mark.parametrize("boxes", [[], [[10, 20, 30.5, 40]], [[1, 2, 3, 4], [-5, -6, 900, 700]]])
+def test_given_boxes_are_taken_as_they_are(boxes: list) -> None:
+    given = np.array(boxes, np.float32).reshape(-1, 4)
+    persons = request(person_boxes=given).given_persons()
+    np.testing.assert_array_equal(persons.boxes, given)
+    assert persons.scores.tolist() == [1.0] * len(boxes)
+    assert persons.scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(4,), (0,), (2, 5), (1, 1, 4)])
+def test_given_boxes_must_have_four_numbers_each(shape: tuple) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        request(person_boxes=np.zeros(shape, np.float32)).given_persons()
+    assert str(caught.value) == (
+        f"`person_boxes` must be float32 [N, 4] (x1, y1, x2, y2), got {list(shape)}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("box", "text"),
+    [
+        ((10, 20, 10, 40), "[10.0, 20.0, 10.0, 40.0]"),
+        ((10, 20, 30, 20), "[10.0, 20.0, 30.0, 20.0]"),
+        ((30, 20, 10, 40), "[30.0, 20.0, 10.0, 40.0]"),
+        ((10, 20, np.inf, 40), "[10.0, 20.0, inf, 40.0]"),
+        ((-np.inf, 20, 30, 40), "[-inf, 20.0, 30.0, 40.0]"),
+        ((10, np.nan, 30, 40), "[10.0, nan, 30.0, 40.0]"),
+    ],
+)
+def test_the_first_box_without_area_is_named(box: tuple, text: str) -> None:
+    boxes = np.array([(0, 0, 1, 1), box, (0, 0, 0, 0)], np.float32)
+    with pytest.raises(InvalidRequestError) as caught:
+        request(person_boxes=boxes).given_persons()
+    assert str(caught.value) == (
+        f"`person_boxes` must have x1 < x2 and y1 < y2 within 1000000 pixels, box 1 is {text}"
+    )
