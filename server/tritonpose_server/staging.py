@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def stage_backends(triton: TritonInstallation, target: Path) -> None:
             )
 
 
-def stage_pipeline(target: Path, leaves: Iterable[Path], settings: PipelineSettings) -> None:
+def stage_pipeline(target: Path, leaves: Sequence[Path], settings: PipelineSettings) -> None:
     """Make a model repository with the pipeline, its defaults filled in.
 
     The leaves stay where they are: the directories they lie in are model repositories, too.
@@ -79,7 +79,8 @@ def stage_pipeline(target: Path, leaves: Iterable[Path], settings: PipelineSetti
         settings: The pipeline's defaults.
 
     Raises:
-        ServerError: A default names a model that is not among the leaves.
+        ServerError: A default names a model that is not among the leaves, or a leaf's name is
+            not unique.
     """
     directories = {leaf.name: leaf for leaf in leaves}
     for name in (settings.detector, settings.keypoint_model):
@@ -87,6 +88,14 @@ def stage_pipeline(target: Path, leaves: Iterable[Path], settings: PipelineSetti
             raise ServerError(
                 f"model {name!r} is to be used by default but is not among those served: "
                 f"{', '.join(sorted(directories)) or 'none'}"
+            )
+    repositories = leaf_repositories(leaves)
+    for name in directories:
+        places = [str(root) for root in repositories if (root / name).exists()]
+        if len(places) > 1:
+            raise ServerError(
+                f"model {name!r} is in several of the folders that are served: "
+                f"{', '.join(places)}; remove all but one"
             )
     pipeline = target / PIPELINE
     pipeline.mkdir(parents=True)
@@ -97,7 +106,7 @@ def stage_pipeline(target: Path, leaves: Iterable[Path], settings: PipelineSetti
     for key in ("detector", "keypoint_model", "threshold", "flip", "use_udp"):
         config.parameters.pop(key, None)
     parameters = settings.parameters()
-    parameters["leaf_repositories"] = os.pathsep.join(map(str, leaf_repositories(leaves)))
+    parameters["leaf_repositories"] = os.pathsep.join(map(str, repositories))
     for key, value in parameters.items():
         config.parameters[key].string_value = value
     (pipeline / "config.pbtxt").write_text(text_format.MessageToString(config), "utf-8")

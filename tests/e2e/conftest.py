@@ -20,21 +20,21 @@ from tritonpose_server.staging import PipelineSettings
 
 
 @pytest.fixture(scope="session")
-def open_leaves() -> list[Path]:
-    """Leaf directories of the open models: detector, keypoint model."""
-    home = cache_home()
-    return install_open_models(
-        [DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL],
-        home / "downloads",
-        LeafStore(home / "leaves"),
-        print,
-    )
+def store() -> LeafStore:
+    """The user's own store: what is converted once serves later test runs, too."""
+    return LeafStore(cache_home() / "leaves")
 
 
 @pytest.fixture(scope="session")
-def paddle_leaves(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def open_leaves(store: LeafStore) -> list[Path]:
+    """Leaf directories of the open models: detector, keypoint model."""
+    names = [DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL]
+    return install_open_models(names, cache_home() / "downloads", store, print)
+
+
+@pytest.fixture(scope="session")
+def paddle_leaves(store: LeafStore) -> dict[str, Path]:
     """Leaf directories of the reference models by their folder's name; empty without them."""
-    store = LeafStore(tmp_path_factory.mktemp("leaves"))
     return {
         directory.name: install_paddle_model(directory, role, store)
         for directory, role in reference_data.paddle_models()

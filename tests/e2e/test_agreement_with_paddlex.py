@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 
 import reference_data
 from reference_data import Setting
 from tritonpose.transport import Transport, connect
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import PoseRequest
+from tritonpose_evaluation.agreement import (
+    CLEAR,
+    CLOSE_PX,
+    Agreement,
+    Differences,
+    SavedResult,
+    compare,
+)
 from tritonpose_server.embedded import EmbeddedServer
 
 pytestmark = reference_data.needed
 
 BOX_TOLERANCE_PX = 0.05
 DET_SCORE_TOLERANCE = 0.001
-KEYPOINT_TOLERANCE_PX = 0.1
 KEYPOINT_SHARE = 0.985
 CLEAR_KEYPOINT_TOLERANCE_PX = 0.5
 KEYPOINT_SCORE_TOLERANCE = 0.01
+MEAN_SCORE_TOLERANCE = 0.001
 
 # Where a joint's heatmap has two peaks of the same height, the last bit of a box decides which
 # of them wins, in PaddleX's own engines as well. The default setting has no such joint.
@@ -47,13 +52,11 @@ def test_same_persons_and_keypoints(
 ) -> None:
     series = reference_data.golden(setting.name)
     assert series
-    box_errors: list[float] = []
-    det_errors: list[float] = []
-    points: list[npt.NDArray[np.float64]] = []
-    for expected in series:
+    compared: list[tuple[str, Differences | None]] = []
+    for expected in map(SavedResult.from_json, series):
         actual = transport.infer(
             PoseRequest(
-                image=reference_data.image(expected["input_path"]).read_bytes(),
+                image=reference_data.image(expected.image).read_bytes(),
                 frame=None,
                 det_threshold=setting.threshold,
                 detector=paddle_leaves[setting.detector].name,
@@ -62,39 +65,25 @@ def test_same_persons_and_keypoints(
                 use_udp=setting.use_udp,
             )
         )
-        boxes = expected["boxes"]
-        assert len(actual.boxes) == len(boxes), expected["input_path"]
-        for index, box in enumerate(boxes):
-            box_errors.append(np.abs(actual.boxes[index] - box["coordinate"]).max())
-            det_errors.append(abs(actual.det_scores[index] - box["det_score"]))
-            points.append(_compare_keypoints(actual, index, box))
-    errors = np.concatenate(points)
-    score, distance, score_error = errors.T
-    visible, clear = distance[score >= 0.1], distance[score >= 0.3]
-    share = float((visible <= KEYPOINT_TOLERANCE_PX).mean())
+        compared.append((expected.image, compare(expected, actual)))
+    agreement = Agreement.of(compared)
     print(
-        f"\n{setting.name}: {len(points)} persons; boxes within {max(box_errors):.4f} px, detector "
-        f"scores within {max(det_errors):.6f}; {share:.2%} of keypoints within "
-        f"{KEYPOINT_TOLERANCE_PX} px, all within {visible.max():.3f} px, clear ones within "
-        f"{clear.max():.3f} px, keypoint scores "
-        f"within {score_error.max():.4f}"
+        f"\n{setting.name}: {agreement.persons} persons; boxes within {agreement.box_px:.4f} px, "
+        f"detector scores within {agreement.det_score:.6f}; {agreement.close_share:.2%} of "
+        f"keypoints within {CLOSE_PX} px, all within {agreement.visible_px:.3f} px, clear ones "
+        f"within {agreement.clear_px:.3f} px, keypoint scores within "
+        f"{agreement.keypoint_score:.4f}"
     )
-    assert max(box_errors) <= BOX_TOLERANCE_PX
-    assert max(det_errors) <= DET_SCORE_TOLERANCE
-    assert share >= KEYPOINT_SHARE
-    off = (score >= 0.3) & (distance > CLEAR_KEYPOINT_TOLERANCE_PX)
+    assert agreement.other_persons == ()
+    all_persons = Differences.join([each for _, each in compared if each is not None])
+    assert all_persons.box_px.max() <= BOX_TOLERANCE_PX
+    assert all_persons.det_score.max() <= DET_SCORE_TOLERANCE
+    assert all_persons.kpt_score.max() <= MEAN_SCORE_TOLERANCE
+    assert all_persons.keypoint_score.max() <= KEYPOINT_SCORE_TOLERANCE
+    assert agreement.close_share is not None
+    assert agreement.close_share >= KEYPOINT_SHARE
+    off = (all_persons.expected_score >= CLEAR) & (
+        all_persons.keypoint_px > CLEAR_KEYPOINT_TOLERANCE_PX
+    )
     assert off.sum() <= (0 if setting.name == DEFAULT_SETTING else TIED_PEAKS_PER_SERIES)
-    assert (score_error[off] <= TIED_PEAK_SCORE_DIFFERENCE).all()
-    assert score_error.max() <= KEYPOINT_SCORE_TOLERANCE
-
-
-def _compare_keypoints(
-    actual: PoseResponse, index: int, box: dict[str, Any]
-) -> npt.NDArray[np.float64]:
-    """Expected score, distance in pixels and score error of each keypoint, ``[17, 3]``."""
-    expected = np.array(box["keypoints"])
-    difference = actual.keypoints[index] - expected
-    assert actual.kpt_scores[index] == pytest.approx(box["kpt_score"], abs=0.001)
-    return np.stack(
-        [expected[:, 2], np.abs(difference[:, :2]).max(axis=1), np.abs(difference[:, 2])], axis=1
-    )
+    assert (all_persons.keypoint_score[off] <= TIED_PEAK_SCORE_DIFFERENCE).all()

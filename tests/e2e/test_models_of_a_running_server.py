@@ -14,12 +14,15 @@ import tritonclient.http
 from tritonpose import InvalidRequestError
 from tritonpose.transport import Transport, connect
 from tritonpose.transport.messages import PoseRequest
+from tritonpose_conversion.open_models import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
+from tritonpose_conversion.store import LeafStore
 from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.errors import ServerError
 from tritonpose_server.staging import PipelineSettings
 
 
 @pytest.fixture(scope="module")
-def store(open_leaves: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def own_store(open_leaves: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("store")
     for leaf in open_leaves:
         shutil.copytree(leaf, directory / leaf.name)
@@ -27,8 +30,8 @@ def store(open_leaves: list[Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def own_server(store: Path, open_leaves: list[Path]) -> Iterator[EmbeddedServer]:
-    leaves = [store / leaf.name for leaf in open_leaves]
+def own_server(own_store: Path, open_leaves: list[Path]) -> Iterator[EmbeddedServer]:
+    leaves = [own_store / leaf.name for leaf in open_leaves]
     with EmbeddedServer(leaves, PipelineSettings(leaves[0].name, leaves[1].name)) as server:
         yield server
 
@@ -52,7 +55,7 @@ def install(source: Path, store: Path, name: str) -> None:
 def test_added_and_removed_under_load(
     own_server: EmbeddedServer,
     transport: Transport,
-    store: Path,
+    own_store: Path,
     open_leaves: list[Path],
     photo: Path,
 ) -> None:
@@ -66,10 +69,10 @@ def test_added_and_removed_under_load(
         newcomer = PoseRequest(image=image, detector="newcomer")
         with pytest.raises(InvalidRequestError, match="no detector model 'newcomer' is installed"):
             transport.infer(newcomer)
-        install(open_leaves[0], store, "newcomer")
+        install(open_leaves[0], own_store, "newcomer")
         np.testing.assert_allclose(transport.infer(newcomer).boxes, expected.boxes, atol=0.01)
 
-        shutil.rmtree(store / "newcomer")
+        shutil.rmtree(own_store / "newcomer")
         control = tritonclient.http.InferenceServerClient(own_server.http_url.split("//")[1])
         control.unload_model("newcomer")
         with pytest.raises(InvalidRequestError, match=r"installed: NanoDet_person_416$"):
@@ -81,10 +84,17 @@ def test_added_and_removed_under_load(
 
 
 def test_asked_for_by_many_at_once_before_it_is_loaded(
-    transport: Transport, store: Path, open_leaves: list[Path], photo: Path
+    transport: Transport, own_store: Path, open_leaves: list[Path], photo: Path
 ) -> None:
-    install(open_leaves[1], store, "wanted")
+    install(open_leaves[1], own_store, "wanted")
     request = PoseRequest(image=photo.read_bytes(), keypoint_model="wanted")
     with ThreadPoolExecutor(8) as clients:
         answers = list(clients.map(transport.infer, [request] * 16))
     assert [len(answer.boxes) for answer in answers] == [2] * 16
+
+
+def test_a_name_that_is_not_unique(store: LeafStore, own_store: Path) -> None:
+    settings = PipelineSettings(DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL)
+    leaves = [store.path(DEFAULT_DETECTOR), own_store / DEFAULT_KEYPOINT_MODEL]
+    with pytest.raises(ServerError, match="is in several of the folders that are served"):
+        EmbeddedServer(leaves, settings).start()

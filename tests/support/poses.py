@@ -1,0 +1,22 @@
+"""Made-up people."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tritonpose.transport.messages import PoseResponse
+
+
+def people(count: int, seed: int = 0) -> PoseResponse:
+    """A server's answer with random people, by descending detector score."""
+    random = np.random.default_rng(seed)
+    corners = random.uniform(0, 300, (count, 2))
+    boxes = np.concatenate([corners, corners + random.uniform(50, 150, (count, 2))], axis=1)
+    keypoints = random.uniform(0, 1, (count, 17, 3))
+    keypoints[..., :2] = corners[:, None] + keypoints[..., :2] * 50
+    return PoseResponse(
+        boxes=boxes.astype(np.float32),
+        det_scores=np.sort(random.uniform(0, 1, count))[::-1].astype(np.float32),
+        keypoints=keypoints.astype(np.float32),
+        kpt_scores=keypoints[..., 2].mean(axis=1).astype(np.float32),
+    )
