@@ -1,7 +1,11 @@
-"""Errors of model conversion."""
+"""Errors of fetching and converting models."""
 
 from __future__ import annotations
 
 
 class ConversionError(Exception):
     """A model can't be made servable; the message says what does not fit and what to do."""
+
+
+class FetchError(RuntimeError):
+    """Something could not be fetched, or is not what was expected; the message says what to do."""

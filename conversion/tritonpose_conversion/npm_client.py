@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from tritonpose_conversion.errors import FetchError
+
 _QUERY_TIMEOUT_S = 60.0
 _ERROR_LINES = 8
 
@@ -32,10 +34,6 @@ _NETWORK_CODES = {
     "ERR_SOCKET_TIMEOUT",
     "ETIMEDOUT",
 }
-
-
-class FetchError(RuntimeError):
-    """A package could not be fetched, or is not what was pinned; the message says what to do."""
 
 
 class Npm:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tritonpose_conversion.npm_client import FetchError, Npm
+from tritonpose_conversion.errors import FetchError
+from tritonpose_conversion.npm_client import Npm
 
 __all__ = [
     "FetchError",

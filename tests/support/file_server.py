@@ -1,0 +1,131 @@
+"""A real HTTP server on 127.0.0.1 that misbehaves as tests ask it to."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Route:
+    """What one path answers.
+
+    Attributes:
+        body: The file.
+        headers: Of each answer, over the usual ones; None leaves one out.
+        ranges: Whether ranges are served.
+        statuses: Answered without a body before the file is, one to each request.
+        cuts: Bytes of the body after which the connection is closed, one for each request.
+        hangs: Whether it is left open instead, in silence.
+        content_range: Said in place of the right one.
+        range_status: Answered to ranges in place of 206.
+        pause: Wait before each byte of the body, in seconds.
+        silent: Requests are read and never answered.
+    """
+
+    body: bytes = b""
+    headers: dict[str, str | None] = field(default_factory=dict)
+    ranges: bool = True
+    statuses: list[int] = field(default_factory=list)
+    cuts: list[int] = field(default_factory=list)
+    hangs: bool = False
+    content_range: str | None = None
+    range_status: int = 206
+    pause: float = 0.0
+    silent: bool = False
+
+
+class FileServer:
+    """Routes by path, and the requests that came."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.routes: dict[str, Route] = {}
+        self.requests: list[tuple[str, Message]] = []
+        self.closing = threading.Event()
+
+    def add(self, path: str, route: Route) -> str:
+        """Serve a path and return its address."""
+        self.routes[path] = route
+        return self.address + path
+
+    def paths(self) -> list[str]:
+        """Of the requests so far."""
+        return [path for path, _ in self.requests]
+
+    def ranges(self) -> list[str | None]:
+        """Asked for by the requests so far."""
+        return [headers["Range"] for _, headers in self.requests]
+
+
+@contextmanager
+def file_server() -> Iterator[FileServer]:
+    """Run a server as long as the context lasts."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as http:
+        server = FileServer(f"http://127.0.0.1:{http.server_port}")
+        http.files = server
+        # Closing waits for answers in progress; `closing` ends those that would never.
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.closing.set()
+            http.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        files: FileServer = self.server.files
+        files.requests.append((self.path, self.headers))
+        route = files.routes.get(self.path)
+        self.close_connection = True
+        if route is None:
+            self.send_error(404)
+        elif route.silent:
+            files.closing.wait(10)
+        elif route.statuses:
+            self._answer(route, route.statuses.pop(0), b"", {})
+        else:
+            self._send_file(route)
+
+    def _send_file(self, route: Route) -> None:
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+        validators = (route.headers.get("ETag"), route.headers.get("Last-Modified"))
+        if asked and route.ranges and self.headers["If-Range"] in (None, *validators):
+            start, size = int(asked[1]), len(route.body)
+            content_range = route.content_range or f"bytes {start}-{size - 1}/{size}"
+            extra = {"Content-Range": content_range}
+            self._answer(route, route.range_status, route.body[start:], extra)
+        else:
+            self._answer(route, 200, route.body, {})
+
+    def _answer(self, route: Route, status: int, body: bytes, extra: dict[str, str]) -> None:
+        self.send_response(status)
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(body))}
+        for name, value in {**headers, **extra, **route.headers}.items():
+            if value is not None:
+                self.send_header(name, value)
+        self.end_headers()
+        cut = status < 300 and bool(route.cuts)
+        if cut:
+            body = body[: route.cuts.pop(0)]
+        step = 1 if route.pause else max(len(body), 1)
+        for start in range(0, len(body), step):
+            if route.pause and self.server.files.closing.wait(route.pause):
+                return
+            try:
+                self.wfile.write(body[start : start + step])
+            except ConnectionError:
+                return
+        if cut and route.hangs:
+            self.server.files.closing.wait(10)
+
+    def log_message(self, *_: object) -> None:
+        """Tests look at the requests themselves."""
