@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,8 @@ def read_inference_yml(path: Path) -> InferenceYml:
         content = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ConversionError(f"{path} is missing: it describes the model's input") from None
+    except OSError as error:
+        raise ConversionError(f"{path} can't be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConversionError(f"{path} is not readable YAML: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("Preprocess"), list):
@@ -116,7 +119,11 @@ def _interpret(content: Mapping[str, Any]) -> InferenceYml:
     else:
         width, height = _size(affine, "TopDownEvalAffine", "trainsize")
     info = content.get("Global") or {}
+    if not isinstance(info, dict):
+        raise ConversionError(f"Global must be a mapping, got {info!r}")
     labels = content.get("label_list") or []
+    if not isinstance(labels, list):
+        raise ConversionError(f"label_list must be a list of labels, got {labels!r}")
     return InferenceYml(
         model_name=str(info.get("model_name") or content.get("arch") or "model"),
         role="detector" if resize else "keypoint",
@@ -124,10 +131,10 @@ def _interpret(content: Mapping[str, Any]) -> InferenceYml:
         width=width,
         normalization=_normalization(steps.get("NormalizeImage")),
         interpolation=_interpolation(resize.get("interp", 2)),
-        keep_ratio=bool(resize.get("keep_ratio", False)),
+        keep_ratio=_flag(resize, "Resize", "keep_ratio", default=False),
         labels=tuple(str(label) for label in labels),
         threshold=_threshold(content.get("draw_threshold", 0.5)),
-        use_udp=bool(affine.get("use_udp", False)),
+        use_udp=_flag(affine, "TopDownEvalAffine", "use_udp", default=False),
     )
 
 
@@ -136,7 +143,7 @@ def _size(step: Mapping[str, Any], name: str, key: str) -> tuple[int, int]:
     if (
         not isinstance(value, list)
         or len(value) != 2
-        or not all(isinstance(side, int) and side > 0 for side in value)
+        or not all(_is_number(side) and isinstance(side, int) and side > 0 for side in value)
     ):
         raise ConversionError(f"{name}.{key} must be two positive integers, got {value!r}")
     return value[0], value[1]
@@ -145,7 +152,7 @@ def _size(step: Mapping[str, Any], name: str, key: str) -> tuple[int, int]:
 def _interpolation(value: object) -> str:
     if isinstance(value, str) and value.lower() in _INTERPOLATIONS.values():
         return value.lower()
-    if isinstance(value, int) and value in _INTERPOLATIONS:
+    if _is_number(value) and isinstance(value, int) and value in _INTERPOLATIONS:
         return _INTERPOLATIONS[value]
     raise ConversionError(f"Resize.interp must be OpenCV's number 0 to 4, got {value!r}")
 
@@ -154,7 +161,7 @@ def _normalization(step: Mapping[str, Any] | None) -> Normalization:
     """Interpret ``NormalizeImage``; without it pixels go in as they are."""
     if step is None:
         return Normalization(1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    scale = 1.0 / 255.0 if step.get("is_scale", True) else 1.0
+    scale = 1.0 / 255.0 if _flag(step, "NormalizeImage", "is_scale", default=True) else 1.0
     norm_type = step.get("norm_type") or "mean_std"
     if norm_type == "none":
         return Normalization(scale, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -171,13 +178,26 @@ def _triple(value: object, key: str) -> tuple[float, float, float]:
     if (
         not isinstance(value, list)
         or len(value) != 3
-        or not all(isinstance(part, int | float) for part in value)
+        or not all(_is_number(part) for part in value)
     ):
         raise ConversionError(f"NormalizeImage.{key} must be three numbers, got {value!r}")
     return float(value[0]), float(value[1]), float(value[2])
 
 
 def _threshold(value: object) -> float:
-    if isinstance(value, int | float) and 0 <= value <= 1:
+    if isinstance(value, int | float) and _is_number(value) and 0 <= value <= 1:
         return float(value)
     raise ConversionError(f"draw_threshold must be a number from 0 to 1, got {value!r}")
+
+
+def _flag(step: Mapping[str, Any], name: str, key: str, *, default: bool) -> bool:
+    value = step.get(key, default)
+    # PaddleDetection writes some flags as 0 and 1.
+    if isinstance(value, int) and value in (0, 1):
+        return bool(value)
+    raise ConversionError(f"{name}.{key} must be true or false, got {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a finite number; for Python, true and false are numbers, too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -86,7 +86,7 @@ def detector_leaf(model: onnx.ModelProto, yml: InferenceYml) -> tuple[onnx.Model
         onnx_graph.bind_inputs(network, {"scale_factor": np.ones((1, 2), np.float32)})
     count = anchors[1] if len(anchors) == 3 else None
     network = onnx_graph.cut_at(network, {boxes: [_BATCH, count, 4], scores: [_BATCH, None, count]})
-    person = _person_class(yml.labels, class_count[1] if len(class_count) == 3 else None)
+    person = person_class(yml.labels, class_count[1] if len(class_count) == 3 else None)
     network.graph.initializer.append(
         numpy_helper.from_array(np.array(person, np.int64), "leaf/person_class")
     )
@@ -208,7 +208,7 @@ def _image_input(model: onnx.ModelProto, yml: InferenceYml) -> str:
     return images[0]
 
 
-def _person_class(labels: tuple[str, ...], class_count: int | str | None) -> int:
+def person_class(labels: tuple[str, ...], class_count: int | str | None) -> int:
     """Index of the person class."""
     if isinstance(class_count, int) and labels and class_count != len(labels):
         raise ConversionError(

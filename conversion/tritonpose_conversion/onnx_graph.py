@@ -77,10 +77,16 @@ def cut_at(model: onnx.ModelProto, tensors: Mapping[str, Shape]) -> onnx.ModelPr
         needed.add(name)
         if name in producers:
             pending.extend(used for used in producers[name].input if used)
+    weights = {tensor.name for tensor in model.graph.initializer}
     graph = helper.make_graph(
         [node for node in model.graph.node if needed.intersection(node.output)],
         model.graph.name,
-        [tensor for tensor in model.graph.input if tensor.name in needed],
+        # Old exporters list weights among the inputs, too.
+        [
+            tensor
+            for tensor in model.graph.input
+            if tensor.name in needed and tensor.name not in weights
+        ],
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
             for name, shape in tensors.items()

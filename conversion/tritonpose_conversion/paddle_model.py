@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
-import onnxruntime
 
 from tritonpose_conversion import leaf_config, leaf_graph, onnx_graph
 from tritonpose_conversion.errors import ConversionError
 from tritonpose_conversion.inference_yml import InferenceYml, Role, read_inference_yml
-from tritonpose_conversion.store import LeafFiles, LeafStore, digest_files
+from tritonpose_conversion.paddle_environment import find_environment
+from tritonpose_conversion.paddle_export import export_to_onnx
+from tritonpose_conversion.paddle_files import PaddleFiles, find_paddle_files
+from tritonpose_conversion.paddle_reference import PaddleRunError
+from tritonpose_conversion.source_model import OnnxSource, PaddleSource
+from tritonpose_conversion.store import LeafFiles, LeafStore, check_model_name, digest_files
+from tritonpose_conversion.verification import Agreement, verify_leaf
 
 # Part of every cache key: raise it when the same source would give another leaf.
 CONVERTER_VERSION = 1
@@ -20,50 +27,79 @@ CONVERTER_VERSION = 1
 MAX_BATCH_SIZE = 32
 
 
+def _silence(_line: str) -> None:
+    pass
+
+
 def install_paddle_model(
-    directory: Path, role: Role, store: LeafStore, *, model_name: str | None = None
+    directory: Path,
+    role: Role | None,
+    store: LeafStore,
+    *,
+    model_name: str | None = None,
+    name: str | None = None,
+    progress: Callable[[str], None] = _silence,
 ) -> Path:
     """Convert a model directory and put the leaf into the store, unless it is there already.
 
-    The leaf's name carries a digest of the source, so that one name never stands for different
-    weights.
+    Unless a name is given, the leaf's name carries a digest of the source, so that one name never
+    stands for different weights. Only a leaf that was found to agree with its source is installed.
 
     Args:
-        directory: Holds ``inference.onnx`` and ``inference.yml``.
-        role: What the model is to be used for.
+        directory: Holds ``inference.yml`` and ``inference.onnx``, or instead of the latter a Paddle
+            model: ``inference.json`` or ``inference.pdmodel``, and ``inference.pdiparams``.
+        role: What the model is to be used for, None for what it says of itself.
         store: Where leaves are kept.
         model_name: Name given by the user's configuration; default: that of ``inference.yml``.
+        name: Name of the leaf.
+        progress: Called with lines for the user.
 
     Returns:
         The leaf's directory.
 
     Raises:
-        ConversionError: The directory or the model does not fit; the message says how.
+        ConversionError: The directory or the model does not fit, or the leaf does not agree with
+            it; the message says how.
     """
-    onnx_path, yml_path = _source_files(directory)
-    yml = read_inference_yml(yml_path)
-    if yml.role != role:
+    files = _source_files(directory)
+    yml = read_inference_yml(files.yml)
+    if role is not None and yml.role != role:
         raise ConversionError(
             f"{directory} holds a {yml.role} model, but it is configured as {role} model"
         )
-    source = digest_files(onnx_path, yml_path)
+    source = digest_files(*files.network, files.yml)
     key = hashlib.sha256(f"{source} {CONVERTER_VERSION}".encode()).hexdigest()
-    name = f"{model_name or yml.model_name}-{key[:8]}"
-    if store.provenance(name) is not None:
-        return store.path(name)
+    name = name or f"{model_name or yml.model_name}-{key[:8]}"
+    check_model_name(name)
+    installed = store.provenance(name)
+    if installed is not None:
+        if (installed.get("source_sha256"), installed.get("converter_version")) == (
+            source,
+            CONVERTER_VERSION,
+        ):
+            return store.path(name)
+        raise ConversionError(
+            f"another model is installed as {name!r}; remove it first, or choose another name"
+        )
 
-    leaf, parameters = convert(onnx_graph.load_model(onnx_path), yml)
-    batch = MAX_BATCH_SIZE if batches_exactly(leaf) else 1
-    files = LeafFiles(
-        model=leaf,
-        config=leaf_config.render_config(name, leaf, parameters, max_batch_size=batch),
-        provenance={
-            "source": str(directory.absolute()),
-            "source_sha256": source,
-            "converter_version": CONVERTER_VERSION,
-        },
+    model = _load(directory, files, progress)
+    leaf, parameters = convert(model, yml)
+    agreement = _verify(directory, files, model, leaf, yml, progress)
+    progress(f"{name}: {agreement}")
+    batch = MAX_BATCH_SIZE if agreement.batches else 1
+    return store.add(
+        name,
+        LeafFiles(
+            model=leaf,
+            config=leaf_config.render_config(name, leaf, parameters, max_batch_size=batch),
+            provenance={
+                "source": str(directory.absolute()),
+                "source_sha256": source,
+                "converter_version": CONVERTER_VERSION,
+                "agreement": asdict(agreement),
+            },
+        ),
     )
-    return store.add(name, files)
 
 
 def convert(model: onnx.ModelProto, yml: InferenceYml) -> tuple[onnx.ModelProto, dict[str, str]]:
@@ -94,48 +130,70 @@ def convert(model: onnx.ModelProto, yml: InferenceYml) -> tuple[onnx.ModelProto,
     )
 
 
-def batches_exactly(leaf: onnx.ModelProto) -> bool:
-    """Whether a batch gives what its images give one by one.
+@dataclass(frozen=True)
+class _SourceFiles:
+    """What a leaf is made from.
 
-    A graph exported for batch 1 can hold that size in places that freeing the batch dimension
-    does not reach; then only batch 1 is right.
-
-    Args:
-        leaf: Input ``image`` uint8 ``[batch, h, w, 3]``.
+    Attributes:
+        network: ``inference.onnx``, or the program and the parameters of a Paddle model.
+        yml: ``inference.yml``.
     """
-    session = onnxruntime.InferenceSession(
-        leaf.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    height, width = onnx_graph.tensor_shape(leaf.graph.input[0])[1:3]
-    shape = (3, int(height or 0), int(width or 0), 3)
-    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    singles = [session.run(None, {"image": images[i : i + 1]}) for i in range(len(images))]
-    try:
-        batch = session.run(None, {"image": images})
-    except Exception:  # ONNX Runtime's errors have no public base class
-        return False
-    return all(
-        together.shape == expected.shape
-        and np.allclose(together, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
-        for together, expected in zip(
-            batch, (np.concatenate(parts) for parts in zip(*singles, strict=True)), strict=True
-        )
-    )
+
+    network: tuple[Path, ...]
+    yml: Path
+
+    @property
+    def is_onnx(self) -> bool:
+        return len(self.network) == 1
 
 
-def _source_files(directory: Path) -> tuple[Path, Path]:
+def _source_files(directory: Path) -> _SourceFiles:
     if not directory.is_dir():
         raise ConversionError(f"model directory {directory} does not exist")
-    onnx_path, yml_path = directory / "inference.onnx", directory / "inference.yml"
-    if not onnx_path.exists():
-        if list(directory.glob("inference.pd*")) or (directory / "inference.json").exists():
-            raise ConversionError(
-                f"{directory} holds a Paddle model without its ONNX form; export it with "
-                f"`paddle2onnx --model_dir {directory} --model_filename inference.json "
-                "--params_filename inference.pdiparams --save_file inference.onnx "
-                "--opset_version 16` and put inference.onnx beside it"
-            )
+    yml = directory / "inference.yml"
+    onnx_path = directory / "inference.onnx"
+    if onnx_path.exists():
+        return _SourceFiles((onnx_path,), yml)
+    paddle = find_paddle_files(directory)
+    if paddle is None:
         raise ConversionError(
-            f"{directory} holds no model: expected inference.onnx and inference.yml"
+            f"{directory} holds no model: expected inference.yml and either inference.json (or "
+            "inference.pdmodel) with inference.pdiparams, or inference.onnx"
         )
-    return onnx_path, yml_path
+    return _SourceFiles((paddle.program, paddle.parameters), yml)
+
+
+def _load(directory: Path, files: _SourceFiles, progress: Callable[[str], None]) -> onnx.ModelProto:
+    if files.is_onnx:
+        return onnx_graph.load_model(files.network[0])
+    with tempfile.TemporaryDirectory() as work:
+        exported = Path(work, "inference.onnx")
+        export_to_onnx(directory, exported, progress)
+        return onnx_graph.load_model(exported)
+
+
+def _verify(
+    directory: Path,
+    files: _SourceFiles,
+    model: onnx.ModelProto,
+    leaf: onnx.ModelProto,
+    yml: InferenceYml,
+    progress: Callable[[str], None],
+) -> Agreement:
+    """Compare the leaf with the Paddle model where that can be run, else with the ONNX model."""
+    if not files.is_onnx or (find_environment() and _paddle_beside_onnx(directory)):
+        try:
+            return verify_leaf(leaf, yml, PaddleSource(directory, model), progress)
+        except PaddleRunError as error:
+            if not files.is_onnx:
+                raise
+            progress(f"{error}; comparing with inference.onnx instead")
+    return verify_leaf(leaf, yml, OnnxSource(model), progress)
+
+
+def _paddle_beside_onnx(directory: Path) -> PaddleFiles | None:
+    """The Paddle model that ``inference.onnx`` came from; a damaged one is as good as none."""
+    try:
+        return find_paddle_files(directory)
+    except ConversionError:
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+
+from tritonpose_conversion.errors import ConversionError
 
 CONFIG_FILE = "config.pbtxt"
 PROVENANCE_FILE = "provenance.json"
@@ -28,6 +31,22 @@ def cache_home() -> Path:
         return Path(home).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser().absolute() / "tritonpose"
+
+
+# What Triton and file systems take without surprises.
+_MODEL_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
+
+
+def check_model_name(name: str) -> None:
+    """Refuse names that can't be served.
+
+    Raises:
+        ConversionError: It is such a name.
+    """
+    if not _MODEL_NAME.fullmatch(name):
+        raise ConversionError(
+            f"{name!r} can't be a model name: use up to 128 letters, digits, '_', '.', '+' and '-'"
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +92,11 @@ class LeafStore:
 
         Returns:
             The leaf's directory.
+
+        Raises:
+            ConversionError: The name can't be served.
         """
+        check_model_name(name)
         with replaced_directory(self.path(name)) as staging:
             (staging / "1").mkdir()
             onnx.save(files.model, staging / "1" / "model.onnx")

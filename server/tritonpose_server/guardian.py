@@ -40,8 +40,10 @@ def main(arguments: list[str]) -> int:
     # Orphaned grandchildren become ours, so that they can be found and ended.
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     stop = _StopSignal()
-    command = subprocess.Popen(arguments[3:], stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)
     try:
+        command = subprocess.Popen(
+            arguments[3:], stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent
+        )
         _wait_until_stopped(command, stop)
         _end(command, grace)
     finally:

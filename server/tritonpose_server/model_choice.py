@@ -7,27 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonpose.config import ModuleConfig, PipelineConfig
+from tritonpose_conversion import manage
+from tritonpose_conversion.errors import ConversionError, FetchError
 from tritonpose_conversion.inference_yml import Role
 from tritonpose_conversion.open_leaf import install_open_models
 from tritonpose_conversion.open_models import (
     DEFAULT_DETECTOR,
     DEFAULT_KEYPOINT_MODEL,
     OPEN_MODELS,
-    PACKAGE,
 )
 from tritonpose_conversion.paddle_model import install_paddle_model
+from tritonpose_conversion.progress_bar import StreamProgress
 from tritonpose_conversion.store import LeafStore, cache_home
 from tritonpose_server.errors import ServerError
 from tritonpose_server.staging import PipelineSettings
 
 Progress = Callable[[str], None]
 
+# Of PaddleX's own pipeline file.
+_DEFAULTS: dict[Role, str] = {"detector": "PP-YOLOE-S_human", "keypoint": "PP-TinyPose_128x96"}
 _STAND_INS: dict[Role, str] = {"detector": DEFAULT_DETECTOR, "keypoint": DEFAULT_KEYPOINT_MODEL}
-
-# PaddleX's own models, whose weights come with a `model_dir`.
-_PADDLEX_MODELS = frozenset(
-    {"PP-YOLOE-S_human", "PP-YOLOE-L_human", "PP-TinyPose_128x96", "PP-TinyPose_256x192"}
-)
 
 
 @dataclass(frozen=True)
@@ -46,43 +45,40 @@ class ModelChoice:
 def choose_models(config: PipelineConfig, progress: Progress) -> ModelChoice:
     """Make the models of a configuration servable and say which they are.
 
-    A module with a ``model_dir`` is converted from there. Where none is given, an open model
-    stands in under its own name.
+    A module with a ``model_dir`` is converted from there. A name is looked for among the installed
+    models, then fetched. Where PaddleX's models can't be had, an open model stands in under its
+    own name.
 
     Args:
         config: The pipeline's configuration.
         progress: Called with lines for the user; the choice made is among them.
 
     Raises:
-        ConversionError: A model can't be converted.
-        FetchError: The open models can't be fetched.
-        ServerError: A model name is unknown.
+        ConversionError: A model can't be converted, or its name is unknown.
+        FetchError: Neither the models nor the open ones can be fetched.
+        ServerError: A setting is not supported.
     """
     if config.detector.img_size is not None:
         raise ServerError(
             "ObjectDetection.img_size is not supported: the detector runs at the size it was "
             "exported with; set it to null"
         )
+    store = manage.default_store()
     modules: dict[Role, ModuleConfig] = {"detector": config.detector, "keypoint": config.keypoint}
-    home = cache_home()
-    store = LeafStore(home / "leaves")
-    open_names = {
-        role: _open_model_name(module.model_name, role)
+    names = {
+        role: _find_name(module.model_name or _DEFAULTS[role], role, store, progress)
         for role, module in modules.items()
         if module.model_dir is None
     }
     # Together, for they come in one package.
-    install_open_models(list(open_names.values()), home / "downloads", store, progress)
-    leaves = []
-    for role, module in modules.items():
-        if module.model_dir is None:
-            leaf = store.path(open_names[role])
-            progress(f"{role} model: {_describe_open(leaf.name, module.model_name)}")
-        else:
-            leaf = install_paddle_model(module.model_dir, role, store, model_name=module.model_name)
-            progress(f"{role} model: {leaf.name} (from {module.model_dir})")
-        leaves.append(leaf)
-    detector, keypoint = leaves
+    open_names = [name for name in names.values() if name in OPEN_MODELS]
+    install_open_models(open_names, cache_home() / "downloads", store, progress)
+    detector, keypoint = (
+        _installed_leaf(names[role], role, store, progress)
+        if role in names
+        else _convert(module, role, store, progress)
+        for role, module in modules.items()
+    )
     return ModelChoice(
         leaves=(detector, keypoint),
         settings=PipelineSettings(
@@ -95,18 +91,53 @@ def choose_models(config: PipelineConfig, progress: Progress) -> ModelChoice:
     )
 
 
-def _describe_open(name: str, requested: str | None) -> str:
-    description = f"{name} ({OPEN_MODELS[name].licence}, from npm package {PACKAGE})"
-    return description if requested in (None, name) else f"{description}, in place of {requested}"
-
-
-def _open_model_name(requested: str | None, role: Role) -> str:
-    if requested is None or requested in _PADDLEX_MODELS:
-        return _STAND_INS[role]
-    model = OPEN_MODELS.get(requested)
-    if model is None or (model.detection is not None) != (role == "detector"):
-        raise ServerError(
-            f"no {role} model {requested!r} is known; give its directory as `model_dir`, or use "
-            f"one of {', '.join(sorted({*OPEN_MODELS, *_PADDLEX_MODELS}))}"
+def _find_name(name: str, role: Role, store: LeafStore, progress: Progress) -> str:
+    """The model to serve for a name: itself, or what stands in where it can't be had."""
+    known = {entry.name: entry for entry in manage.list_models(store)}
+    if name not in known:
+        raise ConversionError(
+            f"no model {name!r} is installed or known; give its directory as `model_dir`, or one "
+            f"of {', '.join(sorted(known))}"
         )
-    return requested
+    if known[name].role != role:
+        raise ConversionError(f"{name!r} is a {known[name].role} model, not a {role} model")
+    if known[name].installed or name in OPEN_MODELS:
+        return name
+    stand_in = _STAND_INS[role]
+    # Asked once: where the stand-in is there, PaddleX's models could not be had before.
+    if store.provenance(stand_in) is None:
+        progress(f"looking for {name} where PaddleX publishes it")
+        try:
+            manage.install(name, store, _BarsOnly(), manage.default_lock())
+        except FetchError:
+            progress(f"{name} can't be fetched from here: an open model stands in")
+        else:
+            return name
+    return stand_in
+
+
+class _BarsOnly(StreamProgress):
+    """Shows downloads, but not each place that has nothing."""
+
+    def line(self, text: str) -> None:
+        """Do nothing."""
+
+
+def _convert(module: ModuleConfig, role: Role, store: LeafStore, progress: Progress) -> Path:
+    if module.model_dir is None:
+        raise ServerError(f"the {role} model has no directory")
+    leaf = install_paddle_model(
+        module.model_dir, role, store, model_name=module.model_name, progress=progress
+    )
+    progress(f"{role} model: {leaf.name} (from {module.model_dir})")
+    return leaf
+
+
+def _installed_leaf(name: str, role: Role, store: LeafStore, progress: Progress) -> Path:
+    origin = (
+        f"open model, {OPEN_MODELS[name].licence}"
+        if name in OPEN_MODELS
+        else f"from {(store.provenance(name) or {}).get('source')}"
+    )
+    progress(f"{role} model: {name} ({origin})")
+    return store.path(name)

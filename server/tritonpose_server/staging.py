@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -106,7 +106,7 @@ def stage_pipeline(target: Path, leaves: Sequence[Path], settings: PipelineSetti
     for key in ("detector", "keypoint_model", "threshold", "flip", "use_udp"):
         config.parameters.pop(key, None)
     parameters = settings.parameters()
-    parameters["leaf_repositories"] = os.pathsep.join(map(str, repositories))
+    parameters["leaf_repositories"] = json.dumps([str(root) for root in repositories])
     for key, value in parameters.items():
         config.parameters[key].string_value = value
     (pipeline / "config.pbtxt").write_text(text_format.MessageToString(config), "utf-8")

@@ -61,7 +61,7 @@ class LogForwarder:
             return
         level = _LEVELS[match["level"]]
         message = match["message"].strip('"')
-        if level > logging.DEBUG and _NO_GPU.search(message):
+        if level == logging.WARNING and _NO_GPU.search(message):
             level = logging.DEBUG
         if level >= logging.ERROR:
             self._important.append(message)

@@ -67,7 +67,11 @@ def test_bad_file_among_good_ones(environment: dict[str, str], tmp_path: Path, p
 @pytest.mark.parametrize(
     ("module", "settings", "message"),
     [
-        ("ObjectDetection", {"model_name": "YOLO-9000"}, "no detector model 'YOLO-9000' is known"),
+        (
+            "ObjectDetection",
+            {"model_name": "YOLO-9000"},
+            "no model 'YOLO-9000' is installed or known",
+        ),
         ("ObjectDetection", {"model_dir": "nowhere"}, "nowhere does not exist"),
         ("KeypointDetection", {"flip": "perhaps"}, "flip"),
     ],

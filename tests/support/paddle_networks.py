@@ -115,6 +115,7 @@ def keypoint_network(
     joints: int = JOINTS,
     spoil: str = "",
     heatmap_outputs: int = 1,
+    rounded: bool = False,
 ) -> onnx.ModelProto:
     """A heatmap network with further outputs before the heatmap, as PP-TinyPose has one.
 
@@ -124,8 +125,9 @@ def keypoint_network(
         batch: Batch dimension that the graph declares.
         joints: Channels of the heatmap.
         spoil: What makes batches go wrong: ``reshape`` to batch 1, ``mix`` of images,
-            ``first`` image only.
+            ``first`` image only, ``zero`` for all images together.
         heatmap_outputs: How many outputs are heatmaps.
+        rounded: Whether one more output is a heatmap of integers.
     """
     graph = Graph()
     graph.input("image", batch, 3, height, width)
@@ -143,12 +145,16 @@ def keypoint_network(
     elif spoil == "first":
         first = graph.constant("first", [0], np.int64)
         graph.node("Gather", ["maps", first], "heatmap0", axis=0)
+    elif spoil == "zero":
+        graph.node("ReduceMean", ["maps"], "mean", axes=[0], keepdims=1)
+        graph.node("Sub", ["mean", "mean"], "heatmap0")
     else:
         graph.node("Identity", ["maps"], "heatmap0")
-    graph.node("Cast", ["heatmap0"], "rounded", to=TensorProto.INT64)
     graph.node("ArgMax", ["heatmap0"], "peaks", axis=3, keepdims=0)
     graph.output("pooled", batch, 3, rows, columns)
-    graph.output("rounded", batch, joints, rows, columns, dtype=TensorProto.INT64)
+    if rounded:
+        graph.node("Cast", ["heatmap0"], "rounded", to=TensorProto.INT64)
+        graph.output("rounded", batch, joints, rows, columns, dtype=TensorProto.INT64)
     graph.output("peaks", batch, joints, rows, dtype=TensorProto.INT64)
     for index in range(heatmap_outputs):
         if index:
@@ -208,7 +214,7 @@ def detector_network(
         ]
         graph.node("NonMaxSuppression", ["boxes", "scores", *limits], f"selected{index}")
     if suppressions:
-        _keep_best(graph, settings.keep, limit)
+        _keep_best(graph, settings.keep, limit, (height // ANCHOR_CELL) * (width // ANCHOR_CELL))
     else:
         graph.output("boxes", 1, None, 4)
     return graph.model()
@@ -218,8 +224,8 @@ def detector_reference(normalized: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What `detector_network` computes: boxes ``[B, A, 4]`` and scores ``[B, 8, A]``."""
     pooled = _pool(normalized, ANCHOR_CELL).reshape(len(normalized), 3, -1)
     boxes = np.einsum("kc,nca->nak", _BOX_WEIGHTS, pooled)
-    scores = 1 / (1 + np.exp(-np.einsum("kc,nca->nka", _CLASS_WEIGHTS, pooled)))
-    return boxes, scores
+    logits = np.einsum("kc,nca->nka", _CLASS_WEIGHTS, pooled)
+    return boxes, (1 + np.tanh(logits / 2)) / 2
 
 
 def inference_yml(role: str, height: int, width: int, **changes: Any) -> dict[str, Any]:
@@ -294,10 +300,13 @@ def _boxes(graph: Graph, scale_factor: bool) -> None:
     graph.node("Div", [plain, "box_factors"], "boxes")
 
 
-def _keep_best(graph: Graph, keep: int, limit: str) -> None:
-    """The top-k after the suppression; the only output is what it keeps."""
-    box = graph.constant("box_column", 2, np.int64)
-    graph.node("Gather", ["selected0", box], "candidates", axis=1)
+def _keep_best(graph: Graph, keep: int, limit: str, anchors: int) -> None:
+    """The top-k after the suppression; the only output is what it keeps: class, score, box."""
+    for name, column in (("class", 1), ("box", 2)):
+        index = graph.constant(f"{name}_column", column, np.int64)
+        graph.node("Gather", ["selected0", index], name, axis=1)
+    graph.node("Mul", ["class", graph.constant("anchors", anchors, np.int64)], "row")
+    graph.node("Add", ["row", "box"], "candidates")
     flat = graph.constant("flat", [-1], np.int64)
     graph.node("Reshape", ["scores", flat], "flat_scores")
     graph.node("Gather", ["flat_scores", "candidates"], "candidate_scores")
@@ -311,4 +320,13 @@ def _keep_best(graph: Graph, keep: int, limit: str) -> None:
     graph.nodes.append(
         helper.make_node("TopK", ["candidate_scores", bound], ["best", "positions"], sorted=1)
     )
-    graph.output("best", None)
+    table = graph.constant("table", [-1, 1], np.int64)
+    graph.node("Gather", ["class", "positions"], "best_class")
+    graph.node("Cast", ["best_class"], "best_label", to=TensorProto.FLOAT)
+    graph.node("Reshape", ["best_label", table], "labels")
+    graph.node("Reshape", ["best", table], "confidences")
+    rows = graph.constant("rows", [-1, 4], np.int64)
+    graph.node("Gather", ["box", "positions"], "best_box")
+    graph.node("Gather", [graph.node("Reshape", ["boxes", rows], "flat_boxes"), "best_box"], "kept")
+    graph.node("Concat", ["labels", "confidences", "kept"], "detections", axis=1)
+    graph.output("detections", None, 6)

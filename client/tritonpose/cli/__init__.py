@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tritonpose.cli import serve
+from tritonpose.cli import models, serve
 from tritonpose.errors import TritonPoseError
 
 
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve.register(commands)
+    models.register(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))

@@ -8,7 +8,6 @@ them all at once.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
@@ -46,7 +45,7 @@ class TritonPythonModel:
         }
         self._defaults = PipelineDefaults.from_parameters(parameters)
         # Beside the pipeline, and wherever the launcher says.
-        extra = filter(None, parameters.get("leaf_repositories", "").split(os.pathsep))
+        extra = json.loads(parameters.get("leaf_repositories", "[]"))
         self._repository = ModelRepository(
             Path(args["model_repository"]).parent, *(Path(directory) for directory in extra)
         )

@@ -69,10 +69,10 @@ def copying_network(height: int, width: int) -> onnx.ModelProto:
 )
 def test_preprocessing(scale: float, mean: list[float], std: list[float], bgr: bool) -> None:
     normalization = Normalization(scale, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
-    leaf = finish_leaf(copying_network(5, 7), "x", {"y": "normalized"}, normalization, bgr=bgr)
+    leaf = finish_leaf(copying_network(5, 7), "x", {"y": "result"}, normalization, bgr=bgr)
     images = pixels(3, 5, 7)
     expected = normalize(images[..., ::-1] if bgr else images, scale, mean, std)
-    result = run_model(leaf, image=images)["normalized"]
+    result = run_model(leaf, image=images)["result"]
     assert result.dtype == np.float32
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4 if scale == 1 else 1e-5)
 
@@ -113,7 +113,7 @@ def test_invalid_result() -> None:
 @pytest.mark.parametrize("batch", [1, "N"])
 @pytest.mark.parametrize("is_scale", [True, False])
 def test_keypoint_leaf(folder: Path, is_scale: bool, batch: int | str) -> None:
-    network = keypoint_network(32, 24, batch=batch)
+    network = keypoint_network(32, 24, batch=batch, rounded=True)
     before = network.SerializeToString()
     description = yml(folder, "keypoint", 32, 24, NormalizeImage__is_scale=is_scale)
     leaf = keypoint_leaf(network, description)
@@ -138,7 +138,7 @@ def test_keypoint_leaf_has_no_rest_of_other_outputs(folder: Path) -> None:
     [
         ({"joints": 16}, "heatmap0 ['N', 16, 8, 6]"),
         ({"heatmap_outputs": 2}, "heatmap1 ['N', 17, 8, 6]"),
-        ({"heatmap_outputs": 0}, "rounded ['N', 17, 8, 6]"),
+        ({"heatmap_outputs": 0, "rounded": True}, "rounded ['N', 17, 8, 6]"),
     ],
 )
 def test_no_single_heatmap(folder: Path, options: dict[str, Any], found: str) -> None:
@@ -302,12 +302,14 @@ def test_detector_size_that_differs(folder: Path) -> None:
         detector_leaf(detector_network(32, 48), yml(folder, "detector", 48, 32))
 
 
-def test_weights_may_be_declared_as_inputs(folder: Path) -> None:
+@pytest.mark.parametrize("position", [0, 1])
+def test_weights_may_be_declared_as_inputs(folder: Path, position: int) -> None:
     """Old exporters list initializers among the inputs."""
     network = keypoint_network()
     weights = onnx.helper.make_tensor_value_info("weights", FLOAT, [17, 3, 1, 1])
-    network.graph.input.append(weights)
+    network.graph.input.insert(position, weights)
     leaf = keypoint_leaf(network, yml(folder, "keypoint", 32, 24))
+    assert signature(leaf.graph.input) == [("image", UINT8, ["batch", 32, 24, 3])]
     images = pixels(1, 32, 24)
     result = run_model(leaf, image=images)["heatmap"]
     np.testing.assert_allclose(result, keypoint_reference(normalize(images)), **CLOSE)

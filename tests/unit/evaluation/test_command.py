@@ -30,7 +30,7 @@ def test_nothing_to_compare_with(capsys: pytest.CaptureFixture[str]) -> None:
         (["--annotations", "nowhere.json"], "nowhere.json"),
         (["--pipeline", "other"], "human_keypoint_detection"),
         (["--det_threshold", "2"], "det_threshold = 2.0: expected a number"),
-        (["--detector", "MoveNet-Thunder_256x192"], "no detector model"),
+        (["--detector", "MoveNet-Thunder_256x192"], "is a keypoint model"),
         (["--url", "http://127.0.0.1:1"], "http://127.0.0.1:1 doesn't answer"),
         (["--url", "grpc://127.0.0.1:1"], "grpc://127.0.0.1:1 doesn't answer"),
         (["--url", "127.0.0.1:1"], "expected grpc://HOST:PORT"),

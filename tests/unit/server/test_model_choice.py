@@ -1,0 +1,277 @@
+"""Which models a pipeline configuration means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paddle_networks import keypoint_network
+from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
+from tritonpose_conversion.catalog import CATALOG
+from tritonpose_conversion.errors import ConversionError, FetchError
+from tritonpose_conversion.open_models import (
+    DEFAULT_DETECTOR,
+    DEFAULT_KEYPOINT_MODEL,
+    OPEN_MODELS,
+)
+from tritonpose_conversion.store import LeafFiles, LeafStore
+from tritonpose_server import model_choice
+from tritonpose_server.errors import ServerError
+from tritonpose_server.model_choice import ModelChoice, choose_models
+from tritonpose_server.staging import PipelineSettings
+
+LIGHTNING = "MoveNet-Lightning_256x192"
+YOLOE, TINYPOSE = "PP-YOLOE-S_human", "PP-TinyPose_128x96"
+MINE = Path("/models/mine")
+
+
+class World:
+    """What installs models: puts leaves without weights into the store and keeps the calls.
+
+    Attributes:
+        store: The user's store.
+        online: Whether PaddleX's models can be fetched.
+        calls: What was installed, and from where.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.store = LeafStore(home / "leaves")
+        self.online = True
+        self.calls: list[tuple[object, ...]] = []
+
+    def put(self, name: str, role: str) -> Path:
+        config = f'parameters {{ key: "role" value {{ string_value: "{role}" }} }}'
+        return self.store.add(name, LeafFiles(keypoint_network(), config, {"source": "nowhere"}))
+
+    def install(self, name: str, store: LeafStore, *_: object) -> Path:
+        assert store.root == self.store.root
+        self.calls.append(("fetch", name))
+        if not self.online:
+            raise FetchError("offline")
+        return self.put(name, CATALOG[name].role)
+
+    def install_open(self, names: list[str], _downloads: Path, store: LeafStore, _: object) -> None:
+        assert store.root == self.store.root
+        self.calls += [("open", name) for name in names]
+        for name in names:
+            self.put(name, "detector" if OPEN_MODELS[name].detection else "keypoint")
+
+    def install_paddle(self, directory: Path, role: str, store: LeafStore, **options: Any) -> Path:
+        assert store.root == self.store.root
+        self.calls.append(("convert", directory, role, options["model_name"]))
+        return self.put(f"{options['model_name']}-{directory.name}", role)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World(tmp_path)
+    monkeypatch.setenv("TRITONPOSE_HOME", str(tmp_path))
+    monkeypatch.setattr(model_choice.manage, "install", world.install)
+    monkeypatch.setattr(model_choice, "install_open_models", world.install_open)
+    monkeypatch.setattr(model_choice, "install_paddle_model", world.install_paddle)
+    return world
+
+
+def config(
+    detector: str | None = None,
+    keypoint: str | None = None,
+    detector_dir: Path | None = None,
+    keypoint_dir: Path | None = None,
+) -> PipelineConfig:
+    return PipelineConfig(
+        DetectorConfig(model_name=detector, model_dir=detector_dir),
+        KeypointConfig(model_name=keypoint, model_dir=keypoint_dir),
+    )
+
+
+def choose(pipeline: PipelineConfig) -> tuple[ModelChoice, list[str]]:
+    lines: list[str] = []
+    return choose_models(pipeline, lines.append), lines
+
+
+@pytest.mark.parametrize(
+    ("detector", "keypoint", "online", "leaves", "calls"),
+    [
+        (None, None, True, (YOLOE, TINYPOSE), [("fetch", YOLOE), ("fetch", TINYPOSE)]),
+        (
+            "PP-YOLOE-L_human",
+            "PP-TinyPose_256x192",
+            True,
+            ("PP-YOLOE-L_human", "PP-TinyPose_256x192"),
+            [("fetch", "PP-YOLOE-L_human"), ("fetch", "PP-TinyPose_256x192")],
+        ),
+        (
+            YOLOE,
+            TINYPOSE,
+            False,
+            (DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL),
+            [
+                ("fetch", YOLOE),
+                ("fetch", TINYPOSE),
+                ("open", DEFAULT_DETECTOR),
+                ("open", DEFAULT_KEYPOINT_MODEL),
+            ],
+        ),
+        (
+            DEFAULT_DETECTOR,
+            LIGHTNING,
+            True,
+            (DEFAULT_DETECTOR, LIGHTNING),
+            [("open", DEFAULT_DETECTOR), ("open", LIGHTNING)],
+        ),
+        (
+            YOLOE,
+            LIGHTNING,
+            True,
+            (YOLOE, LIGHTNING),
+            [("fetch", YOLOE), ("open", LIGHTNING)],
+        ),
+    ],
+)
+def test_models_by_name(
+    world: World,
+    detector: str | None,
+    keypoint: str | None,
+    online: bool,
+    leaves: tuple[str, str],
+    calls: list[tuple[str, str]],
+) -> None:
+    world.online = online
+    choice, lines = choose(config(detector, keypoint))
+    assert choice.leaves == tuple(world.store.path(name) for name in leaves)
+    assert choice.settings == PipelineSettings(*leaves)
+    assert world.calls == calls
+    assert [line for line in lines if line.startswith(f"detector model: {leaves[0]} ")]
+    assert [line for line in lines if line.startswith(f"keypoint model: {leaves[1]} ")]
+
+
+def test_stand_ins_are_announced(world: World) -> None:
+    world.online = False
+    _, lines = choose(config())
+    for name in (YOLOE, TINYPOSE):
+        assert f"{name} can't be fetched from here: an open model stands in" in lines
+
+
+def test_installed_models_are_not_fetched(world: World) -> None:
+    world.put(YOLOE, "detector")
+    world.put("mine", "keypoint")
+    choice, lines = choose(config(YOLOE, "mine"))
+    assert choice.leaves == (world.store.path(YOLOE), world.store.path("mine"))
+    assert world.calls == []
+    assert lines == [
+        f"detector model: {YOLOE} (from nowhere)",
+        "keypoint model: mine (from nowhere)",
+    ]
+
+
+def test_what_could_not_be_fetched_is_not_asked_for_again(world: World) -> None:
+    world.online = False
+    first, _ = choose(config())
+    world.calls.clear()
+    second, _ = choose(config())
+    assert first == second
+    assert not [call for call in world.calls if call[0] == "fetch"]
+
+
+@pytest.mark.parametrize(
+    ("detector_dir", "keypoint_dir", "leaves", "calls"),
+    [
+        (
+            MINE,
+            None,
+            ("D-mine", LIGHTNING),
+            [("open", LIGHTNING), ("convert", MINE, "detector", "D")],
+        ),
+        (
+            None,
+            MINE,
+            (YOLOE, f"{LIGHTNING}-mine"),
+            [("fetch", YOLOE), ("convert", MINE, "keypoint", LIGHTNING)],
+        ),
+        (
+            MINE / "d",
+            MINE / "k",
+            ("D-d", f"{LIGHTNING}-k"),
+            [
+                ("convert", MINE / "d", "detector", "D"),
+                ("convert", MINE / "k", "keypoint", LIGHTNING),
+            ],
+        ),
+    ],
+)
+def test_own_models(
+    world: World,
+    detector_dir: Path | None,
+    keypoint_dir: Path | None,
+    leaves: tuple[str, str],
+    calls: list[tuple[object, ...]],
+) -> None:
+    detector = "D" if detector_dir else None
+    choice, lines = choose(config(detector, LIGHTNING, detector_dir, keypoint_dir))
+    assert world.calls == calls
+    assert choice.leaves == tuple(world.store.path(name) for name in leaves)
+    assert (choice.settings.detector, choice.settings.keypoint_model) == leaves
+    if detector_dir:
+        assert f"detector model: {leaves[0]} (from {detector_dir})" in lines
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    ("detector", "keypoint", "settings"),
+    [
+        ({}, {}, (None, False, None)),
+        ({"threshold": 0.0}, {"flip": False, "use_udp": False}, (0.0, False, False)),
+        ({"threshold": 0.7}, {"flip": True, "use_udp": True}, (0.7, True, True)),
+    ],
+)
+def test_settings(
+    detector: dict[str, Any], keypoint: dict[str, Any], settings: tuple[object, ...]
+) -> None:
+    pipeline = PipelineConfig(DetectorConfig(**detector), KeypointConfig(**keypoint))
+    chosen = choose(pipeline)[0].settings
+    assert (chosen.threshold, chosen.flip, chosen.use_udp) == settings
+    assert type(chosen.flip) is bool
+
+
+@pytest.mark.parametrize("pipeline", [config("YOLO"), config(YOLOE, "YOLO")])
+def test_unknown_models(world: World, pipeline: PipelineConfig) -> None:
+    world.put(YOLOE, "detector")
+    with pytest.raises(ConversionError, match="no model 'YOLO' is installed or known") as caught:
+        choose(pipeline)
+    assert "model_dir" in str(caught.value)
+    for name in (DEFAULT_DETECTOR, LIGHTNING, YOLOE, "PP-TinyPose_256x192"):
+        assert name in str(caught.value)
+    assert world.calls == []
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "words"),
+    [
+        (config(detector=LIGHTNING), f"'{LIGHTNING}' is a keypoint model, not a detector model"),
+        (config(keypoint=DEFAULT_DETECTOR), "is a detector model, not a keypoint model"),
+        (config(keypoint="mine"), "'mine' is a detector model, not a keypoint model"),
+        (config(detector=TINYPOSE), f"'{TINYPOSE}' is a keypoint model, not a detector model"),
+    ],
+)
+def test_models_in_the_other_role(world: World, pipeline: PipelineConfig, words: str) -> None:
+    world.put("mine", "detector")
+    with pytest.raises(ConversionError, match=words):
+        choose(pipeline)
+
+
+@pytest.mark.parametrize("pipeline", [config(detector=TINYPOSE), config(keypoint=YOLOE)])
+def test_models_of_paddlex_in_the_other_role_offline(
+    world: World, pipeline: PipelineConfig
+) -> None:
+    world.online = False
+    with pytest.raises(ConversionError, match="model, not a"):
+        choose(pipeline)
+
+
+def test_image_size(world: World) -> None:
+    pipeline = PipelineConfig(DetectorConfig(img_size=(320, 320)), KeypointConfig())
+    with pytest.raises(ServerError, match=r"ObjectDetection\.img_size is not supported"):
+        choose(pipeline)
+    assert world.calls == []

@@ -1,0 +1,105 @@
+"""Finding tritonserver in a Python environment."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from pathlib import Path
+
+import pytest
+
+from tritonpose_server import triton_wheel
+from tritonpose_server.errors import TritonNotInstalledError
+from tritonpose_server.triton_wheel import TritonInstallation, find_triton
+
+PYTHON = f"3.{sys.version_info.minor}"
+STUB = f"python_backend_stubs/{PYTHON}/triton_python_backend_stub"
+
+
+class FakeDistribution:
+    """What ``importlib.metadata`` says of an installed wheel."""
+
+    version = "0.7.0"
+
+    def __init__(self, site: Path) -> None:
+        self._site = site
+
+    def locate_file(self, path: str) -> Path:
+        return self._site / path
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The ``site-packages`` with a wheel that lacks all files, on Linux x86-64."""
+
+    def distribution(name: str) -> FakeDistribution:
+        assert name == "nvidia-pytriton"
+        return FakeDistribution(tmp_path)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
+    set_machine(monkeypatch, "linux", "x86_64")
+    return tmp_path
+
+
+def set_machine(monkeypatch: pytest.MonkeyPatch, system: str, machine: str) -> None:
+    monkeypatch.setattr(triton_wheel.sys, "platform", system)
+    monkeypatch.setattr(triton_wheel.platform, "machine", lambda: machine)
+
+
+def put_files(site: Path, *names: str) -> Path:
+    root = site / "pytriton" / "tritonserver"
+    for name in names:
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_bytes(b"")
+    return root
+
+
+def test_complete(site: Path) -> None:
+    root = put_files(site, "bin/tritonserver", STUB)
+    assert find_triton() == TritonInstallation(
+        binary=root / "bin" / "tritonserver",
+        libraries=site / "nvidia_pytriton.libs",
+        python_backend=root / "backends" / "python",
+        python_stub=root / STUB,
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ([], f"nvidia-pytriton 0.7.0 has no Python backend for Python {PYTHON}"),
+        (["bin/tritonserver"], f"nvidia-pytriton 0.7.0 has no Python backend for Python {PYTHON}"),
+        (
+            ["bin/tritonserver", "python_backend_stubs/3.1/triton_python_backend_stub"],
+            f"has no Python backend for Python {PYTHON}",
+        ),
+        ([STUB], "bin/tritonserver: reinstall it"),
+    ],
+)
+def test_incomplete(site: Path, files: list[str], words: str) -> None:
+    put_files(site, *files)
+    with pytest.raises(TritonNotInstalledError) as caught:
+        find_triton()
+    assert words in str(caught.value)
+
+
+def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def distribution(name: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
+    set_machine(monkeypatch, "linux", "x86_64")
+    with pytest.raises(TritonNotInstalledError, match=r"pip install 'tritonpose\[server\]'"):
+        find_triton()
+
+
+@pytest.mark.parametrize(
+    ("system", "machine"), [("linux", "aarch64"), ("darwin", "x86_64"), ("win32", "AMD64")]
+)
+def test_other_machines(
+    site: Path, monkeypatch: pytest.MonkeyPatch, system: str, machine: str
+) -> None:
+    put_files(site, "bin/tritonserver", STUB)
+    set_machine(monkeypatch, system, machine)
+    with pytest.raises(TritonNotInstalledError, match=f"this is {system} {machine}: use a server"):
+        find_triton()
