@@ -16,8 +16,9 @@ _PREFIX = re.compile(
 )
 _LEVELS = {"E": logging.ERROR, "W": logging.WARNING, "I": logging.DEBUG, "V": logging.DEBUG}
 
-# What Triton says on every machine without a GPU.
+# What Triton says on every machine without a GPU: warnings of many kinds, and these as errors.
 _NO_GPU = re.compile(r"cuda|gpu|dcgm|nvml|nvidia|pinned memory", re.IGNORECASE)
+_NO_GPU_ERRORS = ("CudaDriverHelper has not been initialized", "Failed to initialize NVML")
 
 
 class LogForwarder:
@@ -54,14 +55,16 @@ class LogForwarder:
         match = _PREFIX.match(line)
         if match is None:
             # Tables, tracebacks of Python models, and what libraries print.
-            decoration = line.lstrip().startswith(("+", "|"))
+            decoration = line.lstrip().startswith(("+", "|")) or line.endswith(_NO_GPU_ERRORS)
             if not decoration:
                 self._important.append(line)
             LOGGER.log(logging.DEBUG if decoration else logging.INFO, "%s", line)
             return
         level = _LEVELS[match["level"]]
         message = match["message"].strip('"')
-        if level == logging.WARNING and _NO_GPU.search(message):
+        if message.startswith(_NO_GPU_ERRORS) or (
+            level == logging.WARNING and _NO_GPU.search(message)
+        ):
             level = logging.DEBUG
         if level >= logging.ERROR:
             self._important.append(message)

@@ -42,6 +42,8 @@ def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
             logging.ERROR,
             "/opt/nvidia/model.onnx is missing (model.cc:7)",
         ),
+        (f"E{STAMP} server.cc:1] CudaDriverHelper has not been initialized.", logging.DEBUG, None),
+        ("Error: Failed to initialize NVML", logging.DEBUG, None),
         (f"W{STAMP} metrics.cc:1] DCGM unable to start", logging.DEBUG, None),
         ("Traceback (most recent call last):", logging.INFO, "Traceback (most recent call last):"),
         ("    raise ValueError", logging.INFO, "    raise ValueError"),
