@@ -127,7 +127,8 @@ def _make(staging: Path, progress: Progress) -> None:
     )
     if tried.status != 0:
         raise ConversionError(
-            "Paddle was installed but does not start; a system library may be missing. "
+            "Paddle was installed but does not start; a system library may be missing (Debian, "
+            "Ubuntu: `apt-get install libgomp1`). "
             f"{tried.last_lines()}"
         )
 

@@ -7,9 +7,11 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tritonpose_conversion.errors import ConversionError
 
@@ -62,6 +64,7 @@ def run_tool(
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
+            env=_environment(),
             start_new_session=True,
         )
     except OSError as error:
@@ -93,6 +96,14 @@ def run_tool(
             f"{name} did not finish in {timeout_s:g} s and was ended. {outcome.last_lines()}"
         )
     return outcome
+
+
+def _environment() -> dict[str, str]:
+    """The caller's environment, with the system libraries that set-up put beside our Python."""
+    environment = dict(os.environ)
+    libraries = [environment.get("LD_LIBRARY_PATH", ""), str(Path(sys.prefix) / "lib")]
+    environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
+    return environment
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -21,7 +21,7 @@ prepare_environment() {
     make_venv
     say "installing Python packages (a minute or two, once)"
     install_packages "$extras"
-    ensure_libpython
+    ensure_libraries
     printf '%s\n' "$wanted" >"$stamp"
   fi
   exec 9>&-
@@ -67,23 +67,31 @@ install_packages() {
   rm -f "$log"
 }
 
-# Triton's Python backend links to libpython3.X.so, which Debian keeps apart from Python.
-ensure_libpython() {
-  local probe='from tritonpose_server.libpython import find_libpython_directory as f; f()'
-  if "$project_python" -c "$probe" 2>/dev/null; then return; fi
-  local package work
-  package=$("$project_python" -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])')
-  say "fetching $package, which Triton needs"
-  if ! as_root_install "$package"; then
-    work=$(mktemp -d)
-    # Without root it is unpacked into the environment.
-    (cd "$work" && apt-get download -qq "$package" && dpkg -x ./*.deb . \
-      && find . -name "$package.so.1.0" -exec cp {} "$project_root/.venv/lib/" \;) >/dev/null 2>&1 \
-      || true
-    rm -rf "$work"
+# Triton's Python backend links to libpython3.X.so, paddlepaddle to libgomp.so.1; Debian keeps both
+# apart from Python, and a minimal machine has neither.
+ensure_libraries() {
+  local version probe
+  version=$("$project_python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  probe='from tritonpose_server.libpython import find_libpython_directory as f; f()'
+  if ! "$project_python" -c "$probe" 2>/dev/null; then
+    fetch_library "libpython$version" "libpython$version.so.1.0"
+    "$project_python" -c "$probe" 2>/dev/null \
+      || fail "$("$project_python" -c "$probe" 2>&1 | tail -n 1 | sed 's/^[^:]*: //')"
   fi
-  "$project_python" -c "$probe" 2>/dev/null || fail "$("$project_python" -c "$probe" 2>&1 \
-    | tail -n 1 | sed 's/^[^:]*: //')"
+  # Only the conversion of Paddle models needs it, which says so itself where it is missing.
+  "$project_python" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null \
+    || fetch_library libgomp1 libgomp.so.1
+}
+
+# fetch_library PACKAGE FILE - installs a Debian package, or without root unpacks its library.
+fetch_library() {
+  local work
+  say "fetching $1"
+  as_root_install "$1" && return
+  work=$(mktemp -d)
+  (cd "$work" && apt-get download -qq "$1" && dpkg -x ./*.deb . \
+    && find . -name "$2*" -exec cp -P {} "$project_root/.venv/lib/" \;) >/dev/null 2>&1 || true
+  rm -rf "$work"
 }
 
 as_root_install() {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from leftovers import alive, descendants, wait_until
+from leftovers import alive, descendants, hear_interrupts, wait_until
 from tritonpose import TritonPoseError, create_pipeline
 
 COMMAND = [sys.executable, "-c", "from tritonpose.cli import main; raise SystemExit(main())"]
@@ -36,7 +36,12 @@ def test_serves_until_a_signal(
     grpc, http, metrics = free_ports(3)
     ports = [f"--grpc_port={grpc}", f"--http_port={http}", f"--metrics_port={metrics}"]
     with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen([*COMMAND, "serve", *ports], env=environment, stderr=log)
+        server = subprocess.Popen(
+            [*COMMAND, "serve", *ports],
+            env=environment,
+            stderr=log,
+            preexec_fn=hear_interrupts,
+        )
 
     def answers() -> bool:
         try:

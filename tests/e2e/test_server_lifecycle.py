@@ -13,7 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leftovers import alive, descendants, directories, shared_memory, wait_until
+from leftovers import (
+    alive,
+    descendants,
+    directories,
+    hear_interrupts,
+    shared_memory,
+    wait_until,
+)
 from tritonpose import create_pipeline
 from tritonpose_server.embedded import EmbeddedServer, ServerOptions
 from tritonpose_server.errors import ServerError
@@ -40,6 +47,7 @@ def start_host(
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
+        preexec_fn=hear_interrupts,
     )
     assert host.stdout is not None
     return host, host.stdout.readline().strip()
