@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def hear_interrupts() -> None:
-    """For ``preexec_fn``: tests run in the background ignore SIGINT, and so would their children."""
+    """For ``preexec_fn``: tests run in the background ignore SIGINT, as would their children."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
