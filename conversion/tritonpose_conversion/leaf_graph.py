@@ -49,6 +49,7 @@ def keypoint_leaf(model: onnx.ModelProto, yml: InferenceYml) -> onnx.ModelProto:
             f"per COCO keypoint), the model has {_describe(model.graph.output)}"
         )
     network = onnx_graph.cut_at(model, {heatmaps[0]: [_BATCH, *expected]})
+    _fix_size(network, yml)
     return finish_leaf(network, image, {heatmaps[0]: "heatmap"}, yml.normalization)
 
 
@@ -86,6 +87,7 @@ def detector_leaf(model: onnx.ModelProto, yml: InferenceYml) -> tuple[onnx.Model
         onnx_graph.bind_inputs(network, {"scale_factor": np.ones((1, 2), np.float32)})
     count = anchors[1] if len(anchors) == 3 else None
     network = onnx_graph.cut_at(network, {boxes: [_BATCH, count, 4], scores: [_BATCH, None, count]})
+    _fix_size(network, yml)
     person = person_class(yml.labels, class_count[1] if len(class_count) == 3 else None)
     network.graph.initializer.append(
         numpy_helper.from_array(np.array(person, np.int64), "leaf/person_class")
@@ -186,7 +188,7 @@ def _preprocessing(
 
 
 def _image_input(model: onnx.ModelProto, yml: InferenceYml) -> str:
-    """Name of the image input, after checking its size against ``inference.yml``."""
+    """Name of the image input, after checking that it can have the size asked for."""
     inputs = {
         tensor.name: onnx_graph.tensor_shape(tensor)
         for tensor in model.graph.input
@@ -200,12 +202,22 @@ def _image_input(model: onnx.ModelProto, yml: InferenceYml) -> str:
             f"the model has {_describe(model.graph.input)}"
         )
     size = inputs[images[0]][2:]
-    if size != [yml.height, yml.width]:
+    if any(
+        isinstance(side, int) and side != wanted
+        for side, wanted in zip(size, (yml.height, yml.width), strict=True)
+    ):
         raise ConversionError(
-            f"the graph takes images of {size[0]}x{size[1]} (height x width), inference.yml says "
-            f"{yml.height}x{yml.width}"
+            f"the graph was exported for images of {size[0]}x{size[1]} (height x width) and can't "
+            f"take {yml.height}x{yml.width}, which is asked for: export it for that size"
         )
     return images[0]
+
+
+def _fix_size(network: onnx.ModelProto, yml: InferenceYml) -> None:
+    """Give a network whose graph leaves it open the size of its images, in place."""
+    (image,) = network.graph.input
+    dims = image.type.tensor_type.shape.dim
+    dims[2].dim_value, dims[3].dim_value = yml.height, yml.width
 
 
 def person_class(labels: tuple[str, ...], class_count: int | str | None) -> int:

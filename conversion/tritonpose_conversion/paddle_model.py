@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -38,6 +38,7 @@ def install_paddle_model(
     *,
     model_name: str | None = None,
     name: str | None = None,
+    img_size: tuple[int, int] | None = None,
     progress: Callable[[str], None] = _silence,
 ) -> Path:
     """Convert a model directory and put the leaf into the store, unless it is there already.
@@ -52,6 +53,8 @@ def install_paddle_model(
         store: Where leaves are kept.
         model_name: Name given by the user's configuration; default: that of ``inference.yml``.
         name: Name of the leaf.
+        img_size: Height and width in pixels to run at, for a graph that leaves them open; default:
+            those of ``inference.yml``.
         progress: Called with lines for the user.
 
     Returns:
@@ -68,6 +71,9 @@ def install_paddle_model(
             f"{directory} holds a {yml.role} model, but it is configured as {role} model"
         )
     source = digest_files(*files.network, files.yml)
+    if img_size is not None and img_size != (yml.height, yml.width):
+        yml = replace(yml, height=img_size[0], width=img_size[1])
+        source = f"{source} at {yml.height}x{yml.width}"
     key = hashlib.sha256(f"{source} {CONVERTER_VERSION}".encode()).hexdigest()
     name = name or f"{model_name or yml.model_name}-{key[:8]}"
     check_model_name(name)

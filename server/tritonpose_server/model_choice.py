@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonpose.config import ModuleConfig, PipelineConfig
+from tritonpose.config import DetectorConfig, ModuleConfig, PipelineConfig
 from tritonpose_conversion import manage
 from tritonpose_conversion.errors import ConversionError, FetchError
 from tritonpose_conversion.inference_yml import Role
@@ -58,10 +58,10 @@ def choose_models(config: PipelineConfig, progress: Progress) -> ModelChoice:
         FetchError: Neither the models nor the open ones can be fetched.
         ServerError: A setting is not supported.
     """
-    if config.detector.img_size is not None:
+    if config.detector.img_size is not None and config.detector.model_dir is None:
         raise ServerError(
-            "ObjectDetection.img_size is not supported: the detector runs at the size it was "
-            "exported with; set it to null"
+            "ObjectDetection.img_size needs a model_dir: an installed model keeps the size that it "
+            "was installed with"
         )
     store = manage.default_store()
     modules: dict[Role, ModuleConfig] = {"detector": config.detector, "keypoint": config.keypoint}
@@ -127,7 +127,12 @@ def _convert(module: ModuleConfig, role: Role, store: LeafStore, progress: Progr
     if module.model_dir is None:
         raise ServerError(f"the {role} model has no directory")
     leaf = install_paddle_model(
-        module.model_dir, role, store, model_name=module.model_name, progress=progress
+        module.model_dir,
+        role,
+        store,
+        model_name=module.model_name,
+        img_size=module.img_size if isinstance(module, DetectorConfig) else None,
+        progress=progress,
     )
     progress(f"{role} model: {leaf.name} (from {module.model_dir})")
     return leaf

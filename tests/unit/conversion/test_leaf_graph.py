@@ -293,12 +293,12 @@ def test_suppression_without_settings(folder: Path) -> None:
 def test_keypoint_size_that_differs(folder: Path, size: tuple[int, int]) -> None:
     with pytest.raises(ConversionError) as caught:
         keypoint_leaf(keypoint_network(32, 24), yml(folder, "keypoint", *size))
-    assert "takes images of 32x24" in str(caught.value)
-    assert f"inference.yml says {size[0]}x{size[1]}" in str(caught.value)
+    assert "was exported for images of 32x24" in str(caught.value)
+    assert f"can't take {size[0]}x{size[1]}, which is asked for" in str(caught.value)
 
 
 def test_detector_size_that_differs(folder: Path) -> None:
-    with pytest.raises(ConversionError, match=r"of 32x48 .* says 48x32"):
+    with pytest.raises(ConversionError, match=r"of 32x48 .* can't take 48x32"):
         detector_leaf(detector_network(32, 48), yml(folder, "detector", 48, 32))
 
 
@@ -311,6 +311,18 @@ def test_weights_may_be_declared_as_inputs(folder: Path, position: int) -> None:
     leaf = keypoint_leaf(network, yml(folder, "keypoint", 32, 24))
     assert signature(leaf.graph.input) == [("image", UINT8, ["batch", 32, 24, 3])]
     images = pixels(1, 32, 24)
+    result = run_model(leaf, image=images)["heatmap"]
+    np.testing.assert_allclose(result, keypoint_reference(normalize(images)), **CLOSE)
+
+
+@pytest.mark.parametrize("size", [(32, 24), (64, 40)])
+def test_size_that_the_graph_leaves_open(folder: Path, size: tuple[int, int]) -> None:
+    network = keypoint_network(*size)
+    for dim in network.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dim.dim_param = "open"
+    leaf = keypoint_leaf(network, yml(folder, "keypoint", *size))
+    assert signature(leaf.graph.input) == [("image", UINT8, ["batch", *size, 3])]
+    images = pixels(2, *size)
     result = run_model(leaf, image=images)["heatmap"]
     np.testing.assert_allclose(result, keypoint_reference(normalize(images)), **CLOSE)
 

@@ -160,6 +160,33 @@ def test_name_given_by_the_user(tmp_path: Path, store: LeafStore) -> None:
     assert configuration(named).name == named.name
 
 
+def test_name_of_the_leaf(tmp_path: Path, store: LeafStore) -> None:
+    source = detector(tmp_path / "source")
+    leaf = install_paddle_model(source, None, store, name="mine")
+    assert leaf == store.path("mine")
+    assert configuration(leaf).name == "mine"
+    assert install_paddle_model(source, None, store, name="mine") == leaf
+    other = detector(tmp_path / "other")
+    description = other / "inference.yml"
+    description.write_text(description.read_text() + "# tuned\n")
+    with pytest.raises(ConversionError, match="another model is installed as 'mine'"):
+        install_paddle_model(other, None, store, name="mine")
+
+
+@pytest.mark.parametrize("name", ["../evil", "team/pose", "a b", "", ".hidden", "x" * 129])
+def test_names_that_can_not_be_served(tmp_path: Path, store: LeafStore, name: str) -> None:
+    source = detector(tmp_path / "source")
+    with pytest.raises(ConversionError, match="can't be a model name"):
+        install_paddle_model(source, None, store, model_name=name or "/")
+    assert not store.root.exists()
+
+
+def test_image_size_that_the_graph_can_not_take(tmp_path: Path, store: LeafStore) -> None:
+    source = detector(tmp_path / "source")
+    with pytest.raises(ConversionError, match="can't take 640x352, which is asked for"):
+        install_paddle_model(source, "detector", store, img_size=(640, 352))
+
+
 # --- what differs between models ---
 
 

@@ -272,6 +272,6 @@ def test_models_of_paddlex_in_the_other_role_offline(
 
 def test_image_size(world: World) -> None:
     pipeline = PipelineConfig(DetectorConfig(img_size=(320, 320)), KeypointConfig())
-    with pytest.raises(ServerError, match=r"ObjectDetection\.img_size is not supported"):
+    with pytest.raises(ServerError, match=r"ObjectDetection\.img_size needs a model_dir"):
         choose(pipeline)
     assert world.calls == []
