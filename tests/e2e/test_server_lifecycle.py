@@ -83,9 +83,12 @@ def test_end_of_the_parent_leaves_nothing(
     host, identity = start_host(open_leaves, environment)
     processes = descendants(host.pid)
     assert len(processes) > 3
-    host.send_signal(number)
-    host.wait(30)
-    assert wait_until(lambda: nothing_left(identity, processes))
+    try:
+        host.send_signal(number)
+        host.wait(30)
+        assert wait_until(lambda: nothing_left(identity, processes))
+    finally:
+        host.kill()
 
 
 @pytest.mark.parametrize("victim", ["guardian.py", "bin/tritonserver"])
