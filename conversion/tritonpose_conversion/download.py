@@ -74,7 +74,6 @@ def download_file(
     destination: Path,
     *,
     progress: DownloadProgress | None = None,
-    expected_sha256: str | None = None,
     limits: DownloadLimits = DEFAULT_LIMITS,
 ) -> str:
     """Download a file.
@@ -84,7 +83,6 @@ def download_file(
             ``http``.
         destination: Where to put it, replacing what is there; its directory must exist.
         progress: Told how far the download has come.
-        expected_sha256: In hex; a file with another one is refused.
         limits: When to give up.
 
     Returns:
@@ -92,8 +90,8 @@ def download_file(
 
     Raises:
         NotFoundError: The server has no such file.
-        DownloadError: It could not be downloaded, is too large or has the wrong SHA-256, or the
-            destination can't be written.
+        DownloadError: It could not be downloaded, is too large, or the destination can't be
+            written.
     """
     # A name of its own for each download, so that none writes into another's file.
     part = destination.with_name(f".{destination.name}.{uuid.uuid4().hex[:8]}.part")
@@ -103,12 +101,6 @@ def download_file(
                 address, file, limits.max_bytes, progress or (lambda _done, _total: None)
             )
             _repeat(transfer, limits)
-        digest = transfer.sha256.hexdigest()
-        if expected_sha256 is not None and digest != expected_sha256:
-            raise TransferError(
-                f"the file's SHA-256 is {digest}, expected {expected_sha256}: do not use it; try "
-                "another address"
-            )
         part.replace(destination)
     except TransferError as error:
         failure = NotFoundError if error.status in _NOT_FOUND else DownloadError
@@ -120,7 +112,7 @@ def download_file(
         ) from error
     finally:
         part.unlink(missing_ok=True)
-    return digest
+    return transfer.sha256.hexdigest()
 
 
 def public_address(address: str) -> str:
