@@ -1,4 +1,4 @@
-"""``tritonpose models``: list, fetch, convert, install and remove models."""
+"""``tritonpose models``: list, fetch, convert, install, vary and remove models."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tritonpose.errors import ConfigError
+
 
 def register(commands: Any) -> None:
     """Add the subcommand to the parser's."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "models", help="list, fetch, convert, install and remove models"
+        "models", help="list, fetch, convert, install, vary and remove models"
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
@@ -38,6 +40,24 @@ def register(commands: Any) -> None:
     install.add_argument("--name", help="name to serve a folder's model under")
     _add_lock(install)
     install.set_defaults(run=_guarded(_install))
+
+    variant = actions.add_parser(
+        "variant", help="make a bf16 or INT8 variant of an installed model, NAME-PRECISION"
+    )
+    variant.add_argument("name", metavar="NAME")
+    variant.add_argument("--precision", choices=("bf16", "int8"), required=True)
+    variant.add_argument(
+        "--calibration",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="for int8: photos like those to be served, files or directories",
+    )
+    variant.add_argument(
+        "--detector", metavar="NAME", help="finds the persons in them, for a keypoint model"
+    )
+    variant.set_defaults(run=_guarded(_variant))
 
     remove = actions.add_parser("remove", help="remove installed models")
     remove.add_argument("names", nargs="+", metavar="NAME")
@@ -108,6 +128,25 @@ def _install(options: argparse.Namespace) -> None:
     leaf = manage.install(
         options.model, manage.default_store(), _progress(), _lock(options), name=options.name
     )
+    print(f"installed {leaf.name}")
+
+
+def _variant(options: argparse.Namespace) -> None:
+    from tritonpose_conversion import manage
+    from tritonpose_server.errors import ServerError
+    from tritonpose_server.variants import make_variant
+
+    try:
+        leaf = make_variant(
+            manage.default_store(),
+            options.name,
+            options.precision,
+            options.calibration,
+            _progress().line,
+            options.detector,
+        )
+    except ServerError as error:
+        raise ConfigError(str(error)) from error
     print(f"installed {leaf.name}")
 
 

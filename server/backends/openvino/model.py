@@ -2,8 +2,9 @@
 
 Stands in for NVIDIA's C++ backend of the same name where only the Python backend exists, and
 understands the same parameters of ``config.pbtxt``: ``NUM_STREAMS``, ``INFERENCE_NUM_THREADS``
-and ``HINT_BF16``. Other than that backend it computes in FP32 unless ``HINT_BF16`` is ``YES``:
-OpenVINO by itself picks bf16 on CPUs that have it, which changes results.
+and ``HINT_BF16``. Other than that backend it computes in FP32 unless ``HINT_BF16`` is ``YES`` and
+the CPU has bf16, and says which: OpenVINO by itself picks bf16 on CPUs that have it, which changes
+results.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import openvino
 
 from tritonpose_server.leaves.backend import LeafModel
+from tritonpose_server.leaves.bf16 import cpu_has_bf16
 from tritonpose_server.leaves.config import LeafConfig, LeafConfigError
 from tritonpose_server.leaves.cores import plan_cores
 from tritonpose_server.leaves.engine import Array
@@ -54,7 +56,7 @@ def load_openvino(config: LeafConfig) -> Sequence[OpenVinoStream]:
     settings = {
         "NUM_STREAMS": plan.streams,
         "INFERENCE_NUM_THREADS": plan.threads,
-        "INFERENCE_PRECISION_HINT": "bf16" if config.flag("HINT_BF16") else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if _computes_bf16(config) else "f32",
         # Several leaves share the cores: pinned threads would fight for the same ones.
         "ENABLE_CPU_PINNING": False,
     }
@@ -72,6 +74,20 @@ class TritonPythonModel(LeafModel):
     """Entry point for Triton."""
 
     engine = staticmethod(load_openvino)
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Load the leaf and say what came of its wish for bf16 (see ``LeafModel``)."""
+        super().initialize(args)
+        if _computes_bf16(self._config):
+            self._pb.Logger.log_info(f"model {self._config.name}: computes in bf16")
+        elif self._config.flag("HINT_BF16"):
+            self._pb.Logger.log_warn(
+                f"model {self._config.name}: computes in FP32, for this CPU has no bf16"
+            )
+
+
+def _computes_bf16(config: LeafConfig) -> bool:
+    return config.flag("HINT_BF16") and cpu_has_bf16()
 
 
 def _signatures(ports: Sequence[Any]) -> dict[str, TensorSignature]:

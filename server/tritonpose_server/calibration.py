@@ -1,0 +1,119 @@
+"""Inputs that a leaf gets for photos, made by the pipeline's own code: for calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from tritonpose.inputs import expand_inputs, load_source
+from tritonpose_conversion.store import LeafStore
+from tritonpose_server.errors import ServerError
+from tritonpose_server.pipeline_code import make_topdown_importable
+
+if TYPE_CHECKING:
+    from topdown.leaf import DetectorLeaf, KeypointLeaf
+
+Image = npt.NDArray[np.uint8]
+
+# More calibration inputs hardly change the ranges found, but take their time.
+MAX_INPUTS = 200
+
+
+def detector_inputs(leaf: DetectorLeaf, images: Sequence[Path]) -> list[Image]:
+    """What a detector gets for images.
+
+    Args:
+        leaf: The detector's facts.
+        images: Image files, and directories that are searched for them. From more than
+            ``MAX_INPUTS``, so many are taken evenly.
+
+    Returns:
+        uint8 ``[h, w, 3]`` RGB each.
+
+    Raises:
+        InputError: A file can't be read or is no image.
+        ServerError: There is no image, or one can't be decoded.
+    """
+    make_topdown_importable()
+    from topdown.detection import resize_for_detector
+
+    return [resize_for_detector(image, leaf).pixels for image in _decode(_choose(images))]
+
+
+def person_crops(
+    leaf: KeypointLeaf, detector: DetectorLeaf, images: Sequence[Path], store: LeafStore
+) -> list[Image]:
+    """What a keypoint model gets for the persons in images.
+
+    Args:
+        leaf: The keypoint model's facts.
+        detector: The detector that finds the persons.
+        images: See ``detector_inputs``.
+        store: Holds the detector.
+
+    Returns:
+        At most ``MAX_INPUTS`` crops, uint8 ``[h, w, 3]`` RGB: of each image its surest persons,
+        no more than its even share.
+
+    Raises:
+        InputError: A file can't be read or is no image.
+        ServerError: There is no image, one can't be decoded, or no person was found in them.
+    """
+    make_topdown_importable()
+    from topdown.options import PoseOptions
+    from topdown.pipeline import JOINTS, detect_persons, estimate_keypoints
+
+    session = onnxruntime.InferenceSession(
+        store.path(detector.name) / "1" / "model.onnx", providers=["CPUExecutionProvider"]
+    )
+    crops: list[Image] = []
+
+    def run_model(
+        model: str, images: Image, outputs: tuple[str, ...]
+    ) -> list[npt.NDArray[np.float32]]:
+        if model == detector.name:
+            return list(session.run(list(outputs), {"image": images}))
+        crops.extend(images)
+        return [np.zeros((len(images), JOINTS, leaf.height // 4, leaf.width // 4), np.float32)]
+
+    options = PoseOptions(detector, leaf, detector.threshold, flip=False, use_udp=leaf.use_udp)
+    chosen = _choose(images)
+    share = MAX_INPUTS // len(chosen)
+    for image in _decode(chosen):
+        boxes = detect_persons(image, options, run_model).boxes[:share]
+        estimate_keypoints(image, boxes, options, run_model)
+    if not crops:
+        raise ServerError(
+            f"{detector.name} found no person in the {len(chosen)} calibration images: name "
+            "photos of people"
+        )
+    return crops
+
+
+def _choose(images: Sequence[Path]) -> list[str]:
+    """The image files to use, in the order given, those of a directory sorted."""
+    files = [str(item) for item in expand_inputs([str(path) for path in images])]
+    if not files:
+        raise ServerError("calibration needs images: name files or directories")
+    return files[:: -(-len(files) // MAX_INPUTS)]
+
+
+def _decode(files: Sequence[str]) -> Iterator[Image]:
+    """Decode images as the pipeline does; of a file with several pages, its first."""
+    from topdown.errors import InvalidRequestError
+    from topdown.image import check_image, decode_image
+
+    for file in files:
+        source = load_source(file)[0].source
+        try:
+            if isinstance(source, bytes):
+                yield decode_image(np.frombuffer(source, np.uint8))
+            else:
+                yield check_image(source)
+        except InvalidRequestError as error:
+            raise ServerError(f"{file}: {error}") from error

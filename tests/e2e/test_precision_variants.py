@@ -1,0 +1,148 @@
+"""bf16 and INT8 variants, served beside the models they were made of."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tritonpose.transport import Transport, connect
+from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose_conversion.precision import make_bf16
+from tritonpose_conversion.store import LeafStore
+from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.leaves.bf16 import cpu_has_bf16
+from tritonpose_server.staging import PipelineSettings
+from tritonpose_server.variants import make_variant
+
+# A joint counts from this score.
+CLEAR = 0.3
+
+
+@pytest.fixture(scope="module")
+def variant_store(
+    open_leaves: list[Path], photo: Path, tmp_path_factory: pytest.TempPathFactory
+) -> LeafStore:
+    """The open models and their variants."""
+    store = LeafStore(tmp_path_factory.mktemp("variants"))
+    for leaf in open_leaves:
+        shutil.copytree(leaf, store.path(leaf.name))
+    for leaf in open_leaves:
+        make_variant(store, leaf.name, "int8", [photo], print)
+        # Not by `make_variant`, which refuses where it gains nothing: it must be served there, too.
+        make_bf16(store, leaf.name)
+    return store
+
+
+@pytest.fixture(scope="module")
+def triton_log() -> Iterator[list[str]]:
+    """What Triton logs in this module."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("tritonpose.triton")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield lines
+    logger.setLevel(level)
+    logger.removeHandler(handler)
+
+
+@pytest.fixture(scope="module")
+def variant_server(
+    variant_store: LeafStore,
+    open_leaves: list[Path],
+    triton_log: list[str],  # noqa: ARG001 - listens from before the start
+) -> Iterator[EmbeddedServer]:
+    detector, keypoint_model = open_leaves
+    settings = PipelineSettings(detector.name, keypoint_model.name)
+    with EmbeddedServer(sorted(variant_store.root.iterdir()), settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def transport(variant_server: EmbeddedServer) -> Iterator[Transport]:
+    connection = connect(variant_server.grpc_url)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def fp32(transport: Transport, photo: Path) -> PoseResponse:
+    return transport.infer(PoseRequest(image=photo.read_bytes()))
+
+
+def mean_distance(found: PoseResponse, expected: PoseResponse) -> float:
+    """Of the clear joints, in pixels."""
+    clear = expected.keypoints[:, :, 2] > CLEAR
+    distances = np.linalg.norm(found.keypoints - expected.keypoints, axis=2)
+    return float(distances[clear].mean())
+
+
+def overlaps(found: PoseResponse, expected: PoseResponse) -> np.ndarray:
+    """IoU of each person's boxes."""
+    first = np.maximum(found.boxes[:, :2], expected.boxes[:, :2])
+    last = np.minimum(found.boxes[:, 2:], expected.boxes[:, 2:])
+    common = np.prod(np.maximum(last - first, 0), axis=1)
+    areas = [
+        np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (found.boxes, expected.boxes)
+    ]
+    return np.asarray(common / (areas[0] + areas[1] - common))
+
+
+bf16_only = pytest.mark.skipif(not cpu_has_bf16(), reason="this machine's CPU has no bf16")
+
+
+precisions = pytest.mark.parametrize("precision", [pytest.param("bf16", marks=bf16_only), "int8"])
+
+
+@precisions
+def test_keypoint_model(
+    transport: Transport,
+    fp32: PoseResponse,
+    photo: Path,
+    open_leaves: list[Path],
+    precision: str,
+) -> None:
+    """The persons are more than 350 pixels tall."""
+    name = f"{open_leaves[1].name}-{precision}"
+    found = transport.infer(PoseRequest(image=photo.read_bytes(), keypoint_model=name))
+    np.testing.assert_array_equal(found.boxes, fp32.boxes)
+    assert 0 < mean_distance(found, fp32) < 4
+
+
+@precisions
+def test_detector(
+    transport: Transport,
+    fp32: PoseResponse,
+    photo: Path,
+    open_leaves: list[Path],
+    precision: str,
+) -> None:
+    name = f"{open_leaves[0].name}-{precision}"
+    found = transport.infer(PoseRequest(image=photo.read_bytes(), detector=name))
+    assert len(found.boxes) == len(fp32.boxes)
+    assert not np.array_equal(found.boxes, fp32.boxes)
+    assert overlaps(found, fp32).min() > 0.9
+
+
+@pytest.mark.skipif(cpu_has_bf16(), reason="this machine's CPU has bf16")
+def test_bf16_variant_computes_in_fp32_on_a_cpu_without(
+    transport: Transport, fp32: PoseResponse, photo: Path, open_leaves: list[Path]
+) -> None:
+    request = PoseRequest(image=photo.read_bytes(), keypoint_model=f"{open_leaves[1].name}-bf16")
+    np.testing.assert_allclose(transport.infer(request).keypoints, fp32.keypoints, atol=0.01)
+
+
+@pytest.mark.usefixtures("variant_server")
+def test_the_log_says_what_computes_in_bf16(triton_log: list[str], open_leaves: list[Path]) -> None:
+    outcome = "in bf16" if cpu_has_bf16() else "in FP32, for this CPU has no bf16"
+    said = [line for line in triton_log if "computes in" in line]
+    for leaf in open_leaves:
+        assert any(f"model {leaf.name}-bf16: computes {outcome}" in line for line in said)
+    assert len(said) == len(open_leaves)

@@ -1,0 +1,67 @@
+"""A small keypoint leaf with every kind of convolution that quantisation tells apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from tritonpose_conversion.inference_yml import Normalization
+from tritonpose_conversion.leaf_config import Backend, keypoint_parameters, render_config
+from tritonpose_conversion.leaf_graph import finish_leaf
+from tritonpose_conversion.store import LeafFiles, LeafStore
+
+HEIGHT, WIDTH = 32, 24
+SOURCE: Mapping[str, object] = {"source": "made up", "agreement": {"images": 4}}
+
+
+def quantizable_leaf(channels: int = 32) -> onnx.ModelProto:
+    """A leaf whose second and last convolutions are dense and have ``channels`` inputs."""
+    rng = np.random.default_rng(5)
+    nodes, initializers = [], []
+
+    def convolution(source: str, name: str, shape: tuple[int, ...], **attributes: object) -> None:
+        weight = rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]))
+        initializers.append(numpy_helper.from_array(weight.astype(np.float32), f"{name}/weight"))
+        # As Paddle's exporter does, which hides that the weight is a constant.
+        nodes.append(helper.make_node("Identity", [f"{name}/weight"], [f"{name}/identity"]))
+        nodes.append(helper.make_node("Conv", [source, f"{name}/identity"], [name], **attributes))
+
+    convolution("x", "stem", (channels, 3, 4, 4), strides=[4, 4])
+    nodes.append(helper.make_node("Relu", ["stem"], ["stem/relu"]))
+    convolution("stem/relu", "dense", (channels, channels, 1, 1))
+    convolution("dense", "depthwise", (channels, 1, 3, 3), group=channels, pads=[1, 1, 1, 1])
+    nodes.append(helper.make_node("HardSwish", ["depthwise"], ["swish"]))
+    convolution("swish", "y", (17, channels, 1, 1))
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", 3, HEIGHT, WIDTH])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 17, HEIGHT // 4, WIDTH // 4])],
+        initializers,
+    )
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)], ir_version=8)
+    normalization = Normalization(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    return finish_leaf(network, "x", {"y": "heatmap"}, normalization)
+
+
+def install(
+    store: LeafStore,
+    name: str = "toy",
+    leaf: onnx.ModelProto | None = None,
+    backend: Backend = "openvino",
+) -> Path:
+    """Put a leaf into a store."""
+    model = leaf or quantizable_leaf()
+    parameters = keypoint_parameters(flip_shift=True, use_udp=False)
+    config = render_config(name, model, parameters, max_batch_size=8, backend=backend)
+    return store.add(name, LeafFiles(model, config, SOURCE))
+
+
+def images(count: int, *, seed: int = 0, values: tuple[int, int] = (0, 256)) -> list[np.ndarray]:
+    """Inputs of the leaf with random values from the first up to the second."""
+    rng = np.random.default_rng(seed)
+    return list(rng.integers(*values, (count, HEIGHT, WIDTH, 3), dtype=np.uint8))

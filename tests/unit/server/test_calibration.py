@@ -1,0 +1,201 @@
+"""Calibration inputs from photos, and the variants made with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import quantizable_leaf
+from leaves import DETECTOR_PARAMETERS
+from topdown.affine import boxes_to_centers_and_scales, crop_matrices, crop_persons
+from topdown.detection import resize_for_detector
+from topdown.repository import ModelRepository
+from tritonpose.errors import InputError
+from tritonpose_conversion.errors import ConversionError
+from tritonpose_conversion.leaf_config import render_config
+from tritonpose_conversion.store import LeafFiles, LeafStore
+from tritonpose_server import calibration, variants
+from tritonpose_server.calibration import detector_inputs, person_crops
+from tritonpose_server.errors import ServerError
+from tritonpose_server.variants import make_variant
+
+SIZE = (48, 64)  # of the photos, and of the detector's input
+BOXES = np.array([[5, 4, 25, 40], [30, 10, 60, 44]], np.float32)
+
+
+def detector_graph() -> onnx.ModelProto:
+    """Finds the two persons of `BOXES`, the second one surer, in an image that is not dark."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2], keepdims=0),
+        helper.make_node("Slice", ["mean", "zero", "one", "one"], ["red"]),
+        helper.make_node("Mul", ["red", "weights"], ["scores"]),
+        helper.make_node("Identity", ["constant"], ["boxes"]),
+    ]
+    constants = {
+        "zero": np.array([0]),
+        "one": np.array([1]),
+        "weights": np.array([[0.8, 0.9]], np.float32) / 255,
+        "constant": BOXES[None],
+    }
+    graph = helper.make_graph(
+        nodes,
+        "detector",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["b", *SIZE, 3])],
+        [
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["b", 2, 4]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["b", 2]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)], ir_version=8)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LeafStore:
+    """Holds the keypoint model ``toy`` and the detector ``finder``."""
+    store = LeafStore(tmp_path / "leaves")
+    quantizable_leaf.install(store)
+    model = detector_graph()
+    config = render_config("finder", model, DETECTOR_PARAMETERS, max_batch_size=1)
+    store.add("finder", LeafFiles(model, config, {"source": "made up"}))
+    return store
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A directory with five photos of two persons each."""
+    directory = tmp_path / "photos"
+    (directory / "deeper").mkdir(parents=True)
+    rng = np.random.default_rng(1)
+    for index in range(5):
+        name = f"deeper/{index}.png" if index > 2 else f"{index}.png"
+        write(directory / name, rng.integers(180, 256, (*SIZE, 3), dtype=np.uint8))
+    return directory
+
+
+def write(path: Path, image: np.ndarray) -> Path:
+    assert cv2.imwrite(str(path), image)
+    return path
+
+
+def read(directory: Path) -> list[np.ndarray]:
+    return [cv2.imread(str(path)) for path in sorted(directory.rglob("*.png"))]
+
+
+def crops(store: LeafStore, images: Sequence[Path]) -> list[np.ndarray]:
+    repository = ModelRepository(store.root)
+    leaf, detector = repository.keypoint_model("toy"), repository.detector("finder")
+    return person_crops(leaf, detector, images, store)
+
+
+def test_crops_are_those_of_the_pipeline(store: LeafStore, photos: Path) -> None:
+    size = (quantizable_leaf.WIDTH, quantizable_leaf.HEIGHT)
+    # The surer person first.
+    centers, scales = boxes_to_centers_and_scales(BOXES[::-1], size[0] / size[1])
+    matrices = crop_matrices(centers, scales, size)
+    expected = np.concatenate([crop_persons(image, matrices, size) for image in read(photos)])
+    np.testing.assert_array_equal(crops(store, [photos]), expected)
+
+
+def test_inputs_of_a_detector(store: LeafStore, photos: Path) -> None:
+    leaf = ModelRepository(store.root).detector("finder")
+    expected = [resize_for_detector(image, leaf).pixels for image in read(photos)]
+    np.testing.assert_array_equal(detector_inputs(leaf, [photos]), expected)
+
+
+def test_files_and_directories(store: LeafStore, photos: Path) -> None:
+    leaf = ModelRepository(store.root).detector("finder")
+    together = detector_inputs(leaf, [photos / "2.png", photos / "deeper"])
+    everything = detector_inputs(leaf, [photos])
+    np.testing.assert_array_equal(together, everything[2:])
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (10, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        (9, [0, 2, 4, 6, 8]),
+        (4, [0, 4, 8]),
+        (2, [0, 6]),
+        (1, [0]),
+    ],
+)
+def test_how_many(
+    store: LeafStore,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int,
+    expected: list[int],
+) -> None:
+    """Of each image the same number of persons, the surest; of the images evenly many."""
+    everything = crops(store, [photos])
+    monkeypatch.setattr(calibration, "MAX_INPUTS", limit)
+    chosen = crops(store, [photos])
+    np.testing.assert_array_equal(chosen, [everything[index] for index in expected])
+
+
+def test_no_person(store: LeafStore, tmp_path: Path) -> None:
+    dark = write(tmp_path / "dark.png", np.zeros((*SIZE, 3), np.uint8))
+    with pytest.raises(ServerError, match="finder found no person in the 1 calibration images"):
+        crops(store, [dark])
+
+
+def test_no_image(store: LeafStore, tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match="calibration needs images"):
+        crops(store, [])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no images in the directory"):
+        crops(store, [tmp_path / "empty"])
+    with pytest.raises(InputError, match="no such file"):
+        crops(store, [tmp_path / "gone.jpg"])
+
+
+def test_a_broken_file_is_named(store: LeafStore, photos: Path) -> None:
+    broken = photos / "1.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    with pytest.raises(ServerError, match=re.escape(f"{broken}: `image` begins like a PNG")):
+        crops(store, [photos])
+
+
+# --- variants ---
+
+
+def test_int8_variants(store: LeafStore, photos: Path) -> None:
+    lines: list[str] = []
+    variant = make_variant(store, "toy", "int8", [photos], lines.append, "finder")
+    assert variant == store.path("toy-int8")
+    assert lines == ["toy: calibrating with 10 inputs"]
+    assert ModelRepository(store.root).keypoint_model("toy-int8").height == 32
+
+
+def test_bf16_variant(store: LeafStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "cpu_has_bf16", lambda: True)
+    assert make_variant(store, "toy", "bf16", [], print) == store.path("toy-bf16")
+    with pytest.raises(ServerError, match="bf16 needs no calibration images"):
+        make_variant(store, "toy", "bf16", [store.root], print)
+
+
+def test_bf16_on_a_cpu_without(store: LeafStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "cpu_has_bf16", lambda: False)
+    with pytest.raises(ServerError, match="CPU has no bf16 instructions"):
+        make_variant(store, "toy", "bf16", [], print)
+    assert not store.path("toy-bf16").exists()
+
+
+def test_names_that_do_not_do(store: LeafStore, photos: Path) -> None:
+    with pytest.raises(ConversionError, match="no model 'gone' is installed"):
+        make_variant(store, "gone", "int8", [photos], print)
+    with pytest.raises(ServerError, match="no detector model 'gone' is installed on this server"):
+        make_variant(store, "toy", "int8", [photos], print, "gone")
+    with pytest.raises(ServerError, match="no detector model 'NanoDet_person_416' is installed"):
+        make_variant(store, "toy", "int8", [photos], print)
+    with pytest.raises(ConversionError, match="nothing can be quantised"):
+        make_variant(store, "finder", "int8", [photos], print)
