@@ -7,15 +7,16 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Literal
 
-from tritonpose.config import ModuleConfig, PipelineConfig, check_threshold
-from tritonpose.errors import ConfigError, InputError, InvalidRequestError, TritonPoseError
-from tritonpose.inputs import ImageInput, decode_image, expand_inputs, load_source, path_of
-from tritonpose.result import KeypointResult, boxes_from
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.config import PipelineConfig, check_threshold
+from tritonpose.errors import ConfigError, InputError, TritonPoseError
+from tritonpose.estimation import failed_result, request_for, result_of
+from tritonpose.inputs import expand_inputs, load_source, path_of
+from tritonpose.result import KeypointResult
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from tritonpose.inputs import ImageInput
     from tritonpose.transport import Transport
 
 OnError = Literal["raise", "collect"]
@@ -149,27 +150,11 @@ class HumanKeypointPipeline:
         return [self._infer(image, threshold) for image in images]
 
     def _infer(self, image: ImageInput, threshold: float | None) -> KeypointResult:
-        encoded = image.source if isinstance(image.source, bytes) else None
-        frame = None if isinstance(image.source, bytes) else image.source
-        detector, keypoint = self._config.detector, self._config.keypoint
-        request = PoseRequest(
-            image=encoded,
-            frame=frame,
-            det_threshold=threshold,
-            detector=_requested_model(detector),
-            keypoint_model=_requested_model(keypoint),
-            flip=keypoint.flip,
-            use_udp=keypoint.use_udp,
-        )
         try:
-            boxes = boxes_from(self._transport.infer(request))
+            response = self._transport.infer(request_for(image, self._config, threshold))
         except TritonPoseError as error:
-            reason = _explain(error, image)
-            source = None if isinstance(reason, InputError) else image.source
-            return KeypointResult(
-                image.input_path, source, page_index=image.page_index, error=reason
-            )
-        return KeypointResult(image.input_path, image.source, boxes, page_index=image.page_index)
+            return failed_result(image, error)
+        return result_of(image, response)
 
 
 def _take_first(window: deque[Future[list[KeypointResult]]], on_error: OnError) -> Results:
@@ -181,19 +166,3 @@ def _take_first(window: deque[Future[list[KeypointResult]]], on_error: OnError) 
         if result.error is not None and on_error == "raise":
             raise result.error
         yield result
-
-
-def _requested_model(module: ModuleConfig) -> str | None:
-    """The name to request; a model with a directory of its own is the server's to know."""
-    return module.model_name if module.model_dir is None else None
-
-
-def _explain(error: TritonPoseError, image: ImageInput) -> TritonPoseError:
-    """Blames the image, and says what is wrong with it, where the server couldn't decode it."""
-    if isinstance(error, InvalidRequestError) and isinstance(image.source, bytes):
-        try:
-            decode_image(image.source, image.input_path or "the image")
-        except InputError as damage:
-            damage.__cause__ = error
-            return damage
-    return error

@@ -1,0 +1,67 @@
+"""From one image to what is asked of the server, and from its answer to the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tritonpose.errors import InputError, InvalidRequestError
+from tritonpose.inputs import decode_image
+from tritonpose.result import KeypointResult, boxes_from
+from tritonpose.transport.messages import PoseRequest
+
+if TYPE_CHECKING:
+    from tritonpose.config import ModuleConfig, PipelineConfig
+    from tritonpose.errors import TritonPoseError
+    from tritonpose.inputs import ImageInput
+    from tritonpose.transport.messages import PoseResponse
+
+
+def request_for(image: ImageInput, config: PipelineConfig, threshold: float | None) -> PoseRequest:
+    """Makes the request of one image.
+
+    Args:
+        image: The image.
+        config: What to ask of the server.
+        threshold: Lowest detection score, 0 to 1; None leaves it to the server.
+    """
+    encoded = image.source if isinstance(image.source, bytes) else None
+    frame = None if isinstance(image.source, bytes) else image.source
+    return PoseRequest(
+        image=encoded,
+        frame=frame,
+        det_threshold=threshold,
+        detector=_requested_model(config.detector),
+        keypoint_model=_requested_model(config.keypoint),
+        flip=config.keypoint.flip,
+        use_udp=config.keypoint.use_udp,
+    )
+
+
+def result_of(image: ImageInput, response: PoseResponse) -> KeypointResult:
+    """Makes the result of one image from the server's answer."""
+    return KeypointResult(
+        image.input_path, image.source, boxes_from(response), page_index=image.page_index
+    )
+
+
+def failed_result(image: ImageInput, error: TritonPoseError) -> KeypointResult:
+    """Makes the result of an image whose request failed."""
+    reason = _explain(error, image)
+    source = None if isinstance(reason, InputError) else image.source
+    return KeypointResult(image.input_path, source, page_index=image.page_index, error=reason)
+
+
+def _requested_model(module: ModuleConfig) -> str | None:
+    """The name to request; a model with a directory of its own is the server's to know."""
+    return module.model_name if module.model_dir is None else None
+
+
+def _explain(error: TritonPoseError, image: ImageInput) -> TritonPoseError:
+    """Blames the image, and says what is wrong with it, where the server couldn't decode it."""
+    if isinstance(error, InvalidRequestError) and isinstance(image.source, bytes):
+        try:
+            decode_image(image.source, image.input_path or "the image")
+        except InputError as damage:
+            damage.__cause__ = error
+            return damage
+    return error

@@ -1,0 +1,1 @@
+"""PaddleX's service contract: REST service, web page, and what the HPS model shares with them."""
