@@ -144,6 +144,9 @@ def finish_leaf(
         leaf = compose.merge_models(
             front, network, io_map=[("preprocessed", f"network/{image}")], name="leaf"
         )
+        # merge_models lists the opsets of both graphs, which are the same.
+        del leaf.opset_import[:]
+        leaf.opset_import.extend(network.opset_import)
         onnx.checker.check_model(leaf, full_check=True)
     except Exception as error:  # protobuf's and the checker's errors have no common base
         raise ConversionError(f"the converted graph is not valid ONNX: {error}") from error

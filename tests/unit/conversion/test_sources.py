@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 
 from file_server import Route, file_server
+from terminal import Terminal
 from tritonpose_conversion import sources as sources_module
-from tritonpose_conversion.catalog import CATALOG, KnownModel
 from tritonpose_conversion.download import DownloadLimits
 from tritonpose_conversion.errors import FetchError
 from tritonpose_conversion.lock import LockError, ModelLock
@@ -379,11 +379,6 @@ def test_a_malformed_lock_file_is_found_before_any_request(server, tmp_path):
 # Progress
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
 def test_progress_is_lines_on_a_stream(server, tmp_path):
     out = io.StringIO()
     missing = archives(server, "first", Route(statuses=[404]))
@@ -400,16 +395,6 @@ def test_progress_is_lines_on_a_stream(server, tmp_path):
     assert len(lines) == 5
 
 
-def test_a_download_has_two_lines_however_often_it_advances():
-    out = io.StringIO()
-    with StreamProgress(out).transfer("x") as advance:
-        for done in (100_000, 200_000, 300_000):
-            advance(done, None)
-    first, second = out.getvalue().splitlines()
-    assert first == "x: size unknown"
-    assert second.startswith("x: done, 0.3 MB in 0.")
-
-
 def test_progress_is_a_bar_on_a_terminal(server, tmp_path):
     out = Terminal()
     fetch(tmp_path, archives(server), progress=StreamProgress(out))
@@ -417,24 +402,3 @@ def test_progress_is_a_bar_on_a_terminal(server, tmp_path):
     size = f"{len(packed()) / 1e3:.1f}k"
     assert last.startswith(f"{NAME} {NAME}_infer.tar: 100%|")
     assert f"{size}/{size}" in last
-
-
-def test_a_bar_goes_back_when_a_download_starts_again():
-    out = Terminal()
-    with StreamProgress(out).transfer("x") as advance:
-        for done, total in [(500, None), (100, 1000), (1000, 1000)]:
-            advance(done, total)
-    assert "1.00k/1.00k" in out.getvalue().split("\r")[-1]
-
-
-# The catalog
-
-
-def test_the_catalog_has_the_models_of_the_pipeline():
-    expected = [
-        KnownModel("PP-YOLOE-S_human", "detector", "mAP 42.5", 28.8),
-        KnownModel("PP-YOLOE-L_human", "detector", "mAP 48.0", 196.0),
-        KnownModel("PP-TinyPose_128x96", "keypoint", "AP 58.4", None),
-        KnownModel("PP-TinyPose_256x192", "keypoint", "AP 68.3", 4.9),
-    ]
-    assert list(CATALOG.items()) == [(model.name, model) for model in expected]
