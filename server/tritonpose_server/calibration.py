@@ -106,14 +106,11 @@ def _choose(images: Sequence[Path]) -> list[str]:
 def _decode(files: Sequence[str]) -> Iterator[Image]:
     """Decode images as the pipeline does; of a file with several pages, its first."""
     from topdown.errors import InvalidRequestError
-    from topdown.image import check_image, decode_image
+    from topdown.image import decode_image
 
     for file in files:
         source = load_source(file)[0].source
         try:
-            if isinstance(source, bytes):
-                yield decode_image(np.frombuffer(source, np.uint8))
-            else:
-                yield check_image(source)
+            yield decode_image(source) if isinstance(source, bytes) else source
         except InvalidRequestError as error:
             raise ServerError(f"{file}: {error}") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +21,16 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
-from topdown.errors import CancelledError, InvalidRequestError, UnavailableError
+from topdown.errors import (
+    CancelledError,
+    DeadlineError,
+    InvalidRequestError,
+    UnavailableError,
+)
 from topdown.limits import Limits
 from topdown.options import PipelineDefaults
 from topdown.pipeline import Poses, estimate_poses
+from topdown.pixel_budget import PixelBudget
 from topdown.repository import ModelRepository
 from topdown.request import PoseRequest
 
@@ -49,12 +56,14 @@ class TritonPythonModel:
         self._repository = ModelRepository(
             Path(args["model_repository"]).parent, *(Path(directory) for directory in extra)
         )
-        limits = Limits.from_parameters(parameters)
+        self._limits = limits = Limits.from_parameters(parameters)
         self._slots = threading.BoundedSemaphore(limits.max_in_flight)
-        self._max_in_flight = limits.max_in_flight
+        self._budget = PixelBudget(limits.max_pixels_in_flight)
         self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="pose")
         # Requests run side by side, one thread each.
         cv2.setNumThreads(1)
+        # What is wrong with an image is told to its sender; the log is not the sender's to fill.
+        cv2.setLogLevel(0)
 
     def execute(self, requests: Sequence[Any]) -> None:
         """Accept requests, or refuse them at once when too many are under way."""
@@ -64,20 +73,23 @@ class TritonPythonModel:
                 _send_error(
                     sender,
                     UnavailableError(
-                        f"{self._max_in_flight} requests are already in flight; retry later"
+                        f"{self._limits.max_in_flight} requests (max_in_flight) are already in "
+                        "flight; retry later"
                     ),
                 )
                 continue
             try:
                 # Triton frees a request's memory when execute returns: inputs are copied here.
+                image = pb_utils.get_input_tensor_by_name(request, "image")
                 pose_request = PoseRequest(
-                    image=_copy_input(request, "image"),
+                    image=None if image is None else image.as_numpy().tobytes(),
                     frame=_copy_input(request, "frame"),
                     det_threshold=_copy_input(request, "det_threshold"),
                     person_boxes=_copy_input(request, "person_boxes"),
                     parameters=json.loads(request.parameters() or "{}"),
                 )
-                self._pool.submit(self._serve, pose_request, sender)
+                deadline = time.monotonic() + self._limits.deadline_s
+                self._pool.submit(self._serve, pose_request, sender, deadline)
             except Exception as error:
                 self._slots.release()
                 _send_error(sender, error)
@@ -86,16 +98,28 @@ class TritonPythonModel:
         """Finish the requests under way."""
         self._pool.shutdown()
 
-    def _serve(self, request: PoseRequest, sender: Any) -> None:
+    def _serve(self, request: PoseRequest, sender: Any, deadline: float) -> None:
+        def checkpoint() -> None:
+            if sender.is_cancelled():
+                raise CancelledError("the client cancelled the request")
+            if time.monotonic() > deadline:
+                raise DeadlineError(
+                    f"the answer was not ready within {self._limits.deadline_s} s (deadline_s)"
+                )
+
         try:
+            checkpoint()
             options = request.resolve_options(self._defaults, self._repository)
-            poses = estimate_poses(
-                request.decode(),
-                options,
-                _run_model,
-                lambda: _raise_if_cancelled(sender),
-                given=request.given_persons(),
-            )
+            pixels = request.check_image(self._limits)
+            with self._budget.hold(pixels, deadline - time.monotonic()):
+                poses = estimate_poses(
+                    request.decode(),
+                    options,
+                    _run_model,
+                    checkpoint,
+                    given=request.given_persons(self._limits),
+                    max_persons=self._limits.max_persons,
+                )
             _send(sender, pb_utils.InferenceResponse(_tensors(poses)))
         except Exception as error:
             _send_error(sender, error)
@@ -153,11 +177,6 @@ def _load(model: str) -> None:
             raise UnavailableError(f"model {model!r} can't be loaded: {error}") from error
 
 
-def _raise_if_cancelled(sender: Any) -> None:
-    if sender.is_cancelled():
-        raise CancelledError("the client cancelled the request")
-
-
 def _send(sender: Any, response: Any) -> None:
     sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
@@ -167,6 +186,8 @@ def _send_error(sender: Any, error: Exception) -> None:
     codes: dict[type[Exception], int] = {
         InvalidRequestError: pb_utils.TritonError.INVALID_ARG,
         UnavailableError: pb_utils.TritonError.UNAVAILABLE,
+        # Triton has no code of its own for deadlines.
+        DeadlineError: pb_utils.TritonError.UNAVAILABLE,
         CancelledError: pb_utils.TritonError.CANCELLED,
     }
     code = codes.get(type(error))

@@ -9,31 +9,35 @@ import pytest
 from PIL import Image
 
 from topdown.errors import InvalidRequestError
-from topdown.image import check_image, decode_image, describe_content, identify_format
+from topdown.formats import describe_content, identify_format
+from topdown.image import check_file, check_frame, decode_image
+from topdown.limits import Limits
 
 GREY = np.add.outer(np.arange(24) * 4, np.arange(40) * 3).astype(np.uint8)
 RGB = np.dstack([GREY, 255 - GREY, GREY // 2])
 BGR = RGB[..., ::-1]
 ORIENTATION = 0x0112
+LIMITS = Limits(workers=1)
 
 
-def as_array(content: bytes) -> np.ndarray:
-    return np.frombuffer(content, np.uint8)
-
-
-def saved(image: Image.Image, file_format: str, **options: object) -> np.ndarray:
+def saved(image: Image.Image, file_format: str, **options: object) -> bytes:
     stream = io.BytesIO()
     image.save(stream, file_format, **options)
-    return as_array(stream.getvalue())
+    return stream.getvalue()
 
 
-def encoded(suffix: str, pixels: np.ndarray = BGR) -> np.ndarray:
-    return cv2.imencode(suffix, pixels)[1]
+def encoded(suffix: str, pixels: np.ndarray = BGR) -> bytes:
+    return cv2.imencode(suffix, pixels)[1].tobytes()
 
 
-def refusal(data: np.ndarray) -> str:
+def decoded(data: bytes) -> np.ndarray:
+    check_file(data, LIMITS)
+    return decode_image(data)
+
+
+def refusal(data: bytes, limits: Limits = LIMITS) -> str:
     with pytest.raises(InvalidRequestError) as caught:
-        decode_image(data)
+        decode_image(data) if check_file(data, limits) else None
     return str(caught.value)
 
 
@@ -49,7 +53,7 @@ def refusal(data: np.ndarray) -> str:
     ],
 )
 def test_pixels_come_in_bgr_order(file_format: str, options: dict, tolerance: int) -> None:
-    image = decode_image(saved(Image.fromarray(RGB), file_format, **options))
+    image = decoded(saved(Image.fromarray(RGB), file_format, **options))
     assert image.dtype == np.uint8
     np.testing.assert_allclose(image.astype(int), BGR, atol=tolerance)
 
@@ -60,11 +64,11 @@ def test_pixels_come_in_bgr_order(file_format: str, options: dict, tolerance: in
 def test_grey_images_get_three_equal_channels(mode: str, file_format: str) -> None:
     source = Image.fromarray(GREY).convert(mode)
     expected = np.dstack([np.asarray(source.convert("L"))] * 3)
-    np.testing.assert_array_equal(decode_image(saved(source, file_format)), expected)
+    np.testing.assert_array_equal(decoded(saved(source, file_format)), expected)
 
 
 def test_grey_jpeg_gets_three_equal_channels() -> None:
-    image = decode_image(saved(Image.fromarray(GREY), "JPEG", quality=95))
+    image = decoded(saved(Image.fromarray(GREY), "JPEG", quality=95))
     np.testing.assert_array_equal(image[..., 0], image[..., 2])
     np.testing.assert_allclose(image[..., 1].astype(int), GREY, atol=3)
 
@@ -74,7 +78,7 @@ def test_a_palette_is_resolved() -> None:
     expected = np.asarray(source.convert("RGB"))[..., ::-1]
     assert source.mode == "P"
     assert len(np.unique(expected.reshape(-1, 3), axis=0)) > 8
-    np.testing.assert_array_equal(decode_image(saved(source, "PNG")), expected)
+    np.testing.assert_array_equal(decoded(saved(source, "PNG")), expected)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
@@ -82,13 +86,13 @@ def test_alpha_is_dropped_not_blended(file_format: str) -> None:
     alpha = np.full_like(GREY, 7)
     source = Image.fromarray(np.dstack([RGB, alpha]))
     options = {"lossless": True, "exact": True} if file_format == "WEBP" else {}
-    np.testing.assert_array_equal(decode_image(saved(source, file_format, **options)), BGR)
+    np.testing.assert_array_equal(decoded(saved(source, file_format, **options)), BGR)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_sixteen_bits_are_reduced_to_eight(channels: int) -> None:
     deep = np.random.default_rng(0).integers(0, 65536, (9, 11, channels)).astype(np.uint16)
-    image = decode_image(encoded(".png", deep))
+    image = decoded(encoded(".png", deep))
     assert image.dtype == np.uint8
     np.testing.assert_allclose(image, np.broadcast_to(deep / 257, image.shape), atol=1)
 
@@ -111,7 +115,7 @@ def test_exif_orientation_is_applied(orientation: int, file_format: str) -> None
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     options = {"quality": 95, "subsampling": 0} if file_format == "JPEG" else {}
-    image = decode_image(saved(Image.fromarray(RGB), file_format, exif=exif, **options))
+    image = decoded(saved(Image.fromarray(RGB), file_format, exif=exif, **options))
     expected = TURNED[orientation]
     assert image.shape == expected.shape
     np.testing.assert_allclose(image.astype(int), expected, atol=6)
@@ -127,8 +131,8 @@ def zip_archive() -> bytes:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (saved(Image.fromarray(GREY), "GIF").tobytes(), "it is a GIF file"),
-        (saved(Image.fromarray(RGB), "TIFF").tobytes(), "it is a TIFF file"),
+        (saved(Image.fromarray(GREY), "GIF"), "it is a GIF file"),
+        (saved(Image.fromarray(RGB), "TIFF"), "it is a TIFF file"),
         (b"MM\x00*" + bytes(20), "it is a TIFF file"),
         (b"\0\0\0\x1cftypheic" + bytes(20), "it is an ISO media file (HEIC, AVIF or video)"),
         (b"%PDF-1.7\n%\xe2\xe3", "it is a PDF file"),
@@ -149,19 +153,19 @@ def zip_archive() -> bytes:
     ],
 )
 def test_what_is_no_supported_image_is_described(content: bytes, words: str) -> None:
-    message = refusal(as_array(content))
+    message = refusal(content)
     assert message.startswith("`image` is not an image the server decodes: ")
     assert words in message
     assert all(name in message for name in ("JPEG", "PNG", "WebP", "BMP"))
 
 
 def test_an_empty_file_is_refused() -> None:
-    assert refusal(as_array(b"")) == "`image` is empty: send the bytes of an image file"
+    assert refusal(b"") == "`image` is empty: send the bytes of an image file"
 
 
 def test_only_the_beginning_of_a_long_text_is_looked_at() -> None:
-    assert "text, beginning with" in describe_content(as_array(b"x" * 512 + b"\0"))
-    assert "unknown format" in describe_content(as_array(b"x" * 511 + b"\0"))
+    assert "text, beginning with" in describe_content(b"x" * 512 + b"\0")
+    assert "unknown format" in describe_content(b"x" * 511 + b"\0")
 
 
 @pytest.mark.parametrize(
@@ -188,15 +192,15 @@ def test_truncated_files_are_refused(suffix: str, name: str, share: float) -> No
     ],
 )
 def test_corrupt_files_are_refused(head: bytes, name: str) -> None:
-    message = refusal(as_array(head + bytes(60)))
+    message = refusal(head + bytes(60))
     assert f"begins like a {name} file" in message
     assert f"the {len(head) + 60} bytes are truncated or corrupt" in message
 
 
-def test_an_image_larger_than_opencv_decodes_is_refused() -> None:
-    bmp = encoded(".bmp").copy()
-    bmp[18:26] = np.array([60_000, 60_000], "<i4").view(np.uint8)
-    assert "`image` can't be decoded as BMP: " in refusal(bmp)
+def test_what_opencv_objects_to_is_refused() -> None:
+    bmp = bytearray(encoded(".bmp"))
+    bmp[18:26] = np.array([30_000, 1], "<i4").tobytes()
+    assert refusal(bytes(bmp)).startswith("`image` ")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +226,7 @@ def test_formats_are_known_by_their_first_bytes(head: bytes, name: str | None) -
 @pytest.mark.parametrize("shape", [(1, 1, 3), (32767, 1, 3), (1, 32767, 3)])
 def test_usable_frames_pass_unchanged(shape: tuple) -> None:
     frame = np.zeros(shape, np.uint8)
-    assert check_image(frame) is frame
+    assert check_frame(frame, LIMITS) is frame
 
 
 @pytest.mark.parametrize(
@@ -240,10 +244,43 @@ def test_usable_frames_pass_unchanged(shape: tuple) -> None:
 )
 def test_unusable_frames_are_refused(shape: tuple, words: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        check_image(np.zeros(shape, np.uint8))
+        check_frame(np.zeros(shape, np.uint8), LIMITS)
     assert words in str(caught.value)
 
 
 def test_a_decoded_image_must_not_be_too_long() -> None:
     long = np.zeros((1, 32768, 3), np.uint8)
-    assert "the image is 32768x1" in refusal(encoded(".png", long))
+    assert "the image is 32768x1; sides up to 32767" in refusal(encoded(".png", long))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp"])
+def test_too_many_pixels_are_refused_before_decoding(suffix: str) -> None:
+    data = encoded(suffix)
+    check_file(data, Limits(workers=1, max_pixels=40 * 24))
+    # Nothing is left to decode after the header.
+    for content in (data, data[: len(data) // 2]):
+        assert refusal(content, Limits(workers=1, max_pixels=40 * 24 - 1)) == (
+            "the image is 40x24, 960 pixels; up to 959 (max_pixels) are accepted: downscale it "
+            "first"
+        )
+
+
+def test_too_many_bytes_are_refused() -> None:
+    data = encoded(".png")
+    check_file(data, Limits(workers=1, max_image_bytes=len(data)))
+    assert refusal(data, Limits(workers=1, max_image_bytes=len(data) - 1)) == (
+        f"`image` has {len(data)} bytes; up to {len(data) - 1} (max_image_bytes) are accepted: "
+        "compress or downscale it first"
+    )
+
+
+def test_a_jpeg_of_absurdly_many_scans_is_refused() -> None:
+    data = saved(Image.fromarray(RGB), "JPEG", progressive=True)
+    many = data[:-2] + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" * 100 + data[-2:]
+    assert decoded(data).shape == (24, 40, 3)
+    assert "is a progressive JPEG of 110 scans; up to 100 are accepted" in refusal(many)
+
+
+def test_a_frame_of_too_many_pixels_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match=r"is 5x4, 20 pixels; up to 19 \(max_pixels\)"):
+        check_frame(np.zeros((4, 5, 3), np.uint8), Limits(workers=1, max_pixels=19))

@@ -113,7 +113,7 @@ def test_joints_come_back_where_the_dots_are() -> None:
     assert poses.keypoints.shape == (5, 17, 3)
     for box, keypoints in zip(BOXES, poses.keypoints, strict=True):
         np.testing.assert_allclose(keypoints[:, :2], expected_joints(box), atol=0.3)
-    assert all(array.dtype == np.float32 for array in poses)
+    assert all(array.dtype == np.float32 for array in poses[:4])
 
 
 def test_scores_are_peaks_and_a_persons_score_their_mean() -> None:
@@ -219,8 +219,9 @@ def test_when_nobody_is_found_the_keypoint_model_is_not_called(
     assert len(models.detector_inputs) == 1
     assert models.crops == []
     shapes = [array.shape for array in poses]
-    assert shapes == [(0, 4), (0,), (0, 17, 3), (0,)]
-    assert all(array.dtype == np.float32 for array in poses)
+    assert shapes == [(0, 4), (0,), (0, 17, 3), (0,), (1,)]
+    assert all(array.dtype == np.float32 for array in poses[:4])
+    assert poses.truncated.tolist() == [False]
 
 
 def test_given_persons_are_not_detected() -> None:
@@ -245,6 +246,18 @@ def test_given_nobody_no_model_is_called() -> None:
 def test_the_threshold_of_the_options_counts() -> None:
     np.testing.assert_array_equal(estimate(DotModels(), threshold=0.65).det_scores, SCORES[:3])
     np.testing.assert_array_equal(estimate(DotModels(), threshold=0.0).det_scores, SCORES)
+
+
+@pytest.mark.parametrize(("max_persons", "kept"), [(None, 5), (6, 5), (5, 5), (4, 4), (1, 1)])
+def test_of_too_many_persons_the_best_are_kept(max_persons: int | None, kept: int) -> None:
+    models = DotModels()
+    options = pose_options(detector_leaf(96, 128), keypoint_leaf(128, 96), threshold=0.0)
+    everybody = estimate_poses(scene(), options, models)
+    poses = estimate_poses(scene(), options, models, max_persons=max_persons)
+    for all_values, values in zip(everybody[:4], poses[:4], strict=True):
+        np.testing.assert_array_equal(values, all_values[:kept])
+    assert len(models.crops[1]) == kept
+    assert poses.truncated.tolist() == [kept < 5]
 
 
 class AbandonedError(Exception):

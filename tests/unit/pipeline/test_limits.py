@@ -1,6 +1,11 @@
 """Bounds on the requests under way, read from the pipeline's configuration."""
 
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
 
 from topdown.leaf import LeafError
 from topdown.limits import Limits
@@ -32,7 +37,21 @@ def test_automatic_workers_are_four_per_core_up_to_64(
     assert Limits.from_parameters({}).workers == workers
 
 
-@pytest.mark.parametrize("key", ["workers", "max_in_flight"])
+def test_every_limit_can_be_set() -> None:
+    names = [field.name for field in fields(Limits)]
+    given = {name: str(1000 + number) for number, name in enumerate(names)}
+    assert Limits.from_parameters(given) == Limits(*range(1000, 1000 + len(names)))
+
+
+def test_the_pipelines_configuration_states_the_defaults() -> None:
+    path = Path(__file__).parents[3] / "model_repository/human_keypoint_detection/config.pbtxt"
+    config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    stated = {key: value.string_value for key, value in config.parameters.items()}
+    assert {field.name for field in fields(Limits)} <= set(stated)
+    assert Limits.from_parameters(stated) == Limits.from_parameters({})
+
+
+@pytest.mark.parametrize("key", ["workers", "max_in_flight", "max_pixels", "deadline_s"])
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "+3", " 4", "four", "1e3", "\u00b2"])
 def test_anything_else_is_refused(key: str, text: str) -> None:
     with pytest.raises(LeafError) as caught:

@@ -8,12 +8,14 @@ import pytest
 
 from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
 from topdown.errors import InvalidRequestError
+from topdown.limits import Limits
 from topdown.options import PipelineDefaults
 from topdown.repository import ModelRepository
 from topdown.request import PoseRequest
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
-PNG = cv2.imencode(".png", PIXELS)[1]
+PNG = cv2.imencode(".png", PIXELS)[1].tobytes()
+LIMITS = Limits(workers=1, max_persons=3)
 
 
 def request(**parts: object) -> PoseRequest:
@@ -23,7 +25,9 @@ def request(**parts: object) -> PoseRequest:
 
 @pytest.mark.parametrize("parts", [{"image": PNG}, {"frame": PIXELS}])
 def test_both_forms_give_the_same_pixels(parts: dict) -> None:
-    np.testing.assert_array_equal(request(**parts).decode(), PIXELS)
+    posed = request(**parts)
+    assert posed.check_image(LIMITS) == 6 * 8
+    np.testing.assert_array_equal(posed.decode(), PIXELS)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +43,7 @@ def test_both_forms_give_the_same_pixels(parts: dict) -> None:
 )
 def test_unusable_images_are_refused(parts: dict, message: str) -> None:
     with pytest.raises(InvalidRequestError, match=message):
-        request(**parts).decode()
+        request(**parts).check_image(LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -61,13 +65,13 @@ def test_options_of_a_request(tmp_path: Path, tensor: np.ndarray | None, thresho
 
 
 def test_without_boxes_persons_are_to_be_detected() -> None:
-    assert request().given_persons() is None
+    assert request().given_persons(LIMITS) is None
 
 
 @pytest.mark.parametrize("boxes", [[], [[10, 20, 30.5, 40]], [[1, 2, 3, 4], [-5, -6, 900, 700]]])
 def test_given_boxes_are_taken_as_they_are(boxes: list) -> None:
     given = np.array(boxes, np.float32).reshape(-1, 4)
-    persons = request(person_boxes=given).given_persons()
+    persons = request(person_boxes=given).given_persons(LIMITS)
     np.testing.assert_array_equal(persons.boxes, given)
     assert persons.scores.tolist() == [1.0] * len(boxes)
     assert persons.scores.dtype == np.float32
@@ -76,7 +80,7 @@ def test_given_boxes_are_taken_as_they_are(boxes: list) -> None:
 @pytest.mark.parametrize("shape", [(4,), (0,), (2, 5), (1, 1, 4)])
 def test_given_boxes_must_have_four_numbers_each(shape: tuple) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        request(person_boxes=np.zeros(shape, np.float32)).given_persons()
+        request(person_boxes=np.zeros(shape, np.float32)).given_persons(LIMITS)
     assert str(caught.value) == (
         f"`person_boxes` must be float32 [N, 4] (x1, y1, x2, y2), got {list(shape)}"
     )
@@ -96,7 +100,7 @@ def test_given_boxes_must_have_four_numbers_each(shape: tuple) -> None:
 def test_the_first_box_without_area_is_named(box: tuple, text: str) -> None:
     boxes = np.array([(0, 0, 1, 1), box, (0, 0, 0, 0)], np.float32)
     with pytest.raises(InvalidRequestError) as caught:
-        request(person_boxes=boxes).given_persons()
+        request(person_boxes=boxes).given_persons(LIMITS)
     assert str(caught.value) == (
         f"`person_boxes` must have x1 < x2 and y1 < y2 within 1000000 pixels, box 1 is {text}"
     )

@@ -5,6 +5,7 @@
     RequestError
     ├── InvalidRequestError   the request itself is wrong: change it
     ├── UnavailableError      the server can't take it now: send it again later
+    ├── DeadlineError         it took too long: send it again when less is going on
     └── CancelledError        its sender no longer waits for it
 """
 
@@ -21,6 +22,10 @@ class InvalidRequestError(RequestError):
 
 class UnavailableError(RequestError):
     """The server can't serve the request at the moment; retrying later makes sense."""
+
+
+class DeadlineError(RequestError):
+    """The request could not be answered in time; the remaining stages are not run."""
 
 
 class CancelledError(RequestError):

@@ -1,4 +1,4 @@
-"""How much the pipeline takes on at a time."""
+"""How much the pipeline takes on: of one request, and at a time."""
 
 from __future__ import annotations
 
@@ -14,15 +14,25 @@ _MAX_AUTO_WORKERS = 64
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on the requests under way.
+    """Bounds on requests, all of them parameters of the pipeline's ``config.pbtxt``.
 
     Attributes:
         workers: Requests worked on at the same time.
         max_in_flight: Requests accepted at the same time, waiting ones included.
+        max_image_bytes: Size of an encoded image.
+        max_pixels: Width times height of an image.
+        max_pixels_in_flight: Pixels of all images that are decoded at the same time.
+        max_persons: Persons per image; those with the best detection scores are kept.
+        deadline_s: Seconds from a request's arrival in which it must be answered.
     """
 
     workers: int
-    max_in_flight: int
+    max_in_flight: int = 128
+    max_image_bytes: int = 16_000_000
+    max_pixels: int = 50_000_000
+    max_pixels_in_flight: int = 100_000_000
+    max_persons: int = 100
+    deadline_s: int = 10
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str]) -> Limits:
@@ -33,9 +43,18 @@ class Limits:
         """
         # Workers mostly wait for the leaves: enough of them keep leaves and cores busy.
         automatic = min(4 * len(os.sched_getaffinity(0)), _MAX_AUTO_WORKERS)
+
+        def read(key: str, default: int) -> int:
+            return _positive(parameters, key, default)
+
         return cls(
-            workers=_positive(parameters, "workers", automatic),
-            max_in_flight=_positive(parameters, "max_in_flight", 128),
+            workers=read("workers", automatic),
+            max_in_flight=read("max_in_flight", cls.max_in_flight),
+            max_image_bytes=read("max_image_bytes", cls.max_image_bytes),
+            max_pixels=read("max_pixels", cls.max_pixels),
+            max_pixels_in_flight=read("max_pixels_in_flight", cls.max_pixels_in_flight),
+            max_persons=read("max_persons", cls.max_persons),
+            deadline_s=read("deadline_s", cls.deadline_s),
         )
 
 

@@ -45,12 +45,14 @@ class Poses(NamedTuple):
         det_scores: float32 ``[N]``.
         keypoints: float32 ``[N, 17, 3]``, x, y in image pixels, score; COCO order.
         kpt_scores: float32 ``[N]``, mean keypoint score of each person.
+        truncated: bool ``[1]``, whether more persons were found than are given.
     """
 
     boxes: FloatArray
     det_scores: FloatArray
     keypoints: FloatArray
     kpt_scores: FloatArray
+    truncated: npt.NDArray[np.bool_]
 
 
 def estimate_poses(
@@ -60,6 +62,7 @@ def estimate_poses(
     checkpoint: Callable[[], None] = lambda: None,
     *,
     given: Persons | None = None,
+    max_persons: int | None = None,
 ) -> Poses:
     """Find the persons in an image and their keypoints.
 
@@ -69,6 +72,7 @@ def estimate_poses(
         run_model: Runs the leaf models; one call per stage and batch.
         checkpoint: Called between stages; raises to abandon the work.
         given: Persons found elsewhere; then no detector runs.
+        max_persons: Only so many persons with the best scores are kept; None for all.
 
     Returns:
         The persons; none gives arrays of length 0.
@@ -78,8 +82,15 @@ def estimate_poses(
     checkpoint()
     persons = detect_persons(image, options, run_model) if given is None else given
     checkpoint()
-    keypoints = estimate_keypoints(image, persons.boxes, options, run_model)
-    return Poses(persons.boxes, persons.scores, keypoints, keypoints[:, :, 2].mean(axis=1))
+    boxes, scores = persons.boxes[:max_persons], persons.scores[:max_persons]
+    keypoints = estimate_keypoints(image, boxes, options, run_model)
+    return Poses(
+        boxes,
+        scores,
+        keypoints,
+        kpt_scores=keypoints[:, :, 2].mean(axis=1),
+        truncated=np.array([len(persons.boxes) > len(boxes)]),
+    )
 
 
 def detect_persons(image: Image, options: PoseOptions, run_model: RunModel) -> Persons:

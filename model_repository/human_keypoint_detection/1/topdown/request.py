@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from topdown.detection import Persons
 from topdown.errors import InvalidRequestError
-from topdown.image import Image, check_image, decode_image
+from topdown.image import Image, check_file, check_frame, decode_image
+from topdown.limits import Limits
 from topdown.options import PipelineDefaults, PoseOptions, resolve_options
 from topdown.repository import ModelRepository
 
@@ -24,21 +25,24 @@ class PoseRequest:
     """What a client sent.
 
     Attributes:
-        image: uint8 ``[L]``, an encoded file, or None.
+        image: An encoded file, or None.
         frame: uint8 ``[H, W, 3]``, BGR, or None.
         det_threshold: float32 ``[1]``, or None.
         parameters: The request's parameters.
         person_boxes: float32 ``[N, 4]``, persons found elsewhere, or None.
     """
 
-    image: npt.NDArray[Any] | None
+    image: bytes | None
     frame: npt.NDArray[Any] | None
     det_threshold: npt.NDArray[Any] | None
     parameters: Mapping[str, object]
     person_boxes: npt.NDArray[Any] | None = None
 
-    def decode(self) -> Image:
-        """Give the image as pixels, uint8 ``[H, W, 3]``, BGR.
+    def check_image(self, limits: Limits) -> int:
+        """Check the image as far as that goes without decoding it.
+
+        Returns:
+            The number of its pixels.
 
         Raises:
             InvalidRequestError: There is none, or two, or it can't be used.
@@ -50,14 +54,26 @@ class PoseRequest:
                 f"got {'both' if both else 'neither'}"
             )
         if self.image is not None:
-            return decode_image(np.asarray(self.image, np.uint8))
-        return check_image(np.asarray(self.frame, np.uint8))
+            header = check_file(self.image, limits)
+            return header.width * header.height
+        height, width = check_frame(np.asarray(self.frame, np.uint8), limits).shape[:2]
+        return height * width
 
-    def given_persons(self) -> Persons | None:
+    def decode(self) -> Image:
+        """Give the image, which passed `check_image`, as pixels: uint8 ``[H, W, 3]``, BGR.
+
+        Raises:
+            InvalidRequestError: It can't be decoded.
+        """
+        if self.image is not None:
+            return decode_image(self.image)
+        return np.asarray(self.frame, np.uint8)
+
+    def given_persons(self, limits: Limits) -> Persons | None:
         """The persons whose keypoints are asked for, None where they are to be detected.
 
         Raises:
-            InvalidRequestError: A box is malformed.
+            InvalidRequestError: A box is malformed, or there are too many.
         """
         if self.person_boxes is None:
             return None
@@ -65,6 +81,11 @@ class PoseRequest:
         if boxes.ndim != 2 or boxes.shape[1] != 4:
             raise InvalidRequestError(
                 f"`person_boxes` must be float32 [N, 4] (x1, y1, x2, y2), got {list(boxes.shape)}"
+            )
+        if len(boxes) > limits.max_persons:
+            raise InvalidRequestError(
+                f"`person_boxes` has {len(boxes)} boxes; up to {limits.max_persons} (max_persons) "
+                "are accepted: send them in several requests"
             )
         # Written so that NaN is improper, too.
         near = (np.abs(boxes) <= _MAX_COORDINATE).all(axis=1)

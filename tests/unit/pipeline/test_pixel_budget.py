@@ -1,0 +1,57 @@
+"""Images wait until there is memory for them."""
+
+import threading
+
+import pytest
+
+from topdown.errors import DeadlineError
+from topdown.pixel_budget import PixelBudget
+
+
+def test_what_fits_does_not_wait() -> None:
+    budget = PixelBudget(10)
+    with budget.hold(4, 0), budget.hold(6, 0):
+        pass
+    with budget.hold(10, 0):
+        pass
+
+
+def test_what_does_not_fit_waits_no_longer_than_told() -> None:
+    budget = PixelBudget(10)
+    with budget.hold(5, 0):
+        with pytest.raises(DeadlineError), budget.hold(6, 0.01):
+            pass
+        # Nothing of the failed attempt is left.
+        with budget.hold(5, 0):
+            pass
+
+
+def test_an_image_beyond_the_budget_gets_in_alone() -> None:
+    budget = PixelBudget(10)
+    with budget.hold(99, 0), pytest.raises(DeadlineError), budget.hold(1, 0):
+        pass
+    with budget.hold(1, 0), pytest.raises(DeadlineError), budget.hold(99, 0):
+        pass
+
+
+def test_whoever_waits_gets_in_when_another_leaves_even_by_an_error() -> None:
+    budget = PixelBudget(10)
+    inside, entered = threading.Event(), threading.Event()
+
+    def wait_for_room() -> None:
+        inside.wait(30)
+        with budget.hold(8, 30):
+            entered.set()
+
+    def leave_by_an_error() -> None:
+        with budget.hold(5, 0):
+            inside.set()
+            assert not entered.wait(0.05)
+            raise ValueError("gone wrong")
+
+    thread = threading.Thread(target=wait_for_room)
+    thread.start()
+    with pytest.raises(ValueError, match="gone wrong"):
+        leave_by_an_error()
+    assert entered.wait(30)
+    thread.join()
