@@ -24,11 +24,11 @@ def still_picture(data: bytes) -> bytes | None:
 
     Returns:
         A PNG file of the same picture (the same object where nothing is dropped), None where a
-        chunk reaches beyond the end or there are absurdly many.
+        chunk reaches beyond the end, there are absurdly many, or none has a picture.
     """
     needed: list[tuple[int, int]] = []
+    kinds = set()
     at = _SIGNATURE_LENGTH
-    dropped = False
     for _ in range(_MAX_CHUNKS):
         kind = data[at + 4 : at + 8]
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
@@ -36,14 +36,16 @@ def still_picture(data: bytes) -> bytes | None:
             return None
         if kind in _NEEDED:
             needed.append((at, end))
-        else:
-            dropped = True
+        kinds.add(kind)
         at = end
         if kind == b"IEND":
             break
     else:
         return None
-    if not dropped:
+    # Without a picture, OpenCV would go on reading after the end.
+    if b"IDAT" not in kinds:
+        return None
+    if kinds <= _NEEDED and at == len(data):
         return data
     view = memoryview(data)
     return b"".join([view[:_SIGNATURE_LENGTH], *(view[start:stop] for start, stop in needed)])

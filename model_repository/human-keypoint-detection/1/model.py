@@ -1,0 +1,126 @@
+"""Triton model ``human-keypoint-detection``: PaddleX's high-stability serving contract.
+
+A thin adapter around ``tritonpose_service``, which has the contract, and the pipeline model,
+which finds the people. As in the pipeline model, ``execute`` only accepts requests.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import triton_python_backend_utils as pb_utils
+
+from tritonpose.transport.messages import MODEL_NAME, PoseRequest, PoseResponse
+from tritonpose_service.contract.answers import error_body
+from tritonpose_service.contract.failures import (
+    ServiceError,
+    internal_error,
+    invalid_image,
+    unavailable,
+)
+from tritonpose_service.contract.log_id import choose_log_id
+from tritonpose_service.hps import Hps, HpsSettings, InputError
+
+_OUTPUTS = [field.name for field in fields(PoseResponse)]
+
+
+class TritonPythonModel:
+    """Entry point for Triton."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Read the model's configuration.
+
+        Args:
+            args: Triton's arguments (model configuration, repository, version).
+        """
+        parameters = json.loads(args["model_config"]).get("parameters", {})
+        self._settings = HpsSettings.from_parameters(
+            {key: value["string_value"] for key, value in parameters.items()}
+        )
+        self._hps = Hps(self._settings, _estimate, _log)
+        self._slots = threading.BoundedSemaphore(self._settings.max_in_flight)
+        self._pool = ThreadPoolExecutor(self._settings.workers, thread_name_prefix="hps")
+        # Requests run side by side, one thread each.
+        cv2.setNumThreads(1)
+
+    def execute(self, requests: Sequence[Any]) -> None:
+        """Accept requests, or refuse them at once when too many are under way."""
+        for request in requests:
+            sender = request.get_response_sender()
+            # A copy: Triton frees a request's memory when execute returns.
+            tensor = pb_utils.get_input_tensor_by_name(request, "input").as_numpy()
+            if self._slots.acquire(blocking=False):
+                self._pool.submit(self._serve, tensor, sender)
+            else:
+                limit = self._settings.max_in_flight
+                busy = unavailable(f"{limit} requests are already under way; try again later")
+                _send_text(sender, error_body(busy, choose_log_id()))
+
+    def finalize(self) -> None:
+        """Finish the requests under way."""
+        self._pool.shutdown()
+
+    def _serve(self, tensor: npt.NDArray[Any], sender: Any) -> None:
+        try:
+            if sender.is_cancelled():
+                cancelled = pb_utils.TritonError.CANCELLED
+                _send_error(sender, "the client cancelled the request", cancelled)
+            else:
+                _send_text(sender, self._hps.answer(tensor))
+        except InputError as error:
+            _send_error(sender, str(error), pb_utils.TritonError.INVALID_ARG)
+        finally:
+            self._slots.release()
+
+
+def _estimate(request: PoseRequest) -> PoseResponse:
+    """Run the pipeline model.
+
+    Raises:
+        ServiceError: It refused the request, or failed.
+    """
+    response = pb_utils.InferenceRequest(
+        model_name=MODEL_NAME,
+        requested_output_names=_OUTPUTS,
+        inputs=[pb_utils.Tensor(name, array) for name, _, array in request.tensors()],
+    ).exec()
+    if response.has_error():
+        raise _told_to_client(response.error())
+    return PoseResponse.from_outputs(
+        lambda name: pb_utils.get_output_tensor_by_name(response, name).as_numpy()
+    )
+
+
+def _told_to_client(error: Any) -> ServiceError:
+    if error.code() == pb_utils.TritonError.INVALID_ARG:
+        return invalid_image("image", error.message())
+    pb_utils.Logger.log_error(f"{MODEL_NAME}: {error.code()} {pb_utils.TritonError.INVALID_ARG} {pb_utils.TritonError.INTERNAL} {error.message()}")
+    if error.code() in (pb_utils.TritonError.UNAVAILABLE, pb_utils.TritonError.NOT_FOUND):
+        return unavailable(f"{error.message()}; try again later")
+    return internal_error()
+
+
+def _log(log_id: str, error: Exception) -> None:
+    pb_utils.Logger.log_error(f"{log_id}: " + "".join(traceback.format_exception(error)))
+
+
+def _send_text(sender: Any, text: bytes) -> None:
+    tensor = pb_utils.Tensor("output", np.array([[text]], dtype=np.object_))
+    _send(sender, pb_utils.InferenceResponse([tensor]))
+
+
+def _send_error(sender: Any, message: str, code: int) -> None:
+    _send(sender, pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code)))
+
+
+def _send(sender: Any, response: Any) -> None:
+    sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)

@@ -1,0 +1,53 @@
+"""Decodes damaged images one after the other, in a process of its own: they may crash it.
+
+Usage: ``decode_mutations.py FIRST_SEED COUNT``. The last line printed says what happened; the
+seed under way is on standard error.
+"""
+
+import json
+import resource
+import sys
+import time
+
+import cv2
+
+from mutations import corpus, mutated
+from topdown.errors import InvalidRequestError
+from topdown.image import check_file, decode_image
+from topdown.limits import Limits
+
+MAX_PIXELS = 2_000_000
+
+
+def main(first: int, count: int) -> None:
+    cv2.setLogLevel(0)
+    limits = Limits(workers=1, max_pixels=MAX_PIXELS)
+    files = corpus()
+    decoded, slowest, wrong_sizes = 0, 0.0, []
+    for seed in range(first, first + count):
+        print(f"seed {seed}", file=sys.stderr)
+        data = mutated(seed, files)
+        start = time.process_time()
+        try:
+            header = check_file(data, limits)
+            height, width = decode_image(data).shape[:2]
+        except InvalidRequestError:
+            continue
+        finally:
+            slowest = max(slowest, time.process_time() - start)
+        decoded += 1
+        # EXIF orientation may have swapped the sides.
+        if sorted((width, height)) != sorted(header[:2]):
+            wrong_sizes.append(seed)
+    report = {
+        "decoded": decoded,
+        "refused": count - decoded,
+        "wrong_sizes": wrong_sizes,
+        "slowest_s": slowest,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
