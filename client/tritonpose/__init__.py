@@ -7,6 +7,8 @@
             res.print()
             res.save_to_img("./output/")
 
+`create_async_pipeline` is its twin for asyncio.
+
 The names below are imported when first used, so that ``import tritonpose`` costs next to
 nothing in a service that may never send an image.
 """
@@ -17,8 +19,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tritonpose.create import create_pipeline
+    from tritonpose.async_pipeline import AsyncPipeline
+    from tritonpose.create import create_async_pipeline, create_pipeline
     from tritonpose.errors import (
+        AccessDeniedError,
         ConfigError,
         DeadlineExceededError,
         InputError,
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AccessDeniedError",
+    "AsyncPipeline",
     "ConfigError",
     "DeadlineExceededError",
     "HumanKeypointPipeline",
@@ -45,12 +51,15 @@ __all__ = [
     "ServerUnavailableError",
     "TritonPoseError",
     "__version__",
+    "create_async_pipeline",
     "create_pipeline",
 ]
 
 _HOMES = {
+    "AsyncPipeline": "tritonpose.async_pipeline",
     "HumanKeypointPipeline": "tritonpose.pipeline",
     "KeypointResult": "tritonpose.result",
+    "create_async_pipeline": "tritonpose.create",
     "create_pipeline": "tritonpose.create",
 }
 

@@ -47,3 +47,6 @@ COCO_SKELETON: tuple[tuple[int, int], ...] = (
     (11, 12),
 )
 """Limbs as pairs of rows of ``keypoints``, in drawing order."""
+
+VISIBLE_SCORE = 0.1
+"""Keypoints scored below this are not drawn, nor are limbs that end in one, as in PaddleX."""

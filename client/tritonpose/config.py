@@ -63,10 +63,17 @@ class KeypointConfig(ModuleConfig):
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """A whole pipeline; without arguments, one that leaves every choice to the server."""
+    """A whole pipeline; without arguments, one that leaves every choice to the server.
+
+    Attributes:
+        detector: See there.
+        keypoint: See there.
+        visualize: Whether answers of a service have a picture, where the request doesn't say.
+    """
 
     detector: DetectorConfig = DetectorConfig()
     keypoint: KeypointConfig = KeypointConfig()
+    visualize: bool | None = None
 
     @classmethod
     def load(
@@ -146,6 +153,7 @@ class PipelineConfig:
                 flip=_boolean(keypoint, "flip"),
                 use_udp=_boolean(keypoint, "use_udp"),
             ),
+            visualize=_boolean(root.section("Serving"), "visualize") if "Serving" in root else None,
         )
 
 
@@ -180,6 +188,9 @@ class _Section:
     def __post_init__(self) -> None:
         if not isinstance(self.content, Mapping):
             raise _wrong(self.path, self.content, "a mapping of keys to values")
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.content
 
     def name(self, key: str) -> str:
         return f"{self.path}{self.separator}{key}"

@@ -1,4 +1,4 @@
-"""``create_pipeline``, with PaddleX's arguments."""
+"""``create_pipeline``, with PaddleX's arguments, and its asynchronous twin."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from tritonpose.async_pipeline import AsyncPipeline
 from tritonpose.config import PipelineConfig
 from tritonpose.errors import ConfigError
 from tritonpose.pipeline import HumanKeypointPipeline
-from tritonpose.transport import connect
+from tritonpose.transport import connect, connect_async
+from tritonpose.transport.connection import DEFAULT_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from typing_extensions import Unpack
+
+    from tritonpose.transport.connection import ConnectionOptions
 
 DEFAULT_URL = "grpc://localhost:8001"
 
@@ -27,11 +33,13 @@ def create_pipeline(
     pipeline: str | os.PathLike[str] | None = None,
     config: Mapping[str, Any] | None = None,
     device: str | None = None,
-    use_hpip: bool = False,  # noqa: ARG001 (see below)
+    use_hpip: bool | None = False,  # noqa: ARG001 (see below)
+    hpi_config: Mapping[str, Any] | None = None,  # noqa: ARG001 (see below)
     *,
-    url: str | None = None,
-    timeout: float = 60.0,
+    url: str | Sequence[str] | None = None,
+    timeout: float = DEFAULT_TIMEOUT_SECONDS,
     max_in_flight: int = 8,
+    **connection: Unpack[ConnectionOptions],
 ) -> HumanKeypointPipeline:
     """Connects to a server that runs PaddleX's human keypoint pipeline.
 
@@ -44,28 +52,69 @@ def create_pipeline(
             name must agree.
         device: Checked, as PaddleX would, and then unused: the server decides where it runs.
         use_hpip: Accepted for PaddleX's sake and unused, for the same reason.
-        url: ``grpc://host:port`` or ``http://host:port``; default $TRITONPOSE_URL, else
-            ``grpc://localhost:8001``.
-        timeout: Seconds that each request may take.
+        hpi_config: As `use_hpip`.
+        url: ``grpc://host:port`` or ``http://host:port``, with encryption ``grpcs://`` or
+            ``https://``; several servers as a list, or separated by commas. Default
+            $TRITONPOSE_URL, else ``grpc://localhost:8001``.
+        timeout: Seconds that each request may take, over all attempts.
         max_in_flight: How many images may be under way at once.
+        **connection: `retries`, how often a request that no server takes is sent again (4);
+            `headers`, sent along with each request; `api_key`, sent along as ``authorization:
+            Bearer API_KEY``; `ca_file`, `cert_file` and `key_file`, PEM files for encryption:
+            the certificates to trust, and the client's own with its key.
 
     Raises:
         ConfigError: An argument, the file or the URL is wrong.
     """
+    return HumanKeypointPipeline(
+        connect(_address(url), timeout, **connection),
+        _checked_config(pipeline, config, device),
+        max_in_flight=max_in_flight,
+    )
+
+
+def create_async_pipeline(
+    pipeline: str | os.PathLike[str] | None = None,
+    config: Mapping[str, Any] | None = None,
+    device: str | None = None,
+    use_hpip: bool | None = False,  # noqa: ARG001 (see below)
+    hpi_config: Mapping[str, Any] | None = None,  # noqa: ARG001 (see below)
+    *,
+    url: str | Sequence[str] | None = None,
+    timeout: float = DEFAULT_TIMEOUT_SECONDS,
+    max_in_flight: int = 8,
+    **connection: Unpack[ConnectionOptions],
+) -> AsyncPipeline:
+    """Connects to a server that runs PaddleX's human keypoint pipeline, for asyncio.
+
+    The arguments are those of `create_pipeline`. No event loop need be running; the first
+    request binds the pipeline to its own.
+
+    Raises:
+        ConfigError: An argument, the file or the URL is wrong.
+    """
+    return AsyncPipeline(
+        connect_async(_address(url), timeout, **connection),
+        _checked_config(pipeline, config, device),
+        max_in_flight=max_in_flight,
+    )
+
+
+def _address(url: str | Sequence[str] | None) -> str | Sequence[str]:
+    return url or os.environ.get("TRITONPOSE_URL") or DEFAULT_URL
+
+
+def _checked_config(
+    pipeline: str | os.PathLike[str] | None, config: Mapping[str, Any] | None, device: str | None
+) -> PipelineConfig:
+    """Reads the configuration; raises ConfigError, and warns of what no request can carry."""
     if device is not None and not _DEVICE.fullmatch(str(device)):
         raise ConfigError(f"device={device!r}: expected cpu, gpu, gpu:0, gpu:0,1, npu:0 or alike")
     parsed = PipelineConfig.load(pipeline, config)
-    _warn_of_server_settings(parsed)
-    address = url or os.environ.get("TRITONPOSE_URL") or DEFAULT_URL
-    return HumanKeypointPipeline(connect(address, timeout), parsed, max_in_flight=max_in_flight)
-
-
-def _warn_of_server_settings(config: PipelineConfig) -> None:
-    """Warns of settings that no request can carry."""
     settings = {
-        "ObjectDetection.model_dir": config.detector.model_dir,
-        "ObjectDetection.img_size": config.detector.img_size,
-        "KeypointDetection.model_dir": config.keypoint.model_dir,
+        "ObjectDetection.model_dir": parsed.detector.model_dir,
+        "ObjectDetection.img_size": parsed.detector.img_size,
+        "KeypointDetection.model_dir": parsed.keypoint.model_dir,
     }
     used = [name for name, value in settings.items() if value is not None]
     if used:
@@ -74,3 +123,4 @@ def _warn_of_server_settings(config: PipelineConfig) -> None:
             "pipeline file (tritonpose serve --pipeline FILE), not in the client",
             stacklevel=3,
         )
+    return parsed

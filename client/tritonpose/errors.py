@@ -4,6 +4,7 @@ TritonPoseError              any of the below
 ├── ConfigError              correct the YAML, the arguments or the URL (also a ValueError)
 ├── InputError               skip or replace this input (also a ValueError)
 ├── InvalidRequestError      the server refused the request: change what is asked
+├── AccessDeniedError        the server wants credentials: give it others
 ├── ModelNotFoundError       the server lacks the model: ask another, or load it
 ├── ServerUnavailableError   nobody answers, or the server is full: try again later
 ├── DeadlineExceededError    no answer in time: try again, or allow more time
@@ -14,7 +15,13 @@ from __future__ import annotations
 
 
 class TritonPoseError(Exception):
-    """Base of every error that tritonpose raises on purpose."""
+    """Base of every error that tritonpose raises on purpose.
+
+    Attributes:
+        detail: What the server said, in its own words; None where no server was asked.
+    """
+
+    detail: str | None = None
 
 
 class ConfigError(TritonPoseError, ValueError):
@@ -37,6 +44,10 @@ class InvalidRequestError(TritonPoseError):
     """The server understood the request and refused it (INVALID_ARGUMENT, HTTP 400)."""
 
 
+class AccessDeniedError(TritonPoseError):
+    """The server, or a proxy before it, refused the credentials (HTTP 401, 403)."""
+
+
 class ModelNotFoundError(TritonPoseError):
     """The server has no such model (NOT_FOUND, HTTP 404)."""
 
@@ -46,7 +57,7 @@ class ServerUnavailableError(TritonPoseError):
 
 
 class DeadlineExceededError(TritonPoseError):
-    """The server didn't answer within the pipeline's timeout."""
+    """No answer came within the timeout, over all attempts."""
 
 
 class ServerError(TritonPoseError):

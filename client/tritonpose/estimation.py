@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tritonpose.errors import InputError, InvalidRequestError
-from tritonpose.inputs import decode_image
-from tritonpose.result import KeypointResult, boxes_from
+from tritonpose.inputs import FileInput, decode_image, path_of
+from tritonpose.result import KeypointResult
 from tritonpose.transport.messages import PoseRequest
 
 if TYPE_CHECKING:
@@ -39,16 +39,55 @@ def request_for(image: ImageInput, config: PipelineConfig, threshold: float | No
 
 def result_of(image: ImageInput, response: PoseResponse) -> KeypointResult:
     """Makes the result of one image from the server's answer."""
-    return KeypointResult(
-        image.input_path, image.source, boxes_from(response), page_index=image.page_index
-    )
+    return _result(image, boxes=boxes_from(response))
 
 
 def failed_result(image: ImageInput, error: TritonPoseError) -> KeypointResult:
     """Makes the result of an image whose request failed."""
-    reason = _explain(error, image)
-    source = None if isinstance(reason, InputError) else image.source
-    return KeypointResult(image.input_path, source, page_index=image.page_index, error=reason)
+    return _result(image, error=_explain(error, image))
+
+
+def unreadable_result(source: object, error: InputError) -> KeypointResult:
+    """Makes the result of an item of `expand_inputs` that `load_source` couldn't read."""
+    saved_as = source.saved_as if isinstance(source, FileInput) else None
+    return KeypointResult(path_of(source), saved_as=saved_as, error=error)
+
+
+def boxes_from(response: PoseResponse) -> list[dict[str, Any]]:
+    """Turns a response into the ``boxes`` of a result."""
+    return [
+        {
+            "coordinate": list(box),
+            "det_score": float(det_score),
+            "keypoints": keypoints,
+            "kpt_score": kpt_score,
+        }
+        for box, det_score, keypoints, kpt_score in zip(
+            response.boxes,
+            response.det_scores,
+            response.keypoints,
+            response.kpt_scores,
+            strict=True,
+        )
+    ]
+
+
+def _result(
+    image: ImageInput,
+    *,
+    boxes: list[dict[str, Any]] | None = None,
+    error: TritonPoseError | None = None,
+) -> KeypointResult:
+    return KeypointResult(
+        image.input_path,
+        # A damaged image is none.
+        None if isinstance(error, InputError) else image.source,
+        boxes,
+        page_index=image.page_index,
+        frame_index=image.frame_index,
+        saved_as=image.saved_as,
+        error=error,
+    )
 
 
 def _requested_model(module: ModuleConfig) -> str | None:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from tritonpose.config import PipelineConfig, check_threshold
-from tritonpose.errors import ConfigError, InputError, TritonPoseError
-from tritonpose.estimation import failed_result, request_for, result_of
-from tritonpose.inputs import expand_inputs, load_source, path_of
+from tritonpose.calls import (
+    CLOSED,
+    OnError,
+    check_max_in_flight,
+    check_on_error,
+    choose_threshold,
+    deliver,
+)
+from tritonpose.config import PipelineConfig
+from tritonpose.errors import InputError, TritonPoseError
+from tritonpose.estimation import failed_result, request_for, result_of, unreadable_result
+from tritonpose.inputs import expand_inputs, load_source
 from tritonpose.result import KeypointResult
 
 if TYPE_CHECKING:
@@ -19,7 +27,6 @@ if TYPE_CHECKING:
     from tritonpose.inputs import ImageInput
     from tritonpose.transport import Transport
 
-OnError = Literal["raise", "collect"]
 Results = Generator[KeypointResult, None, None]
 
 
@@ -45,11 +52,9 @@ class HumanKeypointPipeline:
         *,
         max_in_flight: int = 8,
     ) -> None:
-        if not isinstance(max_in_flight, int) or max_in_flight < 1:
-            raise ConfigError(f"max_in_flight={max_in_flight!r}: expected a positive whole number")
         self._transport = transport
         self._config = PipelineConfig() if config is None else config
-        self._max_in_flight = max_in_flight
+        self._max_in_flight = check_max_in_flight(max_in_flight)
         self._pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="tritonpose")
         self._closed = False
 
@@ -58,16 +63,19 @@ class HumanKeypointPipeline:
         input: object,  # noqa: A002 (PaddleX's name for it)
         det_threshold: float | None = None,
         *,
+        threshold: float | None = None,
         on_error: OnError = "raise",
     ) -> Results:
         """Finds the people in images and their keypoints.
 
         Args:
-            input: An array (H, W, 3) uint8, BGR; the path of an image or of a directory (all
-                images in it and below, sorted); or a list, tuple or iterator of these.
-                Iterators are read as results are taken, so they may be endless.
+            input: An array (H, W, 3) uint8, BGR; the path of an image, of a video or of a
+                directory (all images and videos in it and below, sorted); an http or https URL
+                of an image; or a list, tuple or iterator of these. Iterators and videos are
+                read as results are taken, so they may be endless.
             det_threshold: Lowest detection score, 0 to 1; default from the configuration, else
                 from the server.
+            threshold: Another name for `det_threshold`.
             on_error: "raise" raises an image's error at its turn, after all earlier results,
                 and ends. "collect" yields a result without boxes, whose ``error`` says what
                 happened, and goes on.
@@ -77,23 +85,21 @@ class HumanKeypointPipeline:
             it waits for the requests under way and sends no more.
 
         Raises:
-            ConfigError: `det_threshold` or `on_error` is wrong; at the call.
-            RuntimeError: The pipeline is closed; at the call.
+            ConfigError: `det_threshold`, `threshold` or `on_error` is wrong; at the call.
+            RuntimeError: The pipeline is closed; at the call, or while iterating.
             TritonPoseError: While iterating, unless collected.
         """
         if self._closed:
-            raise RuntimeError("this pipeline is closed; create another one")
-        if on_error not in ("raise", "collect"):
-            raise ConfigError(f"on_error={on_error!r}: expected 'raise' or 'collect'")
-        threshold = check_threshold(det_threshold, "det_threshold")
-        if threshold is None:
-            threshold = self._config.detector.threshold
-        return self._stream(input, threshold, on_error)
+            raise RuntimeError(CLOSED)
+        check_on_error(on_error)
+        return self._stream(
+            input, choose_threshold(det_threshold, threshold, self._config), on_error
+        )
 
     __call__ = predict
 
     def close(self) -> None:
-        """Waits for the requests under way and closes the connection."""
+        """Waits for the requests under way and closes the connection; may be called again."""
         self._closed = True
         self._pool.shutdown()
         self._transport.close()
@@ -135,6 +141,8 @@ class HumanKeypointPipeline:
         """
         try:
             for source in expand_inputs(inputs):
+                if self._closed:
+                    raise RuntimeError(CLOSED)
                 yield self._pool.submit(self._run, source, threshold)
         except Exception as error:
             failed: Future[list[KeypointResult]] = Future()
@@ -146,7 +154,7 @@ class HumanKeypointPipeline:
         try:
             images = load_source(source)
         except InputError as error:
-            return [KeypointResult(path_of(source), error=error)]
+            return [unreadable_result(source, error)]
         return [self._infer(image, threshold) for image in images]
 
     def _infer(self, image: ImageInput, threshold: float | None) -> KeypointResult:
@@ -162,7 +170,4 @@ def _take_first(window: deque[Future[list[KeypointResult]]], on_error: OnError) 
     # Dropped only once it's done: an interrupt while waiting leaves it to be cleaned up.
     results = window[0].result()
     window.popleft()
-    for result in results:
-        if result.error is not None and on_error == "raise":
-            raise result.error
-        yield result
+    yield from deliver(results, on_error)

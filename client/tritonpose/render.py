@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from tritonpose.coco import COCO_SKELETON
+from tritonpose.coco import COCO_SKELETON, VISIBLE_SCORE
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
-VISIBLE_SCORE = 0.1
-"""Keypoints scored below this are not drawn, nor are limbs that end in one."""
+    from numpy.typing import NDArray
 
 _JOINT_RADIUS = 2
 _LIMB_HALF_WIDTH = 1
 _CANVAS_WEIGHT, _LIMB_WEIGHT = 0.4, 0.6
+_LIMB_STARTS, _LIMB_ENDS = (list(joints) for joints in zip(*COCO_SKELETON, strict=True))
 
 # Steps round the hue circle, one per joint and one per limb; PaddleX hands them to OpenCV as
 # BGR.
@@ -59,58 +59,50 @@ def draw_poses(image: NDArray[np.uint8], keypoints: NDArray[np.float32]) -> NDAr
     Returns:
         (H, W, 3) uint8, BGR.
     """
-    canvas = image.copy()
+    canvas = np.array(image, order="C")
     # Joint by joint and limb by limb over all people, not person by person: where people
-    # overlap, the order of drawing shows.
-    for joint, colour in enumerate(_COLOURS):
-        for x, y, score in keypoints[:, joint]:
-            if score >= VISIBLE_SCORE:
-                cv2.circle(canvas, (int(x), int(y)), _JOINT_RADIUS, colour, thickness=-1)
-    for (start, end), colour in zip(COCO_SKELETON, _COLOURS, strict=True):
-        for person in keypoints:
-            if min(person[start, 2], person[end, 2]) >= VISIBLE_SCORE:
-                _blend_polygon(canvas, limb_polygon(person[start, :2], person[end, :2]), colour)
+    # overlap, the order of drawing shows. Python's own numbers are drawn, as OpenCV takes them
+    # several times faster than NumPy's.
+    for people, colour in zip(keypoints.swapaxes(0, 1), _COLOURS, strict=True):
+        for x, y in people[people[:, 2] >= VISIBLE_SCORE, :2].astype(int).tolist():
+            cv2.circle(canvas, (x, y), _JOINT_RADIUS, colour, thickness=-1)
+    starts = keypoints[:, _LIMB_STARTS].swapaxes(0, 1)
+    ends = keypoints[:, _LIMB_ENDS].swapaxes(0, 1)
+    # Differences and middles in float32, as in PaddleX: their last bit can count below.
+    deltas = (starts - ends)[..., :2]
+    middles = ((starts + ends) / np.float32(2))[..., :2].astype(int)
+    visible = np.minimum(starts[..., 2], ends[..., 2]) >= VISIBLE_SCORE
+    for limb, colour in enumerate(_COLOURS):
+        drawn = visible[limb]
+        for middle, delta in zip(
+            middles[limb, drawn].tolist(), deltas[limb, drawn].tolist(), strict=True
+        ):
+            _blend_limb(canvas, middle, delta, colour)
     return canvas
 
 
-def limb_polygon(start: NDArray[np.float32], end: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Outlines a limb as a thin ellipse.
-
-    Args:
-        start: (2,) float32, x and y of one joint in pixels.
-        end: (2,) float32, x and y of the other.
-
-    Returns:
-        (P, 2) int32 vertices, x and y in pixels; they may lie outside the image.
-    """
-    # Differences and middle in float32, then double, as in PaddleX: int() below makes the
-    # last bit count.
-    dx, dy = (float(value) for value in start - end)
-    middle_x, middle_y = (int(value) for value in (start + end) / np.float32(2))
-    length = math.sqrt(dx * dx + dy * dy)
-    angle = math.degrees(math.atan2(dy, dx))
-    polygon = cv2.ellipse2Poly(
-        (middle_x, middle_y), (int(length / 2), _LIMB_HALF_WIDTH), int(angle), 0, 360, 1
-    )
-    return np.asarray(polygon, dtype=np.int32)
-
-
-def _blend_polygon(
-    canvas: NDArray[np.uint8], polygon: NDArray[np.int32], colour: tuple[int, int, int]
+def _blend_limb(
+    canvas: NDArray[np.uint8],
+    middle: Sequence[int],
+    delta: Sequence[float],
+    colour: tuple[int, int, int],
 ) -> None:
-    """Blends a filled polygon into the canvas, in place.
+    """Blends a limb, a thin filled ellipse, into the canvas, in place.
 
     Args:
         canvas: (H, W, 3) uint8, BGR.
-        polygon: (P, 2) int32 vertices, x and y in pixels of ``canvas``.
+        middle: x and y between its joints in pixels; may lie outside the canvas.
+        delta: Difference of the joints' x and y in pixels.
         colour: BGR.
     """
-    height, width = canvas.shape[:2]
-    left, top = np.maximum(polygon.min(axis=0), 0)
-    right, bottom = np.minimum(polygon.max(axis=0) + 1, (width, height))
-    if left >= right or top >= bottom:
-        return
-    region = canvas[top:bottom, left:right]
-    layer = region.copy()
-    cv2.fillConvexPoly(layer, polygon - np.array((left, top), dtype=np.int32), colour)
-    region[...] = cv2.addWeighted(region, _CANVAS_WEIGHT, layer, _LIMB_WEIGHT, 0)
+    dx, dy = delta
+    half_length = int(math.sqrt(dx * dx + dy * dy) / 2)
+    angle = int(math.degrees(math.atan2(dy, dx)))
+    outline = cv2.ellipse2Poly(middle, (half_length, _LIMB_HALF_WIDTH), angle, 0, 360, 1)
+    polygon = np.asarray(outline, dtype=np.int32)
+    left, top, width, height = cv2.boundingRect(polygon)
+    # Slices end at the canvas's edges by themselves, but would wrap round before its start.
+    region = canvas[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
+    before = region.copy()
+    cv2.fillConvexPoly(canvas, polygon, colour)
+    cv2.addWeighted(before, _CANVAS_WEIGHT, region, _LIMB_WEIGHT, 0, dst=region)

@@ -1,62 +1,47 @@
-"""The result of one image: PaddleX's dict, with its ways to print, save and draw it."""
+"""The result of one image: PaddleX's dict, with its ways to print, save, draw and export it."""
 
 from __future__ import annotations
 
-import json as json_format_module
+import json as json_module
 import os
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tritonpose.inputs import decode_image
-from tritonpose.saving import (
-    image_path,
-    json_path,
-    to_jsonable,
-    unnamed_stem,
-    write_image,
-    write_json,
-)
+from tritonpose.lazy_image import IMAGE_KEY, EncodedImage, LazyImageDict
+from tritonpose.naming import last_part, numbered, unnamed_stem
+from tritonpose.saving import image_path, json_path, to_jsonable, write_image, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import ItemsView, Iterator, Mapping, ValuesView
-
+    import pandas
+    import supervision
     from numpy.typing import NDArray
     from PIL.Image import Image
 
     from tritonpose.errors import TritonPoseError
-    from tritonpose.transport.messages import PoseResponse
 
 StrPath = str | os.PathLike[str]
-
-_IMAGE_KEY = "input_img"
 
 # PaddleX changes NumPy's options for the whole process; these are its settings, used only
 # while printing. "1.21" writes scalars as plain numbers under NumPy 2 as well.
 _PRINT_OPTIONS: Mapping[str, Any] = {"threshold": 1, "edgeitems": 1, "legacy": "1.21"}
 
 
-@dataclass(frozen=True)
-class _Encoded:
-    """Stands for an image in a result until somebody asks for it."""
-
-    data: bytes
-
-
-class KeypointResult(dict[str, Any]):
+class KeypointResult(LazyImageDict):
     """The people found in one image.
 
     A dict with the keys of PaddleX's result:
 
-    - ``input_path``: the image's path, or None for an array.
+    - ``input_path``: the path or URL of the image or video, or None for an array.
     - ``input_img``: (H, W, 3) uint8, BGR, EXIF orientation applied. Decoded when first asked
-      for, as few callers ever ask. None if there is no image because of an `error`.
+      for. None if there is no image because of an `error`.
     - ``boxes``: one dict per person, by descending score: ``coordinate``, four np.float32 x1,
       y1, x2, y2 in pixels; ``det_score``, a float; ``keypoints``, (17, 3) float32 x, y in
       pixels and score, in COCO order; ``kpt_score``, np.float32, the mean keypoint score.
     - ``page_index``: only for files with several images, the number of this one, from 0.
+    - ``frame_index``: only for videos, the number of this frame, from 0.
 
     Attributes:
         error: Why there are no results, where ``predict(on_error="collect")`` met an error;
@@ -67,6 +52,9 @@ class KeypointResult(dict[str, Any]):
         source: The image: an encoded file, a decoded image, or None.
         boxes: See above.
         page_index: See above; None leaves the key out.
+        frame_index: See above; None leaves the key out.
+        saved_as: Relative path that the names of saved files derive from, by default the last
+            part of the input's path or URL.
         error: See above.
     """
 
@@ -79,73 +67,22 @@ class KeypointResult(dict[str, Any]):
         boxes: list[dict[str, Any]] | None = None,
         *,
         page_index: int | None = None,
+        frame_index: int | None = None,
+        saved_as: str | None = None,
         error: TritonPoseError | None = None,
     ) -> None:
         super().__init__(
             input_path=input_path,
-            input_img=_Encoded(source) if isinstance(source, bytes) else source,
+            input_img=EncodedImage(source) if isinstance(source, bytes) else source,
             boxes=[] if boxes is None else boxes,
         )
         if page_index is not None:
             self["page_index"] = page_index
+        if frame_index is not None:
+            self["frame_index"] = frame_index
         self.error = error
+        self._saved_as = saved_as
         self._unnamed_stem = unnamed_stem()
-
-    # Every way to read a dict's values decodes the image first. Overriding __iter__ makes
-    # dict(result) and {**result} use these methods instead of reading the memory of the dict.
-
-    def __getitem__(self, key: str) -> Any:
-        if key == _IMAGE_KEY:
-            self._decode()
-        return super().__getitem__(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return super().__iter__()
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """As `dict.get`."""
-        if key == _IMAGE_KEY:
-            self._decode()
-        return super().get(key, default)
-
-    def setdefault(self, key: str, default: Any = None) -> Any:
-        """As `dict.setdefault`."""
-        self._decode()
-        return super().setdefault(key, default)
-
-    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
-        """As `dict.items`."""
-        self._decode()
-        return super().items()
-
-    def values(self) -> ValuesView[Any]:  # type: ignore[override]
-        """As `dict.values`."""
-        self._decode()
-        return super().values()
-
-    def pop(self, key: str, *default: Any) -> Any:
-        """As `dict.pop`."""
-        self._decode()
-        return super().pop(key, *default)
-
-    def popitem(self) -> tuple[str, Any]:
-        """As `dict.popitem`."""
-        self._decode()
-        return super().popitem()
-
-    def copy(self) -> KeypointResult:
-        """A shallow copy; the image stays encoded in it."""
-        duplicate = KeypointResult()
-        duplicate.clear()
-        duplicate.update(super().items())
-        duplicate.__dict__.update(self.__dict__)
-        return duplicate
-
-    def __or__(self, other: Any) -> Any:
-        return dict(self) | other
-
-    def __ror__(self, other: Any) -> Any:
-        return other | dict(self)
 
     def print(
         self,
@@ -165,7 +102,7 @@ class KeypointResult(dict[str, Any]):
             format_json: The name that PaddleX's guide gives to `json_format`.
         """
         if json_format or format_json:
-            text = json_format_module.dumps(self.json, indent=indent, ensure_ascii=ensure_ascii)
+            text = json_module.dumps(self.json, indent=indent, ensure_ascii=ensure_ascii)
         else:
             with np.printoptions(**_PRINT_OPTIONS):
                 text = repr(self.str)
@@ -180,58 +117,117 @@ class KeypointResult(dict[str, Any]):
             indent: Spaces per level.
             ensure_ascii: Escape all but ASCII characters.
         """
-        path = json_path(save_path, self._file_name().stem)
+        path = json_path(save_path, self._file_name())
         write_json(path, self.json["res"], indent=indent, ensure_ascii=ensure_ascii)
 
-    def save_to_img(self, save_path: StrPath) -> None:
-        """Writes the image with the poses drawn on it.
+    def save_to_img(
+        self,
+        save_path: StrPath,
+        *,
+        boxes: bool = False,
+        scores: bool = False,
+        ids: bool = False,
+    ) -> None:
+        """Writes what `render` draws.
 
         Args:
             save_path: An image file, or a directory to write ``{stem}_res{suffix}`` to (.png
                 where the input has no path or a suffix that can't be written). Missing
                 directories are made.
+            boxes: As in `render`.
+            scores: As in `render`.
+            ids: As in `render`.
 
         Raises:
             TritonPoseError: The result has an `error` and no image.
         """
-        name = self._file_name()
-        write_image(image_path(save_path, name.stem, name.suffix), self.img["res"])
+        image = self.render(boxes=boxes, scores=scores, ids=ids)
+        write_image(image_path(save_path, self._file_name()), image)
 
     def save_all(self, save_path: StrPath) -> None:
         """Writes both files, as `save_to_json` and `save_to_img` do."""
         self.save_to_json(save_path)
         self.save_to_img(save_path)
 
-    @property
-    def img(self) -> dict[str, Image]:
-        """``{"res": image}``: the rendered poses as a Pillow image (RGB).
+    def render(self, *, boxes: bool = False, scores: bool = False, ids: bool = False) -> Image:
+        """Draws the poses on the image; without further options exactly as PaddleX does.
+
+        Args:
+            boxes: Draw each person's box, in a colour of its own.
+            scores: Write each person's ``det_score`` at the box.
+            ids: Write each person's index in ``boxes`` at the box.
+
+        Returns:
+            A Pillow image (RGB).
 
         Raises:
             TritonPoseError: The result has an `error`.
         """
+        import cv2
         from PIL import Image
 
+        from tritonpose.labels import draw_labels
         from tritonpose.render import draw_poses
 
         if self.error is not None:
             raise self.error
-        people = [np.asarray(box["keypoints"], dtype=np.float32) for box in self["boxes"]]
-        keypoints = np.stack(people) if people else np.empty((0, 17, 3), dtype=np.float32)
-        canvas = draw_poses(self[_IMAGE_KEY], keypoints)
-        return {"res": Image.fromarray(canvas[..., ::-1])}
+        people = self["boxes"]
+        keypoints = np.array([person["keypoints"] for person in people], dtype=np.float32)
+        canvas = draw_poses(self[IMAGE_KEY], keypoints.reshape(-1, 17, 3))
+        draw_labels(canvas, people, boxes=boxes, scores=scores, ids=ids)
+        return Image.fromarray(cv2.cvtColor(canvas, cv2.COLOR_BGR2RGB))
 
-    def _decode(self) -> None:
-        """Replaces the encoded image, if there still is one, by the decoded one."""
-        image = super().get(_IMAGE_KEY)
-        if isinstance(image, _Encoded):
-            name = super().get("input_path") or "the image"
-            self[_IMAGE_KEY] = decode_image(image.data, name)[0]
+    @property
+    def img(self) -> dict[str, Image]:
+        """``{"res": image}``: what `render` draws without options.
 
-    def _file_name(self) -> Path:
-        """The file name that the names of saved files derive from."""
-        path = Path(Path(self["input_path"] or self._unnamed_stem).name)
-        page = self.get("page_index")
-        return path if page is None else path.with_stem(f"{path.stem}_{page}")
+        Raises:
+            TritonPoseError: The result has an `error`.
+        """
+        return {"res": self.render()}
+
+    def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
+        """The people as COCO keypoint results, as pycocotools' ``loadRes`` takes them.
+
+        See `tritonpose.export.coco.coco_results`.
+        """
+        from tritonpose.export.coco import coco_results
+
+        return coco_results(self["boxes"], image_id, category_id)
+
+    def to_supervision(self) -> supervision.KeyPoints:
+        """The people as supervision's ``KeyPoints``.
+
+        See `tritonpose.export.keypoints.supervision_keypoints`.
+
+        Raises:
+            ImportError: supervision isn't installed.
+        """
+        from tritonpose.export.keypoints import supervision_keypoints
+
+        return supervision_keypoints(self["boxes"])
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """The keypoints as a pandas table, one row per person and keypoint.
+
+        See `tritonpose.export.table.keypoint_table`.
+
+        Raises:
+            ImportError: pandas isn't installed.
+        """
+        from tritonpose.export.table import keypoint_table
+
+        return keypoint_table(self.without_image())
+
+    def _file_name(self) -> PurePath:
+        """The relative path that saved files are named after."""
+        if self._saved_as is not None:
+            name = PurePath(self._saved_as)
+        elif self["input_path"] is not None:
+            name = last_part(os.fspath(self["input_path"]))
+        else:
+            name = PurePath(self._unnamed_stem)
+        return numbered(name, self.get("page_index"), self.get("frame_index"))
 
     # Last, as these names hide the builtin and the module from annotations further down.
 
@@ -243,26 +239,7 @@ class KeypointResult(dict[str, Any]):
     @property
     def str(self) -> dict[str, dict[str, Any]]:
         """``{"res": ...}`` without the image; with the key ``error`` where there is one."""
-        content = {key: value for key, value in super().items() if key != _IMAGE_KEY}
+        content = self.without_image()
         if self.error is not None:
             content["error"] = f"{type(self.error).__name__}: {self.error}"
         return {"res": content}
-
-
-def boxes_from(response: PoseResponse) -> list[dict[str, Any]]:
-    """Turns a response into the ``boxes`` of a result."""
-    return [
-        {
-            "coordinate": list(box),
-            "det_score": float(det_score),
-            "keypoints": keypoints,
-            "kpt_score": kpt_score,
-        }
-        for box, det_score, keypoints, kpt_score in zip(
-            response.boxes,
-            response.det_scores,
-            response.keypoints,
-            response.kpt_scores,
-            strict=True,
-        )
-    ]

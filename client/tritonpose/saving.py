@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import mimetypes
 import os
-import secrets
-import time
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,38 +20,39 @@ _WRITABLE_SUFFIXES = frozenset(
 )
 
 
-def unnamed_stem() -> str:
-    """Makes up a stem for a result without a path: seconds since 1970 and a random part.
+def json_path(save_path: str | os.PathLike[str], name: PurePath) -> Path:
+    """Where to write JSON: ``save_path`` itself if it is a .json file, else a file in it.
 
-    PaddleX's random part has four digits, so frames of one second overwrite each other.
+    Args:
+        save_path: A file or a directory; neither needs to exist.
+        name: Relative path that the result is named after.
     """
-    return f"{int(time.time())}_{secrets.token_hex(4)}"
-
-
-def json_path(save_path: str | os.PathLike[str], stem: str) -> Path:
-    """Where to write JSON: ``save_path`` itself if it is a .json file, else a file in it."""
     path = Path(save_path)
-    return path if path.suffix.lower() == ".json" else path / f"{stem}_res.json"
+    return path if path.suffix.lower() == ".json" else path / name.parent / f"{name.stem}_res.json"
 
 
-def image_path(save_path: str | os.PathLike[str], stem: str, suffix: str) -> Path:
+def image_path(save_path: str | os.PathLike[str], name: PurePath) -> Path:
     """Where to write the image: ``save_path`` itself if it is an image file, else in it.
 
     Args:
         save_path: A file or a directory; neither needs to exist.
-        stem: Stem of the input's file name.
-        suffix: Suffix of the input's file name, with its dot; may be empty.
+        name: Relative path that the result is named after. Its suffix is kept where Pillow can
+            write such files.
     """
     path = Path(save_path)
     if path.suffix.lower() in _WRITABLE_SUFFIXES or _is_image_name(path):
         return path
-    return path / f"{stem}_res{suffix if suffix.lower() in _WRITABLE_SUFFIXES else '.png'}"
+    suffix = name.suffix if name.suffix.lower() in _WRITABLE_SUFFIXES else ".png"
+    return path / name.parent / f"{name.stem}_res{suffix}"
 
 
 def write_json(path: Path, content: Mapping[str, Any], *, indent: int, ensure_ascii: bool) -> None:
     """Writes JSON as UTF-8, making missing directories."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=indent, ensure_ascii=ensure_ascii), encoding="utf-8")
+    text = json.dumps(content, indent=indent, ensure_ascii=ensure_ascii)
+    # Paths may hold bytes that are no UTF-8, as lone surrogates; what replaces them happens to
+    # be JSON's own way to write these.
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_image(path: Path, image: Image) -> None:

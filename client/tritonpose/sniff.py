@@ -18,11 +18,14 @@ _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (rb"GIF8[79]a", "a GIF image"),
     (rb"....ftyp(avif|avis)", "an AVIF image"),
     (rb"....ftyp(heic|heix|hevc|mif1|msf1)", "a HEIC image"),
-    (rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI |FLV\x01|\0\0\x01\xba", "a video"),
+    (rb"....ftyp|\0...(moov|mdat|wide)", "a video"),  # MP4, MOV
+    (rb"\x1a\x45\xdf\xa3|RIFF....AVI |FLV\x01|OggS", "a video"),  # the first: Matroska, WebM
+    (rb"\0\0\x01[\xb3\xba]|\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a video"),  # MPEG; WMV
     (rb"%PDF-", "a PDF document"),
     (rb"PK(\x03\x04|\x05\x06)", "a zip archive"),
     (rb"\x1f\x8b", "gzip-compressed data"),
     (rb"\x93NUMPY", "a NumPy array file"),
+    (rb"(?i:\s*<(!doctype\s+html|html))", "a web page"),
     (rb"version https://git-lfs", "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
 )
 
@@ -35,6 +38,11 @@ def is_server_format(data: bytes) -> bool:
 def is_tiff(data: bytes) -> bool:
     """Whether these bytes begin like a TIFF file, which may hold several pages."""
     return _match(data, _OTHER_FORMATS) == "a TIFF image"
+
+
+def is_video_format(data: bytes) -> bool:
+    """Whether these bytes begin like a video."""
+    return _match(data, _OTHER_FORMATS) == "a video"
 
 
 def describe_undecodable(data: bytes) -> str:

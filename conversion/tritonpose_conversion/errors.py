@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from tritonpose.errors import TritonPoseError
 
-class ConversionError(Exception):
+
+class ConversionError(TritonPoseError):
     """A model can't be made servable; the message says what does not fit and what to do."""
 
 
-class FetchError(RuntimeError):
+class FetchError(TritonPoseError):
     """Something could not be fetched, or is not what was expected; the message says what to do."""

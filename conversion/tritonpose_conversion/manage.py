@@ -33,7 +33,7 @@ class ModelEntry:
         source: Where it comes from.
         accuracy: As published, empty where it is not.
         size_mb: Size of the installed ONNX file, else the published size; None where unknown.
-        sha256: Of the installed ONNX file, empty where it is not installed.
+        sha256: Of the installed ONNX file, empty where it is not installed or was not asked for.
         backends: Backends it is configured for.
     """
 
@@ -57,9 +57,16 @@ def default_lock() -> ModelLock:
     return ModelLock(cache_home() / "models.lock.json")
 
 
-def list_models(store: LeafStore) -> list[ModelEntry]:
-    """The models that are installed, and those that are known but not installed."""
-    installed = [_installed_entry(path.parent) for path in store.root.glob("*/" + CONFIG_FILE)]
+def list_models(store: LeafStore, *, digests: bool = True) -> list[ModelEntry]:
+    """The models that are installed, and those that are known but not installed.
+
+    Args:
+        store: Where leaves are kept.
+        digests: Whether to tell the SHA-256 of those installed; all their files are read for it.
+    """
+    installed = [
+        _installed_entry(path.parent, digests) for path in store.root.glob("*/" + CONFIG_FILE)
+    ]
     names = {entry.name for entry in installed}
     known = [
         ModelEntry(name, known.role, False, "PaddleX", known.accuracy, known.size_mb, "", ())
@@ -164,7 +171,7 @@ def remove(name: str, store: LeafStore) -> None:
     shutil.rmtree(retired)
 
 
-def _installed_entry(leaf: Path) -> ModelEntry:
+def _installed_entry(leaf: Path, digest: bool) -> ModelEntry:
     name = leaf.name
     provenance = LeafStore(leaf.parent).provenance(name) or {}
     model = leaf / "1" / "model.onnx"
@@ -178,7 +185,7 @@ def _installed_entry(leaf: Path) -> ModelEntry:
         source=str(provenance.get("source", "")),
         accuracy=known.accuracy if known else "",
         size_mb=model.stat().st_size / 1e6,
-        sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
+        sha256=hashlib.sha256(model.read_bytes()).hexdigest() if digest else "",
         backends=tuple(dict.fromkeys(config.backend for config in parsed)),
     )
 

@@ -64,7 +64,7 @@ def run_tool(
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            env=_environment(),
+            env=process_environment(),
             start_new_session=True,
         )
     except OSError as error:
@@ -98,7 +98,7 @@ def run_tool(
     return outcome
 
 
-def _environment() -> dict[str, str]:
+def process_environment() -> dict[str, str]:
     """The caller's environment, with the system libraries that set-up put beside our Python."""
     environment = dict(os.environ)
     libraries = [environment.get("LD_LIBRARY_PATH", ""), str(Path(sys.prefix) / "lib")]

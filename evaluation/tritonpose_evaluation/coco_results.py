@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tritonpose.export.coco import person_scores
 from tritonpose.transport.messages import PoseResponse
-
-CONFIDENT_KEYPOINT = 0.2
-"""Keypoints below don't count for a person's score."""
 
 
 def keypoint_results(image: int, category: int, people: PoseResponse) -> list[dict[str, Any]]:
@@ -46,26 +43,3 @@ def box_results(image: int, category: int, people: PoseResponse) -> list[dict[st
         }
         for box, score in zip(boxes, people.det_scores, strict=True)
     ]
-
-
-def person_scores(
-    keypoint_scores: npt.NDArray[np.float32], box_scores: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float64]:
-    """By what COCO's evaluation ranks persons: box score times the confident keypoints' mean.
-
-    So do PaddleDetection (``ppdet/metrics/keypoint_metrics.py``, ``in_vis_thre=0.2``) and
-    MMPose (``mmpose/evaluation/metrics/coco_metric.py``, score mode ``bbox_keypoint``). Unlike
-    them we drop no similar poses before (OKS NMS): the server doesn't either.
-
-    Args:
-        keypoint_scores: float32 ``[N, K]``.
-        box_scores: float32 ``[N]``.
-
-    Returns:
-        float64 ``[N]``; 0 for a person without a confident keypoint.
-    """
-    scores = keypoint_scores.astype(np.float64)
-    confident = keypoint_scores > CONFIDENT_KEYPOINT
-    count = np.maximum(confident.sum(axis=1), 1)
-    means: npt.NDArray[np.float64] = (scores * confident).sum(axis=1) / count
-    return box_scores * means

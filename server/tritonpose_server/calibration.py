@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from tritonpose.inputs import expand_inputs, load_source
+from tritonpose.inputs import load_source
+from tritonpose.inputs.expansion import files_in
+from tritonpose.inputs.kinds import is_video
 from tritonpose_conversion.store import LeafStore
 from tritonpose_server.errors import ServerError
 from tritonpose_server.pipeline_code import make_topdown_importable
@@ -97,7 +99,10 @@ def person_crops(
 
 def _choose(images: Sequence[Path]) -> list[str]:
     """The image files to use, in the order given, those of a directory sorted."""
-    files = [str(item) for item in expand_inputs([str(path) for path in images])]
+    files: list[str] = []
+    for path in map(str, images):
+        found = [file.path for file in files_in(path) if not is_video(file.path)]
+        files += found or [path]
     if not files:
         raise ServerError("calibration needs images: name files or directories")
     return files[:: -(-len(files) // MAX_INPUTS)]

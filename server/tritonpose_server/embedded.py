@@ -8,20 +8,24 @@ import logging
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from tritonpose_server import guardian
+from tritonpose_server.device import Device, place_leaves
 from tritonpose_server.errors import PortInUseError, ServerError
+from tritonpose_server.gpus import require_gpus
 from tritonpose_server.libpython import find_libpython_directory
+from tritonpose_server.ports import bind
 from tritonpose_server.staging import (
+    HPS,
     PIPELINE,
     PipelineSettings,
     leaf_repositories,
@@ -54,6 +58,9 @@ class ServerOptions:
         start_timeout: Seconds until the server must be ready.
         stop_timeout: Seconds requests in flight get to finish when the server stops.
         log_verbose: Triton's verbosity, 0 for none.
+        restart: Whether the server is started again, at the same ports, when it dies or has lost
+            one of its processes.
+        device: Where the leaves compute; None for where their configurations say.
     """
 
     address: str = "127.0.0.1"
@@ -63,6 +70,8 @@ class ServerOptions:
     start_timeout: float = 120.0
     stop_timeout: float = 10.0
     log_verbose: int = 0
+    restart: bool = True
+    device: Device | None = None
 
 
 @dataclass(frozen=True)
@@ -160,10 +169,13 @@ class EmbeddedServer:
         Raises:
             TritonNotInstalledError: tritonserver or libpython is missing.
             PortInUseError: A port asked for is taken.
-            ServerError: A model can't be loaded, or the server is not ready in time.
+            ServerError: The device can't be used, a model can't be loaded, or the server is not
+                ready in time.
         """
         if self._process is not None:
             raise ServerError("the server is already running")
+        if self._options.device is not None:
+            require_gpus(self._options.device.gpus)
         triton = find_triton()
         libpython = find_libpython_directory()
         for attempt in range(1, _PORT_ATTEMPTS + 1):
@@ -192,6 +204,16 @@ class EmbeddedServer:
             self._log.close()
         LOGGER.info("server stopped")
 
+    def poll(self) -> int | None:
+        """Whether the server has ended by itself.
+
+        Returns:
+            Its exit status, None while it runs.
+        """
+        if self._process is None:
+            raise ServerError("the server is not running")
+        return self._process.poll()
+
     def wait(self) -> int:
         """Wait until the server ends by itself.
 
@@ -207,7 +229,8 @@ class EmbeddedServer:
         directory = Path(tempfile.mkdtemp(prefix=f"{self.identity}-"))
         try:
             stage_backends(triton, directory / "backends")
-            stage_pipeline(directory / "models", self._leaves, self._settings)
+            leaves = place_leaves(self._leaves, self._options.device, directory / "leaves")
+            stage_pipeline(directory / "models", leaves, self._settings)
         except BaseException:
             shutil.rmtree(directory)
             raise
@@ -215,7 +238,8 @@ class EmbeddedServer:
             [
                 *(sys.executable, "-I", guardian.__file__),
                 *(self.identity, str(directory), str(self._options.stop_timeout + 5)),
-                *self._command(triton, directory),
+                self._supervised_address(),
+                *self._command(triton, directory, leaves),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -230,10 +254,12 @@ class EmbeddedServer:
         self._wait_until_ready()
         LOGGER.info("server ready at %s and %s", self.grpc_url, self.http_url)
 
-    def _command(self, triton: TritonInstallation, directory: Path) -> list[str]:
+    def _command(
+        self, triton: TritonInstallation, directory: Path, leaves: Sequence[Path]
+    ) -> list[str]:
         options, ports = self._options, self.ports
-        repositories = [directory / "models", *leaf_repositories(self._leaves)]
-        models = [PIPELINE, *(leaf.name for leaf in self._leaves)]
+        repositories = [directory / "models", *leaf_repositories(leaves)]
+        models = [PIPELINE, HPS, *(leaf.name for leaf in leaves)]
         return [
             str(triton.binary),
             f"--id={self.identity}",
@@ -255,29 +281,26 @@ class EmbeddedServer:
             f"--log-verbose={options.log_verbose}",
         ]
 
+    def _supervised_address(self) -> str:
+        if not self._options.restart:
+            return guardian.UNSUPERVISED
+        return f"{self._local_host()}:{self.ports.http}"
+
+    def _local_host(self) -> str:
+        """Where this machine reaches the server."""
+        address = self._options.address
+        if address in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            return "localhost"
+        return f"[{address}]" if ":" in address else address
+
     def _choose_ports(self) -> Ports:
         """The ports asked for, and free ones for the rest."""
         options = self._options
         wanted = (options.grpc_port, options.http_port, options.metrics_port)
-        sockets = []
-        try:
-            for port in wanted:
-                listener = socket.socket(
-                    socket.AF_INET6 if ":" in options.address else socket.AF_INET
-                )
-                sockets.append(listener)
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    listener.bind((options.address, port or 0))
-                except OSError as error:
-                    raise ServerError(
-                        f"can't listen on {options.address}:{port or 0}: {error.strerror}; "
-                        "choose another port or stop the program that uses it"
-                    ) from error
-            return Ports(*(listener.getsockname()[1] for listener in sockets))
-        finally:
-            for listener in sockets:
-                listener.close()
+        with ExitStack() as held:
+            # All at once: they are to be different ones.
+            sockets = [held.enter_context(bind(options.address, port)) for port in wanted]
+            return Ports(*(holder.getsockname()[1] for holder in sockets))
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._options.start_timeout
@@ -301,10 +324,8 @@ class EmbeddedServer:
 
     def _answers(self) -> bool:
         """Whether our own server, and not another one on its port, is ready."""
-        host = self._options.address
-        if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-            host = "localhost"
-        connection = http.client.HTTPConnection(host, self.ports.http, timeout=5)
+        address = f"{self._local_host()}:{self.ports.http}"
+        connection = http.client.HTTPConnection(address, timeout=5)
         try:
             connection.request("GET", "/v2")
             name = json.loads(connection.getresponse().read()).get("name")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from tritonpose.errors import TritonPoseError
 
-class ServerError(Exception):
+
+class ServerError(TritonPoseError):
     """The embedded server can't run; the message says why and what to do."""
 
 

@@ -87,13 +87,14 @@ def choose_models(config: PipelineConfig, progress: Progress) -> ModelChoice:
             threshold=config.detector.threshold,
             flip=bool(config.keypoint.flip),
             use_udp=config.keypoint.use_udp,
+            visualize=config.visualize is not False,
         ),
     )
 
 
 def _find_name(name: str, role: Role, store: LeafStore, progress: Progress) -> str:
     """The model to serve for a name: itself, or what stands in where it can't be had."""
-    known = {entry.name: entry for entry in manage.list_models(store)}
+    known = {entry.name: entry for entry in manage.list_models(store, digests=False)}
     if name not in known:
         raise ConversionError(
             f"no model {name!r} is installed or known; give its directory as `model_dir`, or one "

@@ -1,4 +1,4 @@
-"""Runs an embedded server in the foreground."""
+"""Runs Triton and the REST service in front of it, in the foreground."""
 
 from __future__ import annotations
 
@@ -7,54 +7,61 @@ import os
 import signal
 
 from tritonpose.config import PipelineConfig
-from tritonpose_conversion.errors import ConversionError
-from tritonpose_conversion.npm_package import FetchError
 from tritonpose_server.embedded import EmbeddedServer, ServerOptions
 from tritonpose_server.errors import ServerError
+from tritonpose_server.gpus import require_gpus
 from tritonpose_server.model_choice import choose_models
+from tritonpose_server.ports import bind
+from tritonpose_service.rest.run import run_rest
+from tritonpose_service.rest.settings import RestSettings
 
 LOGGER = logging.getLogger("tritonpose.server")
 
-# What `serve` raises for reasons that its user can mend.
-ServeError = (ServerError, ConversionError, FetchError)
 
-
-def serve(
-    pipeline: str | os.PathLike[str],
-    *,
-    address: str,
-    grpc_port: int,
-    http_port: int,
-    metrics_port: int,
-) -> int:
+def serve(pipeline: str | os.PathLike[str], triton: ServerOptions, *, host: str, port: int) -> None:
     """Serve a pipeline until SIGINT or SIGTERM.
 
     Args:
         pipeline: Pipeline name, or path of a PaddleX pipeline YAML.
-        address: Interface to listen on.
-        grpc_port: gRPC port.
-        http_port: HTTP port.
-        metrics_port: Port of ``/metrics``.
-
-    Returns:
-        0 after a signal, 1 when the server ended by itself.
+        triton: Where and how Triton runs.
+        host: Address of the REST service.
+        port: Port of the REST service.
 
     Raises:
         ConfigError: The pipeline's configuration is wrong.
         ConversionError: A model can't be converted.
-        FetchError: The open models can't be fetched.
-        ServerError: The server can't be started.
+        FetchError: The models can't be fetched.
+        ServerError: Triton or the REST service can't be started, or Triton was ended.
     """
-    choice = choose_models(PipelineConfig.load(pipeline), LOGGER.info)
-    options = ServerOptions(
-        address=address, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port
-    )
-    # SIGTERM stops the server the way Ctrl-C does.
+    config = PipelineConfig.load(pipeline)
+    # Before models are fetched and converted, which may take minutes.
+    bind(host, port).close()
+    if triton.device is not None:
+        require_gpus(triton.device.gpus)
+    choice = choose_models(config, LOGGER.info)
+    # Until the REST service hears signals itself, SIGTERM stops the server as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with EmbeddedServer(choice.leaves, choice.settings, options) as server:
-            status = server.wait()
+        with EmbeddedServer(choice.leaves, choice.settings, triton) as server:
+            address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            for what, where in (
+                ("web page", f"{address}/"),
+                ("REST", f"{address}/human-keypoint-detection"),
+                ("REST's description", f"{address}/docs"),
+                ("Triton's gRPC", server.grpc_url),
+                ("Triton's HTTP", server.http_url),
+                ("Triton's metrics", server.metrics_url),
+            ):
+                LOGGER.info("%-18s %s", what, where)
+            rest = RestSettings(
+                triton_url=server.grpc_url,
+                host=host,
+                port=port,
+                visualize=choice.settings.visualize,
+            )
+            run_rest(rest, ended=lambda: server.poll() is not None)
+            status = server.poll()
     except KeyboardInterrupt:
-        return 0
-    LOGGER.error("the server ended by itself with status %d", status)
-    return 1
+        return
+    if status is not None:
+        raise ServerError(f"Triton has ended with status {status}; its log is above")

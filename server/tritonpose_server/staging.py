@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,11 @@ from tritonpose_server.triton_wheel import TritonInstallation
 
 PIPELINE = "human_keypoint_detection"
 
+HPS = "human-keypoint-detection"
+"""The pipeline under the contract of PaddleX's high-stability serving."""
+
+_PIPELINE_PARAMETERS = ("detector", "keypoint_model", "threshold", "flip", "use_udp")
+
 
 @dataclass(frozen=True)
 class PipelineSettings:
@@ -28,6 +33,7 @@ class PipelineSettings:
         threshold: Detector score threshold, None for the detector's own.
         flip: Whether to average over the mirrored crop.
         use_udp: Whether to crop with unbiased data processing, None for the model's own.
+        visualize: Whether answers of PaddleX's service contract have a picture.
     """
 
     detector: str
@@ -35,6 +41,7 @@ class PipelineSettings:
     threshold: float | None = None
     flip: bool = False
     use_udp: bool | None = None
+    visualize: bool = True
 
     def parameters(self) -> dict[str, str]:
         """The settings as ``parameters`` of the pipeline's ``config.pbtxt``."""
@@ -69,7 +76,7 @@ def stage_backends(triton: TritonInstallation, target: Path) -> None:
 
 
 def stage_pipeline(target: Path, leaves: Sequence[Path], settings: PipelineSettings) -> None:
-    """Make a model repository with the pipeline, its defaults filled in.
+    """Make a model repository with the pipeline models, their defaults filled in.
 
     The leaves stay where they are: the directories they lie in are model repositories, too.
 
@@ -97,19 +104,27 @@ def stage_pipeline(target: Path, leaves: Sequence[Path], settings: PipelineSetti
                 f"model {name!r} is in several of the folders that are served: "
                 f"{', '.join(places)}; remove all but one"
             )
-    pipeline = target / PIPELINE
-    pipeline.mkdir(parents=True)
-    source = resources.model_repository() / PIPELINE
-    (pipeline / "1").symlink_to(source / "1")
+    # What is not chosen has no parameter, whatever the model's own configuration says.
+    parameters: dict[str, str | None] = dict.fromkeys(_PIPELINE_PARAMETERS)
+    parameters |= settings.parameters()
+    parameters["leaf_repositories"] = json.dumps([str(root) for root in repositories])
+    _stage_model(target, PIPELINE, parameters)
+    _stage_model(target, HPS, {"visualize": str(settings.visualize).lower()})
+
+
+def _stage_model(target: Path, name: str, parameters: Mapping[str, str | None]) -> None:
+    """Put one of the project's models into a repository, with some parameters set or removed."""
+    source = resources.model_repository() / name
+    directory = target / name
+    directory.mkdir(parents=True)
+    (directory / "1").symlink_to(source / "1")
     config = model_config_pb2.ModelConfig()
     text_format.Parse((source / "config.pbtxt").read_text("utf-8"), config)
-    for key in ("detector", "keypoint_model", "threshold", "flip", "use_udp"):
-        config.parameters.pop(key, None)
-    parameters = settings.parameters()
-    parameters["leaf_repositories"] = json.dumps([str(root) for root in repositories])
     for key, value in parameters.items():
-        config.parameters[key].string_value = value
-    (pipeline / "config.pbtxt").write_text(text_format.MessageToString(config), "utf-8")
+        config.parameters.pop(key, None)
+        if value is not None:
+            config.parameters[key].string_value = value
+    (directory / "config.pbtxt").write_text(text_format.MessageToString(config), "utf-8")
 
 
 def leaf_repositories(leaves: Iterable[Path]) -> list[Path]:

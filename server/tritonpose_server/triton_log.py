@@ -16,6 +16,9 @@ _PREFIX = re.compile(
 )
 _LEVELS = {"E": logging.ERROR, "W": logging.WARNING, "I": logging.DEBUG, "V": logging.DEBUG}
 
+# Begins the lines of the guardian.
+SUPERVISOR = "supervisor: "
+
 # What Triton says on every machine without a GPU: warnings of many kinds, and these as errors.
 _NO_GPU = re.compile(r"cuda|gpu|dcgm|nvml|nvidia|pinned memory", re.IGNORECASE)
 _NO_GPU_ERRORS = ("CudaDriverHelper has not been initialized", "Failed to initialize NVML")
@@ -54,6 +57,9 @@ class LogForwarder:
         self._recent.append(line)
         match = _PREFIX.match(line)
         if match is None:
+            if line.startswith(SUPERVISOR):
+                LOGGER.warning("%s", line)
+                return
             # Tables, tracebacks of Python models, and what libraries print.
             decoration = line.lstrip().startswith(("+", "|")) or line.endswith(_NO_GPU_ERRORS)
             if not decoration:

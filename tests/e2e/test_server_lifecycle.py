@@ -17,7 +17,6 @@ from leftovers import (
     alive,
     descendants,
     directories,
-    hear_interrupts,
     shared_memory,
     wait_until,
 )
@@ -47,7 +46,6 @@ def start_host(
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
-        preexec_fn=hear_interrupts,
     )
     assert host.stdout is not None
     return host, host.stdout.readline().strip()
@@ -91,26 +89,32 @@ def test_end_of_the_parent_leaves_nothing(
         host.kill()
 
 
-@pytest.mark.parametrize("victim", ["guardian.py", "bin/tritonserver"])
-def test_death_of_a_server_process_leaves_nothing(
-    open_leaves: list[Path], environment: dict[str, str], victim: str
+def test_death_of_the_guardian_leaves_no_process(
+    open_leaves: list[Path], environment: dict[str, str]
 ) -> None:
     host, identity = start_host(open_leaves, environment)
     processes = descendants(host.pid)
-    (target,) = (pid for pid in processes if runs(pid, victim))
-    os.kill(target, signal.SIGKILL)
+    (guardian,) = (pid for pid in processes if runs(pid, "guardian.py"))
+    os.kill(guardian, signal.SIGKILL)
     try:
-        if victim == "guardian.py":
-            # Nobody is left to clean up files, but processes and shared memory end with it.
-            assert wait_until(lambda: not any(map(alive, processes)))
-            assert wait_until(lambda: not shared_memory(identity))
-        else:
-            assert wait_until(lambda: nothing_left(identity, processes))
+        # Nobody is left to clean up files, but processes and shared memory end with it.
+        assert wait_until(lambda: not any(map(alive, processes)))
+        assert wait_until(lambda: not shared_memory(identity))
     finally:
         host.kill()
         host.wait()
         for directory in directories(identity):
             shutil.rmtree(directory)
+
+
+def test_death_of_a_server_that_is_not_to_be_restarted(open_leaves: list[Path]) -> None:
+    settings = PipelineSettings(open_leaves[0].name, open_leaves[1].name)
+    with EmbeddedServer(open_leaves, settings, ServerOptions(restart=False)) as server:
+        processes = descendants(server.pid or 0)
+        (target,) = (pid for pid in processes if runs(pid, "bin/tritonserver"))
+        os.kill(target, signal.SIGKILL)
+        assert server.wait() == 128 + signal.SIGKILL
+        assert wait_until(lambda: nothing_left(server.identity, processes))
 
 
 def test_a_model_that_is_not_what_its_configuration_says(

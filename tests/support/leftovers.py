@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-
-def hear_interrupts() -> None:
-    """For ``preexec_fn``: tests run in the background ignore SIGINT, as would their children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def descendants(pid: int) -> list[int]:

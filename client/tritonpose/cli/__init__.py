@@ -1,16 +1,54 @@
-"""The command ``tritonpose``: one module per subcommand.
+"""The command ``tritonpose``: one module per subcommand, imported when it is run.
 
-Each registers its options and runs itself; what it needs beyond the client is imported only then.
+Without a subcommand it takes the flags of PaddleX's command ``paddlex``, which are a second way to
+write three of the subcommands: ``--input ...`` for ``predict``, ``--serve`` for ``serve`` and
+``--get_pipeline_config NAME`` for ``config``.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from tritonpose.cli import models, serve
-from tritonpose.errors import TritonPoseError
+from tritonpose.cli.console import print_error
+from tritonpose.cli.exit_status import USAGE_ERROR, exit_status
+
+COMMANDS = ("predict", "serve", "models", "config")
+
+_HELP = """\
+usage: tritonpose COMMAND ...        see `tritonpose COMMAND --help`
+       tritonpose [PaddleX's flags]  as you would call paddlex
+
+Finds people and their 17 COCO keypoints in images and videos, with the results of PaddleX's
+pipeline human_keypoint_detection, computed by NVIDIA Triton Inference Server.
+
+commands:
+  predict   print, draw and save the poses in images, directories, videos and URLs
+  serve     run a server: Triton, PaddleX's REST service and a web page
+  models    list, fetch, convert, install, vary and remove models
+  config    write PaddleX's pipeline file, to be edited and named by --pipeline
+
+PaddleX's flags:
+  --pipeline NAME_OR_YAML --input INPUT ...   the same as `tritonpose predict INPUT ...`
+  --serve --pipeline NAME_OR_YAML             the same as `tritonpose serve`
+  --get_pipeline_config NAME                  the same as `tritonpose config NAME`
+  further ones: --det_threshold, --save_path, --device, --host, --port
+
+options:
+  -h, --help  show this
+  --version   show the version
+
+examples:
+  tritonpose predict photo.jpg --save_path output
+  tritonpose predict photos/ --det_threshold 0.5 --device gpu:0 --json > poses.jsonl
+  tritonpose predict clip.mp4 --url grpc://server:8001 --save_path output
+  tritonpose --pipeline human_keypoint_detection --input photo.jpg --save_path ./output
+  tritonpose serve --port 8080
+
+predict runs a server of its own for as long as it needs one, unless --url or $TRITONPOSE_URL names
+one. Exit status: 0 all well, 1 an input or the server failed, 2 wrong usage, 130 interrupted.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,23 +58,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Command line without the program's name; default: that of the process.
 
     Returns:
-        Exit status: 0, 1 for an error told in one line, 130 after Ctrl-C.
+        Exit status, see ``exit_status``.
+
+    Raises:
+        SystemExit: After ``--help`` and for a wrong command line.
     """
-    parser = argparse.ArgumentParser(
-        prog="tritonpose",
-        description="Human keypoint detection served by NVIDIA Triton, with PaddleX's results.",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    serve.register(commands)
-    models.register(commands)
-    options = parser.parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except ImportError as error:
-        reason = f"{error}; this command needs `pip install 'tritonpose[server,conversion]'`"
-    except KeyboardInterrupt:
-        return 130
-    except TritonPoseError as error:
-        reason = str(error)
-    print(f"error: {reason}", file=sys.stderr)
-    return 1
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return exit_status(lambda: _run(words))
+
+
+def _run(words: list[str]) -> int:
+    if not words:
+        print(_HELP, file=sys.stderr, end="")
+        return USAGE_ERROR
+    if words[0] in ("-h", "--help"):
+        print(_HELP, end="")
+        return 0
+    if words[0] == "--version":
+        from tritonpose import __version__
+
+        print(f"tritonpose {__version__}")
+        return 0
+    name, rest = split_command(words)
+    if name not in COMMANDS:
+        print_error(f"no command {name!r} (see tritonpose --help); for images: tritonpose predict")
+        return USAGE_ERROR
+    return int(import_module(f"tritonpose.cli.{name}").main(rest))
+
+
+def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Tell which command is meant.
+
+    Args:
+        words: A command line, not empty: a subcommand and its arguments, or PaddleX's flags.
+
+    Returns:
+        The subcommand and its arguments.
+    """
+    if not words[0].startswith("-"):
+        return words[0], list(words[1:])
+    for position, word in enumerate(words):
+        rest = [*words[:position], *words[position + 1 :]]
+        if word == "--serve":
+            return "serve", rest
+        if word == "--get_pipeline_config":
+            # What follows is the name, which `config` takes without a flag.
+            return "config", rest
+        if word.startswith("--get_pipeline_config="):
+            return "config", [word.partition("=")[2], *rest]
+    return "predict", list(words)

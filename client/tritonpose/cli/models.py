@@ -4,47 +4,86 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tritonpose.errors import ConfigError
+from tritonpose.cli.parsing import command_parser
+
+_DESCRIPTION = """\
+The models that a server of this machine can serve. `tritonpose predict` and `tritonpose serve`
+fetch and convert what their pipeline names by themselves."""
+_EXAMPLES = """\
+  tritonpose models list
+  tritonpose models install PP-TinyPose_256x192
+  tritonpose models install path/to/model --name my-model
+  tritonpose models variant my-model --precision int8 --calibration photos/
+"""
 
 
-def register(commands: Any) -> None:
-    """Add the subcommand to the parser's."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "models", help="list, fetch, convert, install, vary and remove models"
+def main(arguments: Sequence[str]) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Its command line.
+
+    Returns:
+        Exit status.
+
+    Raises:
+        TritonPoseError: What is asked for is not possible.
+    """
+    parser = command_parser("models", "ACTION ...", _DESCRIPTION, _EXAMPLES)
+    _add_actions(parser)
+    options = parser.parse_args(arguments)
+    options.run(options)
+    return 0
+
+
+def _add_actions(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(
+        dest="action",
+        required=True,
+        metavar="ACTION",
+        title="actions",
+        description="`tritonpose models ACTION --help` tells their options",
+        prog="tritonpose models",
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    listing = actions.add_parser("list", help="what is known and what is installed")
+    def add(name: str, run: Callable[[argparse.Namespace], None], purpose: str) -> Any:
+        action = actions.add_parser(name, help=purpose, description=f"To {purpose}.")
+        action.set_defaults(run=run)
+        return action
+
+    listing = add("list", _list, "show what is known and what is installed")
     listing.add_argument("--json", action="store_true", help="machine-readable, with full digests")
-    listing.set_defaults(run=_guarded(_list))
 
-    fetch = actions.add_parser("fetch", help="download PaddleX's models without installing them")
-    fetch.add_argument("names", nargs="+", metavar="NAME")
+    fetch = add("fetch", _fetch, "download models of PaddleX without installing them")
+    fetch.add_argument("names", nargs="+", metavar="NAME", help="such as PP-YOLOE-S_human")
     _add_lock(fetch)
-    fetch.set_defaults(run=_guarded(_fetch))
 
-    convert = actions.add_parser("convert", help="convert a model directory into a folder")
+    convert = add("convert", _convert, "convert a model directory into a folder for Triton")
     convert.add_argument("directory", type=Path, metavar="DIR", help="Paddle or ONNX model")
     convert.add_argument(
-        "--output", type=Path, default=Path(), metavar="DIR", help="where the leaf is put"
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where the folder is put (default: here)",
     )
-    convert.set_defaults(run=_guarded(_convert))
 
-    install = actions.add_parser("install", help="make a model servable, by name or from a folder")
-    install.add_argument("model", metavar="NAME_OR_DIR")
-    install.add_argument("--name", help="name to serve a folder's model under")
+    install = add("install", _install, "make a model servable, by name or from a directory")
+    install.add_argument(
+        "model",
+        metavar="NAME_OR_DIR",
+        help="a known model, or a directory with a Paddle or an ONNX model",
+    )
+    install.add_argument("--name", help="name to serve a directory's model under")
     _add_lock(install)
-    install.set_defaults(run=_guarded(_install))
 
-    variant = actions.add_parser(
-        "variant", help="make a bf16 or INT8 variant of an installed model, NAME-PRECISION"
-    )
-    variant.add_argument("name", metavar="NAME")
+    variant = add("variant", _variant, "make a bf16 or INT8 variant of an installed model")
+    variant.add_argument("name", metavar="NAME", help="the model; its variant is NAME-PRECISION")
     variant.add_argument("--precision", choices=("bf16", "int8"), required=True)
     variant.add_argument(
         "--calibration",
@@ -57,11 +96,9 @@ def register(commands: Any) -> None:
     variant.add_argument(
         "--detector", metavar="NAME", help="finds the persons in them, for a keypoint model"
     )
-    variant.set_defaults(run=_guarded(_variant))
 
-    remove = actions.add_parser("remove", help="remove installed models")
-    remove.add_argument("names", nargs="+", metavar="NAME")
-    remove.set_defaults(run=_guarded(_remove))
+    remove = add("remove", _remove, "remove installed models")
+    remove.add_argument("names", nargs="+", metavar="NAME", help="as `tritonpose models list` says")
 
 
 def _add_lock(parser: argparse.ArgumentParser) -> None:
@@ -72,22 +109,6 @@ def _add_lock(parser: argparse.ArgumentParser) -> None:
         help="file of checksums, recorded at the first fetch and checked ever after; commit it to "
         "pin what is fetched (default: one in the cache)",
     )
-
-
-def _guarded(action: Any) -> Any:
-    """Tell foreseen errors in one line."""
-
-    def run(options: argparse.Namespace) -> int:
-        from tritonpose_conversion.errors import ConversionError, FetchError
-
-        try:
-            action(options)
-        except (ConversionError, FetchError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        return 0
-
-    return run
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -133,20 +154,16 @@ def _install(options: argparse.Namespace) -> None:
 
 def _variant(options: argparse.Namespace) -> None:
     from tritonpose_conversion import manage
-    from tritonpose_server.errors import ServerError
     from tritonpose_server.variants import make_variant
 
-    try:
-        leaf = make_variant(
-            manage.default_store(),
-            options.name,
-            options.precision,
-            options.calibration,
-            _progress().line,
-            options.detector,
-        )
-    except ServerError as error:
-        raise ConfigError(str(error)) from error
+    leaf = make_variant(
+        manage.default_store(),
+        options.name,
+        options.precision,
+        options.calibration,
+        _progress().line,
+        options.detector,
+    )
     print(f"installed {leaf.name}")
 
 

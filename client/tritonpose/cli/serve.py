@@ -1,53 +1,121 @@
-"""``tritonpose serve``."""
+"""``tritonpose serve``, which is also what PaddleX's ``--serve`` means."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-import sys
-from typing import Any
+from collections.abc import Sequence
 
-from tritonpose.config import PIPELINE_NAME
+from tritonpose.cli.console import log_to_stderr, print_status
+from tritonpose.cli.parsing import (
+    add_device,
+    add_paddlex_only,
+    add_pipeline,
+    add_verbose,
+    command_parser,
+    port,
+    tell_without_effect,
+)
+from tritonpose.config import PipelineConfig
+
+_DESCRIPTION = """\
+Run a server until interrupted: Triton, and in front of it PaddleX's REST service with a web page.
+Triton's own ports are for trusted clients: they listen on this machine only, unless --triton_host
+says otherwise. So does the REST service, unless --host does."""
+_EXAMPLES = """\
+  tritonpose serve
+  tritonpose serve --pipeline my_pipeline.yaml --host 0.0.0.0 --port 8080
+  tritonpose serve --url grpc://triton:8001         only the REST service, for another Triton
+  tritonpose --serve --pipeline human_keypoint_detection --port 8080     (as paddlex)
+"""
 
 
-def register(commands: Any) -> None:
-    """Add the subcommand to the parser's."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "serve",
-        help="run an embedded Triton server until interrupted",
-        description="Run an embedded Triton server that finds people and their keypoints, until "
-        "interrupted. Its ports are for trusted clients only.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+def main(arguments: Sequence[str]) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Its command line.
+
+    Returns:
+        Exit status: 0 after SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: The pipeline's configuration, the device or the URL is wrong.
+        TritonPoseError: The server can't be started.
+        OSError: A port can't be listened on.
+    """
+    parser = command_parser("serve", "[options]", _DESCRIPTION, _EXAMPLES)
+    _add_options(parser)
+    options = parser.parse_args(arguments)
+    log_to_stderr(
+        level=logging.INFO,
+        line="%(asctime)s %(levelname)s %(message)s",
+        verbose=options.verbose,
     )
-    parser.add_argument(
-        "--pipeline",
-        default=PIPELINE_NAME,
-        metavar="NAME_OR_YAML",
-        help="pipeline name, or a PaddleX pipeline YAML",
+    tell_without_effect(options)
+    if options.url is not None:
+        if options.device is not None:
+            print_status(f"--device has no effect: the server at {options.url} has its own")
+        return _serve_rest_alone(options)
+    return _serve_everything(options)
+
+
+def _serve_everything(options: argparse.Namespace) -> int:
+    from tritonpose_server.device import Device
+    from tritonpose_server.embedded import ServerOptions
+    from tritonpose_server.serve import serve
+
+    triton = ServerOptions(
+        address=options.triton_host,
+        grpc_port=options.grpc_port,
+        http_port=options.http_port,
+        metrics_port=options.metrics_port,
+        device=None if options.device is None else Device.parse(options.device),
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--grpc_port", type=int, default=8001, help="gRPC port")
-    parser.add_argument("--http_port", type=int, default=8000, help="HTTP port")
-    parser.add_argument("--metrics_port", type=int, default=8002, help="port of /metrics")
-    parser.add_argument("--verbose", action="store_true", help="show all of Triton's log")
-    parser.set_defaults(run=_run)
+    serve(options.pipeline, triton, host=options.host, port=options.port)
+    return 0
 
 
-def _run(options: argparse.Namespace) -> int:
-    from tritonpose_server.serve import ServeError, serve
+def _serve_rest_alone(options: argparse.Namespace) -> int:
+    from tritonpose_service.rest.run import run_rest
+    from tritonpose_service.rest.settings import RestSettings
 
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(message)s",
-        level=logging.DEBUG if options.verbose else logging.INFO,
-    )
-    try:
-        return serve(
-            options.pipeline,
-            address=options.host,
-            grpc_port=options.grpc_port,
-            http_port=options.http_port,
-            metrics_port=options.metrics_port,
+    visualize = PipelineConfig.load(options.pipeline).visualize is not False
+    run_rest(
+        RestSettings(
+            triton_url=options.url, host=options.host, port=options.port, visualize=visualize
         )
-    except ServeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    )
+    return 0
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_pipeline(parser)
+    add_device(parser)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address of the REST service (default: %(default)s)"
+    )
+    _add_port(parser, "--port", 8080, "port of the REST service and the page")
+    parser.add_argument(
+        "--triton_host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="address of Triton's own ports (default: %(default)s)",
+    )
+    _add_port(parser, "--grpc_port", 8001, "Triton's gRPC port")
+    _add_port(parser, "--http_port", 8000, "Triton's HTTP port")
+    _add_port(parser, "--metrics_port", 8002, "port of Triton's /metrics")
+    parser.add_argument(
+        "--url",
+        metavar="URL",
+        help="start no Triton but use this one, grpc://HOST:PORT or http://HOST:PORT, with its "
+        "own models",
+    )
+    add_verbose(parser)
+    add_paddlex_only(parser)
+
+
+def _add_port(parser: argparse.ArgumentParser, flag: str, default: int, meaning: str) -> None:
+    parser.add_argument(
+        flag, type=port, default=default, metavar="PORT", help=f"{meaning} (default: %(default)s)"
+    )

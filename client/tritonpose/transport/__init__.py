@@ -1,70 +1,111 @@
-"""The ways to reach a server; the URL's scheme picks one."""
+"""The ways to reach servers; the URL's scheme picks one."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
-from tritonpose.errors import ConfigError
+from tritonpose.transport.connection import DEFAULT_TIMEOUT_SECONDS, Connection
+from tritonpose.transport.retrying import AsyncRetryingTransport, RetryingTransport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from typing_extensions import Unpack
+
+    from tritonpose.transport.connection import ConnectionOptions
     from tritonpose.transport.messages import PoseRequest, PoseResponse
+    from tritonpose.transport.retrying import AsyncServer, Server
 
 
 class Transport(Protocol):
-    """A connection to one server. Safe to use from several threads."""
+    """A connection to one or several servers. Safe to use from several threads."""
 
     def infer(self, request: PoseRequest) -> PoseResponse:
         """Sends one request and waits for its response.
 
         Raises:
             InvalidRequestError: The server refused the request.
+            AccessDeniedError: The server refused the credentials.
             ModelNotFoundError: The server lacks the pipeline or a model named in the request.
-            ServerUnavailableError: No connection, or the server has no room now.
+            ServerUnavailableError: No connection, or no server has room now, after all retries.
             DeadlineExceededError: No response within the timeout.
             ServerError: Anything else.
+            RuntimeError: The transport is closed.
         """
 
     def close(self) -> None:
         """Closes the connection; requests after it fail."""
 
 
-def connect(url: str, timeout: float = 60.0) -> Transport:
+class AsyncTransport(Protocol):
+    """A connection to one or several servers, for one event loop."""
+
+    async def infer(self, request: PoseRequest) -> PoseResponse:
+        """Sends one request and waits for its response; raises what `Transport.infer` raises.
+
+        Cancelling it cancels the request.
+        """
+
+    async def is_ready(self, timeout: float) -> bool:
+        """Whether a server says, within so many seconds, that it serves the pipeline now."""
+
+    async def close(self) -> None:
+        """Closes the connection; requests after it fail."""
+
+
+def connect(
+    url: str | Sequence[str],
+    timeout: float = DEFAULT_TIMEOUT_SECONDS,
+    **options: Unpack[ConnectionOptions],
+) -> Transport:
     """Prepares a connection; it is made with the first request.
 
     Args:
-        url: ``grpc://host:port`` or ``http://host:port``.
-        timeout: Seconds that each request may take.
+        url: Of one server or several; see `Connection.checked`.
+        timeout: Seconds that each request may take, over all attempts.
+        **options: Further arguments of `Connection.checked`.
 
     Raises:
-        ConfigError: The URL or the timeout is wrong.
+        ConfigError: An argument is wrong.
     """
-    if not (isinstance(timeout, int | float) and math.isfinite(timeout) and timeout > 0):
-        raise ConfigError(f"timeout={timeout!r}: expected a positive number of seconds")
-    scheme, address = _parse(url)
-    if scheme == "grpc":
-        from tritonpose.transport.grpc import GrpcTransport
+    connection = Connection.checked(url, timeout, **options)
+    servers: list[Server]
+    if connection.scheme in ("grpc", "grpcs"):
+        from tritonpose.transport.grpc import GrpcServer
 
-        return GrpcTransport(address, timeout)
-    from tritonpose.transport.http import HttpTransport
+        servers = [GrpcServer(address, connection) for address in connection.addresses]
+    else:
+        from tritonpose.transport.http import HttpServer
 
-    return HttpTransport(address, timeout)
+        servers = [HttpServer(address, connection) for address in connection.addresses]
+    return RetryingTransport(servers, connection.timeout, connection.retries)
 
 
-def _parse(url: str) -> tuple[str, str]:
-    """Splits a URL into its scheme, grpc or http, and ``host:port``; raises ConfigError."""
-    expected = "expected grpc://HOST:PORT or http://HOST:PORT"
-    parts = urlsplit(url)
-    if parts.scheme not in ("grpc", "http"):
-        raise ConfigError(f"url={url!r}: {expected} (encrypted connections aren't supported yet)")
-    try:
-        complete = bool(parts.hostname and parts.port)
-    except ValueError:  # the port is no number
-        complete = False
-    if not complete or parts.path.strip("/") or parts.query or parts.username:
-        raise ConfigError(
-            f"url={url!r}: {expected}, such as {parts.scheme}://localhost:"
-            f"{8001 if parts.scheme == 'grpc' else 8000}"
-        )
-    return parts.scheme, parts.netloc
+def connect_async(
+    url: str | Sequence[str],
+    timeout: float = DEFAULT_TIMEOUT_SECONDS,
+    **options: Unpack[ConnectionOptions],
+) -> AsyncTransport:
+    """Prepares a connection for asyncio; it is made with the first request.
+
+    So this needs no event loop; the first request binds the transport to its own.
+
+    Args:
+        url: Of one server or several; see `Connection.checked`.
+        timeout: Seconds that each request may take, over all attempts.
+        **options: Further arguments of `Connection.checked`.
+
+    Raises:
+        ConfigError: An argument is wrong.
+    """
+    connection = Connection.checked(url, timeout, **options)
+    servers: list[AsyncServer]
+    if connection.scheme in ("grpc", "grpcs"):
+        from tritonpose.transport.grpc import AsyncGrpcServer
+
+        servers = [AsyncGrpcServer(address, connection) for address in connection.addresses]
+    else:
+        from tritonpose.transport.http_async import AsyncHttpServer
+
+        servers = [AsyncHttpServer(address, connection) for address in connection.addresses]
+    return AsyncRetryingTransport(servers, connection.timeout, connection.retries)

@@ -1,76 +1,135 @@
-"""gRPC: one channel, shared by all threads."""
+"""gRPC: one channel per server, shared by all threads or by all tasks of an event loop."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
-from tritonpose.errors import (
-    DeadlineExceededError,
-    InvalidRequestError,
-    ModelNotFoundError,
-    ServerError,
-    ServerUnavailableError,
-    TritonPoseError,
-)
-from tritonpose.transport.failures import failure
+from tritonpose.transport.connection import CONNECT_SECONDS
+from tritonpose.transport.failures import refusal
 from tritonpose.transport.messages import MODEL_NAME, PoseRequest, PoseResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_KINDS: Mapping[str | None, type[TritonPoseError]] = {
-    "StatusCode.INVALID_ARGUMENT": InvalidRequestError,
-    "StatusCode.NOT_FOUND": ModelNotFoundError,
-    "StatusCode.UNAVAILABLE": ServerUnavailableError,
-    "StatusCode.DEADLINE_EXCEEDED": DeadlineExceededError,
-}
+    from tritonpose.transport.connection import Connection
+
+# A name with several addresses, such as that of a Kubernetes headless service, is served by all.
+_SERVICE_CONFIG = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 
 _CHANNEL_ARGUMENTS = [
     # A decoded 8K frame is 100 MB; gRPC's own limit is 4 MB.
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # gRPC waits up to two minutes before it tries a lost server again.
+    # gRPC waits between a second and two minutes before it tries a lost server again, and
+    # answers for it meanwhile; our own pauses are shorter.
+    ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
+    # Despite its name, how long making a connection may take; 20 seconds by default.
+    ("grpc.min_reconnect_backoff_ms", int(CONNECT_SECONDS * 1000)),
     # As over HTTP, $http_proxy doesn't stand between us and localhost.
     ("grpc.enable_http_proxy", 0),
+    ("grpc.service_config", _SERVICE_CONFIG),
 ]
 
 
-class GrpcTransport:
-    """A `tritonpose.transport.Transport` over gRPC.
+class GrpcServer:
+    """A `tritonpose.transport.retrying.Server` over gRPC.
 
     Args:
         address: ``host:port``.
-        timeout: Seconds that each request may take.
+        connection: How to talk to it.
     """
 
-    def __init__(self, address: str, timeout: float) -> None:
-        self._url = f"grpc://{address}"
-        self._timeout = timeout
-        self._client = triton.InferenceServerClient(address, channel_args=_CHANNEL_ARGUMENTS)
+    def __init__(self, address: str, connection: Connection) -> None:
+        self._url = connection.url_of(address)
+        self._headers = connection.headers
+        self._client = triton.InferenceServerClient(address, **_client_arguments(connection))
 
-    def infer(self, request: PoseRequest) -> PoseResponse:
-        """Sends one request; see `Transport.infer`."""
-        inputs = []
-        for name, datatype, array in request.tensors():
-            tensor = triton.InferInput(name, list(array.shape), datatype)
-            tensor.set_data_from_numpy(array)
-            inputs.append(tensor)
+    def infer(self, request: PoseRequest, timeout: float) -> PoseResponse:
+        """Sends a request once; see `Server.infer`."""
         try:
-            result = self._client.infer(
-                MODEL_NAME,
-                inputs,
-                parameters=request.parameters(),
-                client_timeout=self._timeout,
-            )
+            result = self._client.infer(**_call_arguments(request, self._headers, timeout))
         except InferenceServerException as error:
-            kind = _KINDS.get(error.status(), ServerError)
-            raise failure(kind, self._url, error.message()) from error
+            raise refusal(error.status(), self._url, error.message()) from error
         return PoseResponse.from_outputs(result.as_numpy)
 
     def close(self) -> None:
         """Closes the channel."""
         self._client.close()
+
+
+class AsyncGrpcServer:
+    """A `tritonpose.transport.retrying.AsyncServer` over gRPC.
+
+    Args:
+        address: ``host:port``.
+        connection: How to talk to it.
+    """
+
+    def __init__(self, address: str, connection: Connection) -> None:
+        self._address = address
+        self._connection = connection
+        self._url = connection.url_of(address)
+        self._client: Any = None
+
+    async def infer(self, request: PoseRequest, timeout: float) -> PoseResponse:
+        """Sends a request once; see `AsyncServer.infer`."""
+        try:
+            result = await self._client_of_loop().infer(
+                **_call_arguments(request, self._connection.headers, timeout)
+            )
+        except InferenceServerException as error:
+            raise refusal(error.status(), self._url, error.message()) from error
+        return PoseResponse.from_outputs(result.as_numpy)
+
+    async def is_ready(self, timeout: float) -> bool:
+        """Whether it serves the pipeline now; see `AsyncServer.is_ready`."""
+        try:
+            return bool(
+                await self._client_of_loop().is_model_ready(
+                    MODEL_NAME, headers=self._connection.headers, client_timeout=timeout
+                )
+            )
+        except InferenceServerException:
+            return False
+
+    async def close(self) -> None:
+        """Closes the channel; requests under way are cancelled."""
+        if self._client is not None:
+            await self._client.close()
+
+    def _client_of_loop(self) -> Any:
+        """The client, made at first use, for its channel belongs to the running event loop."""
+        if self._client is None:
+            self._client = triton_aio.InferenceServerClient(
+                self._address, **_client_arguments(self._connection)
+            )
+        return self._client
+
+
+def _client_arguments(connection: Connection) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"channel_args": _CHANNEL_ARGUMENTS}
+    if connection.tls is not None:
+        arguments |= {
+            "ssl": True,
+            "root_certificates": connection.tls.ca_file,
+            "certificate_chain": connection.tls.cert_file,
+            "private_key": connection.tls.key_file,
+        }
+    return arguments
+
+
+def _call_arguments(
+    request: PoseRequest, headers: Mapping[str, str], timeout: float
+) -> dict[str, Any]:
+    return {
+        "model_name": MODEL_NAME,
+        "inputs": request.infer_inputs(triton.InferInput),
+        "parameters": request.parameters(),
+        "headers": headers,
+        "client_timeout": timeout,
+    }

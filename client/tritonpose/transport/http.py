@@ -4,71 +4,70 @@ from __future__ import annotations
 
 import threading
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gevent
+import gevent.ssl
 import tritonclient.http as triton
 from geventhttpclient.response import HTTPParseError
 from tritonclient.utils import InferenceServerException
 
-from tritonpose.errors import (
-    DeadlineExceededError,
-    InvalidRequestError,
-    ModelNotFoundError,
-    ServerError,
-    ServerUnavailableError,
-    TritonPoseError,
-)
-from tritonpose.transport.failures import failure
+from tritonpose.errors import DeadlineExceededError, ServerError, ServerUnavailableError
+from tritonpose.transport.connection import CONNECT_SECONDS
+from tritonpose.transport.failures import NO_TRITON, failure, refusal
 from tritonpose.transport.messages import MODEL_NAME, PoseRequest, PoseResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_KINDS: Mapping[str | None, type[TritonPoseError]] = {
-    "400": InvalidRequestError,
-    "404": ModelNotFoundError,
-    "503": ServerUnavailableError,
-    "504": DeadlineExceededError,
-}
+    from tritonpose.transport.connection import Connection
+    from tritonpose.transport.tls import TlsFiles
 
 
-class HttpTransport:
-    """A `tritonpose.transport.Transport` over HTTP.
+class _OutOfTimeError(TimeoutError):
+    """The request's time is over.
+
+    An OSError, for at those geventhttpclient gives up the socket it was sending to.
+    """
+
+
+class HttpServer:
+    """A `tritonpose.transport.retrying.Server` over HTTP.
 
     Args:
         address: ``host:port``.
-        timeout: Seconds that each request may take.
+        connection: How to talk to it.
     """
 
-    def __init__(self, address: str, timeout: float) -> None:
+    def __init__(self, address: str, connection: Connection) -> None:
         self._address = address
-        self._url = f"http://{address}"
-        self._timeout = timeout
+        self._connection = connection
+        self._url = connection.url_of(address)
         self._local = threading.local()
         self._lock = threading.Lock()
         # Weak, so that the client of a thread that has ended is closed with it.
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def infer(self, request: PoseRequest) -> PoseResponse:
-        """Sends one request; see `Transport.infer`."""
-        inputs = []
-        for name, datatype, array in request.tensors():
-            tensor = triton.InferInput(name, list(array.shape), datatype)
-            tensor.set_data_from_numpy(array)
-            inputs.append(tensor)
+    def infer(self, request: PoseRequest, timeout: float) -> PoseResponse:
+        """Sends a request once; see `Server.infer`."""
         client = self._client_of_thread()
         try:
             # The client's own network timeout starts anew with every packet.
-            with gevent.Timeout(self._timeout, TimeoutError(f"{self._timeout} s are over")):
-                result = client.infer(MODEL_NAME, inputs, parameters=request.parameters())
+            with gevent.Timeout(timeout, _OutOfTimeError("the time is over")):
+                result = client.infer(
+                    MODEL_NAME,
+                    request.infer_inputs(triton.InferInput),
+                    parameters=request.parameters(),
+                    # A copy: tritonclient adds to it.
+                    headers=dict(self._connection.headers),
+                )
         except InferenceServerException as error:
-            kind = _KINDS.get(error.status(), ServerError)
-            raise failure(kind, self._url, error.message()) from error
-        except TimeoutError as error:
+            raise refusal(error.status(), self._url, error.message()) from error
+        except _OutOfTimeError as error:
             raise failure(DeadlineExceededError, self._url, str(error)) from error
         except (OSError, HTTPParseError) as error:
             raise failure(ServerUnavailableError, self._url, str(error)) from error
+        except ValueError as error:
+            raise failure(ServerError, self._url, NO_TRITON) from error
         return PoseResponse.from_outputs(result.as_numpy)
 
     def close(self) -> None:
@@ -80,10 +79,20 @@ class HttpTransport:
     def _client_of_thread(self) -> Any:
         client = getattr(self._local, "client", None)
         if client is None:
+            tls = self._connection.tls
             client = triton.InferenceServerClient(
-                self._address, connection_timeout=self._timeout, network_timeout=self._timeout
+                self._address,
+                connection_timeout=min(CONNECT_SECONDS, self._connection.timeout),
+                network_timeout=None,
+                ssl=tls is not None,
+                ssl_context_factory=tls and partial(_tls_context, tls),
             )
             self._local.client = client
             with self._lock:
                 self._clients.add(client)
         return client
+
+
+def _tls_context(tls: TlsFiles, cafile: str) -> Any:
+    """Makes a context of gevent's kind; geventhttpclient offers a file of usual authorities."""
+    return tls.context(gevent.ssl.create_default_context, default_ca_file=cafile)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -64,6 +64,19 @@ class PoseRequest:
             boxes = np.ascontiguousarray(self.person_boxes, dtype=np.float32)
             tensors.append(("person_boxes", "FP32", boxes))
         return tensors
+
+    def infer_inputs(self, make: Callable[[str, list[int], str], Any]) -> list[Any]:
+        """The input tensors as tritonclient wants them.
+
+        Args:
+            make: tritonclient's ``InferInput``, of either protocol.
+        """
+        inputs = []
+        for name, datatype, array in self.tensors():
+            tensor = make(name, list(array.shape), datatype)
+            tensor.set_data_from_numpy(array)
+            inputs.append(tensor)
+        return inputs
 
     def parameters(self) -> dict[str, str | bool]:
         """The Triton request parameters: the choices that were made."""

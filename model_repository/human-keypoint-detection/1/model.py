@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -20,15 +21,9 @@ import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
 from tritonpose.transport.messages import MODEL_NAME, PoseRequest, PoseResponse
-from tritonpose_service.contract.answers import error_body
-from tritonpose_service.contract.failures import (
-    ServiceError,
-    internal_error,
-    invalid_image,
-    unavailable,
-)
-from tritonpose_service.contract.log_id import choose_log_id
-from tritonpose_service.hps import Hps, HpsSettings, InputError
+from tritonpose_service.contract import choose_log_id, error_body
+from tritonpose_service.contract.failures import unavailable
+from tritonpose_service.hps import Hps, HpsSettings, InputError, PipelineError
 
 _OUTPUTS = [field.name for field in fields(PoseResponse)]
 
@@ -46,11 +41,16 @@ class TritonPythonModel:
         self._settings = HpsSettings.from_parameters(
             {key: value["string_value"] for key, value in parameters.items()}
         )
-        self._hps = Hps(self._settings, _estimate, _log)
+        pipeline = Path(args["model_repository"]).parent / MODEL_NAME
+        self._hps = Hps(
+            self._settings, pipeline / "config.pbtxt", _estimate, pb_utils.Logger.log_error
+        )
         self._slots = threading.BoundedSemaphore(self._settings.max_in_flight)
         self._pool = ThreadPoolExecutor(self._settings.workers, thread_name_prefix="hps")
         # Requests run side by side, one thread each.
         cv2.setNumThreads(1)
+        # What is wrong with an image is told to its sender; the log is not the sender's to fill.
+        cv2.setLogLevel(0)
 
     def execute(self, requests: Sequence[Any]) -> None:
         """Accept requests, or refuse them at once when too many are under way."""
@@ -78,6 +78,10 @@ class TritonPythonModel:
                 _send_text(sender, self._hps.answer(tensor))
         except InputError as error:
             _send_error(sender, str(error), pb_utils.TritonError.INVALID_ARG)
+        except Exception as error:
+            # A request without an answer would be waited for forever.
+            pb_utils.Logger.log_error("".join(traceback.format_exception(error)))
+            _send_error(sender, "internal error", pb_utils.TritonError.INTERNAL)
         finally:
             self._slots.release()
 
@@ -86,7 +90,7 @@ def _estimate(request: PoseRequest) -> PoseResponse:
     """Run the pipeline model.
 
     Raises:
-        ServiceError: It refused the request, or failed.
+        PipelineError: It refused the request, or failed.
     """
     response = pb_utils.InferenceRequest(
         model_name=MODEL_NAME,
@@ -94,23 +98,10 @@ def _estimate(request: PoseRequest) -> PoseResponse:
         inputs=[pb_utils.Tensor(name, array) for name, _, array in request.tensors()],
     ).exec()
     if response.has_error():
-        raise _told_to_client(response.error())
+        raise PipelineError(response.error().message())
     return PoseResponse.from_outputs(
         lambda name: pb_utils.get_output_tensor_by_name(response, name).as_numpy()
     )
-
-
-def _told_to_client(error: Any) -> ServiceError:
-    if error.code() == pb_utils.TritonError.INVALID_ARG:
-        return invalid_image("image", error.message())
-    pb_utils.Logger.log_error(f"{MODEL_NAME}: {error.code()} {pb_utils.TritonError.INVALID_ARG} {pb_utils.TritonError.INTERNAL} {error.message()}")
-    if error.code() in (pb_utils.TritonError.UNAVAILABLE, pb_utils.TritonError.NOT_FOUND):
-        return unavailable(f"{error.message()}; try again later")
-    return internal_error()
-
-
-def _log(log_id: str, error: Exception) -> None:
-    pb_utils.Logger.log_error(f"{log_id}: " + "".join(traceback.format_exception(error)))
 
 
 def _send_text(sender: Any, text: bytes) -> None:

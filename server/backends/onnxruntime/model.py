@@ -1,8 +1,9 @@
-"""Triton backend ``onnxruntime``: serves ``model.onnx`` with ONNX Runtime on the CPU.
+"""Triton backend ``onnxruntime``: serves ``model.onnx`` with ONNX Runtime, on CPU or NVIDIA GPU.
 
 Stands in for NVIDIA's C++ backend of the same name where only the Python backend exists, and
 understands its parameter ``intra_op_thread_count`` of ``config.pbtxt`` (threads of one batch).
-``NUM_STREAMS`` is the number of batches that run at the same time.
+``NUM_STREAMS`` is the number of batches that run at the same time. The kind of the instance group
+decides where it computes: each instance of ``KIND_GPU`` has a GPU, any other the CPU.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import onnxruntime
 
 from tritonpose_server.leaves.backend import LeafModel
 from tritonpose_server.leaves.config import LeafConfig, LeafConfigError
-from tritonpose_server.leaves.cores import available_cores, plan_cores
+from tritonpose_server.leaves.cores import CorePlan, available_cores, plan_cores
 from tritonpose_server.leaves.engine import Array
 from tritonpose_server.leaves.signature import TensorSignature, check_signature
 
@@ -28,6 +29,9 @@ _NUMPY_TYPES = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
 }
+
+# On a GPU batches compute one after another; a second stream copies in the next one meanwhile.
+_GPU_STREAMS = 2
 
 
 class OnnxRuntimeStream:
@@ -54,21 +58,49 @@ def load_onnxruntime(config: LeafConfig) -> Sequence[OnnxRuntimeStream]:
     Raises:
         LeafConfigError: ONNX Runtime can't load it, or it is not what its configuration says.
     """
-    plan = plan_cores(config.positive_integer("NUM_STREAMS"), None)
+    wanted = config.positive_integer("NUM_STREAMS")
+    if config.gpu is None:
+        plan = plan_cores(wanted, None, cores_per_stream=2)
+    else:
+        plan = CorePlan(streams=wanted or _GPU_STREAMS, threads=1)
     per_batch = config.positive_integer("intra_op_thread_count") or plan.threads_per_stream
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = min(per_batch, available_cores())
     options.inter_op_num_threads = 1
+    if config.gpu is not None:
+        # Finds the libraries of CUDA and cuDNN that Python packages bring.
+        onnxruntime.preload_dlls()
     try:
         session = onnxruntime.InferenceSession(
-            str(config.path), options, providers=["CPUExecutionProvider"]
+            str(config.path), options, providers=_providers(config.gpu)
         )
     except Exception as error:  # ONNX Runtime's errors have no public base class
         raise LeafConfigError(
             f"model {config.name!r}: ONNX Runtime can't load {config.path.name}: {error}"
         ) from error
+    # Where a GPU can't be used, ONNX Runtime takes the CPU with no more than a warning.
+    if config.gpu is not None and "CUDAExecutionProvider" not in session.get_providers():
+        raise LeafConfigError(
+            f"model {config.name!r}: ONNX Runtime can't compute on GPU {config.gpu}: it needs "
+            "onnxruntime-gpu and the CUDA and cuDNN libraries of its version (`pip install "
+            "'onnxruntime-gpu[cuda,cudnn]'`)"
+        )
     check_signature(config, _signatures(session.get_inputs()), _signatures(session.get_outputs()))
     return [OnnxRuntimeStream(session, config) for _ in range(plan.streams)]
+
+
+def _providers(gpu: int | None) -> list[str | tuple[str, dict[str, str]]]:
+    """ONNX Runtime's execution providers, the preferred one first."""
+    if gpu is None:
+        return ["CPUExecutionProvider"]
+    cuda = {
+        "device_id": str(gpu),
+        # The exhaustive search, its default, takes most of a second for each new batch size.
+        "cudnn_conv_algo_search": "HEURISTIC",
+        # TF32, its default, has ten bits of mantissa: results are to be those of FP32.
+        "use_tf32": "0",
+    }
+    return [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
 
 
 class TritonPythonModel(LeafModel):

@@ -51,6 +51,7 @@ class LeafConfig:
         inputs: Its inputs.
         outputs: Its outputs.
         parameters: Free parameters; those in capitals are the engine's.
+        gpu: Number of the NVIDIA GPU to compute on, None for the CPU.
     """
 
     name: str
@@ -59,6 +60,7 @@ class LeafConfig:
     inputs: tuple[TensorConfig, ...]
     outputs: tuple[TensorConfig, ...]
     parameters: Mapping[str, str]
+    gpu: int | None = None
 
     @classmethod
     def from_triton(cls, args: Mapping[str, str]) -> LeafConfig:
@@ -87,6 +89,11 @@ class LeafConfig:
             parameters={
                 key: value["string_value"] for key, value in config.get("parameters", {}).items()
             },
+            gpu=(
+                int(args["model_instance_device_id"])
+                if args.get("model_instance_kind") == "GPU"
+                else None
+            ),
         )
 
     def positive_integer(self, key: str) -> int | None:

@@ -93,6 +93,20 @@ def test_values(change: dict[str, object], module: str, field: str, expected: ob
 
 
 @pytest.mark.parametrize(
+    ("serving", "expected"),
+    [
+        ({}, None),
+        ({"Serving": {}}, None),
+        ({"Serving": {"visualize": None}}, None),
+        ({"Serving": {"visualize": False, "extra": {"max_num_input_imgs": 1}}}, False),
+        ({"Serving": {"visualize": True}}, True),
+    ],
+)
+def test_serving(serving: dict[str, Any], expected: bool | None) -> None:
+    assert PipelineConfig.load(config=configuration() | serving).visualize is expected
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"det_threshold": "high"}, ["ObjectDetection.threshold", "'high'", "0 to 1"]),
@@ -126,6 +140,8 @@ def test_wrong_values_are_named(change: dict[str, object], words: list[str]) -> 
         (None, {"pipeline_name": NAME}, "SubModules is missing"),
         (None, {"pipeline_name": NAME, "SubModules": []}, "SubModules = []"),
         (None, {"pipeline_name": NAME, "SubModules": {}}, "ObjectDetection is missing"),
+        (None, configuration() | {"Serving": []}, "Serving = []"),
+        (None, configuration() | {"Serving": {"visualize": 1}}, "Serving.visualize = 1"),
         (None, "pipeline.yaml", "expected a dict"),
         ("nowhere/to_be_found.yaml", None, "to_be_found.yaml"),
     ],
@@ -174,7 +190,7 @@ def test_valid_thresholds(value: float | None) -> None:
     "device", [None, "cpu", "gpu:0", "gpu:0,1", "GPU", "npu:3", "xpu", "mlu:1"]
 )
 def test_devices_are_accepted(device: str | None) -> None:
-    create_pipeline(NAME, device=device, use_hpip=True).close()
+    create_pipeline(NAME, None, device, True, {"backend": "onnxruntime"}).close()
 
 
 @pytest.mark.parametrize(
@@ -183,13 +199,9 @@ def test_devices_are_accepted(device: str | None) -> None:
         ({"device": "tpu"}, "'tpu'"),
         ({"device": "cpu:0"}, "'cpu:0'"),
         ({"device": "gpu:a"}, "'gpu:a'"),
-        ({"url": "localhost:8001"}, "grpc://HOST:PORT"),
-        ({"url": "https://pose:8000"}, "encrypted"),
-        ({"url": "grpc://pose"}, "grpc://localhost:8001"),
-        ({"url": "http://pose:http"}, "http://localhost:8000"),
-        ({"url": "http://pose:8000/v2/models"}, "http://localhost:8000"),
-        ({"timeout": 0}, "timeout=0"),
+        ({"url": "localhost:8001"}, "HOST:PORT"),
         ({"timeout": float("inf")}, "timeout=inf"),
+        ({"retries": -1}, "retries=-1"),
         ({"max_in_flight": 0}, "max_in_flight=0"),
     ],
 )

@@ -1,5 +1,7 @@
 """The error tree and the exported names."""
 
+import asyncio
+import contextlib
 import http.server
 import pickle
 import socket
@@ -10,11 +12,13 @@ import pytest
 
 import tritonpose
 from tritonpose import errors
-from tritonpose.transport import connect
+from tritonpose.transport import connect, connect_async
 from tritonpose.transport.failures import failure
 from tritonpose.transport.messages import PoseRequest
 
 EXPORTED = {
+    "AccessDeniedError",
+    "AsyncPipeline",
     "ConfigError",
     "DeadlineExceededError",
     "HumanKeypointPipeline",
@@ -26,6 +30,7 @@ EXPORTED = {
     "ServerUnavailableError",
     "TritonPoseError",
     "__version__",
+    "create_async_pipeline",
     "create_pipeline",
 }
 
@@ -43,6 +48,7 @@ def test_exported_names() -> None:
         ("ConfigError", True),
         ("InputError", True),
         ("InvalidRequestError", False),
+        ("AccessDeniedError", False),
         ("ModelNotFoundError", False),
         ("ServerUnavailableError", False),
         ("DeadlineExceededError", False),
@@ -65,6 +71,7 @@ def test_input_error_survives_a_process_pool() -> None:
     ("kind", "advice"),
     [
         (errors.InvalidRequestError, "refused"),
+        (errors.AccessDeniedError, "api_key="),
         (errors.ModelNotFoundError, "installed"),
         (errors.ServerUnavailableError, "tritonpose serve"),
         (errors.DeadlineExceededError, "timeout="),
@@ -94,48 +101,99 @@ def closed_port() -> int:
         return int(server.getsockname()[1])
 
 
-@pytest.mark.parametrize("scheme", ["grpc", "http"])
-def test_nobody_there(scheme: str, closed_port: int) -> None:
-    transport = connect(f"{scheme}://127.0.0.1:{closed_port}")
-    with pytest.raises(errors.ServerUnavailableError, match=f":{closed_port}"):
-        transport.infer(PoseRequest(image=b"x"))
-    transport.close()
+def ask(url: str, asynchronous: bool, timeout: float = 60.0) -> None:
+    """Sends one request, once, by one of the twins."""
+    request = PoseRequest(image=b"x")
+    if not asynchronous:
+        with contextlib.closing(connect(url, timeout, retries=0)) as transport:
+            transport.infer(request)
+        return
+
+    async def infer() -> None:
+        transport = connect_async(url, timeout, retries=0)
+        try:
+            await transport.infer(request)
+        finally:
+            await transport.close()
+
+    asyncio.run(infer())
 
 
-@pytest.mark.parametrize("scheme", ["grpc", "http"])
-def test_no_answer(scheme: str, silent_port: int) -> None:
-    transport = connect(f"{scheme}://127.0.0.1:{silent_port}", timeout=0.2)
-    with pytest.raises(errors.DeadlineExceededError, match=f":{silent_port}"):
-        transport.infer(PoseRequest(image=b"x"))
-    transport.close()
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (400, errors.InvalidRequestError),
-        (404, errors.ModelNotFoundError),
-        (503, errors.ServerUnavailableError),
-        (500, errors.ServerError),
-    ],
+EVERY_TRANSPORT = pytest.mark.parametrize(
+    ("scheme", "asynchronous"), [("grpc", False), ("http", False), ("grpc", True), ("http", True)]
 )
-def test_http_statuses(status: int, kind: type[errors.TritonPoseError]) -> None:
-    class Refuse(http.server.BaseHTTPRequestHandler):
+
+
+@EVERY_TRANSPORT
+def test_nobody_there(scheme: str, asynchronous: bool, closed_port: int) -> None:
+    with pytest.raises(errors.ServerUnavailableError, match=f":{closed_port} .*tritonpose serve"):
+        ask(f"{scheme}://127.0.0.1:{closed_port}", asynchronous)
+
+
+@EVERY_TRANSPORT
+def test_no_answer(scheme: str, asynchronous: bool, silent_port: int) -> None:
+    with pytest.raises(errors.DeadlineExceededError, match=f":{silent_port}"):
+        ask(f"{scheme}://127.0.0.1:{silent_port}", asynchronous, timeout=0.2)
+
+
+@contextlib.contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """An HTTP server that answers one request; yields its URL."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            body = b'{"error": "the reason"}'
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Refuse) as server:
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.handle_request).start()
-        transport = connect(f"http://127.0.0.1:{server.server_port}")
-        with pytest.raises(kind, match="the reason") as caught:
-            transport.infer(PoseRequest(image=b"x"))
-        transport.close()
+        yield f"http://127.0.0.1:{server.server_port}"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, errors.InvalidRequestError),
+        (401, errors.AccessDeniedError),
+        (403, errors.AccessDeniedError),
+        (404, errors.ModelNotFoundError),
+        (429, errors.ServerUnavailableError),
+        (502, errors.ServerUnavailableError),
+        (503, errors.ServerUnavailableError),
+        (504, errors.DeadlineExceededError),
+        (500, errors.ServerError),
+    ],
+)
+def test_http_statuses(status: int, kind: type[errors.TritonPoseError], asynchronous: bool) -> None:
+    with (
+        answering(status, b'{"error": "the reason"}') as url,
+        pytest.raises(kind, match="the reason") as caught,
+    ):
+        ask(url, asynchronous)
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (502, errors.ServerUnavailableError, "<h1>Bad gateway</h1>"),
+        (200, errors.ServerError, "another server"),
+        (302, errors.ServerError, "<h1>"),
+    ],
+)
+def test_answers_that_are_not_tritons(
+    status: int, kind: type[errors.TritonPoseError], words: str, asynchronous: bool
+) -> None:
+    with answering(status, b"<h1>Bad gateway</h1>") as url, pytest.raises(kind, match=words):
+        ask(url, asynchronous)
 
 
 @pytest.mark.parametrize("content", [{}, {"image": b"x", "frame": b"x"}])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tritonpose import InputError
-from tritonpose.inputs import expand_inputs, load_source
+from tritonpose.inputs import expand_inputs, load_source, path_of
 
 IMAGE = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
 
@@ -60,11 +60,13 @@ def zipped(path: Path) -> None:
         ("zip.jpg", zipped, "a zip archive"),
         ("doc.jpg", lambda path: path.write_bytes(b"%PDF-1.7\n"), "a PDF document"),
         ("lfs.jpg", lambda path: path.write_text("version https://git-lfs.github.com/"), "LFS"),
-        ("clip.jpg", lambda path: path.write_bytes(b"\0\0\0\x18ftypisom" + bytes(20)), "a video"),
+        ("page.jpg", lambda path: path.write_text("\n<!DOCTYPE html><html>"), "a web page"),
+        ("clip.jpg", lambda path: path.write_bytes(b"\0\0\0\x18ftypisom" + bytes(20)), ".mp4"),
         ("cut.tif", lambda path: path.write_bytes(encoded(".tiff")[:12]), "a TIFF image"),
         ("missing.jpg", Path.exists, "no such file"),
         ("folder", lambda path: path.mkdir(), "no images in the directory"),
-        ("clip.mp4", lambda path: path.write_bytes(b"whatever"), "videos aren't supported yet"),
+        ("clip.mp4", lambda path: path.write_bytes(b"whatever"), "can't be opened as a video"),
+        ("gone.mp4", Path.exists, "no such file"),
     ],
 )
 def test_what_is_no_image_is_described(
@@ -80,10 +82,10 @@ def test_what_is_no_image_is_described(
     assert caught.value.input == str(path)
 
 
-@pytest.mark.parametrize("url", ["http://host/a.jpg", "HTTPS://host/a.jpg"])
-def test_urls_are_refused(url: str) -> None:
-    with pytest.raises(InputError, match="URLs aren't supported yet"):
-        load_source(url)
+def test_a_path_that_no_file_can_have() -> None:
+    (source,) = expand_inputs("a\0b.jpg")
+    with pytest.raises(InputError, match="null"):
+        load_source(source)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +119,17 @@ def test_directories_give_their_images_sorted(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     expected = [str(tmp_path / name) for name in ("A/z.tif", "a.jpg", "b.PNG", "sub/c.webp")]
-    assert list(expand_inputs(tmp_path)) == expected
-    assert list(expand_inputs([str(tmp_path), "x.jpg"])) == [*expected, "x.jpg"]
+    assert [path_of(item) for item in expand_inputs(tmp_path)] == expected
+    items = expand_inputs([f"{tmp_path}/", "x.jpg"])
+    assert [path_of(item) for item in items] == [*expected, "x.jpg"]
+
+
+def test_errors_of_files_in_a_directory_name_them(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (source,) = expand_inputs(tmp_path)
+    with pytest.raises(InputError, match=r"empty\.jpg' is empty") as caught:
+        load_source(source)
+    assert caught.value.input == path_of(source) == str(tmp_path / "empty.jpg")
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,30 @@ def test_what_is_asked_of_the_server(config: PipelineConfig, parameters: dict) -
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"det_threshold": 1.1}, {"det_threshold": "0.5"}, {"on_error": "ignore"}]
+    ("arguments", "sent"),
+    [
+        ({"threshold": 0.4}, 0.4),
+        ({"threshold": 0}, 0.0),
+        ({"det_threshold": 0.4, "threshold": 0.4}, 0.4),
+        ({"det_threshold": 0, "threshold": None}, 0.0),
+    ],
+)
+def test_threshold_has_two_names(arguments: dict, sent: float) -> None:
+    transport = StandIn()
+    with HumanKeypointPipeline(transport) as pipeline:
+        list(pipeline.predict(frame(1), **arguments))
+    assert transport.requests[0].det_threshold == sent
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"det_threshold": 1.1},
+        {"det_threshold": "0.5"},
+        {"threshold": -0.1},
+        {"det_threshold": 0, "threshold": 0.5},
+        {"on_error": "ignore"},
+    ],
 )
 def test_wrong_arguments_fail_at_the_call(arguments: dict) -> None:
     with HumanKeypointPipeline(StandIn()) as pipeline, pytest.raises(ConfigError):
@@ -247,7 +270,14 @@ def test_wrong_arguments_fail_at_the_call(arguments: dict) -> None:
 
 
 def test_a_closed_pipeline_says_so() -> None:
-    pipeline = HumanKeypointPipeline(StandIn())
+    transport = StandIn()
+    pipeline = HumanKeypointPipeline(transport)
+    results = pipeline.predict(frames(20))
+    assert numbers(iter([next(results)])) == [0]
     pipeline.close()
-    with pytest.raises(RuntimeError, match="closed"):
+    pipeline.close()
+    with pytest.raises(RuntimeError, match="this pipeline is closed"):
+        list(results)
+    with pytest.raises(RuntimeError, match="this pipeline is closed"):
         pipeline.predict(frame(1))
+    assert transport.running == 0

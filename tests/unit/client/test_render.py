@@ -11,15 +11,7 @@ import reference_data
 from tritonpose.coco import COCO_KEYPOINT_NAMES, COCO_SKELETON
 from tritonpose.render import draw_poses
 
-RENDERS = [
-    "aic_054d9ce9201beffc76e5ff2169d2af2f027002ca",
-    "coco_000000000785",
-    "crowdpose_103319",
-    "ir_demo_7",
-    "ochuman_000817",
-    "ppdet_000000014439",
-    "ppdet_39006",
-]
+GOLDEN = reference_data.ROOT / "golden"
 
 # The reference's list, apart from the one under test.
 LIMBS = "0-1 0-2 1-3 2-4 3-5 4-6 5-7 6-8 7-9 8-10 5-11 6-12 11-13 12-14 13-15 14-16 11-12"
@@ -73,24 +65,51 @@ def random_image(seed: int, size: tuple[int, int]) -> np.ndarray:
 
 
 @reference_data.needed
-@pytest.mark.parametrize("name", RENDERS)
-def test_equals_paddlex(name: str) -> None:
-    golden = reference_data.ROOT / "golden"
-    result = json.loads((golden / "picodet320_tinypose128" / f"{name}.json").read_text())
-    image = cv2.imread(str(reference_data.image(result["input_path"])))
-    people = [box["keypoints"] for box in result["boxes"]]
-    keypoints = np.array(people, dtype=np.float32).reshape(-1, 17, 3)
-    expected = cv2.imread(str(golden / "renders" / f"{name}.png"))
-    np.testing.assert_array_equal(draw_poses(image, keypoints), expected)
+def test_equals_paddlex() -> None:
+    renders = sorted(GOLDEN.glob("renders/*.png"))
+    assert len(renders) >= 7
+    for render in renders:
+        result = json.loads((GOLDEN / "picodet320_tinypose128" / f"{render.stem}.json").read_text())
+        image = cv2.imread(str(reference_data.image(result["input_path"])))
+        people = [box["keypoints"] for box in result["boxes"]]
+        drawn = draw_poses(image, np.array(people, dtype=np.float32).reshape(-1, 17, 3))
+        np.testing.assert_array_equal(drawn, cv2.imread(str(render)), render.stem)
 
 
+@reference_data.needed
+def test_equals_blending_the_whole_image_for_all_results() -> None:
+    for result in reference_data.golden("picodet320_tinypose256_flip"):
+        image = cv2.imread(str(reference_data.image(result["input_path"])))
+        people = [box["keypoints"] for box in result["boxes"]]
+        keypoints = np.array(people, dtype=np.float32).reshape(-1, 17, 3)
+        np.testing.assert_array_equal(
+            draw_poses(image, keypoints), blend_everything(image, keypoints), result["input_path"]
+        )
+
+
+@pytest.mark.parametrize("size", [(120, 160), (37, 53), (1, 9), (9, 1)])
 @pytest.mark.parametrize("seed", range(8))
-def test_equals_blending_the_whole_image(seed: int) -> None:
-    size = (120, 160)
+def test_equals_blending_the_whole_image(seed: int, size: tuple[int, int]) -> None:
     image, keypoints = random_image(seed, size), random_people(seed, 4, size)
     expected = blend_everything(image, keypoints)
     assert (expected != image).any()
     np.testing.assert_array_equal(draw_poses(image, keypoints), expected)
+
+
+@pytest.mark.parametrize("place", [(-500, 30), (900, 30), (40, -500), (40, 900), (-500, -500)])
+def test_people_beside_the_image(place: tuple[int, int]) -> None:
+    image, keypoints = random_image(3, (60, 80)), random_people(3, 1, (60, 80))
+    keypoints[..., :2] = np.random.default_rng(3).uniform(-40, 40, (17, 2)) + place
+    np.testing.assert_array_equal(draw_poses(image, keypoints), image)
+
+
+def test_images_in_any_layout() -> None:
+    keypoints = random_people(2, 3, (60, 80))
+    image = random_image(2, (60, 80))
+    mirrored = image[:, ::-1]
+    mirrored.flags.writeable = False
+    expected = blend_everything(np.ascontiguousarray(mirrored), keypoints)
+    np.testing.assert_array_equal(draw_poses(mirrored, keypoints), expected)
 
 
 def test_blending_equal_values_changes_none() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import multiprocessing
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 import reference_data
 from tritonpose import InputError, KeypointResult, ServerError
+from tritonpose.estimation import boxes_from
 from tritonpose.render import draw_poses
-from tritonpose.result import boxes_from
 from tritonpose.transport.messages import PoseResponse
 
 GOLDEN = reference_data.ROOT / "golden" / "picodet320_tinypose128"
@@ -120,12 +120,53 @@ def test_image_is_decoded_once_and_may_be_replaced() -> None:
     assert res["input_img"] is None
 
 
-def test_copies_keep_what_a_result_knows() -> None:
-    res = result(page_index=2, error=ServerError("x"))
-    for duplicate in (res.copy(), copy.deepcopy(res), pickle.loads(pickle.dumps(res))):
-        assert isinstance(duplicate, KeypointResult)
-        assert str(duplicate.error) == "x"
-        assert list(duplicate) == list(res)
+COPIES: dict[str, Callable[[KeypointResult], KeypointResult]] = {
+    "copy": KeypointResult.copy,
+    "copy.copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{
+        f"pickle {protocol}": lambda res, protocol=protocol: pickle.loads(
+            pickle.dumps(res, protocol)
+        )
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+    },
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_copies_keep_what_a_result_knows(how: str, tmp_path: Path) -> None:
+    res = result(2, page_index=2, frame_index=3, saved_as="sub/x.png", error=ServerError("x"))
+    duplicate = COPIES[how](res)
+    assert type(duplicate) is KeypointResult
+    assert type(duplicate.error) is ServerError
+    assert list(duplicate) == list(res)
+    assert duplicate.json == res.json
+    duplicate.save_to_json(tmp_path)
+    assert (tmp_path / "sub" / "x_frame000003_res.json").is_file()
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_copies_stay_encoded_until_asked_for(how: str) -> None:
+    damaged = KeypointResult("a.png", PNG[:40])
+    with pytest.raises(InputError, match="truncated or damaged"):
+        _ = COPIES[how](damaged)["input_img"]
+
+
+def test_deep_copies_share_nothing() -> None:
+    res = result()
+    _ = res["input_img"]
+    duplicate = copy.deepcopy(res)
+    duplicate["boxes"][0]["keypoints"][:] = 0
+    duplicate["input_img"][:] = 0
+    np.testing.assert_array_equal(res["boxes"][0]["keypoints"], response(1).keypoints[0])
+    np.testing.assert_array_equal(res["input_img"], PIXELS)
+
+
+def test_results_cross_processes() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        (res,) = pool.map(KeypointResult.copy, [result()])
+    np.testing.assert_array_equal(res["boxes"][0]["keypoints"], response(1).keypoints[0])
+    np.testing.assert_array_equal(res["input_img"], PIXELS)
 
 
 def test_exif_orientation_is_applied() -> None:
@@ -170,46 +211,6 @@ def test_json_holds_plain_numbers() -> None:
     res = result(2)
     assert json.loads(json.dumps(res.json)) == res.json
     assert res.json["res"]["boxes"][1]["keypoints"] == response(2).keypoints[1].tolist()
-
-
-@pytest.mark.parametrize(
-    ("path", "target", "expected"),
-    [
-        ("dir/photo.jpg", "new/out", ["new/out/photo_res.jpg", "new/out/photo_res.json"]),
-        ("photo.JPEG", "out", ["out/photo_res.JPEG", "out/photo_res.json"]),
-        ("photo.webp", "out", ["out/photo_res.json", "out/photo_res.webp"]),
-        ("two.dots.png", ".", ["two.dots_res.json", "two.dots_res.png"]),
-        ("photo", "out", ["out/photo_res.json", "out/photo_res.png"]),
-        ("photo.sr", "out", ["out/photo_res.json", "out/photo_res.png"]),
-    ],
-)
-def test_names_of_saved_files(tmp_path: Path, path: str, target: str, expected: list[str]) -> None:
-    result(path=path).save_all(str(tmp_path / target))
-    files = (file for file in tmp_path.rglob("*") if file.is_file())
-    assert sorted(str(file.relative_to(tmp_path)) for file in files) == expected
-
-
-def test_files_named_by_the_caller(tmp_path: Path) -> None:
-    result().save_to_json(tmp_path / "deep" / "a.json", indent=1)
-    result().save_to_img(str(tmp_path / "deep" / "b.bmp"))
-    assert sorted(file.name for file in tmp_path.glob("deep/*")) == ["a.json", "b.bmp"]
-    assert (tmp_path / "deep" / "a.json").read_text().startswith('{\n "input_path"')
-    assert Image.open(tmp_path / "deep" / "b.bmp").format == "BMP"
-
-
-def test_pages_are_saved_apart(tmp_path: Path) -> None:
-    for page in (0, 1):
-        result(path="scan.tif", page_index=page).save_to_json(tmp_path)
-    names = sorted(file.name for file in tmp_path.iterdir())
-    assert names == ["scan_0_res.json", "scan_1_res.json"]
-
-
-def test_results_without_a_path_never_overwrite_each_other(tmp_path: Path) -> None:
-    results = [KeypointResult(None, PIXELS) for _ in range(200)]
-    for res in results:
-        res.save_to_json(tmp_path)
-    results[0].save_to_json(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 200
 
 
 def test_rendering() -> None:

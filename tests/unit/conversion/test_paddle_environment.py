@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from paddle_fakes import INSTALLS, write_program
-from tritonpose_conversion import paddle_environment
+from tritonpose_conversion import paddle_environment, tool_environment
 from tritonpose_conversion.errors import ConversionError
 from tritonpose_conversion.paddle_environment import ensure_environment, find_environment
 
@@ -31,7 +32,7 @@ def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pip:
     calls = tmp_path / "calls"
     calls.touch()
     program = tmp_path / "pip"
-    monkeypatch.setattr(paddle_environment, "_PIP", (str(program),))
+    monkeypatch.setattr(tool_environment, "_PIP", (str(program),))
 
     def use(body: str) -> Path:
         log = f'open({str(calls)!r}, "a").write(" ".join(sys.argv[1:]) + "\\n")\n'
@@ -100,7 +101,8 @@ def test_other_pins_get_another_environment(
     first = ensure_environment(print)
     if change == "pins":
         (tmp_path / "pins.txt").write_text("paddlepaddle==9\n")
-        monkeypatch.setattr(paddle_environment, "_REQUIREMENTS", tmp_path / "pins.txt")
+        other = replace(paddle_environment._ENVIRONMENT, requirements=tmp_path / "pins.txt")
+        monkeypatch.setattr(paddle_environment, "_ENVIRONMENT", other)
     else:
         monkeypatch.setattr(platform, "machine", lambda: "other")
     assert find_environment() is None
@@ -130,7 +132,7 @@ ERROR: No matching distribution found for paddlepaddle''')""",
         ),
         (
             'sys.exit("ERROR: Could not install packages: [Errno 28] No space left on device")',
-            ["the disk is full", "1 GB in", "TRITONPOSE_HOME", "No space left"],
+            ["the disk is full", "takes 1 GB", "TRITONPOSE_HOME", "No space left"],
         ),
         (
             'sys.exit("ERROR: No matching distribution found for onnx==1.17.0")',
@@ -153,7 +155,7 @@ ERROR: No matching distribution found for paddlepaddle''')""",
 def test_failures_leave_nothing(
     home: Path, pip: Pip, monkeypatch: pytest.MonkeyPatch, pip_does: str, words: list[str]
 ) -> None:
-    monkeypatch.setattr(paddle_environment, "_INSTALL_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(tool_environment, "_INSTALL_TIMEOUT_S", 2.0)
     calls = pip(pip_does)
     for attempt in (1, 2):
         with pytest.raises(ConversionError) as caught:

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pytest
 
 from poses import people
+from tritonpose.export.coco import person_scores
 from tritonpose_evaluation.coco_ground_truth import load_ground_truth, parse_ground_truth
-from tritonpose_evaluation.coco_results import box_results, keypoint_results, person_scores
+from tritonpose_evaluation.coco_results import box_results, keypoint_results
 from tritonpose_evaluation.coco_scores import FIGURES, coco_scores
 from tritonpose_evaluation.errors import EvaluationError
 

@@ -33,7 +33,7 @@ def test_nothing_to_compare_with(capsys: pytest.CaptureFixture[str]) -> None:
         (["--detector", "MoveNet-Thunder_256x192"], "is a keypoint model"),
         (["--url", "http://127.0.0.1:1"], "http://127.0.0.1:1 doesn't answer"),
         (["--url", "grpc://127.0.0.1:1"], "grpc://127.0.0.1:1 doesn't answer"),
-        (["--url", "127.0.0.1:1"], "expected grpc://HOST:PORT"),
+        (["--url", "127.0.0.1:1"], "expected grpc://, grpcs://, http://"),
     ],
 )
 def test_errors(

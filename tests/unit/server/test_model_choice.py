@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from paddle_networks import keypoint_network
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
+from tritonpose_conversion import manage
 from tritonpose_conversion.catalog import CATALOG
 from tritonpose_conversion.errors import ConversionError, FetchError
 from tritonpose_conversion.open_models import (
@@ -166,6 +168,31 @@ def test_installed_models_are_not_fetched(world: World) -> None:
     ]
 
 
+def test_models_are_chosen_without_reading_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large models would take seconds at every start."""
+    detector = world.put(YOLOE, "detector")
+    world.put(TINYPOSE, "keypoint")
+
+    def refuse(path: Path) -> bytes:
+        raise AssertionError(f"{path} is read")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    choice, _ = choose(config(YOLOE, TINYPOSE))
+    assert choice.leaves[0] == detector
+
+
+def test_digests_are_listed_where_they_are_asked_for(world: World) -> None:
+    leaf = world.put(YOLOE, "detector")
+    digest = hashlib.sha256((leaf / "1" / "model.onnx").read_bytes()).hexdigest()
+    for options, expected in (({}, digest), ({"digests": False}, "")):
+        entries = {entry.name: entry for entry in manage.list_models(world.store, **options)}
+        assert entries[YOLOE].sha256 == expected
+        assert entries[YOLOE].installed
+        assert not entries[TINYPOSE].installed
+
+
 def test_what_could_not_be_fetched_is_not_asked_for_again(world: World) -> None:
     world.online = False
     first, _ = choose(config())
@@ -233,6 +260,12 @@ def test_settings(
     chosen = choose(pipeline)[0].settings
     assert (chosen.threshold, chosen.flip, chosen.use_udp) == settings
     assert type(chosen.flip) is bool
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, True), (True, True), (False, False)])
+@pytest.mark.usefixtures("world")
+def test_pictures_are_drawn_unless_switched_off(said: bool | None, expected: bool) -> None:
+    assert choose(PipelineConfig(visualize=said))[0].settings.visualize is expected
 
 
 @pytest.mark.parametrize("pipeline", [config("YOLO"), config(YOLOE, "YOLO")])

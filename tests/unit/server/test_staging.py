@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from topdown.repository import ModelRepository
 from tritonpose_server import resources, staging
 from tritonpose_server.errors import ServerError
 from tritonpose_server.staging import (
+    HPS,
     PIPELINE,
     PipelineSettings,
     leaf_repositories,
@@ -21,6 +23,7 @@ from tritonpose_server.staging import (
     stage_pipeline,
 )
 from tritonpose_server.triton_wheel import TritonInstallation
+from tritonpose_service.hps import HpsSettings
 
 STALE = """
 name: "human_keypoint_detection"
@@ -57,8 +60,8 @@ def leaf(folder: Path, name: str) -> Path:
     return directory
 
 
-def parameters(repository: Path) -> dict[str, str]:
-    text = (repository / PIPELINE / "config.pbtxt").read_text()
+def parameters(repository: Path, model: str = PIPELINE) -> dict[str, str]:
+    text = (repository / model / "config.pbtxt").read_text()
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
     return {key: value.string_value for key, value in config.parameters.items()}
 
@@ -109,10 +112,11 @@ def test_repository(tmp_path: Path) -> None:
     leaves = [leaf(tmp_path, name) for name in ("det", "kpt", "spare")]
     target = tmp_path / "models"
     stage_pipeline(target, leaves, PipelineSettings("det", "kpt"))
-    assert [path.name for path in target.iterdir()] == [PIPELINE]
-    code = target / PIPELINE / "1"
-    assert code.resolve() == resources.model_repository() / PIPELINE / "1"
-    assert (code / "model.py").exists()
+    assert {path.name for path in target.iterdir()} == {PIPELINE, HPS}
+    for model in (PIPELINE, HPS):
+        code = target / model / "1"
+        assert code.resolve() == resources.model_repository() / model / "1"
+        assert (code / "model.py").exists()
     written = parameters(target)
     assert (written["detector"], written["keypoint_model"]) == ("det", "kpt")
     assert json.loads(written["leaf_repositories"]) == [str(tmp_path / "leaves")]
@@ -161,13 +165,14 @@ def test_leaf_repositories(
 def test_the_rest_of_the_configuration_is_kept(tmp_path: Path) -> None:
     target = tmp_path / "models"
     stage_pipeline(target, [leaf(tmp_path, "a")], PipelineSettings("a", "a"))
-    configs = []
-    for path in (target, resources.model_repository()):
-        text = (path / PIPELINE / "config.pbtxt").read_text()
-        configs.append(text_format.Parse(text, model_config_pb2.ModelConfig()))
-        configs[-1].ClearField("parameters")
-    assert configs[0] == configs[1]
-    assert configs[0].input
+    for model in (PIPELINE, HPS):
+        configs = []
+        for path in (target, resources.model_repository()):
+            text = (path / model / "config.pbtxt").read_text()
+            configs.append(text_format.Parse(text, model_config_pb2.ModelConfig()))
+            configs[-1].ClearField("parameters")
+        assert configs[0] == configs[1]
+        assert configs[0].input
 
 
 @pytest.mark.parametrize(
@@ -185,6 +190,7 @@ def test_settings_as_the_pipeline_reads_them(
     source = tmp_path / "source" / PIPELINE
     source.mkdir(parents=True)
     (source / "config.pbtxt").write_text(STALE)
+    shutil.copytree(resources.model_repository() / HPS, source.parent / HPS)
     monkeypatch.setattr(staging.resources, "model_repository", lambda: source.parent)
     leaves = [leaf(tmp_path, name) for name in ("det", "kpt")]
     stage_pipeline(tmp_path / "models", leaves, settings)
@@ -197,6 +203,14 @@ def test_settings_as_the_pipeline_reads_them(
         flip=settings.flip,
         use_udp=settings.use_udp,
     )
+
+
+@pytest.mark.parametrize("visualize", [True, False])
+def test_settings_as_the_service_contract_reads_them(tmp_path: Path, visualize: bool) -> None:
+    settings = PipelineSettings("det", "det", visualize=visualize)
+    stage_pipeline(tmp_path / "models", [leaf(tmp_path, "det")], settings)
+    written = HpsSettings.from_parameters(parameters(tmp_path / "models", HPS))
+    assert written == HpsSettings(visualize, workers=64, max_in_flight=128)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Measures the speed of what is served against PaddleX and against the bare engine."""

@@ -1,0 +1,1 @@
+"""Those that are measured, each behind the same few methods (see ``base``)."""

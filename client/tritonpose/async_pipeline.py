@@ -1,0 +1,189 @@
+"""The asynchronous twin of `tritonpose.pipeline`: the same results, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypeVar
+
+from tritonpose.calls import (
+    CLOSED,
+    OnError,
+    check_max_in_flight,
+    check_on_error,
+    choose_threshold,
+    deliver,
+)
+from tritonpose.config import PipelineConfig
+from tritonpose.errors import InputError, TritonPoseError
+from tritonpose.estimation import failed_result, request_for, result_of, unreadable_result
+from tritonpose.inputs import expand_inputs, load_source
+from tritonpose.result import KeypointResult
+from tritonpose.tasks import TaskScope
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tritonpose.inputs import ImageInput
+    from tritonpose.transport import AsyncTransport
+
+T = TypeVar("T")
+AsyncResults = AsyncGenerator[KeypointResult, None]
+
+_END = object()
+
+
+class AsyncPipeline:
+    """PaddleX's human keypoint pipeline, run by a server, for one event loop.
+
+    Use it with ``async with``, or call `close`. Images are read and decoded in threads.
+
+    Args:
+        transport: The connection; closed with the pipeline.
+        config: What to ask of the server; by default its own settings.
+        max_in_flight: How many images may be under way at once, per pipeline. No more than
+            this many are read ahead of the result that the caller is looking at.
+
+    Raises:
+        ConfigError: `max_in_flight` isn't a positive whole number.
+    """
+
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        config: PipelineConfig | None = None,
+        *,
+        max_in_flight: int = 8,
+    ) -> None:
+        self._transport = transport
+        self._config = PipelineConfig() if config is None else config
+        self._max_in_flight = check_max_in_flight(max_in_flight)
+        self._slots = asyncio.Semaphore(max_in_flight)
+        self._scopes: set[TaskScope] = set()
+        self._closed = False
+
+    def predict(
+        self,
+        input: object,  # noqa: A002 (PaddleX's name for it)
+        det_threshold: float | None = None,
+        *,
+        threshold: float | None = None,
+        on_error: OnError = "raise",
+    ) -> AsyncResults:
+        """Finds the people in images and their keypoints.
+
+        Args:
+            input: What `HumanKeypointPipeline.predict` takes, or an asynchronous iterator of
+                such. Other iterators are read in threads, one item at a time, as they may
+                block.
+            det_threshold: Lowest detection score, 0 to 1; default from the configuration, else
+                from the server.
+            threshold: Another name for `det_threshold`.
+            on_error: "raise" raises an image's error at its turn, after all earlier results,
+                and ends. "collect" yields a result without boxes, whose ``error`` says what
+                happened, and goes on.
+
+        Returns:
+            An asynchronous generator of one `KeypointResult` per image, in the order of the
+            inputs. Closing it, or cancelling who waits for it, cancels the requests under way.
+
+        Raises:
+            ConfigError: `det_threshold`, `threshold` or `on_error` is wrong; at the call.
+            RuntimeError: The pipeline is closed; at the call, or while iterating.
+            TritonPoseError: While iterating, unless collected.
+        """
+        if self._closed:
+            raise RuntimeError(CLOSED)
+        check_on_error(on_error)
+        return self._stream(
+            input, choose_threshold(det_threshold, threshold, self._config), on_error
+        )
+
+    __call__ = predict
+
+    async def close(self) -> None:
+        """Cancels the requests under way and closes the connection; may be called again."""
+        self._closed = True
+        for scope in list(self._scopes):
+            await scope.cancel()
+        await self._transport.close()
+
+    async def __aenter__(self) -> AsyncPipeline:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _stream(
+        self, inputs: object, threshold: float | None, on_error: OnError
+    ) -> AsyncResults:
+        """Keeps a window of requests in flight and yields their results in order."""
+        scope = TaskScope()
+        self._scopes.add(scope)
+        window: asyncio.Queue[asyncio.Task[list[KeypointResult]] | None] = asyncio.Queue()
+        room = asyncio.Semaphore(self._max_in_flight)
+
+        async def fill_window() -> None:
+            try:
+                async with aclosing(_sources(inputs)) as sources:
+                    await room.acquire()
+                    async for source in sources:
+                        window.put_nowait(scope.start(self._run(source, threshold)))
+                        await room.acquire()
+            finally:
+                window.put_nowait(None)
+
+        try:
+            filling = scope.start(fill_window())
+            while (task := await window.get()) is not None:
+                results = await self._outcome(task)
+                room.release()
+                for result in deliver(results, on_error):
+                    yield result
+            # An error of the caller's iterator, after all results before it.
+            await self._outcome(filling)
+        finally:
+            await scope.cancel()
+            self._scopes.discard(scope)
+
+    async def _outcome(self, task: asyncio.Task[T]) -> T:
+        """Waits for one of our tasks; being cancelled meanwhile leaves it as it is."""
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise RuntimeError(CLOSED)
+        return task.result()
+
+    async def _run(self, source: object, threshold: float | None) -> list[KeypointResult]:
+        """Reads one input and infers it; errors end up in the results."""
+        async with self._slots:
+            try:
+                images = await asyncio.to_thread(load_source, source)
+            except InputError as error:
+                return [unreadable_result(source, error)]
+            return [await self._infer(image, threshold) for image in images]
+
+    async def _infer(self, image: ImageInput, threshold: float | None) -> KeypointResult:
+        try:
+            response = await self._transport.infer(request_for(image, self._config, threshold))
+        except TritonPoseError as error:
+            # Looks into the image, if that may be the reason.
+            return await asyncio.to_thread(failed_result, image, error)
+        return result_of(image, response)
+
+
+async def _sources(inputs: object) -> AsyncGenerator[object, None]:
+    """Flattens the argument of ``predict`` without blocking the event loop."""
+    if isinstance(inputs, AsyncIterable):
+        async for item in inputs:
+            async for source in _sources(item):
+                yield source
+    else:
+        sources = expand_inputs(inputs)
+        while (source := await asyncio.to_thread(next, sources, _END)) is not _END:
+            yield source

@@ -1,0 +1,88 @@
+"""Flattening the argument of ``predict``, one item at a time."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePath
+
+import numpy as np
+
+from tritonpose.inputs.images import FileInput
+from tritonpose.inputs.kinds import has_image_name, has_video_name, is_url, is_video
+from tritonpose.inputs.videos import read_frames
+
+
+def expand_inputs(inputs: object) -> Iterator[object]:
+    """Flattens the argument of ``predict``.
+
+    Args:
+        inputs: An array, a URL, the path of an image, a video or a directory, or a list, tuple
+            or iterator of any of these. Iterators may be endless; they are read one item at a
+            time, and videos one frame at a time.
+
+    Yields:
+        Items for `load_source`: paths and URLs as ``str``; arrays, copied, so that the caller
+        may reuse the buffer; the frames of a video; the images and the frames of the videos in
+        a directory and below, sorted by path, or its own path if there are none; whatever else
+        was given, untouched. None of them makes this raise: bad ones fail in `load_source`.
+    """
+    if isinstance(inputs, np.ndarray):
+        yield inputs.copy()
+    elif isinstance(inputs, str | os.PathLike):
+        yield from _expand_path(os.fsdecode(inputs))
+    elif (
+        isinstance(inputs, Iterable)
+        and not isinstance(inputs, bytes | bytearray | memoryview | Mapping)
+        # Tensors of other libraries iterate over rows of pixels.
+        and not hasattr(inputs, "__array__")
+    ):
+        for item in inputs:
+            yield from expand_inputs(item)
+    else:
+        yield inputs
+
+
+def files_in(directory: str) -> list[FileInput]:
+    """Lists the images and videos in a directory and below, sorted by path.
+
+    Empty if it isn't a directory. Which it is goes by the suffix.
+    """
+    if not os.path.isdir(directory):  # noqa: PTH112 (Path's raises where it may not look)
+        return []
+    found = [
+        os.path.join(folder, name)  # noqa: PTH118 (PaddleX's spelling: "./a" stays "./a")
+        for folder, _, names in os.walk(directory)
+        for name in names
+        if has_image_name(name) or has_video_name(name)
+    ]
+    # Files that differ in their suffix alone, such as x.jpg and x.png, would overwrite each
+    # other's x_res.json. Videos need no such care among images: "_frame" keeps them apart.
+    rivals = Counter(_rival_key(path) for path in found)
+    root = os.path.join(directory, "")  # noqa: PTH118 (adds the "/", unless there is one)
+    files = []
+    for path in sorted(found):
+        name = PurePath(path.removeprefix(root))
+        if rivals[_rival_key(path)] > 1:
+            name = name.with_name(name.name + name.suffix)
+        files.append(FileInput(path, saved_as=str(name)))
+    return files
+
+
+def _expand_path(path: str) -> Iterator[object]:
+    if not is_url(path):
+        files = files_in(path)
+        if files:
+            for file in files:
+                yield from read_frames(file) if is_video(file.path) else [file]
+            return
+        if is_video(path):
+            yield from read_frames(FileInput(path))
+            return
+    yield path
+
+
+def _rival_key(path: str) -> tuple[PurePath, bool]:
+    """What files that are saved under one name have in common."""
+    return PurePath(path).with_suffix(""), has_image_name(path)

@@ -1,0 +1,125 @@
+"""Fetching images that are given as URLs."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+from tritonpose import __version__
+from tritonpose.errors import InputError
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
+MAX_BYTES = 64 * 2**20
+"""The largest file that is fetched."""
+
+SILENCE_S = 15.0
+"""How long a server may be silent, in seconds: until it answers, and between its packets."""
+
+TOTAL_S = 120.0
+"""How long fetching a file may take, in seconds."""
+
+_CHUNK_BYTES = 2**16
+_HANDLERS = (
+    urllib.request.ProxyHandler,
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.HTTPRedirectHandler,
+    urllib.request.HTTPDefaultErrorHandler,
+    urllib.request.HTTPErrorProcessor,
+    urllib.request.UnknownHandler,
+)
+
+
+def fetch(url: str) -> bytes:
+    """Fetches a file over HTTP or HTTPS, following redirects; proxies as in the environment.
+
+    Args:
+        url: May hold a user name and password (``http://user:password@camera/now.jpg``), which
+            go to this host alone, and characters that have yet to be percent-encoded.
+
+    Raises:
+        InputError: There is no such file, it is larger than `MAX_BYTES`, or it can't be had
+            within `SILENCE_S` and `TOTAL_S`; the message says what happened.
+    """
+    # urllib's usual opener would follow a redirect to FTP as well.
+    opener = urllib.request.OpenerDirector()
+    for handler in _HANDLERS:
+        opener.add_handler(handler())
+    deadline = time.monotonic() + TOTAL_S
+    try:
+        with opener.open(_request_for(url), timeout=SILENCE_S) as response:
+            return _read(response, deadline)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise InputError(f"can't fetch {url!r}: {_explain(error)}", url) from error
+
+
+def _request_for(url: str) -> urllib.request.Request:
+    """Spells a URL as HTTP wants it; raises ValueError if that can't be done."""
+    parts = urlsplit(url)
+    credentials, _, address = parts.netloc.rpartition("@")
+    if not address.isascii():
+        host, colon, port = address.partition(":")
+        address = host.encode("idna").decode() + colon + port
+    # "%" stays, for what is encoded already.
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
+    query = quote(parts.query, safe="/%:@!$&'()*+,;=~?[]")
+    request = urllib.request.Request(  # noqa: S310 (the handlers above know no file:)
+        f"{parts.scheme}://{address}{path}{'?' if query else ''}{query}",
+        headers={"User-Agent": f"tritonpose/{__version__}"},
+    )
+    if credentials:
+        token = base64.b64encode(unquote(credentials).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {token}")
+    return request
+
+
+def _read(response: HTTPResponse, deadline: float) -> bytes:
+    """Reads a body; raises OSError if it is too large, too slow or incomplete."""
+    announced = response.length
+    if announced is not None and announced > MAX_BYTES:
+        raise OSError(_too_large(announced))
+    data = bytearray()
+    while announced is None or len(data) < announced:
+        # Not read(), which waits for all of the chunk, however slowly it comes.
+        chunk = response.read1(_CHUNK_BYTES)
+        if not chunk:
+            break
+        data += chunk
+        if len(data) > MAX_BYTES:
+            raise OSError(_too_large(None))
+        if time.monotonic() > deadline:
+            raise OSError(f"not all of it came within {TOTAL_S:g} s")
+    if announced is not None and len(data) < announced:
+        raise OSError(f"the connection was closed after {len(data)} of {announced} bytes")
+    return bytes(data)
+
+
+def _too_large(size: int | None) -> str:
+    said = "it" if size is None else f"it has {size} bytes and"
+    return f"{said} is larger than the {MAX_BYTES >> 20} MiB that are fetched; download it first"
+
+
+def _explain(error: Exception) -> str:
+    """Says in plain words why fetching failed."""
+    if isinstance(error, urllib.error.HTTPError):
+        with error:
+            return f"the server answered {error.code} {error.reason}"
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(reason, TimeoutError):
+        return f"the server kept silent for {SILENCE_S:g} s"
+    if isinstance(reason, socket.gaierror):
+        return f"unknown host ({reason.strerror})"
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not to be trusted ({reason.verify_message})"
+    if isinstance(reason, OSError) and reason.strerror:
+        return reason.strerror
+    return str(reason) or type(reason).__name__

@@ -1,0 +1,91 @@
+"""The certificates of an encrypted connection."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonpose.errors import ConfigError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """The PEM files of an encrypted connection.
+
+    Attributes:
+        ca_file: Certificates of the authorities that may have signed the server's; None for
+            those that the protocol's library trusts.
+        cert_file: The client's certificate, for servers that ask for one, with `key_file`.
+        key_file: The client's private key, not encrypted.
+    """
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+    @classmethod
+    def checked(
+        cls,
+        ca_file: str | os.PathLike[str] | None,
+        cert_file: str | os.PathLike[str] | None,
+        key_file: str | os.PathLike[str] | None,
+    ) -> TlsFiles:
+        """Makes sure that the files can be used, as gRPC says little of those that can't.
+
+        Raises:
+            ConfigError: A file can't be read or is no PEM file, only one of `cert_file` and
+                `key_file` is given, or they don't belong together.
+        """
+        import ssl
+
+        if (cert_file is None) != (key_file is None):
+            raise ConfigError("cert_file and key_file belong together: give both or neither")
+        files = cls(
+            _readable("ca_file", ca_file),
+            _readable("cert_file", cert_file),
+            _readable("key_file", key_file),
+        )
+        try:
+            files.context(ssl.create_default_context)
+        except ssl.SSLError as error:
+            names = [
+                f"{name}={str(file)!r}" for name, file in vars(files).items() if file is not None
+            ]
+            raise ConfigError(
+                f"{', '.join(names)}: expected PEM files, of which the key isn't encrypted and "
+                f"fits the certificate ({error})"
+            ) from error
+        return files
+
+    def context(
+        self, factory: Callable[..., ssl.SSLContext], default_ca_file: str | None = None
+    ) -> ssl.SSLContext:
+        """Makes a context that checks the server's certificate and its host name.
+
+        Args:
+            factory: `ssl.create_default_context`, or another library's function like it.
+            default_ca_file: For want of `ca_file`; None for the system's authorities.
+        """
+        context = factory(cafile=self.ca_file or default_ca_file)
+        if self.cert_file is not None:
+            # With an empty password, an encrypted key is an error; without, it is a question
+            # to the terminal.
+            context.load_cert_chain(self.cert_file, self.key_file, password="")
+        return context
+
+
+def _readable(name: str, file: str | os.PathLike[str] | None) -> str | None:
+    """Returns a path after having read it; raises ConfigError."""
+    if file is None:
+        return None
+    try:
+        Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{name}={os.fspath(file)!r}: {error.strerror}") from error
+    return os.fspath(file)

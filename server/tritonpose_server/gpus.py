@@ -1,0 +1,59 @@
+"""Whether this machine and this Python environment can compute on NVIDIA GPUs."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+from tritonpose_server.errors import ServerError
+
+_INSTEAD = "or use --device cpu, or --url of a server that has a GPU"
+
+
+def require_gpus(numbers: Sequence[int]) -> None:
+    """Check that GPUs can be used.
+
+    Args:
+        numbers: Which ones, counted from 0 among those visible.
+
+    Raises:
+        ServerError: Something is missing; the message says what and how to get it.
+    """
+    if not numbers:
+        return
+    count = count_gpus()
+    if count == 0:
+        raise ServerError(
+            "no NVIDIA GPU is visible here: its driver is missing, or a container was started "
+            f"without --gpus, or CUDA_VISIBLE_DEVICES hides it; mend that, {_INSTEAD}"
+        )
+    absent = [number for number in numbers if number >= count]
+    if absent:
+        raise ServerError(
+            f"there is no GPU {absent[0]}: {count} can be seen here, counted from 0; choose among "
+            f"these, {_INSTEAD}"
+        )
+    if not _onnxruntime_has_cuda():
+        raise ServerError(
+            "the installed ONNX Runtime computes on CPUs only: run `pip uninstall onnxruntime` "
+            f"and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, {_INSTEAD}"
+        )
+
+
+def count_gpus() -> int:
+    """Number of NVIDIA GPUs that programs of this environment can use."""
+    count = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    # Both return 0 for success; they heed CUDA_VISIBLE_DEVICES, as Triton does.
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
+def _onnxruntime_has_cuda() -> bool:
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()

@@ -1,0 +1,159 @@
+// The page: what is done when.
+
+import { copyText } from "./clipboard.js";
+import { saveJson, saveOriginal, savePng } from "./export.js";
+import { runLive } from "./live.js";
+import { forget, pictureFromAddress, pictureFromBlob, requestImage } from "./picture.js";
+import { Problem } from "./problem.js";
+import { Results } from "./results.js";
+import { detect } from "./service.js";
+import { listenForPictures } from "./sources.js";
+import { Webcam, cameras } from "./webcam.js";
+
+const CONFIRMATION_MS = 4000;
+
+// Elements by their ids.
+const $ = Object.fromEntries([...document.querySelectorAll("[id]")].map((node) => [node.id, node]));
+
+// Persons scored lower are never asked for: the page says why.
+const LOWEST = Number($.detection.min);
+
+const results = new Results($);
+
+// What is under way; whatever is begun next ends it.
+let work = new AbortController();
+
+// Does a job, which is passed a signal for when to stop. `again` does it once more.
+async function run(job, again) {
+  work.abort();
+  work = new AbortController();
+  const { signal } = work;
+  setLive(false);
+  $.message.hidden = true;
+  $.stage.ariaBusy = "true";
+  try {
+    await job(signal);
+  } catch (error) {
+    if (!signal.aborted) {
+      results.remark("");
+      report(error, again);
+    }
+  }
+  if (signal.aborted) return;
+  setLive(false);
+  $.stage.ariaBusy = "false";
+}
+
+function report(error, again = null) {
+  const expected = error instanceof Problem;
+  if (!expected) console.error(error);
+  $.messageText.textContent = expected ? error.message : `This page failed: ${error.message}`;
+  $.again.hidden = !(again && error.again);
+  $.again.onclick = again;
+  $.message.hidden = false;
+}
+
+function open(load) {
+  const job = async (signal) => {
+    results.remark("Reading the picture …");
+    const picture = await load(signal);
+    if (signal.aborted) return forget(picture);
+    results.show(picture, null);
+    await ask(signal);
+  };
+  return run(job, () => open(load));
+}
+
+// Asks for the persons in the picture shown.
+async function ask(signal) {
+  results.remark("Detecting persons …");
+  const { picture } = results;
+  const began = performance.now();
+  const { persons } = await detect(await requestImage(picture), { threshold: LOWEST, signal });
+  results.show(picture, persons, `answered in ${timeSince(began)}`);
+}
+
+const askAgain = () => run(ask, askAgain);
+
+function startWebcam(deviceId) {
+  const job = async (signal) => {
+    results.remark("Starting the webcam …");
+    const webcam = await Webcam.open(deviceId, () => run(tellOfEnd, () => startWebcam()));
+    try {
+      if (signal.aborted) return;
+      results.remark("The webcam is running.");
+      $.stage.ariaBusy = "false";
+      setLive(true);
+      offerCameras(await cameras(), webcam.deviceId);
+      await runLive(webcam, {
+        threshold: () => results.detectionThreshold,
+        onResult: showStill,
+        onBusy: (problem) => report(problem),
+        signal,
+      });
+    } finally {
+      webcam.close();
+    }
+  };
+  return run(job, () => startWebcam(deviceId));
+}
+
+async function tellOfEnd() {
+  throw new Problem("The camera was disconnected.", { again: true });
+}
+
+function showStill(picture, persons, began) {
+  $.message.hidden = true;
+  results.show(picture, persons, `${timeSince(began)} per picture`);
+}
+
+// The last still is asked for once more, down to the lowest score, for the sliders to filter.
+function stopWebcam() {
+  return run(results.picture?.source === "webcam" ? ask : () => results.remark(""), askAgain);
+}
+
+function setLive(live) {
+  $.webcam.textContent = live ? "Stop webcam" : "Use webcam";
+  $.stage.classList.toggle("live", live);
+  $.cameraChoice.hidden = true;
+  // New counts several times a second would drown all else that a screen reader says.
+  $.status.ariaLive = live ? "off" : "polite";
+}
+
+function offerCameras(devices, current) {
+  const options = devices.map(
+    ({ deviceId, label }, index) =>
+      new Option(label || `Camera ${index + 1}`, deviceId, false, deviceId === current),
+  );
+  $.camera.replaceChildren(...options);
+  $.cameraChoice.hidden = devices.length < 2;
+}
+
+function timeSince(began) {
+  const elapsed = performance.now() - began;
+  return elapsed < 1000 ? `${Math.round(elapsed)} ms` : `${(elapsed / 1000).toFixed(1)} s`;
+}
+
+listenForPictures({
+  picker: $.file,
+  form: $.addressForm,
+  onFile: (file, source) => open(() => pictureFromBlob(file, file.name || "picture", source)),
+  onAddress: (address) => open((signal) => pictureFromAddress(address, signal)),
+});
+$.webcam.addEventListener("click", () =>
+  $.stage.classList.contains("live") ? stopWebcam() : startWebcam(),
+);
+$.camera.addEventListener("change", () => startWebcam($.camera.value));
+$.saveJson.addEventListener("click", () => saveJson(results.picture, results.shown));
+$.savePng.addEventListener("click", () =>
+  savePng(results.picture, results.shown, results.keypointThreshold).catch(report),
+);
+$.saveOriginal.addEventListener("click", () => saveOriginal(results.picture));
+$.copy.addEventListener("click", async () => {
+  $.copied.textContent = await copyText($.command);
+  setTimeout(() => ($.copied.textContent = ""), CONFIRMATION_MS);
+});
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape") results.select(null);
+});
+$.origin.textContent = location.host;

@@ -1,0 +1,89 @@
+// Requests to the REST service that this page comes from.
+
+import { Problem } from "./problem.js";
+
+export const ENDPOINT = new URL("human-keypoint-detection", document.baseURI).href;
+const HEALTH = new URL("health", document.baseURI).href;
+
+// Asks the service for the persons in a picture.
+//
+// `image` is base64 of a picture file, or an address that the service can reach. Resolves to the
+// `result` of PaddleX's answer: `persons`, and `image` where `visualize` asks for it. Rejects with
+// a Problem, or with an AbortError once `signal` is aborted.
+export async function detect(image, { threshold, visualize = false, signal }) {
+  const body = JSON.stringify({ image, detThreshold: threshold, visualize });
+  let response;
+  let text;
+  try {
+    response = await fetch(ENDPOINT, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body,
+      signal,
+    });
+    text = await response.text();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw await connectionProblem(body.length);
+  }
+  const answer = parsed(text);
+  if (response.ok && Array.isArray(answer?.result?.persons)) return answer.result;
+  throw answerProblem(response, answer);
+}
+
+// Why a request got no answer. A service that refuses a large body may close the connection
+// while the browser is still sending: that looks as if there were no service.
+async function connectionProblem(sent) {
+  try {
+    if ((await fetch(HEALTH, { cache: "no-store" })).ok) {
+      return new Problem(
+        "The service closed the connection while the picture was being sent " +
+          `(${megabytes(sent)} as base64): it is probably larger than the service accepts.`,
+        { again: true },
+      );
+    }
+  } catch {
+    // Told below.
+  }
+  return new Problem(`The service at ${location.host} cannot be reached. Is it still running?`, {
+    again: true,
+  });
+}
+
+function answerProblem(response, answer) {
+  const reason = errorText(answer) ?? `HTTP status ${response.status}`;
+  if (response.status === 503) {
+    const seconds = Number(response.headers.get("Retry-After"));
+    const wait = seconds > 0 ? seconds : null;
+    const advice = wait ? `Try again in ${wait} s.` : "Try again in a moment.";
+    const message = `The service cannot take this now: ${sentence(reason)} ${advice}`;
+    return new Problem(message, { busy: true, wait });
+  }
+  if (response.status === 413) {
+    return new Problem(`The picture is too large for the service: ${sentence(reason)}`);
+  }
+  return new Problem(`The service answered: ${sentence(reason)}`, {
+    again: response.status >= 500 || response.ok,
+  });
+}
+
+// PaddleX's `errorMsg`: a sentence, or JSON with what is wrong where in the request.
+function errorText(answer) {
+  const message = answer?.errorMsg;
+  if (typeof message !== "string" || !message) return null;
+  const details = message.startsWith("[") ? parsed(message) : null;
+  if (!Array.isArray(details)) return message;
+  return details.map((detail) => detail?.msg).join("; ");
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
+
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;

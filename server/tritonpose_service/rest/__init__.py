@@ -1,0 +1,1 @@
+"""The REST service: PaddleX's contract over HTTP, in front of a Triton server."""

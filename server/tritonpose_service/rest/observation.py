@@ -1,0 +1,123 @@
+"""What is noted of each request: a line in the log, numbers, and what went wrong inside."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+
+from tritonpose_service.contract import choose_log_id
+from tritonpose_service.contract.failures import internal_error
+from tritonpose_service.rest.responses import REQUEST_ID_HEADER, error_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+ACCESS = logging.getLogger("tritonpose.access")
+LOGGER = logging.getLogger("tritonpose.service")
+
+# What monitoring asks every few seconds.
+_QUIET_PATHS = frozenset({"/health", "/health/ready", "/metrics"})
+
+# Of clients that hung up; nginx's number for it.
+HUNG_UP = 499
+
+_LOG_ID_KEY = "tritonpose.log_id"
+
+
+def note_log_id(scope: Scope, log_id: str) -> None:
+    """Says what the request is called, for the case that it fails inside."""
+    scope[_LOG_ID_KEY] = log_id
+
+
+class Observation:
+    """ASGI middleware: logs and counts each request, answers 500 where the application fails.
+
+    A line has the fields `request_id` (the answer's ``logId``), `client`, `method`, `path`,
+    `status`, `received` and `sent` (bytes of the bodies) and `ms`; nothing of a body's content.
+    """
+
+    def __init__(self, app: ASGIApp, count: Callable[[str, int, float], None]) -> None:
+        """Wrap an application.
+
+        Args:
+            app: The application.
+            count: Called for each request with its path, status and seconds.
+        """
+        self._app = app
+        self._count = count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        seen = _Seen(receive, send)
+        try:
+            await self._app(scope, seen.receive, seen.send)
+        except ClientDisconnect:
+            seen.status = HUNG_UP
+        except Exception:
+            log_id = choose_log_id(
+                scope.get(_LOG_ID_KEY), Headers(scope=scope).get(REQUEST_ID_HEADER)
+            )
+            LOGGER.exception("request_id=%s failed", log_id)
+            if seen.begun:
+                raise  # The answer has begun: the server can only cut it off.
+            await error_response(internal_error(), log_id)(scope, receive, seen.send)
+        finally:
+            seconds = time.perf_counter() - started
+            self._count(scope["path"], seen.status, seconds)
+            if scope["path"] not in _QUIET_PATHS:
+                _log(scope, seen, seconds)
+
+
+class _Seen:
+    """Passes the messages of a request on and remembers what was in them."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.begun = False
+        # Unless an answer says otherwise.
+        self.status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+        self.request_id = "-"
+        self.received = 0
+        self.sent = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.received += len(message.get("body", b""))
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            self.status = message["status"]
+            self.request_id = Headers(raw=message["headers"]).get(REQUEST_ID_HEADER, "-")
+        self.sent += len(message.get("body", b""))
+        await self._send(message)
+
+
+def _log(scope: Scope, seen: _Seen, seconds: float) -> None:
+    client = scope.get("client")
+    ACCESS.info(
+        "request_id=%s client=%s method=%s path=%s status=%d received=%d sent=%d ms=%.1f",
+        seen.request_id,
+        client[0] if client else "-",
+        scope["method"],
+        # Quoted, for it may hold anything, line breaks included.
+        json.dumps(scope["path"][:200]),
+        seen.status,
+        seen.received,
+        seen.sent,
+        seconds * 1000,
+    )

@@ -1,0 +1,130 @@
+"""The webcam, in front of which two people exercise."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Playwright
+
+from browser import Visit, launch
+from rest_service import free_port, rest_service
+
+
+def start(opened: Visit) -> None:
+    opened.page.get_by_role("button", name="Use webcam").click()
+    opened.page.get_by_role("status").filter(has_text="per picture").wait_for()
+
+
+def pause_until(opened: Visit, condition: Callable[[], bool]) -> None:
+    """Let the page work until a condition comes true."""
+    for _ in range(300):
+        if condition():
+            return
+        opened.page.wait_for_timeout(50)
+    raise AssertionError("it never came true")
+
+
+def test_finds_people_one_request_at_a_time(visit: Callable[..., Visit]) -> None:
+    opened = visit()
+    start(opened)
+    opened.page.get_by_label("Detection score above").fill("0.3")
+    pause_until(opened, lambda: opened.persons().count() >= 2)
+    pause_until(opened, lambda: len(opened.asked) >= 5)
+    assert opened.most_at_once == 1
+    # What is asked for is what is shown.
+    assert opened.asked[-1]["detThreshold"] == 0.3
+    assert "1280 \N{MULTIPLICATION SIGN} 720 pixels" in opened.page.locator("#status").inner_text()
+
+
+def test_the_focus_stays_while_results_come(visit: Callable[..., Visit]) -> None:
+    opened = visit()
+    start(opened)
+    opened.keypoints().nth(9).focus()
+    seen = len(opened.asked)
+    pause_until(opened, lambda: len(opened.asked) >= seen + 3)
+    assert opened.keypoints().nth(9).evaluate("node => node === document.activeElement")
+    assert opened.tip().startswith("left wrist ")
+
+
+def test_stopping_leaves_a_picture_to_browse(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    opened = visit()
+    start(opened)
+    opened.page.get_by_role("button", name="Stop webcam").click()
+    opened.wait_for_answer()
+    asked = len(opened.asked)
+    assert opened.asked[-1]["detThreshold"] == 0.2
+    opened.page.wait_for_timeout(500)
+    assert len(opened.asked) == asked
+    with opened.page.expect_download() as download:
+        opened.page.get_by_role("button", name="Save webcam.jpg").click()
+    download.value.save_as(tmp_path / "webcam.jpg")
+    command = opened.page.get_by_label("curl command").inner_text()
+    run = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert len(json.loads(run.stdout)["result"]["persons"]) == opened.persons().count() >= 1
+
+
+def test_a_photo_ends_the_webcam(visit: Callable[..., Visit], photo: Path) -> None:
+    opened = visit()
+    start(opened)
+    opened.choose(photo)
+    opened.wait_for_answer()
+    opened.page.wait_for_timeout(500)
+    assert "1768 \N{MULTIPLICATION SIGN} 994 pixels" in opened.page.locator("#status").inner_text()
+    assert opened.page.get_by_role("button", name="Use webcam").is_visible()
+
+
+def test_the_camera_can_be_changed(playwright: Playwright, program: str, service: str) -> None:
+    two = "--use-fake-device-for-media-stream=device-count=2"
+    with launch(playwright, program, two, "--use-fake-ui-for-media-stream") as browser:
+        opened = Visit(browser.new_page(), service)
+        start(opened)
+        camera = opened.page.get_by_label("Camera", exact=True)
+        first, second = camera.evaluate("node => [...node.options].map(option => option.value)")
+        assert camera.input_value() == first
+        camera.select_option(second)
+        seen = len(opened.asked)
+        pause_until(opened, lambda: len(opened.asked) >= seen + 3)
+        assert camera.input_value() == second
+        opened.close()
+
+
+def test_a_camera_that_is_unplugged_is_told(visit: Callable[..., Visit]) -> None:
+    opened = visit()
+    opened.page.evaluate(
+        "() => { const devices = navigator.mediaDevices;"
+        " const open = devices.getUserMedia.bind(devices);"
+        " devices.getUserMedia = async (wanted) => (window.opened = await open(wanted)); }"
+    )
+    start(opened)
+    opened.page.evaluate("opened.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
+    assert opened.error() == "The camera was disconnected."
+    opened.page.wait_for_function("opened.getVideoTracks()[0].readyState === 'ended'")
+    opened.page.get_by_role("button", name="Try again").click()
+    opened.page.get_by_role("status").filter(has_text="per picture").wait_for()
+
+
+def test_keeps_trying_while_the_service_is_busy(visit: Callable[..., Visit]) -> None:
+    with rest_service(f"grpc://127.0.0.1:{free_port()}") as address:
+        opened = visit(address)
+        opened.expected = ("Failed to load resource",)
+        opened.page.get_by_role("button", name="Use webcam").click()
+        assert opened.error().startswith("The service cannot take this now: ")
+        pause_until(opened, lambda: len(opened.asked) >= 3)
+        opened.page.get_by_role("button", name="Stop webcam").click()
+        asked = len(opened.asked)
+        opened.page.wait_for_timeout(1500)
+        assert len(opened.asked) == asked
+
+
+def test_a_refused_webcam_is_told(playwright: Playwright, program: str, service: str) -> None:
+    with launch(playwright, program) as browser:
+        opened = Visit(browser.new_page(), service)
+        opened.page.get_by_role("button", name="Use webcam").click()
+        assert "not allowed to use the camera" in opened.error()
+        assert opened.page.get_by_role("button", name="Try again").is_visible()
+        opened.close()

@@ -1,0 +1,156 @@
+"""``scripts/benchmark`` as a program: figures are complete and consistent, whatever they are."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+import reference_data
+from tritonpose_benchmark.plan import QUICK
+
+ALL = ["latency", "throughput", "cpu", "people", "sizes", "client"]
+OURS = ["grpc", "http", "rest"]
+
+
+def run_benchmark(
+    environment: dict[str, str], directory: Path, *arguments: str | Path
+) -> tuple[dict[str, Any], str]:
+    """The JSON report and what was printed; the other reports lie in the directory."""
+    reports = [f"--{kind}={directory / f'report.{kind}'}" for kind in ("json", "svg", "markdown")]
+    done = subprocess.run(
+        [sys.executable, "-m", "tritonpose_benchmark", "--quick", *map(str, arguments), *reports],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=550,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads((directory / "report.json").read_text()), done.stdout
+
+
+def cases(report: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    (found,) = (each for each in report["measurements"] if each["name"] == name)
+    return {case["label"]: case for case in found["cases"]}
+
+
+def check_figures(report: dict[str, Any], contestants: list[str]) -> None:
+    """Every measurement has a plausible figure of everyone, with its rounds and ratios."""
+    for measurement in report["measurements"]:
+        taking_part = {
+            "client": [key for key in ("paddlex", "paddlex_fastest", "grpc") if key in contestants]
+            + ["predict"],
+            "rendering": ["paddlex", "render"],
+        }.get(measurement["name"], contestants)
+        for case in measurement["cases"]:
+            assert list(case["figures"]) == taking_part
+            for figure in case["figures"].values():
+                assert len(figure["rounds"]) == QUICK.rounds
+                assert figure["low"] == min(figure["rounds"]) > 0
+                assert figure["high"] == max(figure["rounds"])
+                assert math.isfinite(figure["value"])
+            for ratio in case["ratios"]:
+                assert ratio["low"] <= ratio["value"] <= ratio["high"]
+        assert measurement["cases"][0]["ratios"]
+
+
+def check_reports(report: dict[str, Any], printed: str, directory: Path) -> None:
+    """Table, Markdown and chart have the labels of the JSON report."""
+    markdown = (directory / "report.markdown").read_text()
+    chart = ElementTree.parse(directory / "report.svg").getroot()
+    assert chart.tag.endswith("svg")
+    for measurement in report["measurements"]:
+        assert f"**{measurement['title']}**" in markdown
+        assert measurement["title"] in printed
+        for key in measurement["cases"][0]["figures"]:
+            label = report["contestants"][key]["label"]
+            assert f"\n| {label} |" in markdown
+            assert f"  {label} " in printed
+
+
+@pytest.mark.timeout(600)
+def test_against_the_bare_engine(
+    environment: dict[str, str], tmp_path: Path, photo: Path, open_leaves: list[Path]
+) -> None:
+    report, printed = run_benchmark(environment, tmp_path, "--images", photo)
+    assert [each["name"] for each in report["measurements"]] == ALL
+    contestants = ["engine", *OURS]
+    check_figures(report, contestants)
+    check_reports(report, printed, tmp_path)
+    # As many as this photo can be brought to.
+    people = list(cases(report, "people"))
+    assert people == [str(count) for count in QUICK.persons][: len(people)]
+    assert len(people) >= 2
+    assert list(cases(report, "sizes")) == ["0.3 MP", "2 MP", "12 MP"]
+    assert list(cases(report, "throughput")) == ["1", "4", "16", "best"]
+
+    agreement = report["agreement"]
+    assert agreement["reference"] == "engine"
+    assert [each["key"] for each in agreement["contestants"]] == OURS
+    # The same numerics around the same engine, whichever way a photo comes.
+    for each in agreement["contestants"]:
+        assert each["photos"]["persons"] == 2
+        assert each["photos"]["close_share"] == 1
+
+    overhead = report["overhead"]
+    assert overhead["throughput_share"] > 0
+    assert overhead["crop_ms"] > 0
+    assert report["models"]["detector"] == open_leaves[0].name
+    assert report["images"] == [
+        {
+            "name": photo.name,
+            "width": report["images"][0]["width"],
+            "height": report["images"][0]["height"],
+            "bytes": photo.stat().st_size,
+            "persons": 2,
+        }
+    ]
+    assert report["versions"]["triton"] == "2.51.0"
+    assert min(report["memory_bytes"].values()) > 100e6
+    # Those whose turn it isn't do nothing.
+    assert report["disturbance"]["idle_contestants"] < 0.1
+
+
+@reference_data.needed
+@pytest.mark.timeout(900)
+def test_against_paddlex(environment: dict[str, str], tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("coco_000000000785.jpg", "ppdet_000000014439.jpg"):
+        shutil.copy(reference_data.image(name), images)
+    models = reference_data.ROOT / "models"
+    report, printed = run_benchmark(
+        environment,
+        tmp_path,
+        "--paddlex",
+        *("--only", "latency,rendering,client"),
+        *("--images", images),
+        *("--detector", models / "PicoDet-S_pedestrian_320"),
+        *("--keypoint_model", models / "PP-TinyPose_128x96"),
+    )
+    assert [each["name"] for each in report["measurements"]] == ["latency", "rendering", "client"]
+    rivals = ["paddlex", "paddlex_fastest", "paddlex_serving"]
+    check_figures(report, [*rivals, "engine", *OURS])
+    check_reports(report, printed, tmp_path)
+    assert report["versions"]["paddlex"]["paddlex"] == "3.7.2"
+    pairs = {(each["ours"], each["other"]) for each in cases(report, "latency")["p50"]["ratios"]}
+    assert {("grpc", rival) for rival in rivals} < pairs
+    assert ("rest", "paddlex_serving") in pairs
+    # PaddleX itself, in process and serving, and all of ours find the same.
+    agreement = report["agreement"]
+    assert agreement["reference"] == "paddlex"
+    assert agreement["all_agree"]
+    assert {each["photos"]["persons"] for each in agreement["contestants"]} == {
+        sum(image["persons"] for image in report["images"])
+    }
+    (scene,) = cases(report, "rendering")
+    assert scene.startswith("9 people, ")

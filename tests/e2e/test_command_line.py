@@ -1,0 +1,242 @@
+"""``tritonpose predict`` and PaddleX's flags as a program, against a real server."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from command_line import COMMAND, environment, run
+from file_server import Route, file_server
+from tritonpose import create_pipeline
+from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.gpus import count_gpus
+from videos import write_video
+
+PIPELINE = "human_keypoint_detection"
+GUIDE = ["--pipeline", PIPELINE, "--input", "photo.jpg", "--det_threshold", "0.5"]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, photo: Path) -> Path:
+    """A directory to work in, with a photo of two people, one of them above 0.5."""
+    shutil.copy(photo, tmp_path / "photo.jpg")
+    return tmp_path
+
+
+def lines_of_json(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_the_guides_command_line_with_a_server_of_its_own(desk: Path) -> None:
+    done = run(desk, *GUIDE, "--save_path", "./output/", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("{'res': {'input_path': 'photo.jpg', 'boxes': [{'coordinate': [")
+    assert done.stdout.endswith("}]}}\n")
+    assert "NanoDet_person_416 (open model" in done.stderr
+    saved = json.loads((desk / "output" / "photo_res.json").read_text())
+    assert saved["input_path"] == "photo.jpg"
+    assert len(saved["boxes"]) == 1
+    drawn, plain = (cv2.imread(str(desk / name)) for name in ("output/photo_res.jpg", "photo.jpg"))
+    assert cv2.absdiff(drawn, plain).max() > 100
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_both_forms_save_what_the_python_client_saves(
+    desk: Path, server: EmbeddedServer, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.grpc_url if scheme == "grpc" else server.http_url
+    monkeypatch.chdir(desk)
+    with create_pipeline(PIPELINE, url=url) as pipeline:
+        for result in pipeline.predict("photo.jpg", det_threshold=0.5):
+            result.save_all("python")
+    flags = run(desk, *GUIDE, "--save_path", "flags", "--url", url)
+    command = run(
+        desk,
+        "predict",
+        "--det_threshold=0.5",
+        "photo.jpg",
+        "--save_path=command",
+        TRITONPOSE_URL=url,
+    )
+    assert (flags.returncode, command.returncode) == (0, 0), flags.stderr + command.stderr
+    assert flags.stdout == command.stdout
+    for name in ("photo_res.json", "photo_res.jpg"):
+        expected = (desk / "python" / name).read_bytes()
+        assert (desk / "flags" / name).read_bytes() == expected
+        assert (desk / "command" / name).read_bytes() == expected
+
+
+def test_nothing_is_saved_without_save_path(desk: Path, server: EmbeddedServer) -> None:
+    done = run(desk, *GUIDE, "--url", server.grpc_url)
+    assert done.returncode == 0
+    assert [path.name for path in desk.iterdir()] == ["photo.jpg"]
+
+
+def test_standard_output_holds_results_only(desk: Path, server: EmbeddedServer) -> None:
+    (desk / "a b").mkdir()
+    shutil.move(desk / "photo.jpg", desk / "a b" / "zwei Läufer.jpg")
+    (desk / "a b" / "text.png").write_text("just some text")
+    (desk / "empty").mkdir()
+    inputs = ["missing.jpg", "a b", "empty"]
+    done = run(desk, "predict", *inputs, "--json", "--save_path", "größe", "--url", server.grpc_url)
+    assert done.returncode == 1
+    (result,) = lines_of_json(done.stdout)
+    assert result["input_path"] == "a b/zwei Läufer.jpg"
+    assert len(result["boxes"]) == 2
+    assert result == json.loads((desk / "größe" / "zwei Läufer_res.json").read_text("utf-8"))
+    assert (desk / "größe" / "zwei Läufer_res.jpg").exists()
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 3
+    assert "no such file or directory: 'missing.jpg'" in errors[0]
+    assert "'a b/text.png' looks like text" in errors[1]
+    assert "no images in the directory 'empty'" in errors[2]
+    assert "2 persons in 1 image" in done.stderr
+    assert "3 failed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_urls_and_videos(desk: Path, server: EmbeddedServer, photo: Path) -> None:
+    image = cv2.imread(str(photo))
+    write_video(desk / "clip.mp4", [image, np.zeros_like(image), image])
+    with file_server() as files:
+        url = files.add("/p%C3%A5/photo.jpg?size=1", Route(photo.read_bytes()))
+        arguments = ["--input", url, "clip.mp4", "--url", server.grpc_url]
+        done = run(desk, *arguments, "--json", "--save_path", "out")
+    assert done.returncode == 0, done.stderr
+    results = lines_of_json(done.stdout)
+    assert [result["input_path"] for result in results] == [url, *["clip.mp4"] * 3]
+    assert [len(result["boxes"]) for result in results] == [2, 2, 0, 2]
+    assert [result.get("frame_index") for result in results] == [None, 0, 1, 2]
+    assert len(list((desk / "out").iterdir())) == 8
+
+
+def test_drawing(desk: Path, server: EmbeddedServer) -> None:
+    common = ["predict", "photo.jpg", "--url", server.grpc_url]
+    for arguments in (
+        ["--save_path", "plain.png"],
+        ["--save_path", "boxed.png", "--draw", "boxes,scores"],
+        ["--save_path", "alone.json"],
+    ):
+        done = run(desk, *common, *arguments)
+        assert done.returncode == 0, done.stderr
+    boxes = json.loads((desk / "alone.json").read_text())["boxes"]
+    plain, boxed = (cv2.imread(str(desk / name)) for name in ("plain.png", "boxed.png"))
+    changed = cv2.absdiff(plain, boxed).any(axis=2)
+    for left, top, right, bottom in (map(round, box["coordinate"]) for box in boxes):
+        assert changed[top - 3 : top + 4, left:right].any(axis=0).mean() > 0.9
+        assert changed[top:bottom, left - 3 : left + 4].any(axis=1).mean() > 0.9
+    assert {path.name for path in desk.iterdir()} == {
+        *("photo.jpg", "plain.png", "boxed.png", "alone.json")
+    }
+
+
+def test_several_results_do_not_fit_one_file(desk: Path, server: EmbeddedServer) -> None:
+    shutil.copy(desk / "photo.jpg", desk / "other.jpg")
+    inputs = ["predict", "photo.jpg", "other.jpg"]
+    done = run(desk, *inputs, "--save_path", "one.json", "--url", server.grpc_url)
+    assert done.returncode == 2
+    assert "error: --save_path one.json is a file, which holds one result" in done.stderr
+    assert json.loads((desk / "one.json").read_text())["input_path"] == "photo.jpg"
+
+
+def test_a_reader_that_goes_away(desk: Path, server: EmbeddedServer) -> None:
+    inputs = ["photo.jpg"] * 40
+    done = subprocess.run(
+        f"'{COMMAND}' predict {' '.join(inputs)} --json --url {server.grpc_url} | head -n 1",
+        shell=True,
+        cwd=desk,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert len(lines_of_json(done.stdout)) == 1
+    assert done.stderr == ""
+
+
+def test_ctrl_c(desk: Path, server: EmbeddedServer) -> None:
+    with subprocess.Popen(
+        [COMMAND, "predict", *["photo.jpg"] * 500, "--json", "--url", server.grpc_url],
+        cwd=desk,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout is not None
+        assert json.loads(program.stdout.readline())
+        program.send_signal(signal.SIGINT)
+        _, errors = program.communicate(timeout=60)
+        assert (program.returncode, errors) == (130, "")
+
+
+def test_no_server(desk: Path) -> None:
+    done = run(desk, *GUIDE, "--device", "gpu:0", TRITONPOSE_URL="grpc://127.0.0.1:9")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    told = "--device has no effect: the server at grpc://127.0.0.1:9 has its own"
+    first, error, summary = done.stderr.splitlines()
+    assert told in first
+    assert error.startswith("error: ")
+    assert "127.0.0.1:9" in error
+    assert "0 persons in 0 images" in summary
+
+
+def test_misspelt_names_start_no_server(tmp_path: Path) -> None:
+    done = run(tmp_path, "predict", "foto.jpg", "clip.mp4")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: no such file or directory: 'foto.jpg'\n"
+        "error: no such file or directory: 'clip.mp4'\n"
+    )
+
+
+@pytest.mark.skipif(count_gpus() > 0, reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there(desk: Path) -> None:
+    done = run(desk, *GUIDE, "--device", "gpu:0")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: no NVIDIA GPU is visible here")
+    assert done.stderr.count("\n") == 1
+
+
+def test_results_that_can_not_be_saved(desk: Path, server: EmbeddedServer) -> None:
+    (desk / "taken").write_text("a file")
+    done = run(desk, *GUIDE, "--save_path", "taken", "--url", server.grpc_url)
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
+        "error: can't save to 'taken': File exists"
+    ]
+
+
+def test_a_pipeline_file_and_what_it_asks_of_a_server(desk: Path, server: EmbeddedServer) -> None:
+    """The file that the command writes, with a threshold and a model directory put in."""
+    assert run(desk, "--get_pipeline_config", PIPELINE, "--save_path", "my_path").returncode == 0
+    file = desk / "my_path" / f"{PIPELINE}.yaml"
+    text = file.read_text().replace("threshold: null", "threshold: 0.5", 1)
+    file.write_text(text.replace("model_dir: null", "model_dir: mine"))
+    done = run(
+        desk, "--pipeline", str(file), "--input", "photo.jpg", "--json", "--url", server.grpc_url
+    )
+    assert done.returncode == 0, done.stderr
+    (result,) = lines_of_json(done.stdout)
+    assert len(result["boxes"]) == 1
+    assert "warning: ObjectDetection.model_dir, KeypointDetection.model_dir: this takes" in (
+        done.stderr
+    )
+    assert "UserWarning" not in done.stderr
+
+
+def test_what_paddlex_prints_is_python(desk: Path, server: EmbeddedServer) -> None:
+    """But for the abbreviated arrays, as in PaddleX's guide."""
+    done = run(desk, *GUIDE, "--det_threshold", "0.99", "--url", server.grpc_url)
+    assert ast.literal_eval(done.stdout) == {"res": {"input_path": "photo.jpg", "boxes": []}}

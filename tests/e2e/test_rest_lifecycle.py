@@ -1,0 +1,193 @@
+"""How the REST service comes and goes, and what it does while its Triton is away."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from leftovers import wait_until
+from rest_service import free_port, rest_service
+from tritonpose_server.embedded import EmbeddedServer, ServerOptions
+from tritonpose_server.errors import ServerError
+from tritonpose_server.staging import PipelineSettings
+from tritonpose_service.rest.run import run_rest
+from tritonpose_service.rest.settings import RestSettings
+
+ENDPOINT = "human-keypoint-detection"
+
+PROGRAM = """
+import json, logging, sys
+from tritonpose_service.rest.run import run_rest
+from tritonpose_service.rest.settings import RestSettings
+logging.basicConfig(level=logging.INFO)
+run_rest(RestSettings(**json.loads(sys.argv[1])))
+print("returned")
+"""
+
+
+@contextmanager
+def program(log: Path, **settings: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The service as a process of its own, and its address."""
+    port = free_port()
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, json.dumps({"port": port, **settings})],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    address = f"http://127.0.0.1:{port}/"
+    try:
+        assert wait_until(lambda: f"ready at {address[:-1]}" in log.read_text()), log.read_text()
+        yield process, address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def payload(photo: Path, **fields: object) -> dict[str, object]:
+    return {"image": base64.b64encode(photo.read_bytes()).decode(), **fields}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_requests_under_way_are_finished(
+    server: EmbeddedServer, photo: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    log = tmp_path / "log"
+    with program(log, triton_url=server.grpc_url) as (process, address):
+        answers: list[requests.Response] = []
+
+        def ask() -> None:
+            answers.append(requests.post(address + ENDPOINT, json=payload(photo), timeout=60))
+
+        clients = [threading.Thread(target=ask) for _ in range(8)]
+        for client in clients:
+            client.start()
+        assert wait_until(
+            lambda: "in_flight 8.0" in requests.get(f"{address}metrics", timeout=5).text
+        )
+        process.send_signal(number)
+        for client in clients:
+            client.join()
+        assert process.wait(30) == 0
+        assert process.stdout is not None
+        assert process.stdout.read() == "returned\n"
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert log.read_text().count(" status=200 ") == 8
+    assert "Traceback" not in log.read_text()
+
+
+def test_clients_that_never_finish_do_not_keep_it(server: EmbeddedServer, tmp_path: Path) -> None:
+    settings = {"triton_url": server.grpc_url, "shutdown_timeout": 1}
+    with program(tmp_path / "log", **settings) as (process, address):
+        host, port = address.removeprefix("http://").rstrip("/").split(":")
+        with socket.create_connection((host, int(port))) as slow:
+            slow.sendall(
+                f"POST /{ENDPOINT} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n"
+                "Content-Type: application/json\r\n\r\n{".encode()
+            )
+            assert wait_until(
+                lambda: "in_flight 1.0" in requests.get(f"{address}metrics", timeout=5).text
+            )
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+
+
+def test_ends_with_the_server_behind_it(server: EmbeddedServer) -> None:
+    gone = threading.Event()
+    settings = RestSettings(server.grpc_url, port=free_port())
+    service = threading.Thread(target=run_rest, args=(settings,), kwargs={"ended": gone.is_set})
+    service.start()
+
+    def alive() -> bool:
+        try:
+            return requests.get(f"http://127.0.0.1:{settings.port}/health", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    assert wait_until(alive)
+    gone.set()
+    service.join(20)
+    assert not service.is_alive()
+    assert not alive()
+
+
+def test_port_that_is_taken() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(ServerError, match=f"can't listen on 127.0.0.1:{taken.getsockname()[1]}"),
+    ):
+        run_rest(RestSettings("grpc://127.0.0.1:9", port=taken.getsockname()[1]))
+
+
+def test_clients_that_hang_up_free_their_place(server: EmbeddedServer, photo: Path) -> None:
+    body = json.dumps(payload(photo)).encode()
+    with rest_service(server.grpc_url) as address:
+        port = int(address.rstrip("/").rsplit(":", 1)[1])
+        impatient = [HTTPConnection("127.0.0.1", port) for _ in range(16)]
+        for connection in impatient:
+            connection.request("POST", f"/{ENDPOINT}", body, {"Content-Type": "application/json"})
+        for connection in impatient:
+            connection.close()
+
+        def numbers() -> str:
+            return requests.get(f"{address}metrics", timeout=5).text
+
+        assert wait_until(lambda: "in_flight 0.0" in numbers())
+        assert 'tritonpose_rest_requests_total{status="499"}' in numbers()
+        assert requests.post(address + ENDPOINT, json=payload(photo), timeout=60).ok
+
+
+def test_triton_goes_and_comes_back(open_leaves: list[Path], photo: Path) -> None:
+    detector, keypoint_model = open_leaves
+    settings = PipelineSettings(detector.name, keypoint_model.name)
+    triton = EmbeddedServer(open_leaves, settings, ServerOptions(grpc_port=free_port()))
+
+    def status(path: str) -> int:
+        return requests.get(address + path, timeout=10).status_code
+
+    def ask() -> requests.Response:
+        return requests.post(address + ENDPOINT, json=payload(photo), timeout=60)
+
+    triton.start()
+    try:
+        with rest_service(triton.grpc_url, triton_timeout=20) as address:
+            assert status("health/ready") == 200
+            assert ask().status_code == 200
+            triton.stop()
+            refusal = ask()
+            assert refusal.status_code == 503
+            assert refusal.headers["Retry-After"] == "1"
+            assert refusal.json()["errorCode"] == 503
+            assert status("health/ready") == 503
+            assert status("health") == 200
+            triton.start()
+            assert wait_until(lambda: status("health/ready") == 200)
+            assert ask().status_code == 200
+    finally:
+        triton.stop()
+
+
+def test_triton_that_does_not_answer(photo: Path) -> None:
+    # Accepts connections and says nothing.
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        rest_service(f"http://127.0.0.1:{silent.getsockname()[1]}", triton_timeout=0.5) as address,
+    ):
+        response = requests.post(address + ENDPOINT, json=payload(photo), timeout=30)
+        assert response.status_code == 504
+        assert "no answer within 0.5 s" in response.json()["errorMsg"]
+        assert requests.get(f"{address}health/ready", timeout=10).status_code == 503

@@ -1,0 +1,147 @@
+"""Servers that come late, are full, or die under load: nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import requests
+from numpy.typing import NDArray
+
+from gateways import gateway
+from leftovers import descendants
+from tritonpose import ServerUnavailableError
+from tritonpose.transport.connection import Connection
+from tritonpose.transport.grpc import GrpcServer
+from tritonpose.transport.messages import PoseRequest
+from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.staging import PipelineSettings
+from twins import EVERY_CLIENT, ONE_OF_EACH, predict_all
+
+# The server takes 128 at a time, by its config.pbtxt.
+CROWD = 192
+
+
+@pytest.fixture(scope="module")
+def small_photo(photo: Path) -> NDArray[np.uint8]:
+    return cv2.resize(cv2.imread(str(photo)), (480, 360)).astype(np.uint8)
+
+
+def url_of(server: EmbeddedServer, scheme: str) -> str:
+    return server.grpc_url if scheme == "grpc" else server.http_url
+
+
+@EVERY_CLIENT
+def test_a_server_that_starts_late(
+    scheme: str, asynchronous: bool, server: EmbeddedServer, small_photo: NDArray[np.uint8]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+    url = f"{scheme}://127.0.0.1:{port}"
+    with pytest.raises(ServerUnavailableError, match=f":{port}"):
+        predict_all(asynchronous, small_photo, url=url)
+    with ExitStack() as running:
+        door = gateway(url_of(server, scheme), port=port)
+        opening = threading.Timer(1.0, running.enter_context, [door])
+        opening.start()
+        results = predict_all(asynchronous, [small_photo] * 3, url=url, retries=100)
+        opening.join()
+    assert [len(result["boxes"]) for result in results] == [2, 2, 2]
+
+
+@ONE_OF_EACH
+def test_a_crowd_that_the_server_cannot_take_at_once(
+    scheme: str, asynchronous: bool, server: EmbeddedServer
+) -> None:
+    nobody = np.full((96, 96, 3), 90, np.uint8)
+
+    def send(retries: int) -> list[bool]:
+        results = predict_all(
+            asynchronous,
+            [nobody] * CROWD,
+            url=url_of(server, scheme),
+            retries=retries,
+            max_in_flight=CROWD,
+            on_error="collect",
+        )
+        assert all(isinstance(r.error, ServerUnavailableError | None) for r in results)
+        return [r.error is None for r in results]
+
+    assert not all(send(retries=0))
+    answered = send(retries=1000)
+    assert len(answered) == CROWD
+    assert all(answered)
+
+
+@EVERY_CLIENT
+def test_requests_are_spread_over_servers(
+    scheme: str, asynchronous: bool, server: EmbeddedServer, small_photo: NDArray[np.uint8]
+) -> None:
+    upstream = url_of(server, scheme)
+    with gateway(upstream) as one, gateway(upstream) as two:
+        urls = [f"{scheme}://127.0.0.1:{door.port}" for door in (one, two)]
+        for url in (urls, ",".join(urls)):
+            assert len(predict_all(asynchronous, [small_photo] * 10, url=url)) == 10
+        assert (len(one.seen), len(two.seen)) == (10, 10)
+
+
+def test_grpc_uses_all_addresses_of_a_name(
+    server: EmbeddedServer, small_photo: NDArray[np.uint8]
+) -> None:
+    with gateway(server.grpc_url) as one, gateway(server.grpc_url) as two:
+        # As if a name had resolved to them.
+        addresses = f"ipv4:127.0.0.1:{one.port},127.0.0.1:{two.port}"
+        client = GrpcServer(addresses, Connection.checked("grpc://pose:8001"))
+        for _ in range(20):
+            client.infer(PoseRequest(frame=small_photo), 60)
+        client.close()
+        # Those sent before the second connection was made all went to the first.
+        assert min(len(one.seen), len(two.seen)) >= 5
+        assert len(one.seen) + len(two.seen) == 20
+
+
+@ONE_OF_EACH
+def test_a_server_killed_under_load_costs_no_answer(
+    scheme: str,
+    asynchronous: bool,
+    server: EmbeddedServer,
+    open_leaves: list[Path],
+    small_photo: NDArray[np.uint8],
+) -> None:
+    settings = PipelineSettings(open_leaves[0].name, open_leaves[1].name)
+    with EmbeddedServer(open_leaves, settings) as victim:
+        (triton,) = (pid for pid in descendants(victim.pid or 0) if runs_triton(pid))
+        answered = []
+
+        def frames() -> Iterator[NDArray[np.uint8]]:
+            for number in range(60):
+                if number == 30:
+                    answered.append(answers_of(victim))
+                    os.kill(triton, signal.SIGKILL)
+                yield small_photo
+
+        urls = [url_of(server, scheme), url_of(victim, scheme)]
+        results = predict_all(asynchronous, frames(), url=urls)
+    assert [len(result["boxes"]) for result in results] == [2] * 60
+    assert answered[0] > 5
+
+
+def answers_of(server: EmbeddedServer) -> int:
+    """How many requests a server has answered, as its metrics tell."""
+    metrics = requests.get(server.metrics_url, timeout=10).text
+    pattern = r'nv_inference_request_success{model="human_keypoint_detection",version="1"} (\d+)'
+    (count,) = re.findall(pattern, metrics)
+    return int(count)
+
+
+def runs_triton(pid: int) -> bool:
+    return b"bin/tritonserver" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]

@@ -1,0 +1,136 @@
+"""Whatever process of a server dies, the server comes back by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+
+from leftovers import alive, descendants, shared_memory, wait_until
+from tritonpose.errors import ServerUnavailableError
+from tritonpose.transport import connect
+from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.staging import PipelineSettings
+
+CLIENTS = 4
+RECOVERY_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def own_server(open_leaves: list[Path]) -> Iterator[EmbeddedServer]:
+    settings = PipelineSettings(open_leaves[0].name, open_leaves[1].name)
+    with EmbeddedServer(open_leaves, settings) as running:
+        yield running
+
+
+def process_of(server: EmbeddedServer, words: str) -> int:
+    """The one process of a server whose command line has these words."""
+    assert server.pid is not None
+    (found,) = (
+        pid
+        for pid in descendants(server.pid)
+        if words in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    )
+    return found
+
+
+class Load:
+    """Clients that ask without end and look at each answer."""
+
+    def __init__(self, url: str, photo: Path) -> None:
+        self._transport = connect(url, timeout=20.0)
+        self._request = PoseRequest(image=photo.read_bytes())
+        self._expected = self._transport.infer(self._request)
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(CLIENTS)]
+        self.answers: list[float] = []
+        self.failures: list[Exception] = []
+        self.wrong: list[PoseResponse] = []
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._transport.close()
+
+    def answered_since(self, moment: float) -> int:
+        return sum(answered > moment for answered in self.answers)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                answer = self._transport.infer(self._request)
+            except Exception as error:
+                self.failures.append(error)
+                time.sleep(0.05)
+                continue
+            expected = self._expected.keypoints
+            if answer.keypoints.shape != expected.shape or not np.allclose(
+                answer.keypoints, expected, atol=1e-3
+            ):
+                self.wrong.append(answer)
+            self.answers.append(time.monotonic())
+
+
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "human_keypoint_detection_0_0",
+        "NanoDet_person_416_0_0",
+        "MoveNet-Thunder_256x192_0_0",
+        "--id=",
+    ],
+    ids=["pipeline", "detector", "keypoint model", "tritonserver"],
+)
+def test_a_killed_process_comes_back(own_server: EmbeddedServer, photo: Path, victim: str) -> None:
+    with Load(own_server.grpc_url, photo) as load:
+        assert wait_until(lambda: len(load.answers) >= 2 * CLIENTS)
+        os.kill(process_of(own_server, victim), signal.SIGKILL)
+        killed = time.monotonic()
+        # Enough of them that the clients go on as before.
+        assert wait_until(
+            lambda: load.answered_since(killed + 0.5) >= 5 * CLIENTS, RECOVERY_SECONDS
+        )
+    assert load.wrong == []
+    # What was under way is told to come again.
+    assert {type(failure) for failure in load.failures} <= {ServerUnavailableError}
+    assert own_server.poll() is None
+
+
+def test_a_dead_server_leaves_no_shared_memory(own_server: EmbeddedServer, photo: Path) -> None:
+    with Load(own_server.grpc_url, photo) as load:
+        before = set(shared_memory(own_server.identity))
+        os.kill(process_of(own_server, "--id="), signal.SIGKILL)
+        killed = time.monotonic()
+        assert wait_until(lambda: load.answered_since(killed + 0.5) > 0, RECOVERY_SECONDS)
+        after = set(shared_memory(own_server.identity))
+    assert len(after) == len(before) > 0
+    assert not after & before
+
+
+def test_a_model_that_is_unloaded_is_no_fault(
+    own_server: EmbeddedServer, open_leaves: list[Path]
+) -> None:
+    triton_process = process_of(own_server, "--id=")
+    stub = process_of(own_server, f"{open_leaves[0].name}_0_0")
+    with triton.InferenceServerClient(own_server.grpc_url.removeprefix("grpc://")) as client:
+        client.unload_model(open_leaves[0].name)
+        assert wait_until(lambda: not alive(stub))
+        # Time enough for a supervisor that takes this for a fault.
+        time.sleep(1)
+        assert alive(triton_process)
+        client.load_model(open_leaves[0].name)
+    assert process_of(own_server, "--id=") == triton_process

@@ -1,0 +1,99 @@
+"""How commands end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tritonpose.cli.exit_status import exit_status
+from tritonpose.errors import ConfigError, InputError, ServerUnavailableError
+from tritonpose_conversion.errors import ConversionError, FetchError
+from tritonpose_server.errors import ServerError
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def command() -> int:
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_command_that_ends_by_itself(status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status(lambda: status) == status
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (ConfigError("wrong YAML"), 2, "error: wrong YAML\n"),
+        (InputError("no image"), 1, "error: no image\n"),
+        (ServerUnavailableError("nobody there"), 1, "error: nobody there\n"),
+        (ServerError("no Triton"), 1, "error: no Triton\n"),
+        (ConversionError("no model"), 1, "error: no model\n"),
+        (FetchError("no network"), 1, "error: no network\n"),
+        (PermissionError(13, "denied", "out"), 1, "error: [Errno 13] denied: 'out'\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_foreseen_errors(
+    error: BaseException, status: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_status(raising(error)) == status
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", line)
+
+
+def test_a_missing_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status(raising(ModuleNotFoundError("No module named 'onnx'"))) == 1
+    assert capsys.readouterr().err == (
+        "error: No module named 'onnx': this needs more than the client, "
+        "pip install 'tritonpose[server,service,conversion]'\n"
+    )
+
+
+def test_an_unforeseen_error_says_where_it_is_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status(raising(KeyError("x"))) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: unexpected KeyError at test_exit_status.py:")
+    assert printed.err.endswith(": 'x'\n")
+    assert printed.err.count("\n") == 1
+
+
+PROGRAM = """
+import sys
+from tritonpose.cli.exit_status import exit_status
+
+def command():
+    for _ in range(100_000):
+        print("a line")
+    return 0
+
+sys.exit(exit_status(command))
+"""
+
+
+def test_a_reader_that_goes_away() -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "a line\n"
+    program.stdout.close()
+    _, errors = program.communicate(timeout=60)
+    assert (program.returncode, errors) == (141, "")
+
+
+def test_characters_that_the_output_lacks() -> None:
+    program = PROGRAM.replace("range(100_000)", "range(1)").replace("a line", "pf\\u00e4d \\u4eba")
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b"pf\xe4d \\u4eba\n"

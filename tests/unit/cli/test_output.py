@@ -1,0 +1,146 @@
+"""What is printed and saved of results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tritonpose.cli.output import Output, write_results
+from tritonpose.errors import ConfigError, InputError, ServerUnavailableError
+from tritonpose.result import KeypointResult
+
+IMAGE = np.full((60, 80, 3), 127, np.uint8)
+
+
+def person() -> dict[str, object]:
+    keypoints = np.tile(np.array([40, 30, 0.9], np.float32), (17, 1))
+    coordinate = list(np.array([20, 10, 60, 50], np.float32))
+    return {
+        "coordinate": coordinate,
+        "det_score": 0.75,
+        "keypoints": keypoints,
+        "kpt_score": np.float32(0.5),
+    }
+
+
+def result(path: str = "a.png", persons: int = 1) -> KeypointResult:
+    return KeypointResult(path, IMAGE, [person() for _ in range(persons)])
+
+
+def failure(path: str, message: str) -> KeypointResult:
+    return KeypointResult(path, error=InputError(message))
+
+
+def files(directory: Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
+def test_paddlexs_notation(capsys: pytest.CaptureFixture[str]) -> None:
+    results = [result("a.png"), result("b.png", persons=0)]
+    assert write_results(results, Output(), ["a.png", "b.png"]) == 0
+    printed = capsys.readouterr()
+    first, second = printed.out.split("}]}}\n")
+    assert first.startswith("{'res': {'input_path': 'a.png', 'boxes': [{'coordinate': [20.0, 10.0")
+    assert second == "{'res': {'input_path': 'b.png', 'boxes': []}}\n"
+    assert printed.err.startswith("[tritonpose] 1 person in 2 images, ")
+
+
+def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    results = [result("a ü.png"), result("b.png", persons=2)]
+    assert write_results(results, Output(json_lines=True), ["a ü.png", "b.png"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first, second = (json.loads(line) for line in lines)
+    assert first["input_path"] == "a ü.png"
+    assert first["boxes"][0]["coordinate"] == [20, 10, 60, 50]
+    assert np.shape([box["keypoints"] for box in second["boxes"]]) == (2, 17, 3)
+
+
+def test_errors_do_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    results = [failure("x", "x is no image"), result("a.png"), failure("y", "y is no image")]
+    assert write_results(results, Output(json_lines=True), ["x", "a.png", "y"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["input_path"] == "a.png"
+    *errors, summary = printed.err.splitlines()
+    assert errors == ["error: x is no image", "error: y is no image"]
+    assert summary.startswith("[tritonpose] 1 person in 1 image, ")
+    assert summary.endswith(" s; 2 failed")
+
+
+@pytest.mark.parametrize(
+    ("save_path", "written"),
+    [
+        ("out", {"out/a_res.json", "out/a_res.png"}),
+        ("out/", {"out/a_res.json", "out/a_res.png"}),
+        ("o u t/ü", {"o u t/ü/a_res.json", "o u t/ü/a_res.png"}),
+        ("one.json", {"one.json"}),
+        ("d/one.JPG", {"d/one.JPG"}),
+    ],
+)
+def test_where_results_are_saved(
+    save_path: str,
+    written: set[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert write_results([result()], Output(save_path=save_path), ["a.png"]) == 0
+    assert files(tmp_path) == written
+    assert capsys.readouterr().err.endswith(f" s; saved to {save_path}\n")
+
+
+def test_nothing_is_said_to_be_saved_where_all_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert write_results([failure("x", "no")], Output(save_path="out"), ["x"]) == 1
+    assert "saved" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("drawn", ["boxes", "scores", "ids"])
+def test_what_is_drawn(tmp_path: Path, drawn: str) -> None:
+    plain, more = tmp_path / "plain.png", tmp_path / "more.png"
+    write_results([result()], Output(save_path=str(plain)), ["a.png"])
+    write_results([result()], Output(save_path=str(more), draw=frozenset([drawn])), ["a.png"])
+    assert cv2.absdiff(cv2.imread(str(plain)), cv2.imread(str(more))).any()
+
+
+def test_a_file_holds_one_result(tmp_path: Path) -> None:
+    output = Output(save_path=str(tmp_path / "one.json"))
+    results = [failure("x", "x is no image"), result("a.png"), result("b.png")]
+    with pytest.raises(ConfigError, match=r"one\.json is a file, which holds one result"):
+        write_results(results, output, ["x", "a.png", "b.png"])
+    assert json.loads((tmp_path / "one.json").read_text())["input_path"] == "a.png"
+
+
+@pytest.mark.parametrize(
+    ("save_path", "words"),
+    [("taken", "can't save to 'taken': File exists"), ("one.svg", "unknown file extension: .svg")],
+)
+def test_what_can_not_be_saved_is_printed_all_the_same(
+    save_path: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("a file")
+    output = Output(json_lines=True, save_path=save_path)
+    assert write_results([result("a.png")], output, ["a.png"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["input_path"] == "a.png"
+    assert words in printed.err
+
+
+def test_results_are_printed_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
+    def camera() -> Iterator[KeypointResult]:
+        for number in range(3):
+            yield result(f"{number}.png")
+            assert f"{number}.png" in capsys.readouterr().out
+        yield KeypointResult("3.png", error=ServerUnavailableError("gone"))
+        assert "error: gone\n" in capsys.readouterr().err
+
+    assert write_results(camera(), Output(), ["camera"]) == 1

@@ -1,0 +1,354 @@
+"""The asynchronous pipeline: order, bounds, errors, and that nothing outlives its consumer.
+
+The stand-in for a server answers with a number taken from the image it got, so that a result
+can be told to belong to its input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tritonpose import (
+    AsyncPipeline,
+    ConfigError,
+    InputError,
+    KeypointResult,
+    ServerUnavailableError,
+    create_async_pipeline,
+)
+from tritonpose.calls import OnError
+from tritonpose.config import DetectorConfig, PipelineConfig
+from tritonpose.transport.messages import PoseRequest, PoseResponse
+
+Frame = NDArray[np.uint8]
+
+
+async def answer(_number: int) -> None:
+    """Answers at once."""
+
+
+class StandIn:
+    """A transport that keeps a record; `behave` may wait or fail, given the image's number."""
+
+    def __init__(self, behave: Callable[[int], Awaitable[object]] = answer) -> None:
+        self.behave = behave
+        self.requests: list[PoseRequest] = []
+        self.running = self.most_running = self.cancelled = self.closed = 0
+
+    async def infer(self, request: PoseRequest) -> PoseResponse:
+        self.requests.append(request)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        number = 0 if request.frame is None else int(request.frame[0, 0, 0])
+        try:
+            await self.behave(number)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+        scores = np.array([number], dtype=np.float32)
+        return PoseResponse(
+            np.zeros((1, 4), np.float32), scores, np.zeros((1, 17, 3), np.float32), scores
+        )
+
+    async def is_ready(self, timeout: float) -> bool:
+        return timeout > 0
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def frame(number: int) -> Frame:
+    return np.full((4, 6, 3), number, dtype=np.uint8)
+
+
+def frames(count: int) -> Iterator[Frame]:
+    return (frame(number) for number in range(count))
+
+
+async def async_frames(count: int, pause: float = 0) -> AsyncIterator[Frame]:
+    for number in range(count):
+        await asyncio.sleep(pause)
+        yield frame(number)
+
+
+def number_of(result: KeypointResult) -> int:
+    return int(result["boxes"][0]["det_score"])
+
+
+async def numbers(results: AsyncIterator[KeypointResult]) -> list[int]:
+    return [number_of(result) async for result in results]
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    """Runs a test and makes sure that it left no task behind."""
+
+    async def check() -> None:
+        await asyncio.wait_for(test, timeout=60)
+        gc.collect()
+        # Abandoned generators are closed by tasks of their own.
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("source", [frames, async_frames, lambda count: list(frames(count))])
+def test_results_come_in_the_order_of_the_inputs(source: Callable[[int], object]) -> None:
+    async def test() -> None:
+        transport = StandIn(lambda number: asyncio.sleep(0.002 * (7 - number % 8)))
+        async with AsyncPipeline(transport) as pipeline:
+            assert await numbers(pipeline.predict(source(40))) == list(range(40))
+            assert await numbers(pipeline(frame(7))) == [7]
+        assert transport.closed == 1
+        assert 1 < transport.most_running <= 8
+
+    run(test())
+
+
+def test_no_more_requests_in_flight_than_allowed_over_all_calls() -> None:
+    async def test() -> None:
+        transport = StandIn(lambda _: asyncio.sleep(0.002))
+        async with AsyncPipeline(transport, max_in_flight=3) as pipeline:
+            both = await asyncio.gather(
+                numbers(pipeline.predict(frames(12))), numbers(pipeline.predict(frames(12)))
+            )
+        assert list(both) == [list(range(12))] * 2
+        assert transport.most_running == 3
+
+    run(test())
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_endless_inputs_are_read_only_as_results_are_taken(asynchronous: bool) -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[Frame]:
+        while True:
+            taken.append(len(taken))
+            yield frame(taken[-1] % 256)
+
+    async def async_endless() -> AsyncIterator[Frame]:
+        for item in endless():
+            yield item
+
+    async def test() -> None:
+        async with AsyncPipeline(StandIn(), max_in_flight=4) as pipeline:
+            results = pipeline.predict(async_endless() if asynchronous else endless())
+            for count in range(1, 30):
+                assert number_of(await anext(results)) == count - 1
+                await asyncio.sleep(0.002)
+                assert len(taken) <= count + 4
+            await results.aclose()
+
+    run(test())
+
+
+def test_a_finished_result_does_not_wait_for_the_next_input() -> None:
+    async def test() -> None:
+        seen = asyncio.Event()
+
+        async def camera() -> AsyncIterator[Frame]:
+            yield frame(0)
+            await seen.wait()
+            yield frame(1)
+
+        async with AsyncPipeline(StandIn()) as pipeline:
+            results = pipeline.predict(camera())
+            assert number_of(await anext(results)) == 0
+            seen.set()
+            assert await numbers(results) == [1]
+
+    run(test())
+
+
+def test_a_blocking_iterator_does_not_block_the_event_loop() -> None:
+    threads = set()
+
+    async def test() -> None:
+        released = threading.Event()
+
+        def camera() -> Iterator[Frame]:
+            threads.add(threading.current_thread())
+            assert released.wait(timeout=30)
+            yield frame(5)
+
+        async with AsyncPipeline(StandIn()) as pipeline:
+            task = asyncio.create_task(numbers(pipeline.predict(camera())))
+            await asyncio.sleep(0.02)
+            released.set()
+            assert await task == [5]
+
+    run(test())
+    assert threading.current_thread() not in threads
+
+
+def test_files_are_read_in_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers = []
+    original = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        readers.append(threading.current_thread())
+        return original(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+
+    async def test() -> None:
+        async with AsyncPipeline(StandIn()) as pipeline:
+            (result,) = [
+                result
+                async for result in pipeline.predict(tmp_path / "missing.jpg", on_error="collect")
+            ]
+        assert isinstance(result.error, InputError)
+
+    run(test())
+    assert readers
+    assert threading.current_thread() not in readers
+
+
+def test_cancelling_the_consumer_cancels_its_requests() -> None:
+    async def test() -> None:
+        forever = asyncio.Event()
+        transport = StandIn(lambda number: forever.wait() if number else answer(number))
+        async with AsyncPipeline(transport, max_in_flight=3) as pipeline:
+            task = asyncio.create_task(numbers(pipeline.predict(frames(100))))
+            while transport.running < 3:
+                await asyncio.sleep(0.001)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (transport.running, transport.cancelled) == (0, 3)
+            # The pipeline itself is as good as before.
+            assert await numbers(pipeline.predict(frame(0))) == [0]
+
+    run(test())
+
+
+def test_leaving_the_loop_early_cancels_the_rest() -> None:
+    async def test() -> None:
+        transport = StandIn(lambda _: asyncio.sleep(0.01))
+        pipeline = AsyncPipeline(transport, max_in_flight=3)
+        async for _ in pipeline.predict(frames(100)):
+            break
+        gc.collect()
+        await asyncio.sleep(0.05)
+        sent = len(transport.requests)
+        await asyncio.sleep(0.05)
+        assert len(transport.requests) == sent <= 4
+        assert transport.running == 0
+        await pipeline.close()
+
+    run(test())
+
+
+def test_closing_ends_those_who_still_wait() -> None:
+    async def test() -> None:
+        forever = asyncio.Event()
+        transport = StandIn(lambda _: forever.wait())
+        pipeline = AsyncPipeline(transport, max_in_flight=2)
+        task = asyncio.create_task(numbers(pipeline.predict(frames(10))))
+        while transport.running < 2:
+            await asyncio.sleep(0.001)
+        await pipeline.close()
+        await pipeline.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            await task
+        assert transport.running == 0
+        with pytest.raises(RuntimeError, match="closed"):
+            pipeline.predict(frame(1))
+
+    run(test())
+
+
+def test_errors_are_raised_at_their_turn() -> None:
+    async def fail_third(number: int) -> None:
+        if number == 3:
+            raise ServerUnavailableError("gone")
+        await asyncio.sleep(0.02)  # the error is there before the results that precede it
+
+    async def test() -> None:
+        async with AsyncPipeline(StandIn(fail_third)) as pipeline:
+            results = pipeline.predict(frames(6))
+            assert [number_of(await anext(results)) for _ in range(3)] == [0, 1, 2]
+            with pytest.raises(ServerUnavailableError, match="gone"):
+                await anext(results)
+            assert await anext(results, None) is None
+
+    run(test())
+
+
+def test_collected_errors_keep_their_place(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.jpg")
+
+    async def test() -> None:
+        async with AsyncPipeline(StandIn()) as pipeline:
+            inputs = [frame(1), missing, frame(2)]
+            results = [result async for result in pipeline.predict(inputs, on_error="collect")]
+        assert [type(result.error) for result in results] == [type(None), InputError, type(None)]
+        assert (results[1]["input_path"], results[1]["boxes"]) == (missing, [])
+        assert [number_of(results[0]), number_of(results[2])] == [1, 2]
+
+    run(test())
+
+
+@pytest.mark.parametrize("on_error", ["raise", "collect"])
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_an_error_of_the_callers_iterator_comes_after_earlier_results(
+    on_error: OnError, asynchronous: bool
+) -> None:
+    def broken() -> Iterator[Frame]:
+        yield from frames(3)
+        raise KeyError("camera")
+
+    async def async_broken() -> AsyncIterator[Frame]:
+        for item in broken():
+            yield item
+
+    async def test() -> None:
+        async with AsyncPipeline(StandIn()) as pipeline:
+            inputs = async_broken() if asynchronous else broken()
+            results = pipeline.predict(inputs, on_error=on_error)
+            assert [number_of(await anext(results)) for _ in range(3)] == [0, 1, 2]
+            with pytest.raises(KeyError, match="camera"):
+                await anext(results)
+
+    run(test())
+
+
+def test_wrong_arguments_fail_at_the_call() -> None:
+    pipeline = AsyncPipeline(StandIn())
+    for arguments in ({"det_threshold": 1.1}, {"threshold": -1}, {"on_error": "ignore"}):
+        with pytest.raises(ConfigError):
+            pipeline.predict(frame(1), **arguments)
+    with pytest.raises(ConfigError, match="max_in_flight"):
+        AsyncPipeline(StandIn(), max_in_flight=0)
+    with pytest.raises(ConfigError, match="expected cpu"):
+        create_async_pipeline("human_keypoint_detection", device="tpu")
+
+
+def test_threshold_of_the_call_wins() -> None:
+    async def test() -> None:
+        transport = StandIn()
+        config = PipelineConfig(DetectorConfig(threshold=0.3))
+        async with AsyncPipeline(transport, config) as pipeline:
+            await numbers(pipeline.predict(frame(1)))
+            await numbers(pipeline.predict(frame(1), threshold=0))
+        assert [request.det_threshold for request in transport.requests] == [0.3, 0.0]
+
+    run(test())
+
+
+def test_made_without_an_event_loop() -> None:
+    pipeline = create_async_pipeline("human_keypoint_detection", url="grpc://localhost:9")
+    asyncio.run(pipeline.close())

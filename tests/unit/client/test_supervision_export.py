@@ -1,0 +1,108 @@
+"""Results for supervision, by the real library.
+
+It is installed beside the environment, not into it: it and its dependencies are large, and older
+versions bring an OpenCV package that clashes with ours.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tritonpose_conversion.store import cache_home
+
+# supervision, and what `import supervision` needs beyond the environment of the tests.
+PACKAGES = ("supervision==0.31.2", "pydeprecate==0.13.0", "scipy==1.15.3", "defusedxml==0.7.1")
+
+PREAMBLE = """
+import numpy as np
+import supervision as sv
+from results import made_up_result
+
+result = made_up_result(3)
+keypoints = result.to_supervision()
+"""
+
+
+@pytest.fixture(scope="session")
+def library() -> Path:
+    """A folder with supervision, kept for later test runs."""
+    name = "-".join([*PACKAGES, f"python{sys.version_info.major}.{sys.version_info.minor}"])
+    folder = cache_home() / "test-packages" / name
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        fresh = Path(temporary) / name
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--retries=1", "--timeout=20"]
+        command = [*pip, "--no-deps", f"--target={fresh}", *PACKAGES]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"supervision can't be installed: {done.stderr.strip().splitlines()[-1]}")
+        fresh.rename(folder)
+    return folder
+
+
+def run(library: Path, program: str) -> None:
+    support = Path(__file__).resolve().parents[2] / "support"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (library, support)))}
+    command = [sys.executable, "-W", "error::DeprecationWarning:tritonpose", "-c"]
+    done = subprocess.run(
+        [*command, PREAMBLE + program], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_keypoints(library: Path) -> None:
+    run(
+        library,
+        """
+boxes = result["boxes"]
+assert isinstance(keypoints, sv.KeyPoints) and len(keypoints) == 3
+expected = np.array([box["keypoints"] for box in boxes])
+assert keypoints.xy.dtype == keypoints.keypoint_confidence.dtype == np.float32
+assert (keypoints.xy == expected[..., :2]).all()
+assert (keypoints.keypoint_confidence == expected[..., 2]).all()
+assert (keypoints.visible == (expected[..., 2] >= 0.1)).all() and not keypoints.visible.all()
+assert (keypoints.detection_confidence == [np.float32(box["det_score"]) for box in boxes]).all()
+assert keypoints.class_id.tolist() == [0, 0, 0]
+assert keypoints["class_name"].tolist() == ["person"] * 3
+assert (keypoints["xyxy"] == [box["coordinate"] for box in boxes]).all()
+sure = keypoints[keypoints.detection_confidence > boxes[1]["det_score"] - 1e-6]
+assert len(sure) == 2 and (sure["xyxy"] == keypoints["xyxy"][:2]).all()
+""",
+    )
+
+
+def test_annotators_and_detections(library: Path) -> None:
+    run(
+        library,
+        """
+image = result["input_img"]
+drawn = sv.VertexAnnotator().annotate(image.copy(), keypoints)
+drawn = sv.EdgeAnnotator().annotate(drawn, keypoints)
+assert (drawn != image).any()
+detections = keypoints.as_detections()
+assert detections.confidence.tolist() == keypoints.detection_confidence.tolist()
+assert (detections["xyxy"] == keypoints["xyxy"]).all()
+""",
+    )
+
+
+def test_nobody(library: Path) -> None:
+    run(
+        library,
+        """
+nobody = made_up_result(0).to_supervision()
+assert nobody.is_empty() and nobody.xy.shape == (0, 17, 2)
+image = result["input_img"]
+assert (sv.VertexAnnotator().annotate(image.copy(), nobody) == image).all()
+assert len(nobody.as_detections()) == 0
+assert len(sv.KeyPoints.merge([nobody, keypoints])) == 3
+""",
+    )

@@ -1,0 +1,149 @@
+"""Devices as PaddleX names them, and the configurations of leaves made for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+import quantizable_leaf
+from topdown.repository import ModelRepository
+from tritonpose.errors import ConfigError
+from tritonpose_conversion.precision import make_bf16
+from tritonpose_conversion.store import LeafStore
+from tritonpose_server.device import Device, configure_leaf, place_leaves
+from tritonpose_server.errors import ServerError
+
+CPU = Device()
+KIND_CPU, KIND_GPU = ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_GPU
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LeafStore:
+    return LeafStore(tmp_path / "store")
+
+
+def read_config(leaf: Path) -> ModelConfig:
+    return text_format.Parse((leaf / "config.pbtxt").read_text(), ModelConfig())
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus"),
+    [
+        ("cpu", ()),
+        ("CPU", ()),
+        ("gpu", (0,)),
+        ("gpu:0", (0,)),
+        ("GPU:3", (3,)),
+        ("gpu:0,1", (0, 1)),
+        ("gpu:2,0,2", (2, 0)),
+    ],
+)
+def test_devices(text: str, gpus: tuple[int, ...]) -> None:
+    assert Device.parse(text) == Device(gpus)
+
+
+@pytest.mark.parametrize("text", ["npu", "npu:0", "XPU:0,1", "mlu", "dcu:0", "metax_gpu:1"])
+def test_devices_of_paddlex_that_triton_lacks(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Device.parse(text)
+    assert str(caught.value) == (
+        f"device {text!r}: Triton computes on CPUs and NVIDIA GPUs; choose cpu or gpu:0, or "
+        "keep PaddleX for this device"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "cuda", "cpu:0", "gpu:", "gpu:x", "gpu:0,", "gpu:-1", "npu:"])
+def test_no_devices(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected cpu, gpu, gpu:0 or gpu:0,1"):
+        Device.parse(text)
+
+
+@pytest.mark.parametrize("text", ["cpu", "gpu:0", "gpu:0,2"])
+def test_a_device_reads_as_it_is_written(text: str) -> None:
+    assert str(Device.parse(text)) == text
+
+
+def test_a_leaf_on_gpus(store: LeafStore) -> None:
+    config = read_config(quantizable_leaf.install(store))
+    configured = configure_leaf(config, Device((0, 2)))
+    assert configured.backend == "onnxruntime"
+    assert list(configured.instance_group) == [
+        ModelInstanceGroup(kind=KIND_GPU, count=1, gpus=[0, 2])
+    ]
+    # The rest is as it was: tensors, batching, and what the pipeline must know.
+    configured.backend = config.backend
+    del configured.instance_group[:]
+    configured.instance_group.extend(config.instance_group)
+    assert configured == config
+
+
+def test_the_given_configuration_is_not_changed(store: LeafStore) -> None:
+    leaf = quantizable_leaf.install(store)
+    config = read_config(leaf)
+    configure_leaf(config, Device((0,)))
+    assert config == read_config(leaf)
+
+
+def test_a_leaf_back_on_the_cpu(store: LeafStore) -> None:
+    config = read_config(quantizable_leaf.install(store, backend="onnxruntime"))
+    there_and_back = configure_leaf(configure_leaf(config, Device((1,))), CPU)
+    assert there_and_back == config
+
+
+def test_a_bf16_variant_stays_on_the_cpu(store: LeafStore) -> None:
+    quantizable_leaf.install(store)
+    config = read_config(make_bf16(store, "toy"))
+    with pytest.raises(ServerError, match=r"'toy-bf16' is a bf16 variant, .* instead of gpu:0"):
+        configure_leaf(config, Device((0,)))
+    assert configure_leaf(config, CPU) == config
+
+
+def test_leaves_are_placed_without_touching_the_store(store: LeafStore, tmp_path: Path) -> None:
+    leaves = [quantizable_leaf.install(store, name) for name in ("one", "two")]
+    before = files(store.root)
+    target = tmp_path / "staging"
+    placed = place_leaves(leaves, Device((0,)), target)
+    assert placed == [target / "one", target / "two"]
+    assert files(store.root) == before
+    for leaf, original in zip(placed, leaves, strict=True):
+        assert read_config(leaf).name == leaf.name
+        assert read_config(leaf).instance_group[0].kind == KIND_GPU
+        model = leaf / "1" / "model.onnx"
+        assert model.samefile(original / "1" / "model.onnx")
+    # The pipeline finds what it must know of them.
+    assert ModelRepository(target).names("keypoint") == ["one", "two"]
+
+
+@pytest.mark.parametrize("device", [None, CPU])
+def test_leaves_that_are_right_stay_where_they_are(
+    store: LeafStore, tmp_path: Path, device: Device | None
+) -> None:
+    leaf = quantizable_leaf.install(store)
+    assert place_leaves([leaf], device, tmp_path / "staging") == [leaf]
+    assert not (tmp_path / "staging").exists()
+
+
+@pytest.mark.parametrize("groups", [[], [ModelInstanceGroup(kind=KIND_GPU, gpus=[0])]])
+def test_a_leaf_that_would_compute_elsewhere_is_put_on_the_cpu(
+    store: LeafStore, tmp_path: Path, groups: list[ModelInstanceGroup]
+) -> None:
+    leaf = quantizable_leaf.install(store)
+    config = read_config(leaf)
+    del config.instance_group[:]
+    config.instance_group.extend(groups)
+    (leaf / "config.pbtxt").write_text(text_format.MessageToString(config))
+    assert place_leaves([leaf], None, tmp_path / "staging") == [leaf]
+    (placed,) = place_leaves([leaf], CPU, tmp_path / "staging")
+    assert placed == tmp_path / "staging" / "toy"
+    assert list(read_config(placed).instance_group) == [ModelInstanceGroup(kind=KIND_CPU, count=1)]

@@ -1,0 +1,126 @@
+"""The backend ``onnxruntime``: where it computes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from google.protobuf import json_format, text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+import quantizable_leaf
+from tritonpose_conversion.store import LeafStore
+from tritonpose_server import resources
+from tritonpose_server.leaves.config import LeafConfig, LeafConfigError
+
+SHAPE = (2, quantizable_leaf.HEIGHT, quantizable_leaf.WIDTH, 3)
+
+
+@pytest.fixture(scope="module")
+def backend() -> ModuleType:
+    path = resources.backends() / "onnxruntime" / "model.py"
+    spec = importlib.util.spec_from_file_location("onnxruntime_backend", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def leaf(tmp_path: Path) -> Path:
+    return quantizable_leaf.install(LeafStore(tmp_path), backend="onnxruntime")
+
+
+def leaf_config(leaf: Path, kind: str, device: int, **parameters: str) -> LeafConfig:
+    """What Triton says of an instance of the leaf."""
+    config = text_format.Parse((leaf / "config.pbtxt").read_text(), ModelConfig())
+    for key, value in parameters.items():
+        config.parameters[key].string_value = value
+    content = json_format.MessageToDict(config, preserving_proto_field_name=True)
+    return LeafConfig.from_triton(
+        {
+            "model_config": json.dumps(content),
+            "model_repository": str(leaf),
+            "model_version": "1",
+            "model_instance_kind": kind,
+            "model_instance_device_id": str(device),
+        }
+    )
+
+
+class CudaSession:
+    """A session that says it computes on a GPU, and computes on the CPU."""
+
+    providers: Sequence[Any] = ()
+
+    def __init__(self, path: str, options: object, providers: Sequence[Any]) -> None:
+        type(self).providers = providers
+        self._session = onnxruntime_session(path, options, providers=["CPUExecutionProvider"])
+
+    def get_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+onnxruntime_session = onnxruntime.InferenceSession
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> type[CudaSession]:
+    monkeypatch.setattr(onnxruntime, "InferenceSession", CudaSession)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    return CudaSession
+
+
+@pytest.mark.parametrize(("kind", "gpu"), [("CPU", None), ("GPU", 1)])
+def test_the_kind_of_an_instance_decides(leaf: Path, kind: str, gpu: int | None) -> None:
+    assert leaf_config(leaf, kind, 1).gpu == gpu
+
+
+def test_an_instance_computes_on_its_own_gpu(
+    backend: ModuleType, leaf: Path, cuda: type[CudaSession]
+) -> None:
+    streams = backend.load_onnxruntime(leaf_config(leaf, "GPU", 1))
+    (name, options), fallback = cuda.providers
+    assert (name, options["device_id"], fallback) == (
+        "CUDAExecutionProvider",
+        "1",
+        "CPUExecutionProvider",
+    )
+    # Full FP32, and no search of most of a second for each new batch size.
+    assert (options["use_tf32"], options["cudnn_conv_algo_search"]) == ("0", "HEURISTIC")
+    image = np.random.default_rng(1).integers(0, 256, SHAPE, np.uint8)
+    streams[0].load({"image": [image]})
+    (heatmap,) = streams[0].run()
+    assert heatmap.shape == (2, 17, SHAPE[1] // 4, SHAPE[2] // 4)
+
+
+@pytest.mark.parametrize(("parameters", "streams"), [({}, 2), ({"NUM_STREAMS": "5"}, 5)])
+@pytest.mark.usefixtures("cuda")
+def test_streams_of_a_gpu_do_not_depend_on_the_cores(
+    backend: ModuleType, leaf: Path, parameters: dict[str, str], streams: int
+) -> None:
+    config = leaf_config(leaf, "GPU", 0, **parameters)
+    assert len(backend.load_onnxruntime(config)) == streams
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(),
+    reason="this ONNX Runtime computes on GPUs",
+)
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_gpu_that_can_not_be_used_is_no_reason_to_take_the_cpu(
+    backend: ModuleType, leaf: Path
+) -> None:
+    with pytest.raises(LeafConfigError, match="can't compute on GPU 3: it needs onnxruntime-gpu"):
+        backend.load_onnxruntime(leaf_config(leaf, "GPU", 3))
