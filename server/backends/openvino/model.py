@@ -9,8 +9,10 @@ results.
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Mapping, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
 
 import numpy as np
 import openvino
@@ -22,26 +24,52 @@ from tritonpose_server.leaves.cores import plan_cores
 from tritonpose_server.leaves.engine import Array
 from tritonpose_server.leaves.signature import TensorSignature, check_signature
 
+RequestPool: TypeAlias = "queue.SimpleQueue[openvino.InferRequest]"
+
 
 class OpenVinoStream:
-    """One of OpenVINO's streams."""
+    """Runs a batch image by image, side by side on all of OpenVINO's streams.
 
-    def __init__(self, compiled: openvino.CompiledModel, config: LeafConfig) -> None:
-        """Take a stream of a compiled model."""
-        self._request = compiled.create_infer_request()
-        self._outputs = [tensor.name for tensor in config.outputs]
+    Graphs of a fixed shape run up to twice as fast as those of any batch size, and a batch of
+    small images gains less than what cores lose that compute one image together.
+    """
+
+    def __init__(
+        self, requests: RequestPool, helpers: ThreadPoolExecutor, config: LeafConfig
+    ) -> None:
+        """Make a stream.
+
+        Args:
+            requests: Idle inference requests for one image each, shared by all streams.
+            helpers: Threads for the images of a batch beyond the first.
+            config: The leaf's configuration.
+        """
+        self._requests = requests
+        self._helpers = helpers
+        self._names = [tensor.name for tensor in config.outputs]
+        self._batch: dict[str, Array] = {}
+        self._outputs: list[Array] = []
 
     def load(self, parts: Mapping[str, Sequence[Array]]) -> None:
         """Copy the next batch in (see ``Stream``)."""
-        for name, pieces in parts.items():
-            tensor = self._request.get_tensor(name)
-            tensor.shape = [sum(len(piece) for piece in pieces), *pieces[0].shape[1:]]
-            np.concatenate(pieces, out=tensor.data)
+        self._batch = {name: np.concatenate(pieces) for name, pieces in parts.items()}
 
     def run(self) -> Sequence[Array]:
         """Run the loaded batch (see ``Stream``)."""
-        self._request.infer()
-        return [self._request.get_tensor(name).data for name in self._outputs]
+        first, *others = range(len(next(iter(self._batch.values()))))
+        with_others = [self._helpers.submit(self._infer, index) for index in others]
+        results = [self._infer(first), *(future.result() for future in with_others)]
+        return [np.stack(output) for output in zip(*results, strict=True)]
+
+    def _infer(self, index: int) -> list[Array]:
+        request = self._requests.get()
+        try:
+            for name, batch in self._batch.items():
+                request.get_tensor(name).data[0] = batch[index]
+            request.infer()
+            return [request.get_tensor(name).data[0].copy() for name in self._names]
+        finally:
+            self._requests.put(request)
 
 
 def load_openvino(config: LeafConfig) -> Sequence[OpenVinoStream]:
@@ -51,7 +79,9 @@ def load_openvino(config: LeafConfig) -> Sequence[OpenVinoStream]:
         LeafConfigError: OpenVINO can't load it, or it is not what its configuration says.
     """
     plan = plan_cores(
-        config.positive_integer("NUM_STREAMS"), config.positive_integer("INFERENCE_NUM_THREADS")
+        config.positive_integer("NUM_STREAMS"),
+        config.positive_integer("INFERENCE_NUM_THREADS"),
+        cores_per_stream=1,
     )
     settings = {
         "NUM_STREAMS": plan.streams,
@@ -60,14 +90,21 @@ def load_openvino(config: LeafConfig) -> Sequence[OpenVinoStream]:
         # Several leaves share the cores: pinned threads would fight for the same ones.
         "ENABLE_CPU_PINNING": False,
     }
+    core = openvino.Core()
     try:
-        compiled = openvino.Core().compile_model(config.path, "CPU", settings)
+        model = core.read_model(config.path)
+        check_signature(config, _signatures(model.inputs), _signatures(model.outputs))
+        model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
+        compiled = core.compile_model(model, "CPU", settings)
     except RuntimeError as error:
         raise LeafConfigError(
             f"model {config.name!r}: OpenVINO can't load {config.path.name}: {error}"
         ) from error
-    check_signature(config, _signatures(compiled.inputs), _signatures(compiled.outputs))
-    return [OpenVinoStream(compiled, config) for _ in range(plan.streams)]
+    requests: RequestPool = queue.SimpleQueue()
+    for _ in range(plan.streams):
+        requests.put(compiled.create_infer_request())
+    helpers = ThreadPoolExecutor(plan.streams, thread_name_prefix="image")
+    return [OpenVinoStream(requests, helpers, config) for _ in range(plan.streams)]
 
 
 class TritonPythonModel(LeafModel):

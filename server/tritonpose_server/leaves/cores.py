@@ -29,17 +29,21 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def plan_cores(streams: int | None, threads: int | None) -> CorePlan:
+_MAX_DEFAULT_STREAMS = 4
+
+
+def plan_cores(streams: int | None, threads: int | None, *, cores_per_stream: int) -> CorePlan:
     """Decide streams and threads; never more threads than cores.
 
     Args:
-        streams: Streams asked for, None for one per two cores, at most four.
+        streams: Streams asked for, None for one per ``cores_per_stream``, at most four.
         threads: Threads asked for, None for all cores.
+        cores_per_stream: What a stream of the engine makes good use of.
 
     Returns:
         The plan; every stream has at least one thread.
     """
     cores = available_cores()
     total = min(threads or cores, cores)
-    wanted = streams or min(max(cores // 2, 1), 4)
+    wanted = streams or min(max(cores // cores_per_stream, 1), _MAX_DEFAULT_STREAMS)
     return CorePlan(streams=min(wanted, total), threads=total)

@@ -46,8 +46,24 @@ def test_plan(
     per_stream: int,
 ) -> None:
     monkeypatch.setattr(cores, "available_cores", lambda: available)
-    assert plan_cores(streams, threads) == plan
-    assert plan_cores(streams, threads).threads_per_stream == per_stream
+    assert plan_cores(streams, threads, cores_per_stream=2) == plan
+    assert plan.threads_per_stream == per_stream
+
+
+@pytest.mark.parametrize(
+    ("available", "plan"),
+    [
+        (1, CorePlan(1, 1)),
+        (2, CorePlan(2, 2)),
+        (3, CorePlan(3, 3)),
+        (8, CorePlan(4, 8)),
+    ],
+)
+def test_a_stream_for_each_core_up_to_four(
+    monkeypatch: pytest.MonkeyPatch, available: int, plan: CorePlan
+) -> None:
+    monkeypatch.setattr(cores, "available_cores", lambda: available)
+    assert plan_cores(None, None, cores_per_stream=1) == plan
 
 
 def test_a_stream_has_a_thread_at_least() -> None:
