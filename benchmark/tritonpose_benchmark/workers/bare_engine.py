@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from tritonpose_benchmark.load import measure_rate
-from tritonpose_benchmark.workers.openvino_leaf import DirectLeaf, GatheringLeaf, Leaf
+from tritonpose_benchmark.workers.openvino_leaf import DirectLeaf, Leaf, SideBySideLeaf
 from tritonpose_server.pipeline_code import make_topdown_importable
 
 make_topdown_importable()
@@ -33,8 +33,8 @@ Shot = dict[str, Any]
 class BareEngine:
     """The pipeline without a server. A shot is a mapping with ``path`` and ``det_threshold``.
 
-    One image at a time, a batch runs on all cores; with several images in flight, one batch per
-    core runs at a time, and what waits is gathered into batches across images.
+    One image at a time, the detector runs on all cores and the crops side by side; with several
+    images in flight, all run side by side, one on each core.
     """
 
     def __init__(self, detector: Path, keypoint_model: Path, parameters: dict[str, str]) -> None:
@@ -48,8 +48,9 @@ class BareEngine:
         self._direct: dict[str, Leaf] = {
             path.name: DirectLeaf(path, names, cores) for path, names in outputs.items()
         }
-        self._gathering: dict[str, Leaf] = {
-            path.name: GatheringLeaf(path, names, cores) for path, names in outputs.items()
+        self._side_by_side: dict[str, Leaf] = {
+            path.name: SideBySideLeaf(path, names, streams=cores, threads=cores)
+            for path, names in outputs.items()
         }
 
     def facts(self) -> dict[str, str]:
@@ -72,7 +73,7 @@ class BareEngine:
 
     def rate(self, shots: list[Shot], concurrency: int, skip: int, count: int) -> tuple[float, int]:
         """Images per second with so many in flight, and images in all; see `measure_rate`."""
-        leaves = self._direct if concurrency == 1 else self._gathering
+        leaves = self._direct if concurrency == 1 else self._side_by_side
         rate = measure_rate(
             lambda shot: self._estimate(shot, leaves), shots, concurrency, skip, count
         )

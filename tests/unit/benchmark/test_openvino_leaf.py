@@ -1,4 +1,4 @@
-"""Leaves run in this process: by themselves, and gathered into batches."""
+"""Leaves run in this process: one request at a time, and side by side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quantizable_leaf import HEIGHT, WIDTH, install
-from tritonpose_benchmark.workers.openvino_leaf import DirectLeaf, GatheringLeaf
+from tritonpose_benchmark.workers.openvino_leaf import DirectLeaf, SideBySideLeaf
 from tritonpose_conversion.store import LeafStore
 
 
@@ -24,11 +24,12 @@ def images(count: int, seed: int) -> np.ndarray:
 
 
 def test_each_gets_its_own_answer(leaf: Path) -> None:
-    """Batches of all sizes from many threads, some larger than what is gathered."""
-    direct, gathering = DirectLeaf(leaf, ("heatmap",), 1), GatheringLeaf(leaf, ("heatmap",), 2)
+    """Batches of all sizes from many threads."""
+    direct = DirectLeaf(leaf, ("heatmap",), 1)
+    side_by_side = SideBySideLeaf(leaf, ("heatmap",), streams=2, threads=2)
     batches = [images(1 + seed % 11, seed) for seed in range(60)]
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(gathering.run, batches))
+        answers = list(pool.map(side_by_side.run, batches))
     for batch, (heatmap,) in zip(batches, answers, strict=True):
         (expected,) = direct.run(batch)
         assert heatmap.shape == (len(batch), 17, HEIGHT // 4, WIDTH // 4)
@@ -44,7 +45,7 @@ def test_answers_stay_what_they_are(leaf: Path) -> None:
 
 
 def test_errors_reach_the_caller(leaf: Path) -> None:
-    gathering = GatheringLeaf(leaf, ("heatmap",), 1)
+    side_by_side = SideBySideLeaf(leaf, ("heatmap",), streams=1, threads=1)
     with pytest.raises(RuntimeError):
-        gathering.run(np.zeros((1, HEIGHT + 1, WIDTH, 3), np.uint8))
-    assert gathering.run(images(1, seed=1))[0].shape[0] == 1
+        side_by_side.run(np.zeros((1, HEIGHT + 1, WIDTH, 3), np.uint8))
+    assert side_by_side.run(images(1, seed=1))[0].shape[0] == 1
