@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tritonpose.calls import (
     CLOSED,
+    READ_AHEAD,
     OnError,
     check_max_in_flight,
     check_on_error,
@@ -43,7 +44,7 @@ class AsyncPipeline:
         transport: The connection; closed with the pipeline.
         config: What to ask of the server; by default its own settings.
         max_in_flight: How many images may be under way at once, per pipeline. No more than
-            this many are read ahead of the result that the caller is looking at.
+            twice as many are read ahead of the result that the caller is looking at.
 
     Raises:
         ConfigError: `max_in_flight` isn't a positive whole number.
@@ -58,7 +59,7 @@ class AsyncPipeline:
     ) -> None:
         self._transport = transport
         self._config = PipelineConfig() if config is None else config
-        self._max_in_flight = check_max_in_flight(max_in_flight)
+        self._window = READ_AHEAD * check_max_in_flight(max_in_flight)
         self._slots = asyncio.Semaphore(max_in_flight)
         self._scopes: set[TaskScope] = set()
         self._closed = False
@@ -127,7 +128,7 @@ class AsyncPipeline:
         scope = TaskScope()
         self._scopes.add(scope)
         window: asyncio.Queue[asyncio.Task[list[KeypointResult]] | None] = asyncio.Queue()
-        room = asyncio.Semaphore(self._max_in_flight)
+        room = asyncio.Semaphore(self._window)
 
         async def fill_window() -> None:
             try:

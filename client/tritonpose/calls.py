@@ -19,6 +19,14 @@ CLOSED = "this pipeline is closed; create another one"
 """What a closed pipeline says, as a RuntimeError."""
 
 
+READ_AHEAD = 2
+"""Inputs read ahead, in multiples of ``max_in_flight``.
+
+Results come in order, so that those behind a slow one have to wait: with no more room than there
+are requests in flight, the server would wait with them.
+"""
+
+
 def check_max_in_flight(value: int) -> int:
     """Returns how many images may be under way at once; raises ConfigError if it is no count."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tritonpose.calls import (
     CLOSED,
+    READ_AHEAD,
     OnError,
     check_max_in_flight,
     check_on_error,
@@ -39,7 +40,7 @@ class HumanKeypointPipeline:
         transport: The connection; closed with the pipeline.
         config: What to ask of the server; by default its own settings.
         max_in_flight: How many images may be under way at once, per pipeline. No more than
-            this many are read ahead of the result that the caller is looking at.
+            twice as many are read ahead of the result that the caller is looking at.
 
     Raises:
         ConfigError: `max_in_flight` isn't a positive whole number.
@@ -54,7 +55,7 @@ class HumanKeypointPipeline:
     ) -> None:
         self._transport = transport
         self._config = PipelineConfig() if config is None else config
-        self._max_in_flight = check_max_in_flight(max_in_flight)
+        self._window = READ_AHEAD * check_max_in_flight(max_in_flight)
         self._pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="tritonpose")
         self._closed = False
 
@@ -123,7 +124,7 @@ class HumanKeypointPipeline:
                 window.append(future)
                 # Finished results go out before more is read, or those of a slow camera would
                 # be held back until the window is full.
-                while window and (len(window) >= self._max_in_flight or window[0].done()):
+                while window and (len(window) >= self._window or window[0].done()):
                     yield from _take_first(window, on_error)
             while window:
                 yield from _take_first(window, on_error)

@@ -10,9 +10,10 @@ results.
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import openvino
@@ -20,56 +21,101 @@ import openvino
 from tritonpose_server.leaves.backend import LeafModel
 from tritonpose_server.leaves.bf16 import cpu_has_bf16
 from tritonpose_server.leaves.config import LeafConfig, LeafConfigError
-from tritonpose_server.leaves.cores import plan_cores
+from tritonpose_server.leaves.cores import CorePlan, plan_cores
 from tritonpose_server.leaves.engine import Array
 from tritonpose_server.leaves.signature import TensorSignature, check_signature
 
-RequestPool: TypeAlias = "queue.SimpleQueue[openvino.InferRequest]"
-
 
 class OpenVinoStream:
-    """Runs a batch image by image, side by side on all of OpenVINO's streams.
+    """Runs a batch image by image, on graphs of a fixed shape.
 
-    Graphs of a fixed shape run up to twice as fast as those of any batch size, and a batch of
-    small images gains less than what cores lose that compute one image together.
+    Such graphs run up to twice as fast as those of any batch size, and a batch of small images
+    gains less than what cores lose that compute one image together.
     """
 
-    def __init__(
-        self, requests: RequestPool, helpers: ThreadPoolExecutor, config: LeafConfig
-    ) -> None:
+    def __init__(self, images: ImageRunner, config: LeafConfig) -> None:
         """Make a stream.
 
         Args:
-            requests: Idle inference requests for one image each, shared by all streams.
-            helpers: Threads for the images of a batch beyond the first.
+            images: Runs single images; shared by all streams.
             config: The leaf's configuration.
         """
-        self._requests = requests
-        self._helpers = helpers
-        self._names = [tensor.name for tensor in config.outputs]
-        self._batch: dict[str, Array] = {}
-        self._outputs: list[Array] = []
+        self._images = images
+        self._inputs = [tensor.name for tensor in config.inputs]
+        self._batch: list[Array] = []
 
     def load(self, parts: Mapping[str, Sequence[Array]]) -> None:
         """Copy the next batch in (see ``Stream``)."""
-        self._batch = {name: np.concatenate(pieces) for name, pieces in parts.items()}
+        self._batch = [np.concatenate(parts[name]) for name in self._inputs]
 
     def run(self) -> Sequence[Array]:
         """Run the loaded batch (see ``Stream``)."""
-        first, *others = range(len(next(iter(self._batch.values()))))
-        with_others = [self._helpers.submit(self._infer, index) for index in others]
-        results = [self._infer(first), *(future.result() for future in with_others)]
+        results = self._images.run(list(zip(*self._batch, strict=True)))
         return [np.stack(output) for output in zip(*results, strict=True)]
 
-    def _infer(self, index: int) -> list[Array]:
-        request = self._requests.get()
+
+class ImageRunner:
+    """Runs images: side by side, one on each stream, or an only one on all cores."""
+
+    def __init__(self, model: openvino.Model, plan: CorePlan, config: LeafConfig) -> None:
+        """Compile a model.
+
+        Args:
+            model: Of a batch of one.
+            plan: Streams and threads.
+            config: The leaf's configuration.
+        """
+        self._inputs = [tensor.name for tensor in config.inputs]
+        self._outputs = [tensor.name for tensor in config.outputs]
+        self._side_by_side: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
+        compiled = _compile(model, plan, config)
+        for _ in range(plan.streams):
+            self._side_by_side.put(compiled.create_infer_request())
+        self._alone: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
+        if plan.streams > 1:
+            whole = CorePlan(streams=1, threads=plan.threads)
+            self._alone.put(_compile(model, whole, config).create_infer_request())
+        self._helpers = ThreadPoolExecutor(plan.streams, thread_name_prefix="image")
+        self._under_way = 0
+        self._lock = threading.Lock()
+
+    def run(self, images: Sequence[Sequence[Array]]) -> list[list[Array]]:
+        """Run images.
+
+        Args:
+            images: The inputs of each, in the order of the configuration.
+
+        Returns:
+            The outputs of each, in the order of the configuration.
+        """
+        with self._lock:
+            alone = self._under_way == 0 and len(images) == 1
+            self._under_way += len(images)
         try:
-            for name, batch in self._batch.items():
-                request.get_tensor(name).data[0] = batch[index]
-            request.infer()
-            return [request.get_tensor(name).data[0].copy() for name in self._names]
+            if alone and not self._alone.empty():
+                return [self._infer(self._alone, images[0])]
+            first, *others = images
+            futures = [
+                self._helpers.submit(self._infer, self._side_by_side, image) for image in others
+            ]
+            result = self._infer(self._side_by_side, first)
+            return [result, *(future.result() for future in futures)]
         finally:
-            self._requests.put(request)
+            with self._lock:
+                self._under_way -= len(images)
+
+    def _infer(
+        self, requests: queue.SimpleQueue[openvino.InferRequest], image: Sequence[Array]
+    ) -> list[Array]:
+        request = requests.get()
+        try:
+            for name, array in zip(self._inputs, image, strict=True):
+                request.get_tensor(name).data[0] = array
+            request.infer()
+            # Copies: the next image overwrites them.
+            return [request.get_tensor(name).data[0].copy() for name in self._outputs]
+        finally:
+            requests.put(request)
 
 
 def load_openvino(config: LeafConfig) -> Sequence[OpenVinoStream]:
@@ -83,6 +129,19 @@ def load_openvino(config: LeafConfig) -> Sequence[OpenVinoStream]:
         config.positive_integer("INFERENCE_NUM_THREADS"),
         cores_per_stream=1,
     )
+    try:
+        model = openvino.Core().read_model(config.path)
+        check_signature(config, _signatures(model.inputs), _signatures(model.outputs))
+        model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
+        images = ImageRunner(model, plan, config)
+    except RuntimeError as error:
+        raise LeafConfigError(
+            f"model {config.name!r}: OpenVINO can't load {config.path.name}: {error}"
+        ) from error
+    return [OpenVinoStream(images, config) for _ in range(plan.streams)]
+
+
+def _compile(model: openvino.Model, plan: CorePlan, config: LeafConfig) -> openvino.CompiledModel:
     settings = {
         "NUM_STREAMS": plan.streams,
         "INFERENCE_NUM_THREADS": plan.threads,
@@ -90,21 +149,7 @@ def load_openvino(config: LeafConfig) -> Sequence[OpenVinoStream]:
         # Several leaves share the cores: pinned threads would fight for the same ones.
         "ENABLE_CPU_PINNING": False,
     }
-    core = openvino.Core()
-    try:
-        model = core.read_model(config.path)
-        check_signature(config, _signatures(model.inputs), _signatures(model.outputs))
-        model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
-        compiled = core.compile_model(model, "CPU", settings)
-    except RuntimeError as error:
-        raise LeafConfigError(
-            f"model {config.name!r}: OpenVINO can't load {config.path.name}: {error}"
-        ) from error
-    requests: RequestPool = queue.SimpleQueue()
-    for _ in range(plan.streams):
-        requests.put(compiled.create_infer_request())
-    helpers = ThreadPoolExecutor(plan.streams, thread_name_prefix="image")
-    return [OpenVinoStream(requests, helpers, config) for _ in range(plan.streams)]
+    return openvino.Core().compile_model(model, "CPU", settings)
 
 
 class TritonPythonModel(LeafModel):
