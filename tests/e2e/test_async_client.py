@@ -119,7 +119,7 @@ def test_an_endless_source_and_an_early_end(url: str, photo: Path) -> None:
             "human_keypoint_detection", url=url, max_in_flight=4
         ) as pipeline:
             assert await take(pipeline, 20) == 40
-            assert len(read) <= 24
+            assert len(read) <= 20 + 2 * 4
             # A consumer that is cancelled takes its requests with it; the others go on.
             doomed = asyncio.create_task(take(pipeline, 10_000))
             await asyncio.sleep(0.2)

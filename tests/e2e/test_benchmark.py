@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -121,6 +122,10 @@ def test_against_the_bare_engine(
 
 
 @reference_data.needed
+@pytest.mark.skipif(
+    "TRITONPOSE_TEST_PADDLEX" not in os.environ,
+    reason="set TRITONPOSE_TEST_PADDLEX=1 to compare with PaddleX, which downloads 500 MB",
+)
 @pytest.mark.timeout(900)
 def test_against_paddlex(environment: dict[str, str], tmp_path: Path) -> None:
     images = tmp_path / "images"

@@ -103,7 +103,8 @@ def test_a_camera_that_is_unplugged_is_told(visit: Callable[..., Visit]) -> None
     start(opened)
     opened.page.evaluate("opened.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
     assert opened.error() == "The camera was disconnected."
-    opened.page.wait_for_function("opened.getVideoTracks()[0].readyState === 'ended'")
+    state = "opened.getVideoTracks()[0].readyState"
+    pause_until(opened, lambda: opened.page.evaluate(state) == "ended")
     opened.page.get_by_role("button", name="Try again").click()
     opened.page.get_by_role("status").filter(has_text="per picture").wait_for()
 
