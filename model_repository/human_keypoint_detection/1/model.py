@@ -115,6 +115,7 @@ class TritonPythonModel:
         try:
             checkpoint()
             options = request.resolve_options(self._defaults, self._repository)
+            given = request.given_persons(self._limits)
             pixels = request.check_image(self._limits)
             with self._budget.hold(pixels, deadline - time.monotonic()):
                 poses = estimate_poses(
@@ -122,7 +123,7 @@ class TritonPythonModel:
                     options,
                     _run_model,
                     checkpoint,
-                    given=request.given_persons(self._limits),
+                    given=given,
                     max_persons=self._limits.max_persons,
                 )
             _send(sender, pb_utils.InferenceResponse(_tensors(poses)))

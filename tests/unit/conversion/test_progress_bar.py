@@ -22,3 +22,13 @@ def test_a_bar_goes_back_when_a_download_starts_again():
         for done, total in [(500, None), (100, 1000), (1000, 1000)]:
             advance(done, total)
     assert "1.00k/1.00k" in out.getvalue().split("\r")[-1]
+
+
+def test_progress_is_a_bar_on_a_terminal():
+    out = Terminal()
+    with StreamProgress(out).transfer("model.tar") as advance:
+        advance(20_000, 40_000)
+        advance(40_000, 40_000)
+    last = out.getvalue().split("\r")[-1]
+    assert last.startswith("model.tar: 100%|")
+    assert "40.0k/40.0k" in last

@@ -11,7 +11,6 @@ from dataclasses import replace
 import pytest
 
 from file_server import Route, file_server
-from terminal import Terminal
 from tritonpose_conversion import sources as sources_module
 from tritonpose_conversion.download import DownloadLimits
 from tritonpose_conversion.errors import FetchError
@@ -393,12 +392,3 @@ def test_progress_is_lines_on_a_stream(server, tmp_path):
     ]
     assert lines[4].startswith(f"{NAME} {NAME}_infer.tar: done, {size} in ")
     assert len(lines) == 5
-
-
-def test_progress_is_a_bar_on_a_terminal(server, tmp_path):
-    out = Terminal()
-    fetch(tmp_path, archives(server), progress=StreamProgress(out))
-    last = out.getvalue().split("\r")[-1]
-    size = f"{len(packed()) / 1e3:.1f}k"
-    assert last.startswith(f"{NAME} {NAME}_infer.tar: 100%|")
-    assert f"{size}/{size}" in last
