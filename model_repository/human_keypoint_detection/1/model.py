@@ -8,6 +8,7 @@ them all at once.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 import traceback
@@ -21,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
+from topdown.core_gate import CoreGate
 from topdown.errors import (
     CancelledError,
     DeadlineError,
@@ -62,6 +64,7 @@ class TritonPythonModel:
         self._limits = limits = Limits.from_parameters(parameters)
         self._slots = threading.BoundedSemaphore(limits.max_in_flight)
         self._budget = PixelBudget(limits.max_pixels_in_flight)
+        self._gate = CoreGate(len(os.sched_getaffinity(0)))
         self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="pose")
         # Requests run side by side, one thread each.
         cv2.setNumThreads(1)
@@ -117,11 +120,11 @@ class TritonPythonModel:
             options = request.resolve_options(self._defaults, self._repository)
             given = request.given_persons(self._limits)
             pixels = request.check_image(self._limits)
-            with self._budget.hold(pixels, deadline - time.monotonic()):
+            with self._budget.hold(pixels, deadline - time.monotonic()), self._gate.inside():
                 poses = estimate_poses(
                     request.decode(),
                     options,
-                    _run_model,
+                    self._run_model,
                     checkpoint,
                     given=given,
                     max_persons=self._limits.max_persons,
@@ -131,6 +134,13 @@ class TritonPythonModel:
             _send_error(sender, error)
         finally:
             self._slots.release()
+
+    def _run_model(
+        self, model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]
+    ) -> list[npt.NDArray[np.float32]]:
+        """Run a leaf while others compute here (``RunModel`` of ``topdown.pipeline``)."""
+        with self._gate.outside():
+            return _run_model(model, images, outputs)
 
 
 def _copy_input(request: Any, name: str) -> npt.NDArray[Any] | None:
@@ -148,7 +158,7 @@ def _tensors(poses: Poses) -> list[Any]:
 def _run_model(
     model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]
 ) -> list[npt.NDArray[np.float32]]:
-    """Run a leaf through Triton (``RunModel`` of ``topdown.pipeline``)."""
+    """Run a leaf through Triton."""
     response = _execute(model, images, outputs)
     if response.has_error():
         # Installed, but not loaded yet: models are loaded when they are first asked for.
