@@ -2,8 +2,9 @@
 
 Stands in for NVIDIA's C++ backend of the same name where only the Python backend exists, and
 understands its parameter ``intra_op_thread_count`` of ``config.pbtxt`` (threads of one batch).
-``NUM_STREAMS`` is the number of batches that run at the same time. The kind of the instance group
-decides where it computes: each instance of ``KIND_GPU`` has a GPU, any other the CPU.
+``NUM_STREAMS`` is the number of batches that run at the same time, ``INFERENCE_NUM_THREADS`` that
+of the threads of all streams together, as for the backend ``openvino``. The kind of the instance
+group decides where it computes: each instance of ``KIND_GPU`` has a GPU, any other the CPU.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ import onnxruntime
 
 from tritonpose_server.leaves.backend import LeafModel
 from tritonpose_server.leaves.config import LeafConfig, LeafConfigError
-from tritonpose_server.leaves.cores import CorePlan, available_cores, plan_cores
+from tritonpose_server.leaves.cores import (
+    CORES_PER_STREAM,
+    CorePlan,
+    available_cores,
+    plan_cores,
+)
 from tritonpose_server.leaves.engine import Array
 from tritonpose_server.leaves.signature import TensorSignature, check_signature
 
@@ -60,7 +66,11 @@ def load_onnxruntime(config: LeafConfig) -> Sequence[OnnxRuntimeStream]:
     """
     wanted = config.positive_integer("NUM_STREAMS")
     if config.gpu is None:
-        plan = plan_cores(wanted, None, cores_per_stream=2)
+        plan = plan_cores(
+            wanted,
+            config.positive_integer("INFERENCE_NUM_THREADS"),
+            cores_per_stream=CORES_PER_STREAM["onnxruntime"],
+        )
     else:
         plan = CorePlan(streams=wanted or _GPU_STREAMS, threads=1)
     per_batch = config.positive_integer("intra_op_thread_count") or plan.threads_per_stream

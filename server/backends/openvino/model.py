@@ -21,7 +21,7 @@ import openvino
 from tritonpose_server.leaves.backend import LeafModel
 from tritonpose_server.leaves.bf16 import cpu_has_bf16
 from tritonpose_server.leaves.config import LeafConfig, LeafConfigError
-from tritonpose_server.leaves.cores import CorePlan, plan_cores
+from tritonpose_server.leaves.cores import CORES_PER_STREAM, CorePlan, plan_cores
 from tritonpose_server.leaves.engine import Array
 from tritonpose_server.leaves.signature import TensorSignature, check_signature
 
@@ -127,7 +127,7 @@ def load_openvino(config: LeafConfig) -> Sequence[OpenVinoStream]:
     plan = plan_cores(
         config.positive_integer("NUM_STREAMS"),
         config.positive_integer("INFERENCE_NUM_THREADS"),
-        cores_per_stream=1,
+        cores_per_stream=CORES_PER_STREAM["openvino"],
     )
     try:
         model = openvino.Core().read_model(config.path)

@@ -114,6 +114,35 @@ def test_streams_of_a_gpu_do_not_depend_on_the_cores(
     assert len(backend.load_onnxruntime(config)) == streams
 
 
+@pytest.mark.parametrize(
+    ("parameters", "streams", "threads"),
+    [
+        ({}, 4, 2),
+        ({"INFERENCE_NUM_THREADS": "2", "NUM_STREAMS": "2"}, 2, 1),
+        ({"INFERENCE_NUM_THREADS": "6", "NUM_STREAMS": "2"}, 2, 3),
+        ({"INFERENCE_NUM_THREADS": "6", "intra_op_thread_count": "1"}, 4, 1),
+    ],
+)
+def test_threads_of_all_streams_together(
+    backend: ModuleType,
+    leaf: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    parameters: dict[str, str],
+    streams: int,
+    threads: int,
+) -> None:
+    asked: list[onnxruntime.SessionOptions] = []
+
+    def session(path: str, options: onnxruntime.SessionOptions, **further: Any) -> Any:
+        asked.append(options)
+        return onnxruntime_session(path, options, **further)
+
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    found = backend.load_onnxruntime(leaf_config(leaf, "CPU", 0, **parameters))
+    assert (len(found), asked[0].intra_op_num_threads) == (streams, threads)
+
+
 @pytest.mark.skipif(
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(),
     reason="this ONNX Runtime computes on GPUs",

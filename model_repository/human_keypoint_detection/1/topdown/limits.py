@@ -41,8 +41,7 @@ class Limits:
         Raises:
             LeafError: A limit is not a positive integer (or ``AUTO``, for the workers).
         """
-        # Workers mostly wait for the leaves: enough of them keep leaves and cores busy.
-        automatic = min(4 * len(os.sched_getaffinity(0)), _MAX_AUTO_WORKERS)
+        automatic = default_workers(len(os.sched_getaffinity(0)))
 
         def read(key: str, default: int) -> int:
             return _positive(parameters, key, default)
@@ -56,6 +55,14 @@ class Limits:
             max_persons=read("max_persons", cls.max_persons),
             deadline_s=read("deadline_s", cls.deadline_s),
         )
+
+
+def default_workers(cores: int) -> int:
+    """Requests worked on at the same time, where nobody says how many.
+
+    Workers mostly wait for the leaves: enough of them keep leaves and cores busy.
+    """
+    return min(4 * cores, _MAX_AUTO_WORKERS)
 
 
 def _positive(parameters: Mapping[str, str], key: str, default: int) -> int:
