@@ -19,9 +19,9 @@ from tritonpose_benchmark.outcome import Entry, Outcome
 from tritonpose_benchmark.plan import Plan
 from tritonpose_benchmark.session import MEASUREMENTS, Session
 from tritonpose_benchmark.shots import Shot
-from tritonpose_benchmark.watch import resident_bytes
 from tritonpose_benchmark.workload import Workload, make_workload
 from tritonpose_evaluation.server_facts import ask_server
+from tritonpose_server.process_tree import resident_bytes
 
 _TRIAL_IMAGES = 5
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import psutil
 
 from tritonpose_benchmark.contestants.base import Contestant
+from tritonpose_server.process_tree import process_tree
 
 
 @dataclass
@@ -90,25 +91,6 @@ class Watch:
             foreign=share(sum(window.foreign for window in self._windows)),
             stolen=share(sum(window.stolen for window in self._windows)),
         )
-
-
-def process_tree(roots: Iterable[int]) -> list[int]:
-    """Processes and all below them; those that have ended are left out."""
-    found: dict[int, None] = {}
-    for root in roots:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(root)
-            found.update(dict.fromkeys([root, *(p.pid for p in process.children(recursive=True))]))
-    return list(found)
-
-
-def resident_bytes(roots: Iterable[int]) -> int:
-    """Memory of process trees: the sum of their proportional set sizes (shared pages divided)."""
-    total = 0
-    for pid in process_tree(roots):
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            total += psutil.Process(pid).memory_full_info().pss
-    return total
 
 
 def _snapshot(measured: Iterable[int], others: Iterable[int]) -> dict[str, float]:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tritonpose.transport.messages import PoseResponse
-from tritonpose_benchmark.load import Rate, measure_rate
 from tritonpose_benchmark.shots import Shot
+from tritonpose_server.load import Rate, measure_rate
 
 Role = Literal["rival", "limit", "ours"]
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from tritonpose.transport.messages import PoseResponse
 from tritonpose_benchmark.contestants.base import Contestant, Role
-from tritonpose_benchmark.load import Rate
 from tritonpose_benchmark.shots import Shot
 from tritonpose_benchmark.workers.process import WorkerProcess
+from tritonpose_server.load import Rate
 
 
 class InProcessContestant(Contestant):

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from tritonpose import create_pipeline
 from tritonpose.config import PIPELINE_NAME
 from tritonpose_benchmark.contestants.triton import TritonContestant
-from tritonpose_benchmark.load import Rate, stream_rate
 from tritonpose_benchmark.shots import Shot
 from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.load import Rate, stream_rate
 
 
 class PredictContestant(TritonContestant):

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 from tritonpose_benchmark.contestants.base import Contestant, pairs
-from tritonpose_benchmark.load import Rate
 from tritonpose_benchmark.plan import Plan
 from tritonpose_benchmark.results import Case, Measurement, Series
 from tritonpose_benchmark.rounds import in_rounds
 from tritonpose_benchmark.shots import Shot
 from tritonpose_benchmark.watch import Watch
+from tritonpose_server.load import Rate
 
 BEST = "best"
 

@@ -16,8 +16,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tritonpose_benchmark.load import measure_rate
 from tritonpose_benchmark.workers.openvino_leaf import DirectLeaf, Leaf, SideBySideLeaf
+from tritonpose_server.load import measure_rate
 from tritonpose_server.pipeline_code import make_topdown_importable
 
 make_topdown_importable()

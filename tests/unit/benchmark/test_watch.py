@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from contestants import GivenContestant
-from tritonpose_benchmark.watch import Watch, process_tree, resident_bytes
+from tritonpose_benchmark.watch import Watch
+from tritonpose_server.process_tree import process_tree, resident_bytes
 
 # A parent that only waits, and its child that works until its input ends.
 PARENT = """

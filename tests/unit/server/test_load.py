@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tritonpose_benchmark.load import measure_rate, stream_rate
+from tritonpose_server.load import measure_rate, stream_rate
 
 
 def test_so_many_calls_are_under_way() -> None:
