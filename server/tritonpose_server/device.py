@@ -12,13 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tritonpose.errors import ConfigError
 from tritonpose_server.errors import ServerError
+from tritonpose_server.leaf_view import read_config, write_leaf_view
 
-_CONFIG_FILE = "config.pbtxt"
 _NVIDIA = re.compile(r"gpu(?::(?P<numbers>\d+(?:,\d+)*))?", re.IGNORECASE)
 _OTHER_ACCELERATORS = re.compile(
     r"(npu|xpu|mlu|gcu|dcu|iluvatar_gpu|metax_gpu)(:\d+(,\d+)*)?", re.IGNORECASE
@@ -118,15 +117,8 @@ def place_leaves(leaves: Iterable[Path], device: Device | None, target: Path) ->
 
 
 def _place_leaf(leaf: Path, device: Device, target: Path) -> Path:
-    config = text_format.Parse((leaf / _CONFIG_FILE).read_text("utf-8"), ModelConfig())
+    config = read_config(leaf)
     kinds = {group.kind for group in config.instance_group}
     if not device.gpus and kinds == {ModelInstanceGroup.KIND_CPU}:
         return leaf
-    configured = configure_leaf(config, device)
-    placed = target / leaf.name
-    placed.mkdir(parents=True)
-    for version in leaf.iterdir():
-        if version.name.isdecimal():
-            (placed / version.name).symlink_to(version.absolute())
-    (placed / _CONFIG_FILE).write_text(text_format.MessageToString(configured), "utf-8")
-    return placed
+    return write_leaf_view(leaf, configure_leaf(config, device), target)

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -22,6 +22,7 @@ from tritonpose_server import guardian
 from tritonpose_server.device import Device, place_leaves
 from tritonpose_server.errors import PortInUseError, ServerError
 from tritonpose_server.gpus import require_gpus
+from tritonpose_server.leaves.cores import available_cores
 from tritonpose_server.libpython import find_libpython_directory
 from tritonpose_server.ports import bind
 from tritonpose_server.staging import (
@@ -34,6 +35,9 @@ from tritonpose_server.staging import (
 )
 from tritonpose_server.triton_log import LogForwarder
 from tritonpose_server.triton_wheel import TritonInstallation, find_triton
+from tritonpose_server.tuning.apply import tune_leaves
+from tritonpose_server.tuning.defaults import complete_pipeline
+from tritonpose_server.tuning.settings import Tuning
 
 LOGGER = logging.getLogger("tritonpose.server")
 
@@ -61,6 +65,7 @@ class ServerOptions:
         restart: Whether the server is started again, at the same ports, when it dies or has lost
             one of its processes.
         device: Where the leaves compute; None for where their configurations say.
+        tuning: Threads, streams, processes, batches and queues.
     """
 
     address: str = "127.0.0.1"
@@ -72,6 +77,7 @@ class ServerOptions:
     log_verbose: int = 0
     restart: bool = True
     device: Device | None = None
+    tuning: Tuning = field(default_factory=Tuning)
 
 
 @dataclass(frozen=True)
@@ -230,7 +236,9 @@ class EmbeddedServer:
         try:
             stage_backends(triton, directory / "backends")
             leaves = place_leaves(self._leaves, self._options.device, directory / "leaves")
-            stage_pipeline(directory / "models", leaves, self._settings)
+            leaves = tune_leaves(leaves, self._options.tuning, directory / "tuned")
+            pipeline = complete_pipeline(self._options.tuning.pipeline, available_cores())
+            stage_pipeline(directory / "models", leaves, self._settings, pipeline)
         except BaseException:
             shutil.rmtree(directory)
             raise

@@ -10,8 +10,10 @@ from tritonpose.config import PipelineConfig
 from tritonpose_server.embedded import EmbeddedServer, ServerOptions
 from tritonpose_server.errors import ServerError
 from tritonpose_server.gpus import require_gpus
+from tritonpose_server.leaves.cores import available_cores
 from tritonpose_server.model_choice import choose_models
 from tritonpose_server.ports import bind
+from tritonpose_server.tuning.defaults import complete_pipeline
 from tritonpose_service.rest.run import run_rest
 from tritonpose_service.rest.settings import RestSettings
 
@@ -39,6 +41,7 @@ def serve(pipeline: str | os.PathLike[str], triton: ServerOptions, *, host: str,
     if triton.device is not None:
         require_gpus(triton.device.gpus)
     choice = choose_models(config, LOGGER.info)
+    limits = complete_pipeline(triton.tuning.pipeline, available_cores())
     # Until the REST service hears signals itself, SIGTERM stops the server as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -58,6 +61,7 @@ def serve(pipeline: str | os.PathLike[str], triton: ServerOptions, *, host: str,
                 host=host,
                 port=port,
                 visualize=choice.settings.visualize,
+                max_in_flight=limits.max_in_flight or RestSettings.max_in_flight,
             )
             run_rest(rest, ended=lambda: server.poll() is not None)
             status = server.poll()

@@ -14,6 +14,7 @@ from tritonclient.grpc import model_config_pb2
 from tritonpose_server import resources
 from tritonpose_server.errors import ServerError
 from tritonpose_server.triton_wheel import TritonInstallation
+from tritonpose_server.tuning.settings import PipelineTuning
 
 PIPELINE = "human_keypoint_detection"
 
@@ -75,7 +76,12 @@ def stage_backends(triton: TritonInstallation, target: Path) -> None:
             )
 
 
-def stage_pipeline(target: Path, leaves: Sequence[Path], settings: PipelineSettings) -> None:
+def stage_pipeline(
+    target: Path,
+    leaves: Sequence[Path],
+    settings: PipelineSettings,
+    tuning: PipelineTuning = PipelineTuning(),  # noqa: B008 - frozen
+) -> None:
     """Make a model repository with the pipeline models, their defaults filled in.
 
     The leaves stay where they are: the directories they lie in are model repositories, too.
@@ -84,6 +90,7 @@ def stage_pipeline(target: Path, leaves: Sequence[Path], settings: PipelineSetti
         target: Directory to make.
         leaves: Leaf directories, each named like its Triton model.
         settings: The pipeline's defaults.
+        tuning: How much the pipeline models take on; what nobody chose is left as it is.
 
     Raises:
         ServerError: A default names a model that is not among the leaves, or a leaf's name is
@@ -108,8 +115,13 @@ def stage_pipeline(target: Path, leaves: Sequence[Path], settings: PipelineSetti
     parameters: dict[str, str | None] = dict.fromkeys(_PIPELINE_PARAMETERS)
     parameters |= settings.parameters()
     parameters["leaf_repositories"] = json.dumps([str(root) for root in repositories])
+    hps = {"visualize": str(settings.visualize).lower()}
+    if tuning.workers is not None:
+        parameters["workers"] = str(tuning.workers)
+    if tuning.max_in_flight is not None:
+        parameters["max_in_flight"] = hps["max_in_flight"] = str(tuning.max_in_flight)
     _stage_model(target, PIPELINE, parameters)
-    _stage_model(target, HPS, {"visualize": str(settings.visualize).lower()})
+    _stage_model(target, HPS, hps)
 
 
 def _stage_model(target: Path, name: str, parameters: Mapping[str, str | None]) -> None:

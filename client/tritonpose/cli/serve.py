@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tritonpose.cli.console import log_to_stderr, print_status
 from tritonpose.cli.parsing import (
@@ -18,6 +19,9 @@ from tritonpose.cli.parsing import (
 )
 from tritonpose.config import PipelineConfig
 
+if TYPE_CHECKING:
+    from tritonpose_server.tuning.settings import Tuning
+
 _DESCRIPTION = """\
 Run a server until interrupted: Triton, and in front of it PaddleX's REST service with a web page.
 Triton's own ports are for trusted clients: they listen on this machine only, unless --triton_host
@@ -25,6 +29,7 @@ says otherwise. So does the REST service, unless --host does."""
 _EXAMPLES = """\
   tritonpose serve
   tritonpose serve --pipeline my_pipeline.yaml --host 0.0.0.0 --port 8080
+  tritonpose serve --tuning tuning.yaml             made by `tritonpose tune`, or by hand
   tritonpose serve --url grpc://triton:8001         only the REST service, for another Triton
   tritonpose --serve --pipeline human_keypoint_detection --port 8080     (as paddlex)
 """
@@ -40,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         Exit status: 0 after SIGINT or SIGTERM.
 
     Raises:
-        ConfigError: The pipeline's configuration, the device or the URL is wrong.
+        ConfigError: The pipeline's configuration, the device, the tuning or the URL is wrong.
         TritonPoseError: The server can't be started.
         OSError: A port can't be listened on.
     """
@@ -54,8 +59,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     tell_without_effect(options)
     if options.url is not None:
-        if options.device is not None:
-            print_status(f"--device has no effect: the server at {options.url} has its own")
+        for flag in ("device", "tuning"):
+            if getattr(options, flag) is not None:
+                print_status(f"--{flag} has no effect: the server at {options.url} has its own")
         return _serve_rest_alone(options)
     return _serve_everything(options)
 
@@ -64,6 +70,7 @@ def _serve_everything(options: argparse.Namespace) -> int:
     from tritonpose_server.device import Device
     from tritonpose_server.embedded import ServerOptions
     from tritonpose_server.serve import serve
+    from tritonpose_server.tuning.settings import Tuning
 
     triton = ServerOptions(
         address=options.triton_host,
@@ -71,9 +78,23 @@ def _serve_everything(options: argparse.Namespace) -> int:
         http_port=options.http_port,
         metrics_port=options.metrics_port,
         device=None if options.device is None else Device.parse(options.device),
+        tuning=Tuning() if options.tuning is None else _load_tuning(options.tuning),
     )
     serve(options.pipeline, triton, host=options.host, port=options.port)
     return 0
+
+
+def _load_tuning(path: str) -> Tuning:
+    """Read a tuning file and tell what it says."""
+    from tritonpose_server.leaves.cores import available_cores
+    from tritonpose_server.tuning.describe import describe, doubts
+    from tritonpose_server.tuning.file import load
+
+    tuning = load(path)
+    print_status(f"tuning of {path}: {describe(tuning)}")
+    for doubt in doubts(tuning, available_cores()):
+        print_status(f"warning: {doubt}")
+    return tuning
 
 
 def _serve_rest_alone(options: argparse.Namespace) -> int:
@@ -105,6 +126,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     _add_port(parser, "--grpc_port", 8001, "Triton's gRPC port")
     _add_port(parser, "--http_port", 8000, "Triton's HTTP port")
     _add_port(parser, "--metrics_port", 8002, "port of Triton's /metrics")
+    parser.add_argument(
+        "--tuning",
+        metavar="FILE",
+        help="threads, streams, batches and queues, in a file as `tritonpose tune` writes it",
+    )
     parser.add_argument(
         "--url",
         metavar="URL",

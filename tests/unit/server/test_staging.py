@@ -10,6 +10,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from topdown.limits import Limits
 from topdown.options import PipelineDefaults
 from topdown.repository import ModelRepository
 from tritonpose_server import resources, staging
@@ -23,6 +24,7 @@ from tritonpose_server.staging import (
     stage_pipeline,
 )
 from tritonpose_server.triton_wheel import TritonInstallation
+from tritonpose_server.tuning.settings import PipelineTuning
 from tritonpose_service.hps import HpsSettings
 
 STALE = """
@@ -211,6 +213,16 @@ def test_settings_as_the_service_contract_reads_them(tmp_path: Path, visualize: 
     stage_pipeline(tmp_path / "models", [leaf(tmp_path, "det")], settings)
     written = HpsSettings.from_parameters(parameters(tmp_path / "models", HPS))
     assert written == HpsSettings(visualize, workers=64, max_in_flight=128)
+
+
+def test_tuning_of_the_pipeline_models(tmp_path: Path) -> None:
+    settings, tuning = PipelineSettings("det", "det"), PipelineTuning(5, 9)
+    stage_pipeline(tmp_path / "models", [leaf(tmp_path, "det")], settings, tuning)
+    limits = Limits.from_parameters(parameters(tmp_path / "models"))
+    assert (limits.workers, limits.max_in_flight) == (5, 9)
+    hps = HpsSettings.from_parameters(parameters(tmp_path / "models", HPS))
+    # Its workers wait for the pipeline: there are enough of them.
+    assert hps == HpsSettings(visualize=True, workers=64, max_in_flight=9)
 
 
 @pytest.mark.parametrize(

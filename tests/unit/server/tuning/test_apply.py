@@ -1,0 +1,189 @@
+"""A tuning in Triton's configurations, and the defaults where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
+from tritonpose_server.errors import ServerError
+from tritonpose_server.leaf_view import read_config
+from tritonpose_server.tuning.apply import leaf_tuning, tune_leaf, tune_leaves
+from tritonpose_server.tuning.defaults import complete_pipeline, default_tuning
+from tritonpose_server.tuning.settings import LeafTuning, PipelineTuning, Tuning
+
+ALL = LeafTuning(instances=2, streams=3, threads=4, max_batch_size=5, queue_delay_us=250)
+
+
+def model_config(text: str = "") -> ModelConfig:
+    config = text_format.Parse(text, ModelConfig(name="m", backend="openvino", max_batch_size=8))
+    config.dynamic_batching.SetInParent()
+    return config
+
+
+def leaf(folder: Path, name: str, parameters: dict[str, str]) -> Path:
+    directory = write_config(folder, name, config_text(parameters)).parent
+    (directory / "1").mkdir()
+    (directory / "1" / "model.onnx").write_text(name)
+    return directory
+
+
+# --- one configuration ---
+
+
+def test_everything_is_set() -> None:
+    config = model_config("instance_group { kind: KIND_CPU count: 1 }")
+    tuned = tune_leaf(config, ALL)
+    assert tuned.instance_group[0].count == 2
+    assert tuned.max_batch_size == 5
+    assert tuned.dynamic_batching.max_queue_delay_microseconds == 250
+    assert {key: value.string_value for key, value in tuned.parameters.items()} == {
+        "NUM_STREAMS": "3",
+        "INFERENCE_NUM_THREADS": "4",
+    }
+    # The leaf's own is left as it is.
+    assert config == model_config("instance_group { kind: KIND_CPU count: 1 }")
+
+
+def test_nothing_chosen_changes_nothing() -> None:
+    config = model_config('parameters { key: "NUM_STREAMS" value { string_value: "7" } }')
+    assert tune_leaf(config, LeafTuning()) == config
+
+
+def test_each_gpu_gets_its_instances() -> None:
+    config = model_config("instance_group { kind: KIND_GPU count: 1 gpus: [0, 1] }")
+    (group,) = tune_leaf(config, LeafTuning(instances=3)).instance_group
+    assert (group.count, group.kind, list(group.gpus)) == (3, ModelInstanceGroup.KIND_GPU, [0, 1])
+
+
+def test_no_queue_without_batches() -> None:
+    tuned = tune_leaf(model_config(), LeafTuning(max_batch_size=1, queue_delay_us=100))
+    assert tuned.max_batch_size == 1
+    assert not tuned.HasField("dynamic_batching")
+    # It takes no more.
+    again = tune_leaf(tuned, LeafTuning(max_batch_size=4, queue_delay_us=100))
+    assert again == tuned
+
+
+def test_threads_win_over_those_of_a_batch() -> None:
+    config = model_config('parameters { key: "intra_op_thread_count" value { string_value: "1" } }')
+    assert dict(tune_leaf(config, LeafTuning(threads=2)).parameters).keys() == {
+        "INFERENCE_NUM_THREADS"
+    }
+
+
+# --- what a configuration means by itself ---
+
+
+@pytest.mark.parametrize(
+    ("text", "cores", "expected"),
+    [
+        ("", 2, LeafTuning(1, 2, 2, 8, 0)),
+        ("", 16, LeafTuning(1, 4, 16, 8, 0)),
+        ("instance_group { count: 3 }", 2, LeafTuning(3, 2, 2, 8, 0)),
+        (
+            'parameters { key: "NUM_STREAMS" value { string_value: "1" } }',
+            8,
+            LeafTuning(1, 1, 8, 8, 0),
+        ),
+        (
+            'parameters { key: "INFERENCE_NUM_THREADS" value { string_value: "3" } }',
+            8,
+            LeafTuning(1, 3, 3, 8, 0),
+        ),
+        ("dynamic_batching { max_queue_delay_microseconds: 70 }", 2, LeafTuning(1, 2, 2, 8, 70)),
+        ("instance_group { kind: KIND_GPU count: 1 }", 8, LeafTuning(1, None, None, 8, 0)),
+    ],
+)
+def test_untuned(text: str, cores: int, expected: LeafTuning) -> None:
+    assert leaf_tuning(model_config(text), cores) == expected
+
+
+def test_untuned_onnxruntime() -> None:
+    config = model_config()
+    config.backend = "onnxruntime"
+    assert leaf_tuning(config, 8) == LeafTuning(1, 4, 8, 8, 0)
+    config.parameters["intra_op_thread_count"].string_value = "1"
+    assert leaf_tuning(config, 8) == LeafTuning(1, 4, 4, 8, 0)
+
+
+def test_applying_what_is_there_changes_nothing() -> None:
+    for cores in (1, 2, 6, 32):
+        tuning = leaf_tuning(model_config(), cores)
+        assert leaf_tuning(tune_leaf(model_config(), tuning), cores) == tuning
+
+
+# --- directories ---
+
+
+def test_leaves_are_served_from_elsewhere(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    leaves = [leaf(store, "det", DETECTOR_PARAMETERS), leaf(store, "kpt", KEYPOINT_PARAMETERS)]
+    leaf(store, "spare", KEYPOINT_PARAMETERS)
+    write_config(store, "notes", "name: 'no leaf'")
+    write_config(store, "broken", "name: {")
+    write_config(store, ".half", config_text(DETECTOR_PARAMETERS))
+    before = [(path / "config.pbtxt").read_text() for path in leaves]
+    tuning = Tuning(LeafTuning(streams=1), LeafTuning(streams=2))
+    served = tune_leaves(leaves, tuning, tmp_path / "tuned")
+    assert served == [tmp_path / "tuned" / "det", tmp_path / "tuned" / "kpt"]
+    # One that a request may name is tuned by its role, too.
+    streams = {
+        path.name: read_config(path).parameters["NUM_STREAMS"].string_value
+        for path in (tmp_path / "tuned").iterdir()
+    }
+    assert streams == {"det": "1", "kpt": "2", "spare": "2"}
+    assert (served[1] / "1" / "model.onnx").read_text() == "kpt"
+    assert [(path / "config.pbtxt").read_text() for path in leaves] == before
+
+
+def test_leaves_stay_where_they_are_if_only_the_pipeline_is_tuned(tmp_path: Path) -> None:
+    leaves = [leaf(tmp_path, "det", DETECTOR_PARAMETERS)]
+    tuning = Tuning(pipeline=PipelineTuning(workers=3))
+    assert tune_leaves(leaves, tuning, tmp_path / "tuned") == leaves
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_the_given_one_of_two_with_one_name(tmp_path: Path) -> None:
+    given = leaf(tmp_path / "one", "det", DETECTOR_PARAMETERS)
+    other = leaf(tmp_path / "two", "kpt", KEYPOINT_PARAMETERS)
+    beside = leaf(tmp_path / "two", "det", DETECTOR_PARAMETERS)
+    (beside / "1" / "model.onnx").write_text("not this one")
+    tuning = Tuning(LeafTuning(streams=1))
+    served = tune_leaves([given, other], tuning, tmp_path / "tuned")
+    assert (served[0] / "1" / "model.onnx").read_text() == "det"
+    with pytest.raises(ServerError, match=r"two of the models to serve have one name: .*/one/det"):
+        tune_leaves([given, other, beside], tuning, tmp_path / "again")
+
+
+# --- rules ---
+
+
+@pytest.mark.parametrize(
+    ("cores", "leaves", "pipeline"),
+    [
+        (1, LeafTuning(1, 1, 1, None, 0), PipelineTuning(4, 128)),
+        (2, LeafTuning(1, 2, 2, None, 0), PipelineTuning(8, 128)),
+        (64, LeafTuning(1, 4, 64, None, 0), PipelineTuning(64, 128)),
+    ],
+)
+def test_default_rules(cores: int, leaves: LeafTuning, pipeline: PipelineTuning) -> None:
+    assert default_tuning(cores) == Tuning(leaves, leaves, pipeline)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        (PipelineTuning(workers=3), PipelineTuning(3, 128)),
+        (PipelineTuning(workers=300), PipelineTuning(300, 300)),
+        (PipelineTuning(max_in_flight=2), PipelineTuning(2, 2)),
+        (PipelineTuning(5, 6), PipelineTuning(5, 6)),
+    ],
+)
+def test_rules_make_way_for_what_is_chosen(
+    chosen: PipelineTuning, expected: PipelineTuning
+) -> None:
+    assert complete_pipeline(chosen, 16) == expected

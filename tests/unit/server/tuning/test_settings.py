@@ -1,0 +1,118 @@
+"""Knobs and tuning files: what is taken, and what is told of the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tritonpose.errors import ConfigError
+from tritonpose_server.tuning.describe import describe, doubts
+from tritonpose_server.tuning.file import load, save
+from tritonpose_server.tuning.settings import LeafTuning, PipelineTuning, Tuning, from_values
+
+EVERYTHING = Tuning(
+    detector=LeafTuning(instances=2, streams=1, threads=3, max_batch_size=4, queue_delay_us=0),
+    keypoint_model=LeafTuning(1, 4, 8, 32, 200),
+    pipeline=PipelineTuning(workers=12, max_in_flight=256),
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "tuning.yaml"
+
+
+@pytest.mark.parametrize(
+    "tuning",
+    [Tuning(), EVERYTHING, Tuning(keypoint_model=LeafTuning(streams=3))],
+    ids=["nothing", "everything", "one"],
+)
+def test_what_is_saved_is_loaded(file: Path, tuning: Tuning) -> None:
+    save(file, tuning, ["Made by hand: really.", "", "Second # line."])
+    assert load(file) == tuning
+    assert file.read_text().startswith("# Made by hand: really.\n#\n# Second # line.\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", Tuning()),
+        ("# nothing\n", Tuning()),
+        ("detector:\n", Tuning()),
+        ("detector:\n  streams: auto\n", Tuning()),
+        ("detector: {threads: 4, streams: AUTO}", Tuning(LeafTuning(threads=4))),
+        ("pipeline:\n  workers: 7\n", Tuning(pipeline=PipelineTuning(workers=7))),
+    ],
+)
+def test_what_is_left_out_nobody_chose(file: Path, text: str, expected: Tuning) -> None:
+    file.write_text(text)
+    assert load(file) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("detectr: {streams: 1}", "unknown key 'detectr'; known are detector, keypoint_model, pi"),
+        ("detector: {stream: 1}", "unknown key 'stream' in detector; known are instances, streams"),
+        ("detector: {workers: 1}", "unknown key 'workers' in detector"),
+        ("detector: {1: 1}", "unknown key '1' in detector"),
+        ("detector: 3", "detector must consist of lines `key: value`, got 3"),
+        ("[1, 2]", r"the file must consist of lines `key: value`, got \[1, 2\]"),
+        ("detector: {streams: two}", "detector.streams must be an integer from 1 to 256.*: 'two'"),
+        ("detector: {streams: 1.5}", "detector.streams must be an integer from 1 to 256.*: 1.5"),
+        ("detector: {streams: true}", "detector.streams must be an integer .*: True"),
+        ("detector: {streams: 0}", "detector.streams must be an integer from 1 .*: 0"),
+        ("keypoint_model: {queue_delay_us: -1}", "keypoint_model.queue_delay_us must .* from 0 to"),
+        ("pipeline: {workers: 2000}", "pipeline.workers must be an integer from 1 to 1024.*: 2000"),
+        (
+            "detector: {streams: 8, threads: 4}",
+            "detector.streams is 8, but detector.threads only 4: each stream needs a thread",
+        ),
+        (
+            "pipeline: {workers: 9, max_in_flight: 8}",
+            "pipeline.workers is 9, but pipeline.max_in_flight only 8",
+        ),
+        ("detector: {", "is no YAML: .*line 1"),
+    ],
+)
+def test_what_is_wrong_is_told(file: Path, text: str, words: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=f"(?s)tuning file '{file}'.*{words}"):
+        load(file)
+
+
+def test_a_file_that_cannot_be_read(file: Path) -> None:
+    with pytest.raises(ConfigError, match=f"can't read the tuning file '{file}': No such file"):
+        load(file)
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is no YAML"):
+        load(file)
+
+
+def test_values() -> None:
+    values = EVERYTHING.values()
+    assert values["detector.threads"] == 3
+    assert values["pipeline.max_in_flight"] == 256
+    assert len(values) == 12
+    assert from_values(values) == EVERYTHING
+    changed = EVERYTHING.with_values({"detector.threads": 5, "detector.streams": None})
+    assert changed.detector == LeafTuning(2, 1, 5, 4, 0)
+    assert changed.keypoint_model == EVERYTHING.keypoint_model
+    with pytest.raises(
+        ConfigError, match=r"no setting 'detector\.cores'; there are detector\.inst"
+    ):
+        EVERYTHING.with_values({"detector.cores": 1})
+
+
+def test_told_in_words() -> None:
+    assert describe(Tuning()) == "nothing is chosen"
+    tuning = Tuning(LeafTuning(streams=1), pipeline=PipelineTuning(workers=3))
+    assert describe(tuning) == "detector.streams 1, pipeline.workers 3"
+
+
+def test_more_than_this_machine_has() -> None:
+    assert list(doubts(EVERYTHING, 8)) == []
+    found = list(doubts(EVERYTHING, 4))
+    assert len(found) == 1
+    assert found[0].startswith("keypoint_model.threads is 8, but only 4 of this machine's cores")
