@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from tritonpose.inputs import load_source
-from tritonpose.inputs.expansion import files_in
-from tritonpose.inputs.kinds import is_video
 from tritonpose_conversion.store import LeafStore
 from tritonpose_server.errors import ServerError
+from tritonpose_server.photos import choose_photos, read_photo
 from tritonpose_server.pipeline_code import make_topdown_importable
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ def detector_inputs(leaf: DetectorLeaf, images: Sequence[Path]) -> list[Image]:
     make_topdown_importable()
     from topdown.detection import resize_for_detector
 
-    return [resize_for_detector(image, leaf).pixels for image in _decode(_choose(images))]
+    return [resize_for_detector(read_photo(file).pixels, leaf).pixels for file in _choose(images)]
 
 
 def person_crops(
@@ -86,7 +84,8 @@ def person_crops(
     options = PoseOptions(detector, leaf, detector.threshold, flip=False, use_udp=leaf.use_udp)
     chosen = _choose(images)
     share = MAX_INPUTS // len(chosen)
-    for image in _decode(chosen):
+    for file in chosen:
+        image = read_photo(file).pixels
         boxes = detect_persons(image, options, run_model).boxes[:share]
         estimate_keypoints(image, boxes, options, run_model)
     if not crops:
@@ -98,24 +97,4 @@ def person_crops(
 
 
 def _choose(images: Sequence[Path]) -> list[str]:
-    """The image files to use, in the order given, those of a directory sorted."""
-    files: list[str] = []
-    for path in map(str, images):
-        found = [file.path for file in files_in(path) if not is_video(file.path)]
-        files += found or [path]
-    if not files:
-        raise ServerError("calibration needs images: name files or directories")
-    return files[:: -(-len(files) // MAX_INPUTS)]
-
-
-def _decode(files: Sequence[str]) -> Iterator[Image]:
-    """Decode images as the pipeline does; of a file with several pages, its first."""
-    from topdown.errors import InvalidRequestError
-    from topdown.image import decode_image
-
-    for file in files:
-        source = load_source(file)[0].source
-        try:
-            yield decode_image(source) if isinstance(source, bytes) else source
-        except InvalidRequestError as error:
-            raise ServerError(f"{file}: {error}") from error
+    return choose_photos(images, MAX_INPUTS, "calibration")

@@ -14,7 +14,7 @@ from importlib import import_module
 from tritonpose.cli.console import print_error
 from tritonpose.cli.exit_status import USAGE_ERROR, exit_status
 
-COMMANDS = ("predict", "serve", "models", "config")
+COMMANDS = ("predict", "serve", "tune", "models", "config")
 
 _HELP = """\
 usage: tritonpose COMMAND ...        see `tritonpose COMMAND --help`
@@ -26,6 +26,7 @@ pipeline human_keypoint_detection, computed by NVIDIA Triton Inference Server.
 commands:
   predict   print, draw and save the poses in images, directories, videos and URLs
   serve     run a server: Triton, PaddleX's REST service and a web page
+  tune      find the server's fastest setting for this machine and your images
   models    list, fetch, convert, install, vary and remove models
   config    write PaddleX's pipeline file, to be edited and named by --pipeline
 
