@@ -118,6 +118,8 @@ def stage_pipeline(
     hps = {"visualize": str(settings.visualize).lower()}
     if tuning.workers is not None:
         parameters["workers"] = str(tuning.workers)
+    if tuning.threads is not None:
+        parameters["threads"] = str(tuning.threads)
     if tuning.max_in_flight is not None:
         parameters["max_in_flight"] = hps["max_in_flight"] = str(tuning.max_in_flight)
     _stage_model(target, PIPELINE, parameters)

@@ -8,7 +8,6 @@ them all at once.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 import traceback
@@ -64,7 +63,7 @@ class TritonPythonModel:
         self._limits = limits = Limits.from_parameters(parameters)
         self._slots = threading.BoundedSemaphore(limits.max_in_flight)
         self._budget = PixelBudget(limits.max_pixels_in_flight)
-        self._gate = CoreGate(len(os.sched_getaffinity(0)))
+        self._gate = CoreGate(limits.threads)
         self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="pose")
         # Requests run side by side, one thread each.
         cv2.setNumThreads(1)

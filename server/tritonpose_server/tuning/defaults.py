@@ -47,4 +47,4 @@ def complete_pipeline(chosen: PipelineTuning, cores: int) -> PipelineTuning:
 
     most = chosen.max_in_flight or max(Limits.max_in_flight, chosen.workers or 0)
     workers = chosen.workers or min(default_workers(cores), most)
-    return PipelineTuning(workers=workers, max_in_flight=most)
+    return PipelineTuning(workers=workers, threads=chosen.threads or cores, max_in_flight=most)

@@ -51,6 +51,7 @@ def ladders(start: Tuning, cores: int) -> dict[str, tuple[int, ...]]:
         "detector.streams": of_cores,
         "keypoint_model.threads": of_cores,
         "detector.threads": of_cores,
+        "pipeline.threads": of_cores,
         "pipeline.workers": _powers_of_two(256),
         # No larger ones than the models', which may take no more.
         "keypoint_model.max_batch_size": _powers_of_two(start.keypoint_model.max_batch_size or 1),

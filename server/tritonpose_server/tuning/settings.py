@@ -44,12 +44,14 @@ class PipelineTuning:
     """How much is worked on at a time; None leaves a choice to the rules in ``defaults``.
 
     Attributes:
-        workers: Requests that the pipeline works on at the same time, a thread each.
+        workers: Requests that the pipeline works on at the same time.
+        threads: Workers that compute at the same time, while the others wait for models.
         max_in_flight: Requests accepted at the same time, waiting ones included, by the pipeline,
             the HPS model and the REST service each; more are refused at once.
     """
 
     workers: int | None = _knob(1, 1024)
+    threads: int | None = _knob(1, 1024)
     max_in_flight: int | None = _knob(1, 100_000)
 
 

@@ -12,21 +12,25 @@ from topdown.limits import Limits
 
 
 @pytest.mark.parametrize(
-    ("parameters", "workers", "max_in_flight"),
+    ("parameters", "workers", "threads", "max_in_flight"),
     [
-        ({}, 12, 128),
-        ({"workers": "AUTO", "max_in_flight": "auto"}, 12, 128),
-        ({"workers": "1"}, 1, 128),
-        ({"workers": "200", "max_in_flight": "1"}, 200, 1),
-        ({"max_in_flight": "70"}, 12, 70),
-        ({"detector": "x"}, 12, 128),
+        ({}, 12, 3, 128),
+        ({"workers": "AUTO", "max_in_flight": "auto"}, 12, 3, 128),
+        ({"workers": "1", "threads": "2"}, 1, 2, 128),
+        ({"workers": "200", "max_in_flight": "1"}, 200, 3, 1),
+        ({"max_in_flight": "70"}, 12, 3, 70),
+        ({"detector": "x"}, 12, 3, 128),
     ],
 )
 def test_limits(
-    monkeypatch: pytest.MonkeyPatch, parameters: dict, workers: int, max_in_flight: int
+    monkeypatch: pytest.MonkeyPatch,
+    parameters: dict,
+    workers: int,
+    threads: int,
+    max_in_flight: int,
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 5})
-    assert Limits.from_parameters(parameters) == Limits(workers, max_in_flight)
+    assert Limits.from_parameters(parameters) == Limits(workers, threads, max_in_flight)
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 4), (16, 64), (17, 64), (192, 64)])

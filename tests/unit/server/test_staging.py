@@ -216,10 +216,10 @@ def test_settings_as_the_service_contract_reads_them(tmp_path: Path, visualize: 
 
 
 def test_tuning_of_the_pipeline_models(tmp_path: Path) -> None:
-    settings, tuning = PipelineSettings("det", "det"), PipelineTuning(5, 9)
+    settings, tuning = PipelineSettings("det", "det"), PipelineTuning(5, 3, 9)
     stage_pipeline(tmp_path / "models", [leaf(tmp_path, "det")], settings, tuning)
     limits = Limits.from_parameters(parameters(tmp_path / "models"))
-    assert (limits.workers, limits.max_in_flight) == (5, 9)
+    assert (limits.workers, limits.threads, limits.max_in_flight) == (5, 3, 9)
     hps = HpsSettings.from_parameters(parameters(tmp_path / "models", HPS))
     # Its workers wait for the pipeline: there are enough of them.
     assert hps == HpsSettings(visualize=True, workers=64, max_in_flight=9)

@@ -18,6 +18,7 @@ class Limits:
 
     Attributes:
         workers: Requests worked on at the same time.
+        threads: Workers that compute at the same time; the others wait for models.
         max_in_flight: Requests accepted at the same time, waiting ones included.
         max_image_bytes: Size of an encoded image.
         max_pixels: Width times height of an image.
@@ -27,6 +28,7 @@ class Limits:
     """
 
     workers: int
+    threads: int = 1
     max_in_flight: int = 128
     max_image_bytes: int = 16_000_000
     max_pixels: int = 50_000_000
@@ -39,15 +41,16 @@ class Limits:
         """Read limits from ``parameters`` of the pipeline's ``config.pbtxt``.
 
         Raises:
-            LeafError: A limit is not a positive integer (or ``AUTO``, for the workers).
+            LeafError: A limit is not a positive integer or ``AUTO``.
         """
-        automatic = default_workers(len(os.sched_getaffinity(0)))
+        cores = len(os.sched_getaffinity(0))
 
         def read(key: str, default: int) -> int:
             return _positive(parameters, key, default)
 
         return cls(
-            workers=read("workers", automatic),
+            workers=read("workers", default_workers(cores)),
+            threads=read("threads", cores),
             max_in_flight=read("max_in_flight", cls.max_in_flight),
             max_image_bytes=read("max_image_bytes", cls.max_image_bytes),
             max_pixels=read("max_pixels", cls.max_pixels),

@@ -165,9 +165,9 @@ def test_the_given_one_of_two_with_one_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cores", "leaves", "pipeline"),
     [
-        (1, LeafTuning(1, 1, 1, None, 0), PipelineTuning(4, 128)),
-        (2, LeafTuning(1, 2, 2, None, 0), PipelineTuning(8, 128)),
-        (64, LeafTuning(1, 4, 64, None, 0), PipelineTuning(64, 128)),
+        (1, LeafTuning(1, 1, 1, None, 0), PipelineTuning(4, 1, 128)),
+        (2, LeafTuning(1, 2, 2, None, 0), PipelineTuning(8, 2, 128)),
+        (64, LeafTuning(1, 4, 64, None, 0), PipelineTuning(64, 64, 128)),
     ],
 )
 def test_default_rules(cores: int, leaves: LeafTuning, pipeline: PipelineTuning) -> None:
@@ -177,10 +177,10 @@ def test_default_rules(cores: int, leaves: LeafTuning, pipeline: PipelineTuning)
 @pytest.mark.parametrize(
     ("chosen", "expected"),
     [
-        (PipelineTuning(workers=3), PipelineTuning(3, 128)),
-        (PipelineTuning(workers=300), PipelineTuning(300, 300)),
-        (PipelineTuning(max_in_flight=2), PipelineTuning(2, 2)),
-        (PipelineTuning(5, 6), PipelineTuning(5, 6)),
+        (PipelineTuning(workers=3), PipelineTuning(3, 16, 128)),
+        (PipelineTuning(workers=300), PipelineTuning(300, 16, 300)),
+        (PipelineTuning(max_in_flight=2), PipelineTuning(2, 16, 2)),
+        (PipelineTuning(5, 7, 6), PipelineTuning(5, 7, 6)),
     ],
 )
 def test_rules_make_way_for_what_is_chosen(

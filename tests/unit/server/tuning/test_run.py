@@ -38,7 +38,7 @@ def test_on_the_cpu(choice: ModelChoice) -> None:
     assert untuned(choice, None, 8) == Tuning(
         detector=LeafTuning(1, 4, 8, 4, 0),
         keypoint_model=LeafTuning(1, 3, 8, 4, 0),
-        pipeline=PipelineTuning(32, 128),
+        pipeline=PipelineTuning(32, 8, 128),
     )
 
 

@@ -14,7 +14,7 @@ from tritonpose_server.tuning.settings import LeafTuning, PipelineTuning, Tuning
 EVERYTHING = Tuning(
     detector=LeafTuning(instances=2, streams=1, threads=3, max_batch_size=4, queue_delay_us=0),
     keypoint_model=LeafTuning(1, 4, 8, 32, 200),
-    pipeline=PipelineTuning(workers=12, max_in_flight=256),
+    pipeline=PipelineTuning(workers=12, threads=2, max_in_flight=256),
 )
 
 
@@ -94,7 +94,7 @@ def test_values() -> None:
     values = EVERYTHING.values()
     assert values["detector.threads"] == 3
     assert values["pipeline.max_in_flight"] == 256
-    assert len(values) == 12
+    assert len(values) == 13
     assert from_values(values) == EVERYTHING
     changed = EVERYTHING.with_values({"detector.threads": 5, "detector.streams": None})
     assert changed.detector == LeafTuning(2, 1, 5, 4, 0)
