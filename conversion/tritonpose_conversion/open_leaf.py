@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tritonpose_conversion import leaf_config, leaf_graph
+from tritonpose_conversion import gpu_config, leaf_config, leaf_graph
 from tritonpose_conversion.inference_yml import Normalization
 from tritonpose_conversion.npm_package import Progress
 from tritonpose_conversion.open_models import (
@@ -58,7 +58,12 @@ def _convert(model: OpenModel, downloads: Path) -> LeafFiles:
     config = leaf_config.render_config(
         model.name, leaf, _parameters(model), max_batch_size=MAX_BATCH_SIZE
     )
-    return LeafFiles(model=leaf, config=config, provenance=_provenance(model))
+    return LeafFiles(
+        model=leaf,
+        config=config,
+        provenance=_provenance(model),
+        configs={gpu_config.ONNXRUNTIME: gpu_config.onnxruntime_config(config)},
+    )
 
 
 def _parameters(model: OpenModel) -> dict[str, str]:

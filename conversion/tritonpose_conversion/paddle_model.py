@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-from tritonpose_conversion import leaf_config, leaf_graph, onnx_graph
+from tritonpose_conversion import gpu_config, leaf_config, leaf_graph, onnx_graph
 from tritonpose_conversion.errors import ConversionError
 from tritonpose_conversion.inference_yml import InferenceYml, Role, read_inference_yml
 from tritonpose_conversion.paddle_environment import find_environment
@@ -93,17 +93,19 @@ def install_paddle_model(
     agreement = _verify(directory, files, model, leaf, yml, progress)
     progress(f"{name}: {agreement}")
     batch = MAX_BATCH_SIZE if agreement.batches else 1
+    config = leaf_config.render_config(name, leaf, parameters, max_batch_size=batch)
     return store.add(
         name,
         LeafFiles(
             model=leaf,
-            config=leaf_config.render_config(name, leaf, parameters, max_batch_size=batch),
+            config=config,
             provenance={
                 "source": str(directory.absolute()),
                 "source_sha256": source,
                 "converter_version": CONVERTER_VERSION,
                 "agreement": asdict(agreement),
             },
+            configs={gpu_config.ONNXRUNTIME: gpu_config.onnxruntime_config(config)},
         ),
     )
 

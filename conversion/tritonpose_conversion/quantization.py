@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,54 @@ def quantize_leaf(leaf: onnx.ModelProto, calibration: Images) -> onnx.ModelProto
     """
     _check_calibration(leaf, calibration)
     model = _prepare(leaf)
+    return _quantize(
+        model,
+        calibration,
+        # CPUs without VNNI add two 8-bit products in 16 bits, which 8-bit weights overflow.
+        reduce_range=True,
+        activation_type=QuantType.QUInt8,
+    )
+
+
+def quantize_for_tensorrt(model: onnx.ModelProto, calibration: Images) -> onnx.ModelProto:
+    """Let the dense convolutions of a network compute in 8-bit integers by TensorRT's rules.
+
+    Its integers are signed and symmetric around zero, weights have all 8 bits, and biases stay
+    in floating point. What is quantised is the same as with ``quantize_leaf``.
+
+    Args:
+        model: Input ``image`` uint8 ``[batch, h, w, 3]``; weights are constants.
+        calibration: See ``quantize_leaf``.
+
+    Returns:
+        The same network with ``QuantizeLinear`` and ``DequantizeLinear`` around what computes in
+        integers.
+
+    Raises:
+        ConversionError: See ``quantize_leaf``.
+    """
+    _check_calibration(model, calibration)
+    return _quantize(
+        _prepare(model),
+        calibration,
+        activation_type=QuantType.QInt8,
+        options={
+            "ActivationSymmetric": True,
+            "WeightSymmetric": True,
+            "AddQDQPairToWeight": True,
+            "QuantizeBias": False,
+        },
+    )
+
+
+def _quantize(
+    model: onnx.ModelProto,
+    calibration: Images,
+    *,
+    activation_type: QuantType,
+    reduce_range: bool = False,
+    options: Mapping[str, bool] | None = None,
+) -> onnx.ModelProto:
     nodes = _quantizable(model)
     if not nodes:
         raise ConversionError(
@@ -60,12 +108,14 @@ def quantize_leaf(leaf: onnx.ModelProto, calibration: Images) -> onnx.ModelProto
             op_types_to_quantize=["Conv"],
             nodes_to_quantize=nodes,
             per_channel=True,
-            # CPUs without VNNI add two 8-bit products in 16 bits, which 8-bit weights overflow.
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
+            reduce_range=reduce_range,
+            activation_type=activation_type,
             weight_type=QuantType.QInt8,
-            # A convolution's result is needed in full where the next one stays in floats.
-            extra_options={"OpTypesToExcludeOutputQuantization": ["Conv"]},
+            extra_options={
+                # A convolution's result is needed in full where the next one stays in floats.
+                "OpTypesToExcludeOutputQuantization": ["Conv"],
+                **(options or {}),
+            },
         )
         return onnx.load(target)
 

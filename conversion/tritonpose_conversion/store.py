@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
@@ -49,6 +49,11 @@ def check_model_name(name: str) -> None:
         )
 
 
+def config_path(leaf: Path, name: str) -> Path:
+    """Where Triton looks for the configuration that ``--model-config-name`` calls ``name``."""
+    return leaf / "configs" / f"{name}.pbtxt"
+
+
 @dataclass(frozen=True)
 class LeafFiles:
     """What a leaf directory is made of.
@@ -57,11 +62,13 @@ class LeafFiles:
         model: The ONNX leaf.
         config: Text of its ``config.pbtxt``.
         provenance: Where it came from: JSON-serialisable facts kept beside it.
+        configs: Texts of further configurations, by what ``--model-config-name`` calls them.
     """
 
     model: onnx.ModelProto
     config: str
     provenance: Mapping[str, object]
+    configs: Mapping[str, str] = field(default_factory=dict)
 
 
 class LeafStore:
@@ -101,6 +108,10 @@ class LeafStore:
             (staging / "1").mkdir()
             onnx.save(files.model, staging / "1" / "model.onnx")
             (staging / CONFIG_FILE).write_text(files.config, "utf-8")
+            for name_of_config, text in files.configs.items():
+                path = config_path(staging, name_of_config)
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text, "utf-8")
             (staging / PROVENANCE_FILE).write_text(
                 json.dumps(files.provenance, indent=2) + "\n", "utf-8"
             )

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,8 @@ def run_tool(
     *,
     timeout_s: float,
     on_line: Callable[[str], None] | None = None,
+    stdin: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run a program to its end.
 
@@ -51,6 +53,8 @@ def run_tool(
         command: The program and its arguments.
         timeout_s: Longest that it may take; then it is killed with whatever it started.
         on_line: Called with each line that it writes, as it comes.
+        stdin: A few lines for its standard input.
+        environment: Variables that it gets besides the caller's.
 
     Raises:
         ConversionError: It can't be started or takes too long.
@@ -59,12 +63,12 @@ def run_tool(
         # A session of its own, so that whatever it starts can be ended with it.
         process = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            env=process_environment(),
+            env={**process_environment(), **(environment or {})},
             start_new_session=True,
         )
     except OSError as error:
@@ -80,6 +84,9 @@ def run_tool(
     lines: list[str] = []
     with process:
         try:
+            if process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError), process.stdin:
+                    process.stdin.write(stdin or "")
             for line in process.stdout or ():
                 lines.append(_COLORS.sub("", line))
                 if on_line is not None:

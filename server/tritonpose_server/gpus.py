@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tritonpose_server.errors import ServerError
 
@@ -11,7 +11,7 @@ _INSTEAD = "or use --device cpu, or --url of a server that has a GPU"
 
 
 def require_gpus(numbers: Sequence[int]) -> None:
-    """Check that GPUs can be used.
+    """Check that GPUs can be used to serve.
 
     Args:
         numbers: Which ones, counted from 0 among those visible.
@@ -21,23 +21,48 @@ def require_gpus(numbers: Sequence[int]) -> None:
     """
     if not numbers:
         return
-    count = count_gpus()
-    if count == 0:
-        raise ServerError(
-            "no NVIDIA GPU is visible here: its driver is missing, or a container was started "
-            f"without --gpus, or CUDA_VISIBLE_DEVICES hides it; mend that, {_INSTEAD}"
-        )
-    absent = [number for number in numbers if number >= count]
-    if absent:
-        raise ServerError(
-            f"there is no GPU {absent[0]}: {count} can be seen here, counted from 0; choose among "
-            f"these, {_INSTEAD}"
-        )
+    require_visible(numbers, _INSTEAD)
     if not _onnxruntime_has_cuda():
         raise ServerError(
             "the installed ONNX Runtime computes on CPUs only: run `pip uninstall onnxruntime` "
             f"and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, {_INSTEAD}"
         )
+
+
+def require_visible(numbers: Sequence[int], instead: str) -> None:
+    """Check that there are GPUs.
+
+    Args:
+        numbers: Which ones, counted from 0 among those visible.
+        instead: What else the user can do: the end of a sentence, beginning with "or".
+
+    Raises:
+        ServerError: There is none, or not these.
+    """
+    count = count_gpus()
+    if count == 0:
+        raise ServerError(
+            "no NVIDIA GPU is visible here: its driver is missing, or a container was started "
+            f"without --gpus, or CUDA_VISIBLE_DEVICES hides it; mend that, {instead}"
+        )
+    absent = [number for number in numbers if number >= count]
+    if absent:
+        raise ServerError(
+            f"there is no GPU {absent[0]}: {count} can be seen here, counted from 0; choose among "
+            f"these, {instead}"
+        )
+
+
+def visible_devices(number: int, environment: Mapping[str, str]) -> str:
+    """``CUDA_VISIBLE_DEVICES`` for a program that is to see one GPU only.
+
+    Args:
+        number: Which one, counted from 0 among those visible here.
+        environment: This process's.
+    """
+    hidden = environment.get("CUDA_VISIBLE_DEVICES", "")
+    visible = [entry.strip() for entry in hidden.split(",") if entry.strip()]
+    return visible[number] if number < len(visible) else str(number)
 
 
 def count_gpus() -> int:

@@ -54,14 +54,29 @@ def make_variant(
                 "int8 or FP32"
             )
         return make_bf16(store, name)
-    inputs = _calibration_inputs(store, name, images, detector or DEFAULT_DETECTOR)
+    inputs = calibration_inputs(store, name, images, detector or DEFAULT_DETECTOR)
     progress(f"{name}: calibrating with {len(inputs)} inputs")
     return make_int8(store, name, inputs)
 
 
-def _calibration_inputs(
+def calibration_inputs(
     store: LeafStore, name: str, images: Sequence[Path], detector: str
 ) -> list[npt.NDArray[np.uint8]]:
+    """What a model gets for photos.
+
+    Args:
+        store: Where leaves are kept.
+        name: The model.
+        images: Image files and directories.
+        detector: Finds the persons in them where the model is a keypoint model.
+
+    Returns:
+        uint8 ``[h, w, 3]`` RGB each.
+
+    Raises:
+        InputError: A file can't be read or is no image.
+        ServerError: The images or the detector don't do.
+    """
     make_topdown_importable()
     from topdown.leaf import LeafError
     from topdown.repository import ModelRepository
