@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from tritonpose.calls import (
@@ -144,7 +145,8 @@ class HumanKeypointPipeline:
             for source in expand_inputs(inputs):
                 if self._closed:
                     raise RuntimeError(CLOSED)
-                yield self._pool.submit(self._run, source, threshold)
+                # In the caller's context, which has its trace.
+                yield self._pool.submit(copy_context().run, self._run, source, threshold)
         except Exception as error:
             failed: Future[list[KeypointResult]] = Future()
             failed.set_exception(error)

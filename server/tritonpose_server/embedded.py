@@ -33,6 +33,7 @@ from tritonpose_server.staging import (
     stage_backends,
     stage_pipeline,
 )
+from tritonpose_server.trace_arguments import trace_arguments
 from tritonpose_server.triton_log import LogForwarder
 from tritonpose_server.triton_wheel import TritonInstallation, find_triton
 from tritonpose_server.tuning.apply import tune_leaves
@@ -287,6 +288,7 @@ class EmbeddedServer:
             f"--metrics-port={ports.metrics}",
             f"--exit-timeout-secs={max(int(options.stop_timeout), 1)}",
             f"--log-verbose={options.log_verbose}",
+            *trace_arguments(),
         ]
 
     def _supervised_address(self) -> str:

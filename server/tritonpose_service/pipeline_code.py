@@ -1,15 +1,25 @@
 """What the service takes from the pipeline's own code, which lies in the model repository.
 
 So an image is decoded for its picture as it was for its poses, and with the same care for
-hostile files.
+hostile files; and one rule says whether there are traces.
 """
 
 from tritonpose_server.pipeline_code import make_topdown_importable
 
 make_topdown_importable()
 
+from telemetry.otel import TracingNotInstalledError, make_provider  # noqa: E402
+from telemetry.spans import pop_context  # noqa: E402
 from topdown.errors import InvalidRequestError  # noqa: E402
 from topdown.image import check_file, decode_image  # noqa: E402
 from topdown.limits import Limits  # noqa: E402
 
-__all__ = ["InvalidRequestError", "Limits", "check_file", "decode_image"]
+__all__ = [
+    "InvalidRequestError",
+    "Limits",
+    "TracingNotInstalledError",
+    "check_file",
+    "decode_image",
+    "make_provider",
+    "pop_context",
+]

@@ -102,7 +102,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "Tensor": Tensor,
         "InferenceResponse": InferenceResponse,
         "TRITONSERVER_RESPONSE_COMPLETE_FINAL": FINAL,
-        "Logger": types.SimpleNamespace(log_error=log.append),
+        "Logger": types.SimpleNamespace(log_error=log.append, log_warn=log.append),
         "get_input_tensor_by_name": lambda request, name: Tensor(name, request.inputs[name]),
     }
     module.__dict__.update(contents)

@@ -17,15 +17,34 @@ def print_error(message: str) -> None:
 
 
 def log_to_stderr(
-    *, level: int = logging.WARNING, line: str = "%(levelname)s: %(message)s", verbose: bool
+    *,
+    level: int = logging.WARNING,
+    line: str = "%(levelname)s: %(message)s",
+    json: bool = False,
+    verbose: bool,
 ) -> None:
     """Show the log.
 
     Args:
         level: The lowest level to show.
         line: Format of a line, as for `logging`.
+        json: Write JSON objects, one a line, instead.
         verbose: Show everything of tritonpose and its server, whatever its level.
     """
-    logging.basicConfig(format=line, level=level)
+    handler = logging.StreamHandler()
+    handler.setFormatter(json_formatter() if json else logging.Formatter(line))
+    logging.basicConfig(handlers=[handler], level=level)
     if verbose:
         logging.getLogger("tritonpose").setLevel(logging.DEBUG)
+
+
+def json_formatter() -> logging.Formatter:
+    """One JSON object per line: `time`, `level`, `logger`, `message`, and fields of the record."""
+    # Of the server's extra, not of the client.
+    from pythonjsonlogger.json import JsonFormatter
+
+    return JsonFormatter(
+        ["time", "levelname", "name", "message"],
+        rename_fields={"levelname": "level", "name": "logger"},
+        timestamp="time",
+    )

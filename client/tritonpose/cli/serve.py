@@ -55,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     log_to_stderr(
         level=logging.INFO,
         line="%(asctime)s %(levelname)s %(message)s",
+        json=options.log_format == "json",
         verbose=options.verbose,
     )
     tell_without_effect(options)
@@ -136,6 +137,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="start no Triton but use this one, grpc://HOST:PORT or http://HOST:PORT, with its "
         "own models",
+    )
+    parser.add_argument(
+        "--log_format",
+        choices=("text", "json"),
+        default="text",
+        help="lines of the log as text, or as JSON objects (default: %(default)s)",
     )
     add_verbose(parser)
     add_paddlex_only(parser)

@@ -11,6 +11,7 @@ from tritonclient.utils import InferenceServerException
 from tritonpose.transport.connection import CONNECT_SECONDS
 from tritonpose.transport.failures import refusal
 from tritonpose.transport.messages import MODEL_NAME, PoseRequest, PoseResponse
+from tritonpose.transport.trace_context import trace_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,6 +131,6 @@ def _call_arguments(
         "model_name": MODEL_NAME,
         "inputs": request.infer_inputs(triton.InferInput),
         "parameters": request.parameters(),
-        "headers": headers,
+        "headers": {**headers, **trace_headers()},
         "client_timeout": timeout,
     }

@@ -17,6 +17,7 @@ from tritonpose.errors import DeadlineExceededError, ServerError, ServerUnavaila
 from tritonpose.transport.connection import CONNECT_SECONDS
 from tritonpose.transport.failures import NO_TRITON, failure, refusal
 from tritonpose.transport.messages import MODEL_NAME, PoseRequest, PoseResponse
+from tritonpose.transport.trace_context import trace_headers
 
 if TYPE_CHECKING:
     from tritonpose.transport.connection import Connection
@@ -58,7 +59,7 @@ class HttpServer:
                     request.infer_inputs(triton.InferInput),
                     parameters=request.parameters(),
                     # A copy: tritonclient adds to it.
-                    headers=dict(self._connection.headers),
+                    headers={**self._connection.headers, **trace_headers()},
                 )
         except InferenceServerException as error:
             raise refusal(error.status(), self._url, error.message()) from error

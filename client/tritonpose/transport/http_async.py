@@ -19,6 +19,7 @@ from tritonpose.errors import DeadlineExceededError, ServerError, ServerUnavaila
 from tritonpose.transport.connection import CONNECT_SECONDS
 from tritonpose.transport.failures import NO_TRITON, failure, refusal
 from tritonpose.transport.messages import MODEL_NAME, PoseRequest, PoseResponse
+from tritonpose.transport.trace_context import trace_headers
 
 if TYPE_CHECKING:
     from tritonpose.transport.connection import Connection
@@ -48,7 +49,7 @@ class AsyncHttpServer:
             async with self._session_of_loop().post(
                 f"{self._url}/v2/models/{MODEL_NAME}/infer",
                 data=io.BytesIO(body),
-                headers={_HEADER_LENGTH: str(header_length)},
+                headers={_HEADER_LENGTH: str(header_length), **trace_headers()},
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_SECONDS),
                 # Following one would send the headers, with their key, to another host.
                 allow_redirects=False,

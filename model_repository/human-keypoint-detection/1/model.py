@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ from tritonpose.transport.messages import MODEL_NAME, PoseRequest, PoseResponse
 from tritonpose_service.contract import choose_log_id, error_body
 from tritonpose_service.contract.failures import unavailable
 from tritonpose_service.hps import Hps, HpsSettings, InputError, PipelineError
+from tritonpose_service.pipeline_code import pop_context
+
+# Which span the request that a thread works on belongs to.
+_trace_context: ContextVar[Mapping[str, str]] = ContextVar("trace_context")
 
 _OUTPUTS = [field.name for field in fields(PoseResponse)]
 
@@ -58,8 +63,9 @@ class TritonPythonModel:
             sender = request.get_response_sender()
             # A copy: Triton frees a request's memory when execute returns.
             tensor = pb_utils.get_input_tensor_by_name(request, "input").as_numpy()
+            context = pop_context(json.loads(request.parameters() or "{}"))
             if self._slots.acquire(blocking=False):
-                self._pool.submit(self._serve, tensor, sender)
+                self._pool.submit(self._serve, tensor, sender, context)
             else:
                 limit = self._settings.max_in_flight
                 busy = unavailable(f"{limit} requests are already under way; try again later")
@@ -69,7 +75,8 @@ class TritonPythonModel:
         """Finish the requests under way."""
         self._pool.shutdown()
 
-    def _serve(self, tensor: npt.NDArray[Any], sender: Any) -> None:
+    def _serve(self, tensor: npt.NDArray[Any], sender: Any, context: Mapping[str, str]) -> None:
+        _trace_context.set(context)
         try:
             if sender.is_cancelled():
                 cancelled = pb_utils.TritonError.CANCELLED
@@ -96,6 +103,7 @@ def _estimate(request: PoseRequest) -> PoseResponse:
         model_name=MODEL_NAME,
         requested_output_names=_OUTPUTS,
         inputs=[pb_utils.Tensor(name, array) for name, _, array in request.tensors()],
+        parameters=_trace_context.get(),
     ).exec()
     if response.has_error():
         raise PipelineError(response.error().message())

@@ -8,11 +8,13 @@ them all at once.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,11 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
+from telemetry.counts import PipelineCounts
+from telemetry.otel import TracingNotInstalledError
+from telemetry.outcomes import BUSY, outcome_of, reason_of
+from telemetry.spans import Spans, pop_context
+from telemetry.triton_metrics import TritonMetrics
 from topdown.core_gate import CoreGate
 from topdown.errors import (
     CancelledError,
@@ -34,6 +41,9 @@ from topdown.pipeline import Poses, estimate_poses
 from topdown.pixel_budget import PixelBudget
 from topdown.repository import ModelRepository
 from topdown.request import PoseRequest
+from topdown.stages import Stages
+
+MODEL_NAME = "human_keypoint_detection"
 
 _loading = threading.Lock()
 
@@ -65,6 +75,9 @@ class TritonPythonModel:
         self._budget = PixelBudget(limits.max_pixels_in_flight)
         self._gate = CoreGate(limits.threads)
         self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="pose")
+        self._counts = PipelineCounts()
+        self._metrics = TritonMetrics(pb_utils, self._counts)
+        self._spans = _prepare_spans()
         # Requests run side by side, one thread each.
         cv2.setNumThreads(1)
         # What is wrong with an image is told to its sender; the log is not the sender's to fill.
@@ -75,6 +88,7 @@ class TritonPythonModel:
         for request in requests:
             sender = request.get_response_sender()
             if not self._slots.acquire(blocking=False):
+                self._counts.refused(outcome_of(UnavailableError()), BUSY)
                 _send_error(
                     sender,
                     UnavailableError(
@@ -85,28 +99,62 @@ class TritonPythonModel:
                 continue
             try:
                 # Triton frees a request's memory when execute returns: inputs are copied here.
+                parameters = json.loads(request.parameters() or "{}")
+                context = pop_context(parameters)
                 image = pb_utils.get_input_tensor_by_name(request, "image")
                 pose_request = PoseRequest(
                     image=None if image is None else image.as_numpy().tobytes(),
                     frame=_copy_input(request, "frame"),
                     det_threshold=_copy_input(request, "det_threshold"),
                     person_boxes=_copy_input(request, "person_boxes"),
-                    parameters=json.loads(request.parameters() or "{}"),
+                    parameters=parameters,
                 )
-                self._pool.submit(self._serve, pose_request, sender, time.monotonic())
+                self._counts.begun()
+                self._pool.submit(
+                    self._serve, pose_request, sender, time.perf_counter_ns(), context
+                )
             except Exception as error:
                 self._slots.release()
+                self._counts.refused(outcome_of(error), reason_of(error, None))
                 _send_error(sender, error)
 
     def finalize(self) -> None:
         """Finish the requests under way."""
         self._pool.shutdown()
+        self._metrics.close()
+        self._spans.close()
 
-    def _serve(self, request: PoseRequest, sender: Any, arrival: float) -> None:
+    def _serve(
+        self, request: PoseRequest, sender: Any, arrival: int, context: Mapping[str, str]
+    ) -> None:
+        """Answer a request and tell of it.
+
+        Args:
+            request: The request.
+            sender: Triton's sender of its response.
+            arrival: When it came, in ns of ``time.perf_counter_ns``.
+            context: The trace context that came with it.
+        """
+        with self._spans.request(MODEL_NAME, context, arrival) as stages:
+            stages.came("queue", arrival)
+            try:
+                poses = self._estimate(request, sender, arrival / 1e9, stages)
+                with stages("respond"):
+                    _send(sender, pb_utils.InferenceResponse(_tensors(poses)))
+                self._counts.over(stages.over, len(poses.boxes))
+            except Exception as error:
+                _send_error(sender, error)
+                reason = reason_of(error, stages.failed)
+                self._counts.failed(stages.over, outcome_of(error), reason)
+            finally:
+                self._slots.release()
+
+    def _estimate(self, request: PoseRequest, sender: Any, arrival: float, stages: Stages) -> Poses:
+        """Work on a request; ``arrival`` is in seconds of ``time.perf_counter``."""
         deadline = arrival + self._limits.deadline_s
 
         def checkpoint() -> None:
-            now = time.monotonic()
+            now = time.perf_counter()
             if now > arrival + _PATIENCE_SECONDS and sender.is_cancelled():
                 raise CancelledError("the client cancelled the request")
             if now > deadline:
@@ -114,32 +162,43 @@ class TritonPythonModel:
                     f"the answer was not ready within {self._limits.deadline_s} s (deadline_s)"
                 )
 
-        try:
-            checkpoint()
+        checkpoint()
+        with stages("options"):
             options = request.resolve_options(self._defaults, self._repository)
             given = request.given_persons(self._limits)
+        with stages("check"):
             pixels = request.check_image(self._limits)
-            with self._budget.hold(pixels, deadline - time.monotonic()), self._gate.inside():
-                poses = estimate_poses(
-                    request.decode(),
-                    options,
-                    self._run_model,
-                    checkpoint,
-                    given=given,
-                    max_persons=self._limits.max_persons,
-                )
-            _send(sender, pb_utils.InferenceResponse(_tensors(poses)))
-        except Exception as error:
-            _send_error(sender, error)
-        finally:
-            self._slots.release()
+        with ExitStack() as held:
+            with stages("memory"):
+                held.enter_context(self._budget.hold(pixels, deadline - time.perf_counter()))
+            with stages("core"):
+                held.enter_context(self._gate.inside())
+            with stages("decode"):
+                image = request.decode()
+            return estimate_poses(
+                image,
+                options,
+                self._run_model,
+                checkpoint,
+                given=given,
+                max_persons=self._limits.max_persons,
+                stages=stages,
+            )
 
     def _run_model(
         self, model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]
     ) -> list[npt.NDArray[np.float32]]:
         """Run a leaf while others compute here (``RunModel`` of ``topdown.pipeline``)."""
         with self._gate.outside():
-            return _run_model(model, images, outputs)
+            return _run_model(model, images, outputs, self._spans.context())
+
+
+def _prepare_spans() -> Spans:
+    try:
+        return Spans.from_environment(os.environ, "tritonpose-pipeline")
+    except TracingNotInstalledError as error:
+        pb_utils.Logger.log_warn(str(error))
+        return Spans(None)
 
 
 def _copy_input(request: Any, name: str) -> npt.NDArray[Any] | None:
@@ -155,24 +214,27 @@ def _tensors(poses: Poses) -> list[Any]:
 
 
 def _run_model(
-    model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]
+    model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...], context: dict[str, str]
 ) -> list[npt.NDArray[np.float32]]:
-    """Run a leaf through Triton."""
-    response = _execute(model, images, outputs)
+    """Run a leaf through Triton, as part of a trace (see ``Spans.context``)."""
+    response = _execute(model, images, outputs, context)
     if response.has_error():
         # Installed, but not loaded yet: models are loaded when they are first asked for.
         _load(model)
-        response = _execute(model, images, outputs)
+        response = _execute(model, images, outputs, context)
     if response.has_error():
         raise UnavailableError(f"model {model!r}: {response.error().message()}")
     return [pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in outputs]
 
 
-def _execute(model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]) -> Any:
+def _execute(
+    model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...], context: dict[str, str]
+) -> Any:
     return pb_utils.InferenceRequest(
         model_name=model,
         requested_output_names=list(outputs),
         inputs=[pb_utils.Tensor("image", np.ascontiguousarray(images))],
+        parameters=context,
     ).exec()
 
 

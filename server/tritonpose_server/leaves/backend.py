@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from tritonpose_server.leaves.batch_spans import Batch, BatchSpans
 from tritonpose_server.leaves.config import LeafConfig, LeafConfigError
 from tritonpose_server.leaves.engine import Array, Engine, Stream
 
@@ -39,6 +40,7 @@ class LeafModel:
             streams = self.engine(self._config)
         except LeafConfigError as error:
             raise pb_utils.TritonModelException(str(error)) from None
+        self._spans = BatchSpans(self._config.name, pb_utils.Logger.log_warn)
         self._idle: queue.SimpleQueue[Stream] = queue.SimpleQueue()
         for stream in streams:
             self._idle.put(stream)
@@ -51,6 +53,7 @@ class LeafModel:
         for the next batch meanwhile.
         """
         senders = [request.get_response_sender() for request in requests]
+        batch = self._spans.begin(requests)
         stream = self._idle.get()
         try:
             # Triton frees the requests' memory when this returns: the inputs are copied here.
@@ -63,7 +66,7 @@ class LeafModel:
             }
             counts = [len(part) for part in parts[self._config.inputs[0].name]]
             stream.load(parts)
-            self._threads.submit(self._run, stream, senders, counts)
+            self._threads.submit(self._run, stream, senders, counts, batch)
         except Exception as error:
             self._idle.put(stream)
             self._fail(senders, error)
@@ -71,10 +74,15 @@ class LeafModel:
     def finalize(self) -> None:
         """Finish the batches under way."""
         self._threads.shutdown()
+        self._spans.close()
 
-    def _run(self, stream: Stream, senders: Sequence[Any], counts: Sequence[int]) -> None:
+    def _run(
+        self, stream: Stream, senders: Sequence[Any], counts: Sequence[int], batch: Batch
+    ) -> None:
         try:
-            self._answer(senders, counts, stream.run())
+            outputs = stream.run()
+            self._spans.end(batch, counts)
+            self._answer(senders, counts, outputs)
         except Exception as error:
             self._fail(senders, error)
         finally:

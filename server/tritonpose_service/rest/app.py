@@ -39,7 +39,8 @@ def create_app(settings: RestSettings) -> FastAPI:
     """Makes the application; it connects to Triton with the first request.
 
     Raises:
-        ConfigError: The URL of the Triton server is wrong.
+        ConfigError: The URL of the Triton server is wrong, or traces are asked for without what
+            sends them.
     """
     service = KeypointService(settings)
 
@@ -63,11 +64,12 @@ def create_app(settings: RestSettings) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_middleware(SecurityHeaders)
 
-    def count(path: str, status: int, seconds: float) -> None:
+    def count(path: str, status: int, seconds: float, reason: str | None) -> None:
         if path == INFER_PATH:
-            service.metrics.request(status, seconds)
+            service.metrics.request(status, seconds, reason)
 
-    app.add_middleware(Observation, count=count)
+    app.add_middleware(Observation, count=count, trace_id=service.tracing.trace_id)
+    service.tracing.trace_requests(app)
     return app
 
 

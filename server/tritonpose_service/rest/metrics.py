@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
@@ -9,10 +10,50 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
-__all__ = ["CONTENT_TYPE", "Metrics"]
+__all__ = ["BUSY", "CONTENT_TYPE", "HUNG_UP", "STAGES", "Metrics"]
 
-_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_SECONDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+)
+
+
+STAGES = ("read", "triton", "write")
+"""The parts of a request's way."""
+
+BUSY = "busy"
+"""Reason of a request that was refused because too many were under way."""
+
+HUNG_UP = 499
+"""Status of a request whose client hung up; nginx's number for it."""
+
+# Why a request got no result, by the status of its answer.
+_REASONS = {
+    403: "url",
+    408: "slow_body",
+    413: "too_large",
+    415: "media_type",
+    422: "invalid",
+    HUNG_UP: "hung_up",
+    500: "internal",
+    503: "triton_unavailable",
+    504: "triton_timeout",
+}
 
 
 class Metrics:
@@ -37,6 +78,26 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._stages = Histogram(
+            "tritonpose_rest_stage_seconds",
+            "Reading a request, waiting for Triton, writing the answer.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._rejections = Counter(
+            "tritonpose_rest_rejections",
+            "Requests without a result.",
+            ["reason"],
+            registry=self._registry,
+        )
+        # At zero from the start, for the first of a kind to count as an increase.
+        for status in (int(HTTPStatus.OK), *_REASONS):
+            self._requests.labels(str(status))
+        for stage in STAGES:
+            self._stages.labels(stage)
+        for reason in (BUSY, *_REASONS.values()):
+            self._rejections.labels(reason)
         self._persons = Counter(
             "tritonpose_rest_persons", "Persons found.", registry=self._registry
         )
@@ -44,10 +105,22 @@ class Metrics:
             "tritonpose_rest_requests_in_flight", "Requests under way.", registry=self._registry
         ).set_function(in_flight)
 
-    def request(self, status: int, seconds: float) -> None:
-        """Counts a request."""
+    def request(self, status: int, seconds: float, reason: str | None = None) -> None:
+        """Counts a request.
+
+        Args:
+            status: Of its answer.
+            seconds: How long it took.
+            reason: Why it got no result, where the status doesn't say it.
+        """
         self._requests.labels(str(status)).inc()
         self._seconds.observe(seconds)
+        if status >= HTTPStatus.BAD_REQUEST:
+            self._rejections.labels(reason or _REASONS.get(status, "other")).inc()
+
+    def stage(self, name: str) -> AbstractContextManager[object]:
+        """Times what runs within, one of ``STAGES``."""
+        return self._stages.labels(name).time()
 
     def persons(self, count: int) -> None:
         """Counts persons that were found."""

@@ -13,10 +13,11 @@ from starlette.requests import ClientDisconnect
 
 from tritonpose_service.contract import choose_log_id
 from tritonpose_service.contract.failures import internal_error
+from tritonpose_service.rest.metrics import HUNG_UP
 from tritonpose_service.rest.responses import REQUEST_ID_HEADER, error_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,10 +27,8 @@ LOGGER = logging.getLogger("tritonpose.service")
 # What monitoring asks every few seconds.
 _QUIET_PATHS = frozenset({"/health", "/health/ready", "/metrics"})
 
-# Of clients that hung up; nginx's number for it.
-HUNG_UP = 499
-
 _LOG_ID_KEY = "tritonpose.log_id"
+_NOTES_KEY = "tritonpose.notes"
 
 
 def note_log_id(scope: Scope, log_id: str) -> None:
@@ -37,22 +36,36 @@ def note_log_id(scope: Scope, log_id: str) -> None:
     scope[_LOG_ID_KEY] = log_id
 
 
+def note(scope: Scope, **fields: int | str) -> None:
+    """Adds fields to the request's line in the log; `reason` is for the metrics, too."""
+    scope.setdefault(_NOTES_KEY, {}).update(fields)
+
+
 class Observation:
     """ASGI middleware: logs and counts each request, answers 500 where the application fails.
 
     A line has the fields `request_id` (the answer's ``logId``), `client`, `method`, `path`,
-    `status`, `received` and `sent` (bytes of the bodies) and `ms`; nothing of a body's content.
+    `status`, `received` and `sent` (bytes of the bodies), `ms`, what `note` added, and `trace_id`
+    where there are traces; nothing of a body's content.
     """
 
-    def __init__(self, app: ASGIApp, count: Callable[[str, int, float], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        count: Callable[[str, int, float, str | None], None],
+        trace_id: Callable[[], str | None] = lambda: None,
+    ) -> None:
         """Wrap an application.
 
         Args:
             app: The application.
-            count: Called for each request with its path, status and seconds.
+            count: Called for each request with its path, status, seconds and, where one was
+                noted, the reason for having no result.
+            trace_id: Tells which trace a request belongs to, None for none.
         """
         self._app = app
         self._count = count
+        self._trace_id = trace_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -69,15 +82,18 @@ class Observation:
             log_id = choose_log_id(
                 scope.get(_LOG_ID_KEY), Headers(scope=scope).get(REQUEST_ID_HEADER)
             )
-            LOGGER.exception("request_id=%s failed", log_id)
+            LOGGER.exception("request_id=%s failed", log_id, extra={"request_id": log_id})
             if seen.begun:
                 raise  # The answer has begun: the server can only cut it off.
             await error_response(internal_error(), log_id)(scope, receive, seen.send)
         finally:
             seconds = time.perf_counter() - started
-            self._count(scope["path"], seen.status, seconds)
+            notes = scope.get(_NOTES_KEY, {})
+            self._count(scope["path"], seen.status, seconds, notes.get("reason"))
             if scope["path"] not in _QUIET_PATHS:
-                _log(scope, seen, seconds)
+                trace_id = self._trace_id()
+                traced = {} if trace_id is None else {"trace_id": trace_id}
+                ACCESS.info(_access_line(scope, seen, seconds, notes | traced))
 
 
 class _Seen:
@@ -107,17 +123,30 @@ class _Seen:
         await self._send(message)
 
 
-def _log(scope: Scope, seen: _Seen, seconds: float) -> None:
+class AccessLine(dict[str, "int | float | str"]):
+    """Fields of a line in the log: written as JSON where the log is, else as ``key=value``."""
+
+    def __str__(self) -> str:
+        return " ".join(f"{key}={_plain(key, value)}" for key, value in self.items())
+
+
+def _plain(key: str, value: float | str) -> str:
+    # Quoted, for it may hold anything, line breaks included.
+    return json.dumps(value) if key == "path" else str(value)
+
+
+def _access_line(
+    scope: Scope, seen: _Seen, seconds: float, notes: Mapping[str, int | str]
+) -> AccessLine:
     client = scope.get("client")
-    ACCESS.info(
-        "request_id=%s client=%s method=%s path=%s status=%d received=%d sent=%d ms=%.1f",
-        seen.request_id,
-        client[0] if client else "-",
-        scope["method"],
-        # Quoted, for it may hold anything, line breaks included.
-        json.dumps(scope["path"][:200]),
-        seen.status,
-        seen.received,
-        seen.sent,
-        seconds * 1000,
+    return AccessLine(
+        request_id=seen.request_id,
+        client=client[0] if client else "-",
+        method=scope["method"],
+        path=scope["path"][:200],
+        status=seen.status,
+        received=seen.received,
+        sent=seen.sent,
+        ms=round(seconds * 1000, 1),
+        **notes,
     )

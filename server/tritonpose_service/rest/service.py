@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,14 +18,15 @@ from tritonpose_service.contract import (
 )
 from tritonpose_service.rest.body import receive_json
 from tritonpose_service.rest.hang_up import unless_hung_up
-from tritonpose_service.rest.metrics import Metrics
-from tritonpose_service.rest.observation import note_log_id
+from tritonpose_service.rest.metrics import BUSY, Metrics
+from tritonpose_service.rest.observation import note, note_log_id
 from tritonpose_service.rest.responses import REQUEST_ID_HEADER, error_response, json_response
-from tritonpose_service.rest.slots import Slots
+from tritonpose_service.rest.slots import BusyError, Slots
+from tritonpose_service.rest.tracing import Tracing
 from tritonpose_service.rest.upstream import Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -51,12 +54,14 @@ class KeypointService:
         self._slots = Slots(settings.max_in_flight)
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="rest")
         self.metrics = Metrics(lambda: self._slots.taken)
+        self.tracing = Tracing.from_environment(os.environ)
         self.upstream = Upstream(settings.triton_url, settings.triton_timeout)
 
     async def close(self) -> None:
-        """Closes the connection to Triton and ends the threads."""
+        """Closes the connection to Triton, ends the threads and sends what is left of traces."""
         await self.upstream.close()
         self._threads.shutdown()
+        await asyncio.to_thread(self.tracing.close)
 
     async def answer(self, request: Request) -> Response:
         """Answers a request, whether it succeeds or not.
@@ -68,15 +73,28 @@ class KeypointService:
         log_id = None
         try:
             with self._slots.take():
-                asked = await self._read(request)
+                with self._stage("read"):
+                    asked = await self._read(request)
                 log_id = choose_log_id(asked.log_id, proposed_log_id)
                 note_log_id(request.scope, log_id)
-                poses = await unless_hung_up(request, self.upstream.poses(asked, log_id))
-                body = await self._write(asked, poses, log_id)
+                with self._stage("triton", to_triton=True):
+                    poses = await unless_hung_up(request, self.upstream.poses(asked, log_id))
+                with self._stage("write"):
+                    body = await self._write(asked, poses, log_id)
+        except BusyError as error:
+            note(request.scope, reason=BUSY)
+            return error_response(error, choose_log_id(proposed_log_id))
         except ServiceError as error:
             return error_response(error, log_id or choose_log_id(error.log_id, proposed_log_id))
         self.metrics.persons(len(poses.boxes))
+        note(request.scope, persons=len(poses.boxes))
         return json_response(body, log_id)
+
+    @contextmanager
+    def _stage(self, name: str, *, to_triton: bool = False) -> Iterator[None]:
+        """Times a part of the work, and makes a span of it."""
+        with self.metrics.stage(name), self.tracing.span(name, to_triton=to_triton):
+            yield
 
     async def _read(self, request: Request) -> KeypointRequest:
         body = await receive_json(request, self._settings)

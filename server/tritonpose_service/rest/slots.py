@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
-from tritonpose_service.contract.failures import unavailable
+from tritonpose_service.contract import ServiceError
+
+
+class BusyError(ServiceError):
+    """A request that is refused because too many are under way."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"{limit} requests are already under way; try again later",
+        )
 
 
 class Slots:
@@ -26,10 +37,10 @@ class Slots:
         """Holds a slot.
 
         Raises:
-            ServiceError: 503, when all are taken.
+            BusyError: All are taken.
         """
         if self._taken >= self._limit:
-            raise unavailable(f"{self._limit} requests are already under way; try again later")
+            raise BusyError(self._limit)
         self._taken += 1
         try:
             yield

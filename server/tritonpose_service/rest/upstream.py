@@ -66,7 +66,11 @@ class Upstream:
         except TritonPoseError as error:
             failure = self._told_to_client(error)
             if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                LOGGER.error("request_id=%s failed: %s: %s", log_id, type(error).__name__, error)
+                LOGGER.error(
+                    "request_id=%s failed: %s: %s",
+                    *(log_id, type(error).__name__, error),
+                    extra={"request_id": log_id},
+                )
             raise failure from error
 
     async def is_ready(self) -> bool:

@@ -211,7 +211,11 @@ def test_metrics() -> None:
     numbers = dict(re.findall(r"^(\w[^ ]*) ([\d.e+-]+)$", response.text, re.M))
     assert numbers['tritonpose_rest_requests_total{status="422"}'] == "2.0"
     assert numbers['tritonpose_rest_requests_total{status="503"}'] == "1.0"
+    assert numbers['tritonpose_rest_rejections_total{reason="invalid"}'] == "2.0"
+    assert numbers['tritonpose_rest_rejections_total{reason="triton_unavailable"}'] == "1.0"
     assert numbers["tritonpose_rest_request_seconds_count"] == "3.0"
+    assert numbers['tritonpose_rest_stage_seconds_count{stage="read"}'] == "3.0"
+    assert numbers['tritonpose_rest_stage_seconds_count{stage="triton"}'] == "1.0"
     assert numbers["tritonpose_rest_requests_in_flight"] == "0.0"
     assert numbers["tritonpose_rest_persons_total"] == "0.0"
 
@@ -219,7 +223,8 @@ def test_metrics() -> None:
 def test_each_service_counts_for_itself(client: httpx.Client) -> None:
     client.post(PATH, json={})
     with client_of() as other:
-        assert 'status="422"' not in other.get("/metrics").text
+        numbers = other.get("/metrics").text
+        assert 'tritonpose_rest_requests_total{status="422"} 0.0' in numbers
 
 
 def test_log(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:

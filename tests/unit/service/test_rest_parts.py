@@ -13,10 +13,12 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
+from tritonpose.cli.console import json_formatter
 from tritonpose_service.contract import ServiceError
 from tritonpose_service.rest.body import receive_json
 from tritonpose_service.rest.hang_up import unless_hung_up
-from tritonpose_service.rest.observation import ACCESS, HUNG_UP, Observation, note_log_id
+from tritonpose_service.rest.metrics import HUNG_UP
+from tritonpose_service.rest.observation import ACCESS, Observation, note, note_log_id
 from tritonpose_service.rest.settings import RestSettings
 from tritonpose_service.rest.slots import Slots
 
@@ -128,7 +130,7 @@ def observe(app: Callable[[Scope, Receive, Send], Any]) -> tuple[list[Message], 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    def count(path: str, status: int, seconds: float) -> None:
+    def count(path: str, status: int, seconds: float, _reason: str | None) -> None:
         assert seconds >= 0
         counted.append((path, status))
 
@@ -175,3 +177,25 @@ def test_answers_cut_off(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(RuntimeError, match="halfway"):
         observe(app)
     assert "RuntimeError: halfway" in caplog.text
+
+
+def test_a_line_of_the_log_is_fields(caplog: pytest.LogCaptureFixture) -> None:
+    """As text for people, and as JSON for programs."""
+    caplog.set_level(logging.INFO, ACCESS.name)
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        note(scope, persons=2, reason="busy")
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    observe(app)
+    (entry,) = caplog.records
+    assert 'path="/somewhere" status=503' in entry.getMessage()
+    assert entry.getMessage().endswith(" persons=2 reason=busy")
+    formatter = json_formatter()
+    line = json.loads(formatter.format(entry))
+    assert {"status": 503, "persons": 2, "path": "/somewhere", "sent": 2}.items() <= line.items()
+    assert line["level"] == "INFO"
+    assert line["logger"] == ACCESS.name
+    assert isinstance(line["ms"], float)
+    assert "T" in line["time"]

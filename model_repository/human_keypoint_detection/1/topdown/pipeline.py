@@ -21,6 +21,7 @@ from topdown.heatmap import average_flipped, decode_heatmaps
 from topdown.image import Image
 from topdown.leaf import KeypointLeaf
 from topdown.options import PoseOptions
+from topdown.stages import TimeStage, untimed
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -63,6 +64,7 @@ def estimate_poses(
     *,
     given: Persons | None = None,
     max_persons: int | None = None,
+    stages: TimeStage = untimed,
 ) -> Poses:
     """Find the persons in an image and their keypoints.
 
@@ -73,6 +75,7 @@ def estimate_poses(
         checkpoint: Called between stages; raises to abandon the work.
         given: Persons found elsewhere; then no detector runs.
         max_persons: Only so many persons with the best scores are kept; None for all.
+        stages: Times the stages.
 
     Returns:
         The persons; none gives arrays of length 0.
@@ -80,10 +83,10 @@ def estimate_poses(
     Source: PaddleX ``_KeypointDetectionPipeline.predict``, with all persons batched.
     """
     checkpoint()
-    persons = detect_persons(image, options, run_model) if given is None else given
+    persons = detect_persons(image, options, run_model, stages) if given is None else given
     checkpoint()
     boxes, scores = persons.boxes[:max_persons], persons.scores[:max_persons]
-    keypoints = estimate_keypoints(image, boxes, options, run_model)
+    keypoints = estimate_keypoints(image, boxes, options, run_model, stages)
     return Poses(
         boxes,
         scores,
@@ -93,26 +96,36 @@ def estimate_poses(
     )
 
 
-def detect_persons(image: Image, options: PoseOptions, run_model: RunModel) -> Persons:
+def detect_persons(
+    image: Image, options: PoseOptions, run_model: RunModel, stages: TimeStage = untimed
+) -> Persons:
     """Find the persons in an image.
 
     Args:
         image: uint8 ``[H, W, 3]``, BGR.
         options: Detector and threshold to use.
         run_model: Runs the detector.
+        stages: Times the stages.
 
     Returns:
         Boxes and scores by descending score.
     """
     leaf = options.detector
-    resized = resize_for_detector(image, leaf)
-    boxes, scores = run_model(leaf.name, resized.pixels[None], ("boxes", "scores"))
+    with stages("detector_input"):
+        resized = resize_for_detector(image, leaf)
+    with stages("detector"):
+        boxes, scores = run_model(leaf.name, resized.pixels[None], ("boxes", "scores"))
     size = (image.shape[1], image.shape[0])
-    return select_persons(boxes[0], scores[0], resized.scale, size, options.threshold, leaf)
+    with stages("persons"):
+        return select_persons(boxes[0], scores[0], resized.scale, size, options.threshold, leaf)
 
 
 def estimate_keypoints(
-    image: Image, boxes: FloatArray, options: PoseOptions, run_model: RunModel
+    image: Image,
+    boxes: FloatArray,
+    options: PoseOptions,
+    run_model: RunModel,
+    stages: TimeStage = untimed,
 ) -> FloatArray:
     """Estimate the keypoints of the persons in given boxes, all at once.
 
@@ -121,6 +134,7 @@ def estimate_keypoints(
         boxes: float32 ``[N, 4]``, x1, y1, x2, y2 in image pixels.
         options: Keypoint model and refinements to use.
         run_model: Runs the keypoint model.
+        stages: Times the stages.
 
     Returns:
         float32 ``[N, 17, 3]``, x, y in image pixels, score.
@@ -129,14 +143,17 @@ def estimate_keypoints(
         return np.zeros((0, JOINTS, 3), np.float32)
     leaf = options.keypoint_model
     size = (leaf.width, leaf.height)
-    centers, scales = boxes_to_centers_and_scales(boxes, leaf.width / leaf.height)
-    to_crop = (udp_matrices if options.use_udp else crop_matrices)(centers, scales, size)
-    crops = crop_persons(image, to_crop, size)
-    heatmaps = _predict_heatmaps(crops, leaf, options.flip, run_model)
-    coordinates, scores = decode_heatmaps(heatmaps)
-    heatmap_size = (heatmaps.shape[3], heatmaps.shape[2])
-    points = transform_points(coordinates, image_matrices(centers, scales, heatmap_size))
-    return np.concatenate([points, scores[..., None]], axis=2, dtype=np.float32)
+    with stages("crops"):
+        centers, scales = boxes_to_centers_and_scales(boxes, leaf.width / leaf.height)
+        to_crop = (udp_matrices if options.use_udp else crop_matrices)(centers, scales, size)
+        crops = crop_persons(image, to_crop, size)
+    with stages("keypoint_model"):
+        heatmaps = _predict_heatmaps(crops, leaf, options.flip, run_model)
+    with stages("heatmaps"):
+        coordinates, scores = decode_heatmaps(heatmaps)
+        heatmap_size = (heatmaps.shape[3], heatmaps.shape[2])
+        points = transform_points(coordinates, image_matrices(centers, scales, heatmap_size))
+        return np.concatenate([points, scores[..., None]], axis=2, dtype=np.float32)
 
 
 def _predict_heatmaps(
