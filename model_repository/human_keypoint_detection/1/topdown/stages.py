@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 TimeStage = Callable[[str], AbstractContextManager[None]]
@@ -46,17 +46,9 @@ class Stages:
         self.over: list[Stage] = []
         self.failed: str | None = None
 
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
+    def __call__(self, name: str) -> AbstractContextManager[None]:
         """Time what runs within."""
-        start = time.perf_counter_ns()
-        try:
-            yield
-        except BaseException:
-            self.failed = name
-            raise
-        finally:
-            self.over.append(Stage(name, start, time.perf_counter_ns()))
+        return _Timer(self, name)
 
     def came(self, name: str, start: int) -> None:
         """Note a stage that began elsewhere and ends now.
@@ -66,6 +58,24 @@ class Stages:
             start: When it began, in ns of ``time.perf_counter_ns``.
         """
         self.over.append(Stage(name, start, time.perf_counter_ns()))
+
+
+class _Timer:
+    """Times one stage; a class, for it costs half of what a generator would."""
+
+    __slots__ = ("_name", "_stages", "_start")
+
+    def __init__(self, stages: Stages, name: str) -> None:
+        self._stages = stages
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter_ns()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._stages.over.append(Stage(self._name, self._start, time.perf_counter_ns()))
+        if kind is not None:
+            self._stages.failed = self._name
 
 
 def untimed(_name: str) -> AbstractContextManager[None]:
