@@ -136,11 +136,15 @@ def test_a_triton_that_dies_is_replaced_and_one_that_is_stopped_is_not(
 
 
 def test_in_front_of_another_triton(tmp_path: Path, photo: Path, server: EmbeddedServer) -> None:
-    with serving(tmp_path / "log", "serve", "--url", server.grpc_url) as service:
+    arguments = ["serve", "--url", server.grpc_url, "--log_format", "json"]
+    with serving(tmp_path / "log", *arguments) as service:
         assert len(service.persons(photo)) == 2
         assert descendants(service.process.pid) == []
         service.process.send_signal(signal.SIGINT)
         assert service.process.wait(30) == 0
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    (request,) = [line for line in lines if line["logger"] == "tritonpose.access"]
+    assert (request["status"], request["persons"]) == (200, 2)
 
 
 @pytest.mark.parametrize("flag", ["--port", "--grpc_port"])

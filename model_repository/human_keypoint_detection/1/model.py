@@ -143,9 +143,9 @@ class TritonPythonModel:
                     _send(sender, pb_utils.InferenceResponse(_tensors(poses)))
                 self._counts.over(stages.over, len(poses.boxes))
             except Exception as error:
-                _send_error(sender, error)
                 reason = reason_of(error, stages.failed)
                 self._counts.failed(stages.over, outcome_of(error), reason)
+                _send_error(sender, error)
             finally:
                 self._slots.release()
 
