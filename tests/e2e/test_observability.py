@@ -16,8 +16,8 @@ import requests
 import yaml
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import format_span_id, format_trace_id
-from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from dashboards import DOCKER, alert_queries, dashboard_queries, grouping_labels, selectors
 from leftovers import wait_until
@@ -48,20 +48,23 @@ class Service:
         payload = {"image": base64.b64encode(data).decode(), "visualize": False}
         return requests.post(self.rest + ENDPOINT, json=payload, headers=headers, timeout=60)
 
-    def scrape(self) -> dict[str, Metric]:
-        """All metrics of the REST service and of Triton, by name."""
-        texts = [
-            requests.get(url, timeout=10).text
-            for url in (f"{self.rest}metrics", self.triton.metrics_url)
-        ]
-        return {
-            family.name: family for text in texts for family in text_string_to_metric_families(text)
-        }
+    def scrape(self) -> list[Sample]:
+        """All samples of the REST service and of Triton, as Prometheus names them."""
+        samples = []
+        for url in (f"{self.rest}metrics", self.triton.metrics_url):
+            text = requests.get(url, timeout=10).text
+            # Of counters whose type it knows, the parser changes the names.
+            untyped = re.sub(r"^# TYPE .*\n", "", text, flags=re.MULTILINE)
+            samples += [
+                sample
+                for family in text_string_to_metric_families(untyped)
+                for sample in family.samples
+            ]
+        return samples
 
     def value(self, name: str, **labels: str) -> float:
         """A sample of the scrape, 0 where there is none."""
-        samples = (sample for family in self.scrape().values() for sample in family.samples)
-        return sum(s.value for s in samples if s.name == name and s.labels == labels)
+        return sum(s.value for s in self.scrape() if s.name == name and s.labels == labels)
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +180,7 @@ def test_metrics_add_up(service: Service, photo: Path) -> None:
 
 
 def test_dashboard_and_alerts_ask_for_what_there_is(service: Service) -> None:
-    samples = [sample for family in service.scrape().values() for sample in family.samples]
+    samples = service.scrape()
     queries = dashboard_queries() | alert_queries()
     assert len(queries) > 20
     for name, query in queries.items():
