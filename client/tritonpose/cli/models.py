@@ -1,4 +1,4 @@
-"""``tritonpose models``: list, fetch, convert, install, vary and remove models."""
+"""``tritonpose models``: list, fetch, convert, install, vary, export and remove models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tritonpose.cli.parsing import command_parser
+from tritonpose.cli.parsing import add_pipeline, command_parser
 
 _DESCRIPTION = """\
 The models that a server of this machine can serve. `tritonpose predict` and `tritonpose serve`
@@ -97,6 +97,10 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
         "--detector", metavar="NAME", help="finds the persons in them, for a keypoint model"
     )
 
+    export = add("export", _export, "write a model repository for a Triton of your own")
+    export.add_argument("directory", type=Path, metavar="DIR", help="the model repository")
+    add_pipeline(export)
+
     remove = add("remove", _remove, "remove installed models")
     remove.add_argument("names", nargs="+", metavar="NAME", help="as `tritonpose models list` says")
 
@@ -165,6 +169,16 @@ def _variant(options: argparse.Namespace) -> None:
         options.detector,
     )
     print(f"installed {leaf.name}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from tritonpose.config import PipelineConfig
+    from tritonpose_server.model_choice import choose_models
+    from tritonpose_server.model_export import CPU_CONFIG, export_repository
+
+    choice = choose_models(PipelineConfig.load(options.pipeline), _progress().line)
+    export_repository(options.directory, choice.leaves, choice.settings)
+    print(f"exported {options.directory}; serve it with --model-config-name={CPU_CONFIG}")
 
 
 def _remove(options: argparse.Namespace) -> None:
