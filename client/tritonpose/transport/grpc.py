@@ -31,6 +31,9 @@ _CHANNEL_ARGUMENTS = [
     ("grpc.max_reconnect_backoff_ms", 2000),
     # Despite its name, how long making a connection may take; 20 seconds by default.
     ("grpc.min_reconnect_backoff_ms", int(CONNECT_SECONDS * 1000)),
+    # A lost or ended connection is a reason to look up the servers anew, soon: gRPC would wait for
+    # half a minute, in which those that were added get nothing.
+    ("grpc.dns_min_time_between_resolutions_ms", 2000),
     # As over HTTP, $http_proxy doesn't stand between us and localhost.
     ("grpc.enable_http_proxy", 0),
     ("grpc.service_config", _SERVICE_CONFIG),
