@@ -1,0 +1,99 @@
+"""A tritonserver that runs as it does in our container: its entrypoint, an exported repository."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from leftovers import wait_until
+from rest_service import free_port
+from tritonpose_server.libpython import find_libpython_directory
+from tritonpose_server.staging import stage_backends
+from tritonpose_server.triton_wheel import find_triton
+
+DOCKER = Path(__file__).resolve().parents[2] / "docker"
+
+
+@dataclass(frozen=True)
+class OwnTriton:
+    """A running server.
+
+    Attributes:
+        process: It.
+        grpc_port: Its gRPC port.
+        http_port: Its HTTP port.
+        metrics_port: Port of its metrics.
+        environment: What the container's environment would be, for its scripts.
+    """
+
+    process: subprocess.Popen[bytes]
+    grpc_port: int
+    http_port: int
+    metrics_port: int
+    environment: dict[str, str]
+
+    def get(self, path: str) -> bytes:
+        """What its HTTP port answers."""
+        with urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=5) as response:
+            answer: bytes = response.read()
+        return answer
+
+
+@contextmanager
+def own_triton(repository: Path, folder: Path, **settings: str) -> Iterator[OwnTriton]:
+    """Runs the entrypoint of the image `triton` with the tritonserver of the tests.
+
+    Args:
+        repository: The model repository.
+        folder: For its backends and its log.
+        settings: Environment variables of the entrypoint.
+    """
+    triton = find_triton()
+    stage_backends(triton, folder / "backends")
+    libraries = [str(path) for path in (find_libpython_directory(), triton.libraries) if path]
+    environment = {
+        **os.environ,
+        "PATH": f"{triton.binary.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "LD_LIBRARY_PATH": ":".join(libraries),
+        "MODEL_REPOSITORY": str(repository),
+        **settings,
+    }
+    grpc, http, metrics = (free_port() for _ in range(3))
+    environment["TRITON_HTTP_PORT"] = str(http)
+    arguments = [f"--backend-directory={folder / 'backends'}"]
+    for name, port in (("grpc", grpc), ("http", http), ("metrics", metrics)):
+        arguments += [f"--{name}-address=127.0.0.1", f"--{name}-port={port}"]
+    log = folder / "triton.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [DOCKER / "triton-entrypoint", *arguments],
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+    server = OwnTriton(process, grpc, http, metrics, environment)
+    try:
+        assert wait_until(lambda: process.poll() is not None or _ready(server), 60)
+        assert process.poll() is None, log.read_text()
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+
+
+def _ready(server: OwnTriton) -> bool:
+    try:
+        server.get("/v2/health/ready")
+    except (URLError, TimeoutError):
+        return False
+    return True
