@@ -23,6 +23,7 @@ EVERYTHING = (
     "--set=imagePullSecrets[0].name=registry",
     "--set=triton.nodeSelector.zone=a",
     "--set=rest.podAnnotations.owner=vision",
+    "--set=networkPolicy.restEgress[0].ports[0].port=443",
     "--set=networkPolicy.ingressFrom[0].podSelector.matchLabels.app=gateway",
     '--set-json=rest.env=[{"name": "A", "value": "b"}]',
     '--set-json=models.extraVolumes=[{"name": "mine", "emptyDir": {}}]',
