@@ -73,3 +73,33 @@ def test_build_context_has_what_is_copied() -> None:
 @pytest.mark.parametrize("script", ["triton-entrypoint", "triton-health"])
 def test_scripts_can_be_run(script: str) -> None:
     assert (ROOT / "docker" / script).stat().st_mode & 0o111 == 0o111
+
+
+MISSING = """
+import sys, types
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}")
+
+sys.meta_path.insert(0, Missing())
+# Triton's own, which its Python backend brings along.
+sys.modules["triton_python_backend_utils"] = types.ModuleType("triton_python_backend_utils")
+sys.path.insert(0, {folder!r})
+import model
+assert model.TritonPythonModel
+"""
+
+
+@pytest.mark.parametrize("model", ["human_keypoint_detection", "human-keypoint-detection"])
+def test_models_need_nothing_of_other_images(model: str) -> None:
+    """What the extra `triton` leaves out: engines, conversion and the REST service."""
+    others = {
+        *("openvino", "onnxruntime", "onnx", "pytriton", "httpx", "tqdm"),
+        *("fastapi", "starlette", "uvicorn", "prometheus_client", "tritonpose_conversion"),
+    }
+    folder = str(ROOT / "model_repository" / model / "1")
+    program = MISSING.format(names=sorted(others), folder=folder)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
