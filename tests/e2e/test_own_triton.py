@@ -96,8 +96,6 @@ def test_metrics_that_the_autoscalers_need(own: OwnTriton, photo: Path) -> None:
     )
     names = set(re.findall(r"\b(?:nv|tritonpose)_\w+", queries))
     assert {"nv_inference_queue_duration_us", "nv_inference_compute_infer_duration_us"} < names
-    # The pipeline does not tell this one yet.
-    names.remove("tritonpose_pipeline_requests_in_flight")
     for name in names:
         assert re.search(rf"^{name}(\{{.*\}})? [\d.]+", text, re.MULTILINE), name
     # The leaves' numbers are apart from the pipeline's.
