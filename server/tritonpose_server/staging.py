@@ -15,6 +15,7 @@ from tritonpose_server import resources
 from tritonpose_server.errors import ServerError
 from tritonpose_server.triton_wheel import TritonInstallation
 from tritonpose_server.tuning.settings import PipelineTuning
+from tritonpose_service.urls.settings import URLS_OFF, UrlSettings
 
 PIPELINE = "human_keypoint_detection"
 
@@ -35,6 +36,7 @@ class PipelineSettings:
         flip: Whether to average over the mirrored crop.
         use_udp: Whether to crop with unbiased data processing, None for the model's own.
         visualize: Whether answers of PaddleX's service contract have a picture.
+        urls: Which images that contract fetches.
     """
 
     detector: str
@@ -43,6 +45,7 @@ class PipelineSettings:
     flip: bool = False
     use_udp: bool | None = None
     visualize: bool = True
+    urls: UrlSettings = URLS_OFF
 
     def parameters(self) -> dict[str, str]:
         """The settings as ``parameters`` of the pipeline's ``config.pbtxt``."""
@@ -123,7 +126,7 @@ def stage_pipeline(
     if tuning.max_in_flight is not None:
         parameters["max_in_flight"] = hps["max_in_flight"] = str(tuning.max_in_flight)
     _stage_model(target, PIPELINE, parameters)
-    _stage_model(target, HPS, hps)
+    _stage_model(target, HPS, hps | settings.urls.parameters())
 
 
 def _stage_model(target: Path, name: str, parameters: Mapping[str, str | None]) -> None:

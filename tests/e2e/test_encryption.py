@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from certificates import Certificates, make_certificates
+from command_line import run
 from gateways import Gateway, gateway
 from tritonpose import AccessDeniedError, KeypointResult, ServerUnavailableError
 from tritonpose_server.embedded import EmbeddedServer
@@ -82,3 +84,23 @@ def test_encrypted_with_certificates_and_a_key(
         denied = refused(AccessDeniedError, "localhost", **{**everything, "api_key": "other-k3y"})
         assert "no valid key" in denied
         assert "other-k3y" not in denied
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_command_line_with_certificates_and_a_key(
+    scheme: str, server: EmbeddedServer, photo: Path, certificates: Certificates, tmp_path: Path
+) -> None:
+    upstream = server.grpc_url if scheme == "grpc" else server.http_url
+    with gateway(upstream, api_key=API_KEY, certificates=certificates) as door:
+        arguments = [
+            *("predict", str(photo), "--json", "--url", f"{scheme}s://localhost:{door.port}"),
+            *("--ca_file", str(certificates.ca), "--cert_file", str(certificates.client_cert)),
+            *("--key_file", str(certificates.client_key)),
+        ]
+        done = run(tmp_path, *arguments, TRITONPOSE_API_KEY=API_KEY)
+        assert done.returncode == 0, done.stderr
+        assert len(json.loads(done.stdout)["boxes"]) == 2
+        denied = run(tmp_path, *arguments, "--api_key", "other-k3y", TRITONPOSE_API_KEY=API_KEY)
+        assert denied.returncode == 1
+        assert "no valid key" in denied.stderr
+        assert "other-k3y" not in denied.stderr

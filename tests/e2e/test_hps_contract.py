@@ -23,6 +23,7 @@ from tritonpose import create_pipeline
 from tritonpose.result import KeypointResult
 from tritonpose_server.embedded import EmbeddedServer
 from tritonpose_server.staging import PipelineSettings
+from tritonpose_service.urls import UrlSettings
 
 MODEL = "human-keypoint-detection"
 
@@ -187,9 +188,11 @@ def test_overload_is_refused_at_once_and_passes(server: EmbeddedServer) -> None:
 
 @pytest.fixture(scope="module")
 def plain_server(open_leaves: list[Path]) -> Iterator[EmbeddedServer]:
-    """A server whose configuration switches pictures off."""
+    """A server whose configuration switches pictures off and URLs on."""
     detector, keypoint_model = open_leaves
-    settings = PipelineSettings(detector.name, keypoint_model.name, visualize=False)
+    settings = PipelineSettings(
+        detector.name, keypoint_model.name, visualize=False, urls=UrlSettings("http")
+    )
     with EmbeddedServer(open_leaves, settings) as running:
         yield running
 
@@ -201,6 +204,23 @@ def test_picture_by_configuration(
     client = HpsClient(tritonclient.grpc, plain_server.grpc_url)
     result = client.call(image=encoded(photo.read_bytes()), visualize=said)["result"]
     assert set(result) == ({"persons", "image"} if drawn else {"persons"})
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://localhost/photo.jpg", "its host has an address that is not public"),
+        ("https://[::1]/photo.jpg", "its host has an address that is not public"),
+        ("http://127.1/photo.jpg", "its host is a number"),
+        ("http://127.0.0.1:8000/v2/models", "port 8000 is not allowed"),
+    ],
+)
+def test_urls_that_are_not_to_be_fetched(
+    plain_server: EmbeddedServer, url: str, words: str
+) -> None:
+    output = HpsClient(tritonclient.grpc, plain_server.grpc_url).call(image=url, logId="mine")
+    assert (output["logId"], output["errorCode"]) == ("mine", 403)
+    assert words in output["errorMsg"]
 
 
 def test_pipeline_that_is_away(plain_server: EmbeddedServer, photo: Path) -> None:

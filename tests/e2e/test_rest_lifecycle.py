@@ -101,7 +101,7 @@ def test_clients_that_never_finish_do_not_keep_it(server: EmbeddedServer, tmp_pa
                 "Content-Type: application/json\r\n\r\n{".encode()
             )
             assert wait_until(
-                lambda: "in_flight 1.0" in requests.get(f"{address}metrics", timeout=5).text
+                lambda: "receiving 1.0" in requests.get(f"{address}metrics", timeout=5).text
             )
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
@@ -22,10 +24,19 @@ def free_port() -> int:
 
 
 @contextmanager
-def rest_service(triton_url: str, port: int | None = None, **settings: Any) -> Iterator[str]:
-    """A real service in a thread; its address."""
+def rest_service(
+    triton_url: str, port: int | None = None, trust: Path | None = None, **settings: Any
+) -> Iterator[str]:
+    """A real service in a thread; its address.
+
+    Args:
+        triton_url: See `RestSettings`.
+        port: Its port; None for a free one.
+        trust: With TLS, the certificate of the authority behind that of `localhost`.
+        settings: Further fields of `RestSettings`.
+    """
     port = port or free_port()
-    address = f"http://127.0.0.1:{port}/"
+    address = f"https://localhost:{port}/" if trust else f"http://127.0.0.1:{port}/"
     over = threading.Event()
     running = threading.Thread(
         target=run_rest,
@@ -34,16 +45,17 @@ def rest_service(triton_url: str, port: int | None = None, **settings: Any) -> I
     )
     running.start()
     try:
-        assert wait_until(lambda: _answers(address))
+        assert wait_until(lambda: _answers(address, trust))
         yield address
     finally:
         over.set()
         running.join()
 
 
-def _answers(address: str) -> bool:
+def _answers(address: str, trust: Path | None) -> bool:
+    context = ssl.create_default_context(cafile=trust) if trust else None
     try:
-        with urlopen(f"{address}health", timeout=5):
+        with urlopen(f"{address}health", timeout=5, context=context):
             return True
     except OSError:
         return False

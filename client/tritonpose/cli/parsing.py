@@ -10,6 +10,9 @@ from tritonpose.cli.exit_status import USAGE_ERROR
 from tritonpose.config import PIPELINE_NAME, check_threshold
 from tritonpose.errors import ConfigError
 
+API_KEY_VARIABLE = "TRITONPOSE_API_KEY"
+"""Environment variable with the key to send, and for ``serve`` with those to ask for."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that tells errors in one line and takes no abbreviations."""
@@ -62,6 +65,13 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         "--device",
         metavar="DEVICE",
         help="cpu (default), gpu, gpu:0 or gpu:0,1 (NVIDIA); for the server that is started here",
+    )
+
+
+def add_port(parser: argparse._ActionsContainer, flag: str, default: int, meaning: str) -> None:
+    """Add an option that takes a TCP port."""
+    parser.add_argument(
+        flag, type=port, default=default, metavar="PORT", help=f"{meaning} (default: %(default)s)"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tritonpose.cli.console import log_to_stderr, print_status
@@ -12,11 +13,12 @@ from tritonpose.cli.parsing import (
     add_device,
     add_paddlex_only,
     add_pipeline,
+    add_port,
     add_verbose,
     command_parser,
-    port,
     tell_without_effect,
 )
+from tritonpose.cli.rest_options import add_rest_options, rest_settings
 from tritonpose.config import PipelineConfig
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ _EXAMPLES = """\
   tritonpose serve
   tritonpose serve --pipeline my_pipeline.yaml --host 0.0.0.0 --port 8080
   tritonpose serve --tuning tuning.yaml             made by `tritonpose tune`, or by hand
+  tritonpose serve --host 0.0.0.0 --api_key_file keys --cert_file cert.pem --key_file key.pem
   tritonpose serve --url grpc://triton:8001         only the REST service, for another Triton
   tritonpose --serve --pipeline human_keypoint_detection --port 8080     (as paddlex)
 """
@@ -45,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         Exit status: 0 after SIGINT or SIGTERM.
 
     Raises:
-        ConfigError: The pipeline's configuration, the device, the tuning or the URL is wrong.
+        ConfigError: The pipeline's configuration, the device, the tuning, the URL or an option of
+            the REST service is wrong.
         TritonPoseError: The server can't be started.
         OSError: A port can't be listened on.
     """
@@ -81,7 +85,7 @@ def _serve_everything(options: argparse.Namespace) -> int:
         device=None if options.device is None else Device.parse(options.device),
         tuning=Tuning() if options.tuning is None else _load_tuning(options.tuning),
     )
-    serve(options.pipeline, triton, host=options.host, port=options.port)
+    serve(options.pipeline, triton, rest_settings(options, triton_url=""))
     return 0
 
 
@@ -100,14 +104,9 @@ def _load_tuning(path: str) -> Tuning:
 
 def _serve_rest_alone(options: argparse.Namespace) -> int:
     from tritonpose_service.rest.run import run_rest
-    from tritonpose_service.rest.settings import RestSettings
 
     visualize = PipelineConfig.load(options.pipeline).visualize is not False
-    run_rest(
-        RestSettings(
-            triton_url=options.url, host=options.host, port=options.port, visualize=visualize
-        )
-    )
+    run_rest(replace(rest_settings(options, triton_url=options.url), visualize=visualize))
     return 0
 
 
@@ -115,18 +114,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_pipeline(parser)
     add_device(parser)
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address of the REST service (default: %(default)s)"
-    )
-    _add_port(parser, "--port", 8080, "port of the REST service and the page")
-    parser.add_argument(
         "--triton_host",
         default="127.0.0.1",
         metavar="HOST",
         help="address of Triton's own ports (default: %(default)s)",
     )
-    _add_port(parser, "--grpc_port", 8001, "Triton's gRPC port")
-    _add_port(parser, "--http_port", 8000, "Triton's HTTP port")
-    _add_port(parser, "--metrics_port", 8002, "port of Triton's /metrics")
+    add_port(parser, "--grpc_port", 8001, "Triton's gRPC port")
+    add_port(parser, "--http_port", 8000, "Triton's HTTP port")
+    add_port(parser, "--metrics_port", 8002, "port of Triton's /metrics")
     parser.add_argument(
         "--tuning",
         metavar="FILE",
@@ -144,11 +139,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default="text",
         help="lines of the log as text, or as JSON objects (default: %(default)s)",
     )
+    add_rest_options(parser)
     add_verbose(parser)
     add_paddlex_only(parser)
-
-
-def _add_port(parser: argparse.ArgumentParser, flag: str, default: int, meaning: str) -> None:
-    parser.add_argument(
-        flag, type=port, default=default, metavar="PORT", help=f"{meaning} (default: %(default)s)"
-    )

@@ -134,6 +134,7 @@ def _call_arguments(
         "model_name": MODEL_NAME,
         "inputs": request.infer_inputs(triton.InferInput),
         "parameters": request.parameters(),
+        "request_id": request.request_id,
         "headers": {**headers, **trace_headers()},
         "client_timeout": timeout,
     }

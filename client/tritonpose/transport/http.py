@@ -57,6 +57,7 @@ class HttpServer:
                 result = client.infer(
                     MODEL_NAME,
                     request.infer_inputs(triton.InferInput),
+                    request_id=request.request_id,
                     parameters=request.parameters(),
                     # A copy: tritonclient adds to it.
                     headers={**self._connection.headers, **trace_headers()},

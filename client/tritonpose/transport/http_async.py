@@ -43,7 +43,9 @@ class AsyncHttpServer:
     async def infer(self, request: PoseRequest, timeout: float) -> PoseResponse:
         """Sends a request once; see `AsyncServer.infer`."""
         body, header_length = InferenceServerClient.generate_request_body(
-            request.infer_inputs(InferInput), parameters=request.parameters()
+            request.infer_inputs(InferInput),
+            request_id=request.request_id,
+            parameters=request.parameters(),
         )
         try:
             async with self._session_of_loop().post(

@@ -32,6 +32,7 @@ class PoseRequest:
         use_udp: Crop with UDP's unbiased transform.
         person_boxes: People found elsewhere, (N, 4) float32, x1, y1, x2, y2 in pixels; then no
             detector runs and the answer keeps their order.
+        request_id: Name of the request in the server's log; empty for none.
 
     Raises:
         ValueError: Neither or both of `image` and `frame` are given.
@@ -45,6 +46,7 @@ class PoseRequest:
     flip: bool | None = None
     use_udp: bool | None = None
     person_boxes: NDArray[np.float32] | None = None
+    request_id: str = ""
 
     def __post_init__(self) -> None:
         if (self.image is None) == (self.frame is None):

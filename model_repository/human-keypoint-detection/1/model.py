@@ -6,6 +6,7 @@ which finds the people. As in the pipeline model, ``execute`` only accepts reque
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import traceback
@@ -26,6 +27,7 @@ from tritonpose_service.contract import choose_log_id, error_body
 from tritonpose_service.contract.failures import unavailable
 from tritonpose_service.hps import Hps, HpsSettings, InputError, PipelineError
 from tritonpose_service.pipeline_code import pop_context
+from tritonpose_service.urls import ImageFetcher
 
 # Which span the request that a thread works on belongs to.
 _trace_context: ContextVar[Mapping[str, str]] = ContextVar("trace_context")
@@ -47,8 +49,14 @@ class TritonPythonModel:
             {key: value["string_value"] for key, value in parameters.items()}
         )
         pipeline = Path(args["model_repository"]).parent / MODEL_NAME
+        images = ImageFetcher(self._settings.urls)
         self._hps = Hps(
-            self._settings, pipeline / "config.pbtxt", _estimate, pb_utils.Logger.log_error
+            self._settings,
+            pipeline / "config.pbtxt",
+            _estimate,
+            # Each in an event loop of its own, in the thread of its request.
+            lambda url: asyncio.run(images.fetch(url)),
+            pb_utils.Logger.log_error,
         )
         self._slots = threading.BoundedSemaphore(self._settings.max_in_flight)
         self._pool = ThreadPoolExecutor(self._settings.workers, thread_name_prefix="hps")
@@ -100,6 +108,7 @@ def _estimate(request: PoseRequest) -> PoseResponse:
         PipelineError: It refused the request, or failed.
     """
     response = pb_utils.InferenceRequest(
+        request_id=request.request_id,
         model_name=MODEL_NAME,
         requested_output_names=_OUTPUTS,
         inputs=[pb_utils.Tensor(name, array) for name, _, array in request.tensors()],

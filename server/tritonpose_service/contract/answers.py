@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from tritonpose_service.contract.requests import KeypointRequest
 
 
-def success_body(request: KeypointRequest, poses: PoseResponse, log_id: str) -> bytes:
+def success_body(request: KeypointRequest, image: bytes, poses: PoseResponse, log_id: str) -> bytes:
     """The answer to a request that succeeded; draws its picture if one is asked for.
 
     Args:
         request: The request.
-        poses: The people in its image.
+        image: The bytes of its image.
+        poses: The people in it.
         log_id: Name of the request.
 
     Returns:
@@ -29,7 +30,7 @@ def success_body(request: KeypointRequest, poses: PoseResponse, log_id: str) -> 
     """
     result: dict[str, Any] = {"persons": _persons(poses)}
     if request.visualize:
-        picture = draw_picture(request.image, poses.keypoints)
+        picture = draw_picture(image, poses.keypoints)
         result["image"] = pybase64.b64encode(picture)
     return pydantic_core.to_json(
         {"logId": log_id, "result": result, "errorCode": 0, "errorMsg": "Success"}

@@ -1,13 +1,12 @@
-"""From the field ``image`` of a request to the bytes of an image file."""
+"""From the field ``image`` of a request to the bytes of an image file, or to where they are."""
 
 from __future__ import annotations
 
 import re
-from http import HTTPStatus
 
 import pybase64
 
-from tritonpose_service.contract.failures import ServiceError, invalid_image
+from tritonpose_service.contract.failures import invalid_image
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _DATA_URI = re.compile(r"data:[^,]{0,200},", re.IGNORECASE)
@@ -17,24 +16,23 @@ _WHITESPACE = re.compile(r"[ \t\r\n]+")
 _ADVICE = "send the bytes of an image file, base64-encoded"
 
 
-def image_bytes(text: str) -> bytes:
+def read_image(text: str) -> bytes | str:
     """Gives the file that the field stands for.
 
     Args:
         text: Base64 (RFC 4648, section 4), with or without a header ``data:...;base64,``. Line
-            breaks and blanks, as some encoders insert them, are skipped.
+            breaks and blanks, as some encoders insert them, are skipped. Or a URL, ``http:`` or
+            ``https:``.
 
     Returns:
-        The file's bytes; whether they are an image is not checked.
+        The file's bytes; whether they are an image is not checked. Or the URL, as it is; whether
+        it may be fetched, or is one at all, is not checked.
 
     Raises:
-        ServiceError: 403 for a URL; 422 if it is not base64, or empty.
+        ServiceError: 422 if it is not base64, or empty.
     """
     if _URL.match(text):
-        # Whatever fetches URLs must stand here: no other code sees the field.
-        raise ServiceError(
-            HTTPStatus.FORBIDDEN, f"`image` is a URL, and URLs are off on this server: {_ADVICE}"
-        )
+        return text
     header = _DATA_URI.match(text)
     if header:
         if not header[0].lower().endswith(";base64,"):

@@ -9,7 +9,7 @@ import pydantic_core
 from pydantic import ValidationError
 
 from tritonpose_service.contract.failures import Problem, ServiceError, invalid
-from tritonpose_service.contract.image_field import image_bytes
+from tritonpose_service.contract.image_field import read_image
 from tritonpose_service.contract.log_id import usable_log_id
 from tritonpose_service.contract.schema import InferRequest
 
@@ -22,13 +22,13 @@ class KeypointRequest:
     """What a client asks for.
 
     Attributes:
-        image: The bytes of a file, supposedly an image.
+        image: The bytes of a file, supposedly an image; or the URL to fetch it from.
         det_threshold: Lowest detection score, 0 to 1; None for that of the served pipeline.
         visualize: Whether the answer is to have the image with the poses drawn on it.
         log_id: The name that the client gave its request, None if it gave no usable one.
     """
 
-    image: bytes
+    image: bytes | str
     det_threshold: float | None
     visualize: bool
     log_id: str | None
@@ -57,13 +57,13 @@ def check_request(document: object, *, visualize: bool) -> KeypointRequest:
         visualize: What holds for a request that doesn't say.
 
     Raises:
-        ServiceError: 422 where the request is malformed, 403 for an image that is a URL. Its
-            ``log_id`` is that of the request, if it has one.
+        ServiceError: 422 where the request is malformed. Its ``log_id`` is that of the request,
+            if it has one.
     """
     log_id = usable_log_id(document.get("logId")) if isinstance(document, dict) else None
     try:
         fields = InferRequest.model_validate(document, from_attributes=True)
-        image = image_bytes(fields.image)
+        image = read_image(fields.image)
     except ValidationError as error:
         raise invalid(_problems(error), log_id) from None
     except ServiceError as error:

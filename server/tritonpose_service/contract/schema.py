@@ -28,7 +28,8 @@ class InferRequest(BaseModel):
 
     image: str = Field(
         description="A JPEG, PNG, WebP or BMP file, base64-encoded (RFC 4648, standard alphabet, "
-        "with padding); a header `data:...;base64,` may precede it. URLs are refused.",
+        "with padding); a header `data:...;base64,` may precede it. Or the URL "
+        "of such a file, where the server is configured to fetch them.",
         examples=[_GREY_PNG],
     )
     detThreshold: float | None = Field(  # noqa: N815 (PaddleX's names)

@@ -42,6 +42,7 @@ class Hps:
         settings: HpsSettings,
         pipeline_config: Path,
         estimate: Callable[[PoseRequest], PoseResponse],
+        fetch: Callable[[str], bytes],
         log: Callable[[str], None],
     ) -> None:
         """Prepare to answer.
@@ -50,11 +51,13 @@ class Hps:
             settings: The model's configuration.
             pipeline_config: ``config.pbtxt`` of the pipeline model.
             estimate: Finds the people in an image; raises PipelineError.
+            fetch: Fetches the image at a URL; raises ServiceError.
             log: Told, with the ``logId``, of requests that fail through no fault of their sender.
         """
         self._visualize = settings.visualize
         self._pipeline_config = pipeline_config
         self._estimate = estimate
+        self._fetch = fetch
         self._log = log
         # A large image takes hundreds of megabytes while it is decoded and drawn on.
         self._pixels = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
@@ -76,9 +79,10 @@ class Hps:
         try:
             asked = check_request(document, visualize=self._visualize)
             log_id = choose_log_id(asked.log_id)
-            poses = self._poses(asked.image, asked.det_threshold, log_id)
+            image = self._fetch(asked.image) if isinstance(asked.image, str) else asked.image
+            poses = self._poses(image, asked.det_threshold, log_id)
             with self._pixels:
-                return success_body(asked, poses, log_id)
+                return success_body(asked, image, poses, log_id)
         except ServiceError as error:
             return error_body(error, log_id or choose_log_id(error.log_id))
         except Exception as error:
@@ -89,7 +93,9 @@ class Hps:
 
     def _poses(self, image: bytes, det_threshold: float | None, log_id: str) -> PoseResponse:
         try:
-            return self._estimate(PoseRequest(image=image, det_threshold=det_threshold))
+            return self._estimate(
+                PoseRequest(image=image, det_threshold=det_threshold, request_id=log_id)
+            )
         except PipelineError as error:
             with self._pixels:
                 failure = failure_of_pipeline(image, error, self._pipeline_config)

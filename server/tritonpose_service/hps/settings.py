@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tritonpose_service.urls import URLS_OFF, UrlSettings
+
 
 @dataclass(frozen=True)
 class HpsSettings:
@@ -15,11 +17,13 @@ class HpsSettings:
         visualize: Whether a request that doesn't say gets a picture.
         workers: Requests worked on at the same time.
         max_in_flight: Requests accepted at the same time, waiting ones included.
+        urls: Which URLs are fetched.
     """
 
     visualize: bool
     workers: int
     max_in_flight: int
+    urls: UrlSettings = URLS_OFF
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str]) -> HpsSettings:
@@ -34,6 +38,7 @@ class HpsSettings:
             max_in_flight=int(
                 _read(parameters, "max_in_flight", r"[1-9]\d{0,8}", "a positive integer")
             ),
+            urls=UrlSettings.from_parameters(parameters),
         )
 
 

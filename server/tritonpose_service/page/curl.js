@@ -1,13 +1,15 @@
 // A shell command that asks the service what this page asked it.
 
+import { hasKey } from "./key.js";
 import { ENDPOINT } from "./service.js";
 
 // `threshold` is that of the persons shown. The picture reaches curl through a pipe: as an
 // argument it would be too long for the shell.
 export function curlCommand(picture, threshold) {
   const options = `"detThreshold": ${threshold}, "visualize": false`;
+  const key = hasKey() ? '-H "X-API-Key: $TRITONPOSE_API_KEY" ' : "";
   const send = [
-    `curl -sS ${quoted(ENDPOINT)} \\`,
+    `curl -sS ${quoted(ENDPOINT)} ${key}\\`,
     "  -H 'Content-Type: application/json' --data-binary @-",
   ].join("\n");
   if (picture.source === "service") {

@@ -1,5 +1,6 @@
 // Requests to the REST service that this page comes from.
 
+import { fetchWithKey } from "./key.js";
 import { Problem } from "./problem.js";
 
 export const ENDPOINT = new URL("human-keypoint-detection", document.baseURI).href;
@@ -15,7 +16,7 @@ export async function detect(image, { threshold, visualize = false, signal }) {
   let response;
   let text;
   try {
-    response = await fetch(ENDPOINT, {
+    response = await fetchWithKey(ENDPOINT, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body,
@@ -23,7 +24,7 @@ export async function detect(image, { threshold, visualize = false, signal }) {
     });
     text = await response.text();
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (error.name === "AbortError" || error instanceof Problem) throw error;
     throw await connectionProblem(body.length);
   }
   const answer = parsed(text);

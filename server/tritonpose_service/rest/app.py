@@ -16,14 +16,14 @@ from tritonpose_service.contract import (
     InferResponse,
     NoResultResponse,
     ServiceError,
-    choose_log_id,
 )
 from tritonpose_service.contract.failures import unavailable
 from tritonpose_service.rest import openapi
+from tritonpose_service.rest.api_keys import OPEN_PATHS, KeyGate
 from tritonpose_service.rest.metrics import CONTENT_TYPE
-from tritonpose_service.rest.observation import Observation
+from tritonpose_service.rest.observation import Observation, request_id
 from tritonpose_service.rest.pages import add_pages
-from tritonpose_service.rest.responses import REQUEST_ID_HEADER, error_response, notice_response
+from tritonpose_service.rest.responses import error_response, notice_response
 from tritonpose_service.rest.security_headers import SecurityHeaders
 from tritonpose_service.rest.service import KeypointService
 
@@ -62,6 +62,10 @@ def create_app(settings: RestSettings) -> FastAPI:
     _add_monitoring(app, service)
     add_pages(app)
     app.add_exception_handler(HTTPException, _http_error)
+    if settings.api_keys:
+        app.add_middleware(KeyGate, keys=settings.api_keys)
+        description = openapi.with_keys(app.openapi(), OPEN_PATHS)
+        app.openapi = lambda: description  # type: ignore[method-assign]
     app.add_middleware(SecurityHeaders)
 
     def count(path: str, status: int, seconds: float, reason: str | None) -> None:
@@ -97,7 +101,7 @@ def _add_monitoring(app: FastAPI, service: KeypointService) -> None:
         tags=["monitoring"],
     )
     async def check_health(request: Request) -> Response:
-        return notice_response("Healthy", _log_id(request))
+        return notice_response("Healthy", request_id(request.scope))
 
     @app.get(
         "/health/ready",
@@ -112,16 +116,19 @@ def _add_monitoring(app: FastAPI, service: KeypointService) -> None:
     )
     async def check_readiness(request: Request) -> Response:
         if await service.upstream.is_ready():
-            return notice_response("Ready", _log_id(request))
+            return notice_response("Ready", request_id(request.scope))
         reason = unavailable("the inference server is out of reach or does not serve the pipeline")
-        return error_response(reason, _log_id(request))
+        return error_response(reason, request_id(request.scope))
 
     @app.get(
         "/metrics",
         operation_id="getMetrics",
         summary="Numbers for Prometheus",
         response_class=Response,
-        responses={200: {"description": "Text format.", "content": {CONTENT_TYPE: {}}}},
+        responses={
+            200: {"description": "Text format.", "content": {CONTENT_TYPE: {}}},
+            **openapi.failures(HTTPStatus.UNAUTHORIZED),
+        },
         tags=["monitoring"],
     )
     async def metrics() -> Response:
@@ -133,8 +140,4 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     failure = ServiceError(HTTPStatus(error.status_code), error.detail)
-    return error_response(failure, _log_id(request), error.headers)
-
-
-def _log_id(request: Request) -> str:
-    return choose_log_id(request.headers.get(REQUEST_ID_HEADER))
+    return error_response(failure, request_id(request.scope), error.headers)

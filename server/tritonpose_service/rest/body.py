@@ -12,17 +12,23 @@ from tritonpose_service.contract import ServiceError
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from tritonpose_service.rest.memory import Share
     from tritonpose_service.rest.settings import RestSettings
 
 _JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
 
 
-async def receive_json(request: Request, settings: RestSettings) -> bytearray:
+async def receive_json(request: Request, settings: RestSettings, memory: Share) -> bytearray:
     """Receives a body that claims to be JSON.
+
+    Args:
+        request: Its request.
+        settings: The limits.
+        memory: What the body takes is taken from it.
 
     Raises:
         ServiceError: 415 if it claims otherwise, 413 if it is too large, 408 if it doesn't
-            arrive in time.
+            arrive in time, 503 if there is no room for it.
         ClientDisconnect: The client is gone.
     """
     kind = request.headers.get("content-type", "")
@@ -38,7 +44,7 @@ async def receive_json(request: Request, settings: RestSettings) -> bytearray:
         raise _too_large(settings.max_body_bytes)
     try:
         return await asyncio.wait_for(
-            _receive(request, settings.max_body_bytes), settings.receive_timeout
+            _receive(request, settings.max_body_bytes, memory), settings.receive_timeout
         )
     except asyncio.TimeoutError:
         raise ServiceError(
@@ -47,11 +53,12 @@ async def receive_json(request: Request, settings: RestSettings) -> bytearray:
         ) from None
 
 
-async def _receive(request: Request, limit: int) -> bytearray:
+async def _receive(request: Request, limit: int, memory: Share) -> bytearray:
     body = bytearray()
     async for chunk in request.stream():
         if len(body) + len(chunk) > limit:
             raise _too_large(limit)
+        memory.take(len(chunk))
         body += chunk
     return body
 

@@ -33,7 +33,7 @@ _SECONDS = (
 )
 
 
-STAGES = ("read", "triton", "write")
+STAGES = ("read", "fetch", "triton", "write")
 """The parts of a request's way."""
 
 BUSY = "busy"
@@ -44,6 +44,7 @@ HUNG_UP = 499
 
 # Why a request got no result, by the status of its answer.
 _REASONS = {
+    401: "api_key",
     403: "url",
     408: "slow_body",
     413: "too_large",
@@ -51,6 +52,7 @@ _REASONS = {
     422: "invalid",
     HUNG_UP: "hung_up",
     500: "internal",
+    502: "url_host",
     503: "triton_unavailable",
     504: "triton_timeout",
 }
@@ -59,11 +61,12 @@ _REASONS = {
 class Metrics:
     """Numbers of one service, about requests for keypoints alone."""
 
-    def __init__(self, in_flight: Callable[[], int]) -> None:
+    def __init__(self, in_flight: Callable[[], int], receiving: Callable[[], int]) -> None:
         """Start at zero.
 
         Args:
-            in_flight: Tells how many requests are under way.
+            in_flight: Tells how many requests are worked on.
+            receiving: Tells of how many the body is being received.
         """
         self._registry = CollectorRegistry()
         self._requests = Counter(
@@ -80,7 +83,7 @@ class Metrics:
         )
         self._stages = Histogram(
             "tritonpose_rest_stage_seconds",
-            "Reading a request, waiting for Triton, writing the answer.",
+            "Reading a request, fetching its image, waiting for Triton, writing the answer.",
             ["stage"],
             buckets=_SECONDS,
             registry=self._registry,
@@ -102,8 +105,13 @@ class Metrics:
             "tritonpose_rest_persons", "Persons found.", registry=self._registry
         )
         Gauge(
-            "tritonpose_rest_requests_in_flight", "Requests under way.", registry=self._registry
+            "tritonpose_rest_requests_in_flight", "Requests worked on.", registry=self._registry
         ).set_function(in_flight)
+        Gauge(
+            "tritonpose_rest_requests_receiving",
+            "Requests whose body is being received.",
+            registry=self._registry,
+        ).set_function(receiving)
 
     def request(self, status: int, seconds: float, reason: str | None = None) -> None:
         """Counts a request.

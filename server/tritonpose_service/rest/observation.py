@@ -8,7 +8,7 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
 from tritonpose_service.contract import choose_log_id
@@ -27,13 +27,24 @@ LOGGER = logging.getLogger("tritonpose.service")
 # What monitoring asks every few seconds.
 _QUIET_PATHS = frozenset({"/health", "/health/ready", "/metrics"})
 
-_LOG_ID_KEY = "tritonpose.log_id"
+_REQUEST_ID_KEY = "tritonpose.request_id"
 _NOTES_KEY = "tritonpose.notes"
 
+_QUOTED = frozenset({"path", "refused"})
 
-def note_log_id(scope: Scope, log_id: str) -> None:
-    """Says what the request is called, for the case that it fails inside."""
-    scope[_LOG_ID_KEY] = log_id
+
+def request_id(scope: Scope) -> str:
+    """The name of a request: that of its body, else of its header, else a new one."""
+    if _REQUEST_ID_KEY not in scope:
+        scope[_REQUEST_ID_KEY] = choose_log_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
+    name: str = scope[_REQUEST_ID_KEY]
+    return name
+
+
+def name_request(scope: Scope, log_id: str | None) -> None:
+    """Says what the body of a request calls it, if anything."""
+    if log_id is not None:
+        scope[_REQUEST_ID_KEY] = log_id
 
 
 def note(scope: Scope, **fields: int | str) -> None:
@@ -73,19 +84,18 @@ class Observation:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        seen = _Seen(receive, send)
+        seen = _Seen(scope, receive, send)
         try:
             await self._app(scope, seen.receive, seen.send)
         except ClientDisconnect:
             seen.status = HUNG_UP
         except Exception:
-            log_id = choose_log_id(
-                scope.get(_LOG_ID_KEY), Headers(scope=scope).get(REQUEST_ID_HEADER)
-            )
-            LOGGER.exception("request_id=%s failed", log_id, extra={"request_id": log_id})
+            name = request_id(scope)
+            LOGGER.exception("request_id=%s failed", name, extra={"request_id": name})
             if seen.begun:
                 raise  # The answer has begun: the server can only cut it off.
-            await error_response(internal_error(), log_id)(scope, receive, seen.send)
+            failure = error_response(internal_error(), request_id(scope))
+            await failure(scope, receive, seen.send)
         finally:
             seconds = time.perf_counter() - started
             notes = scope.get(_NOTES_KEY, {})
@@ -99,13 +109,13 @@ class Observation:
 class _Seen:
     """Passes the messages of a request on and remembers what was in them."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
         self._receive = receive
         self._send = send
         self.begun = False
         # Unless an answer says otherwise.
         self.status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
-        self.request_id = "-"
         self.received = 0
         self.sent = 0
 
@@ -118,7 +128,8 @@ class _Seen:
         if message["type"] == "http.response.start":
             self.begun = True
             self.status = message["status"]
-            self.request_id = Headers(raw=message["headers"]).get(REQUEST_ID_HEADER, "-")
+            # Files of the pages, too, whose answers are made by others.
+            MutableHeaders(scope=message).setdefault(REQUEST_ID_HEADER, request_id(self._scope))
         self.sent += len(message.get("body", b""))
         await self._send(message)
 
@@ -131,8 +142,8 @@ class AccessLine(dict[str, "int | float | str"]):
 
 
 def _plain(key: str, value: float | str) -> str:
-    # Quoted, for it may hold anything, line breaks included.
-    return json.dumps(value) if key == "path" else str(value)
+    # Quoted, for they may hold anything, line breaks included.
+    return json.dumps(value) if key in _QUOTED else str(value)
 
 
 def _access_line(
@@ -140,7 +151,7 @@ def _access_line(
 ) -> AccessLine:
     client = scope.get("client")
     return AccessLine(
-        request_id=seen.request_id,
+        request_id=request_id(scope),
         client=client[0] if client else "-",
         method=scope["method"],
         path=scope["path"][:200],

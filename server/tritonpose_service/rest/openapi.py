@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any
 
@@ -16,16 +17,19 @@ All answers but those of `/metrics` are JSON with `logId`, `errorCode` (0, or th
 failure) and `errorMsg`."""
 
 _FAILURES = {
-    HTTPStatus.FORBIDDEN: "`image` is a URL; they are off on this server.",
+    HTTPStatus.UNAUTHORIZED: "The server asks for an API key, and the request has none of its.",
+    HTTPStatus.FORBIDDEN: "`image` is a URL that this server does not fetch.",
     HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body, or the file at a URL, is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not declared as `application/json`.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The body is not JSON, a field is missing or wrong, or "
     "`image` is not base64 or not an image that can be processed.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "A fault of the server; its log has the details.",
+    HTTPStatus.BAD_GATEWAY: "The host of a URL does not give the image.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Too many requests are under way, or the inference server is "
     "out of reach or busy.",
-    HTTPStatus.GATEWAY_TIMEOUT: "The inference server gave no answer in time.",
+    HTTPStatus.GATEWAY_TIMEOUT: "The inference server, or the host of a URL, gave no answer in "
+    "time.",
 }
 
 _REQUEST_ID = {
@@ -36,6 +40,11 @@ _RETRY_AFTER = {
         "description": "Seconds after which to try again.",
         "schema": {"type": "integer"},
     }
+}
+
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 
 Responses = dict[int | str, dict[str, Any]]
@@ -59,6 +68,21 @@ def failures(*statuses: HTTPStatus) -> Responses:
     }
 
 
+def with_keys(description: dict[str, Any], open_paths: Collection[str]) -> dict[str, Any]:
+    """Says in a whole description that keys are asked for, except at some paths."""
+    open_operations = {
+        path: {method: {**each, "security": []} for method, each in methods.items()}
+        for path, methods in description["paths"].items()
+        if path in open_paths
+    }
+    return {
+        **description,
+        "paths": {**description["paths"], **open_operations},
+        "components": {**description["components"], "securitySchemes": _KEYS},
+        "security": [{name: []} for name in _KEYS],
+    }
+
+
 def infer_extra() -> dict[str, Any]:
     """Describes what a request for keypoints has, which the route reads by itself."""
     return {
@@ -71,8 +95,9 @@ def infer_extra() -> dict[str, Any]:
                 "name": REQUEST_ID_HEADER,
                 "in": "header",
                 "required": False,
-                "description": "Name for this request where its body has no `logId`.",
-                "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
+                "description": "Name for this request where its body has no `logId`; 1 to 128 "
+                "printable ASCII characters without blanks, else it is ignored.",
+                "schema": {"type": "string"},
             }
         ],
     }

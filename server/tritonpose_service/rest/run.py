@@ -9,20 +9,20 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import ip_address
 
 import cv2
 import uvicorn
 
 from tritonpose_server.ports import bind
 from tritonpose_service.rest.app import create_app
+from tritonpose_service.rest.connection import connection_class
 from tritonpose_service.rest.settings import RestSettings
 
 LOGGER = logging.getLogger("tritonpose.service")
 
 _POLL_SECONDS = 0.5
-
-# Longer than clients and proxies usually keep idle connections: they close theirs first.
-_KEEP_ALIVE_SECONDS = 75
 
 
 def run_rest(settings: RestSettings, *, ended: Callable[[], bool] = lambda: False) -> None:
@@ -36,9 +36,10 @@ def run_rest(settings: RestSettings, *, ended: Callable[[], bool] = lambda: Fals
         ended: Asked about twice a second whether there is nothing left to serve.
 
     Raises:
-        ConfigError: The URL of the Triton server is wrong.
+        ConfigError: The URL of the Triton server is wrong, or the certificate can't be used.
         ServerError: The address can't be listened on.
     """
+    settings.check_certificate()
     app = create_app(settings)
     # Pictures are drawn side by side, one thread each.
     cv2.setNumThreads(1)
@@ -48,7 +49,7 @@ def run_rest(settings: RestSettings, *, ended: Callable[[], bool] = lambda: Fals
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=connection_class(settings),
             ws="none",
             lifespan="on",
             # The application logs requests itself; uvicorn's warnings go the way of all logs.
@@ -56,10 +57,12 @@ def run_rest(settings: RestSettings, *, ended: Callable[[], bool] = lambda: Fals
             log_level=logging.WARNING,
             access_log=False,
             server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            ssl_certfile=settings.cert_file,
+            ssl_keyfile=settings.key_file,
+            timeout_keep_alive=round(settings.keep_alive_timeout),
             timeout_graceful_shutdown=max(round(settings.shutdown_timeout), 1),
         )
-        server = _Server(config, ended)
+        server = _Server(config, settings, ended)
         server.run(sockets=[holder])
     LOGGER.info("REST service stopped")
 
@@ -67,8 +70,11 @@ def run_rest(settings: RestSettings, *, ended: Callable[[], bool] = lambda: Fals
 class _Server(uvicorn.Server):
     """uvicorn, which stops at a signal without passing it on, and when nothing is left to serve."""
 
-    def __init__(self, config: uvicorn.Config, ended: Callable[[], bool]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, settings: RestSettings, ended: Callable[[], bool]
+    ) -> None:
         super().__init__(config)
+        self._settings = settings
         self._ended = ended
 
     @contextmanager
@@ -88,8 +94,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started and sockets:
             host, port = sockets[0].getsockname()[:2]
-            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            LOGGER.info("REST service ready at http://%s", address)
+            address = replace(self._settings, host=host, port=port).address
+            LOGGER.info("REST service ready at %s", address)
+            if not (self._settings.api_keys or ip_address(host).is_loopback):
+                LOGGER.warning("other machines can use it without an API key")
             self._watch = asyncio.create_task(self._stop_when_ended())
 
     async def _stop_when_ended(self) -> None:

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, TypeVar
 from tritonpose_service.contract import (
     ServiceError,
     check_request,
-    choose_log_id,
     parse_json,
     success_body,
 )
 from tritonpose_service.rest.body import receive_json
 from tritonpose_service.rest.hang_up import unless_hung_up
+from tritonpose_service.rest.memory import BodyMemory
 from tritonpose_service.rest.metrics import BUSY, Metrics
-from tritonpose_service.rest.observation import note, note_log_id
-from tritonpose_service.rest.responses import REQUEST_ID_HEADER, error_response, json_response
+from tritonpose_service.rest.observation import name_request, note, request_id
+from tritonpose_service.rest.responses import error_response, json_response
 from tritonpose_service.rest.slots import BusyError, Slots
 from tritonpose_service.rest.tracing import Tracing
 from tritonpose_service.rest.upstream import Upstream
+from tritonpose_service.urls import ImageFetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from tritonpose.transport.messages import PoseResponse
     from tritonpose_service.contract import KeypointRequest
+    from tritonpose_service.rest.memory import Share
     from tritonpose_service.rest.settings import RestSettings
 
 T = TypeVar("T")
@@ -52,10 +54,14 @@ class KeypointService:
         """
         self._settings = settings
         self._slots = Slots(settings.max_in_flight)
+        self._memory = BodyMemory(settings.max_bodies_bytes)
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="rest")
-        self.metrics = Metrics(lambda: self._slots.taken)
+        self.metrics = Metrics(
+            lambda: self._slots.taken, lambda: self._memory.requests - self._slots.taken
+        )
         self.tracing = Tracing.from_environment(os.environ)
         self.upstream = Upstream(settings.triton_url, settings.triton_timeout)
+        self._images = ImageFetcher(settings.urls)
 
     async def close(self) -> None:
         """Closes the connection to Triton, ends the threads and sends what is left of traces."""
@@ -69,23 +75,26 @@ class KeypointService:
         Raises:
             ClientDisconnect: The client is gone.
         """
-        proposed_log_id = request.headers.get(REQUEST_ID_HEADER)
-        log_id = None
         try:
-            with self._slots.take():
+            with self._memory.share() as memory:
+                # Before anything is received in vain.
+                self._slots.require_room()
                 with self._stage("read"):
-                    asked = await self._read(request)
-                log_id = choose_log_id(asked.log_id, proposed_log_id)
-                note_log_id(request.scope, log_id)
-                with self._stage("triton", to_triton=True):
-                    poses = await unless_hung_up(request, self.upstream.poses(asked, log_id))
-                with self._stage("write"):
-                    body = await self._write(asked, poses, log_id)
-        except BusyError as error:
-            note(request.scope, reason=BUSY)
-            return error_response(error, choose_log_id(proposed_log_id))
+                    asked = await self._read(request, memory)
+                name_request(request.scope, asked.log_id)
+                with self._slots.take():
+                    return await self._answer(request, asked)
         except ServiceError as error:
-            return error_response(error, log_id or choose_log_id(error.log_id, proposed_log_id))
+            if isinstance(error, BusyError):
+                note(request.scope, reason=BUSY)
+            name_request(request.scope, error.log_id)
+            return error_response(error, request_id(request.scope))
+
+    async def _answer(self, request: Request, asked: KeypointRequest) -> Response:
+        log_id = request_id(request.scope)
+        image, poses = await unless_hung_up(request, self._find(asked, log_id))
+        with self._stage("write"):
+            body = await self._write(asked, image, poses, log_id)
         self.metrics.persons(len(poses.boxes))
         note(request.scope, persons=len(poses.boxes))
         return json_response(body, log_id)
@@ -96,13 +105,23 @@ class KeypointService:
         with self.metrics.stage(name), self.tracing.span(name, to_triton=to_triton):
             yield
 
-    async def _read(self, request: Request) -> KeypointRequest:
-        body = await receive_json(request, self._settings)
+    async def _find(self, asked: KeypointRequest, log_id: str) -> tuple[bytes, PoseResponse]:
+        image = asked.image
+        if isinstance(image, str):
+            with self._stage("fetch"):
+                image = await self._images.fetch(image)
+        with self._stage("triton", to_triton=True):
+            return image, await self.upstream.poses(image, asked.det_threshold, log_id)
+
+    async def _read(self, request: Request, memory: Share) -> KeypointRequest:
+        body = await receive_json(request, self._settings, memory)
         parse = partial(_parse, body, visualize=self._settings.visualize)
         return parse() if len(body) <= _INLINE_BYTES else await self._in_thread(parse)
 
-    async def _write(self, asked: KeypointRequest, poses: PoseResponse, log_id: str) -> bytes:
-        write = partial(success_body, asked, poses, log_id)
+    async def _write(
+        self, asked: KeypointRequest, image: bytes, poses: PoseResponse, log_id: str
+    ) -> bytes:
+        write = partial(success_body, asked, image, poses, log_id)
         return await self._in_thread(write) if asked.visualize else write()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

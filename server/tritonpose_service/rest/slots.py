@@ -10,13 +10,10 @@ from tritonpose_service.contract import ServiceError
 
 
 class BusyError(ServiceError):
-    """A request that is refused because too many are under way."""
+    """An error 503: a request is refused because others take all there is of something."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            f"{limit} requests are already under way; try again later",
-        )
+    def __init__(self, why: str) -> None:
+        super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, f"{why}; try again later")
 
 
 class Slots:
@@ -32,6 +29,15 @@ class Slots:
         """Requests under way."""
         return self._taken
 
+    def require_room(self) -> None:
+        """Makes sure that not all are taken.
+
+        Raises:
+            BusyError: They are.
+        """
+        if self._taken >= self._limit:
+            raise BusyError(f"{self._limit} requests are already under way")
+
     @contextmanager
     def take(self) -> Iterator[None]:
         """Holds a slot.
@@ -39,8 +45,7 @@ class Slots:
         Raises:
             BusyError: All are taken.
         """
-        if self._taken >= self._limit:
-            raise BusyError(self._limit)
+        self.require_room()
         self._taken += 1
         try:
             yield

@@ -24,7 +24,6 @@ from tritonpose_service.contract.failures import (
 
 if TYPE_CHECKING:
     from tritonpose.transport.messages import PoseResponse
-    from tritonpose_service.contract import KeypointRequest
 
 LOGGER = logging.getLogger("tritonpose.service")
 
@@ -48,12 +47,13 @@ class Upstream:
         self._transport = connect_async(url, timeout, retries=0)
         self._timeout = timeout
 
-    async def poses(self, request: KeypointRequest, log_id: str) -> PoseResponse:
-        """Finds the people in the image of a request.
+    async def poses(self, image: bytes, det_threshold: float | None, log_id: str) -> PoseResponse:
+        """Finds the people in an image.
 
         Args:
-            request: The request.
-            log_id: What it is called in the log.
+            image: The bytes of its file.
+            det_threshold: Lowest detection score, 0 to 1; None for that of the served pipeline.
+            log_id: Name of the request, here, in Triton and in the log.
 
         Raises:
             ServiceError: 422 if the image is refused; 503, 504 or 500 if Triton is out of
@@ -61,7 +61,7 @@ class Upstream:
         """
         try:
             return await self._transport.infer(
-                PoseRequest(image=request.image, det_threshold=request.det_threshold)
+                PoseRequest(image=image, det_threshold=det_threshold, request_id=log_id)
             )
         except TritonPoseError as error:
             failure = self._told_to_client(error)

@@ -96,7 +96,7 @@ assert model.TritonPythonModel
 def test_models_need_nothing_of_other_images(model: str) -> None:
     """What the extra `triton` leaves out: engines, conversion and the REST service."""
     others = {
-        *("openvino", "onnxruntime", "onnx", "pytriton", "httpx", "tqdm", "psutil"),
+        *("openvino", "onnxruntime", "onnx", "pytriton", "tqdm", "psutil"),
         *("fastapi", "starlette", "uvicorn", "prometheus_client", "tritonpose_conversion"),
     }
     folder = str(ROOT / "model_repository" / model / "1")

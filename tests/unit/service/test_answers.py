@@ -32,14 +32,14 @@ def image() -> bytes:
     return cv2.imencode(".png", noise)[1].tobytes()
 
 
-def asked(image: bytes, *, visualize: bool) -> KeypointRequest:
-    return KeypointRequest(image, None, visualize=visualize, log_id=None)
+def asked(*, visualize: bool) -> KeypointRequest:
+    return KeypointRequest(b"", None, visualize=visualize, log_id=None)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_persons(count: int) -> None:
     poses = people(count)
-    answer = json.loads(success_body(asked(b"not looked at", visualize=False), poses, "name"))
+    answer = json.loads(success_body(asked(visualize=False), b"not looked at", poses, "name"))
     assert answer == {
         "logId": "name",
         "result": {
@@ -61,12 +61,12 @@ def test_persons(count: int) -> None:
 
 def test_picture_is_what_the_client_draws(image: bytes) -> None:
     poses = people(2)
-    answer = json.loads(success_body(asked(image, visualize=True), poses, "name"))
+    answer = json.loads(success_body(asked(visualize=True), image, poses, "name"))
     boxes = [{"keypoints": keypoints} for keypoints in poses.keypoints]
     expected = io.BytesIO()
     KeypointResult(None, image, boxes).img["res"].save(expected, format="JPEG")
     assert base64.b64decode(answer["result"]["image"], validate=True) == expected.getvalue()
-    plain = json.loads(success_body(asked(image, visualize=True), people(0), "name"))
+    plain = json.loads(success_body(asked(visualize=True), image, people(0), "name"))
     assert plain["result"]["image"] != answer["result"]["image"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 
 from poses import people
 from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose_service.contract import ServiceError
 from tritonpose_service.hps import Hps, HpsSettings, InputError, PipelineError
+from tritonpose_service.urls import UrlSettings
 
 SETTINGS = HpsSettings(visualize=False, workers=1, max_in_flight=1)
 IMAGE = cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))[1].tobytes()
@@ -30,7 +33,12 @@ class Model:
         config = folder / "config.pbtxt"
         config.write_text('parameters { key: "max_pixels" value { string_value: "3000" } }')
         self.logged: list[str] = []
-        self._hps = Hps(settings, config, estimate, self.logged.append)
+        self._hps = Hps(settings, config, estimate, self.fetch, self.logged.append)
+
+    def fetch(self, url: str) -> bytes:
+        if url == "https://images.example/a.png":
+            return IMAGE
+        raise ServiceError(HTTPStatus.FORBIDDEN, f"not fetched: {url}")
 
     def call(self, document: object) -> Any:
         return json.loads(self._hps.answer(np.array([[json.dumps(document).encode()]], object)))
@@ -59,6 +67,24 @@ def test_success(tmp_path: Path) -> None:
     assert "image" not in answer["result"]
     (request,) = seen
     assert (request.image, request.det_threshold) == (IMAGE, 0.25)
+    assert request.request_id == "mine"
+
+
+def test_image_at_a_url(tmp_path: Path) -> None:
+    seen: list[PoseRequest] = []
+
+    def estimate(request: PoseRequest) -> PoseResponse:
+        seen.append(request)
+        return people(1)
+
+    answer = Model(tmp_path, estimate).call(
+        {"image": "https://images.example/a.png", "visualize": True}
+    )
+    assert seen[0].image == IMAGE
+    picture = cv2.imdecode(
+        np.frombuffer(base64.b64decode(answer["result"]["image"]), np.uint8), cv2.IMREAD_COLOR
+    )
+    assert picture.shape == (40, 60, 3)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +103,7 @@ def test_picture(tmp_path: Path, default: bool, said: bool | None, drawn: bool) 
     [
         ({"logId": "mine"}, 422, "Field required"),
         ({"image": "@", "logId": "mine"}, 422, "not base64"),
-        ({"image": "http://host/a.jpg", "logId": "mine"}, 403, "URLs are off"),
+        ({"image": "http://host/a.jpg", "logId": "mine"}, 403, "not fetched: http://host/a.jpg"),
     ],
 )
 def test_wrong_requests_never_reach_the_pipeline(
@@ -157,6 +183,8 @@ PARAMETERS = {"visualize": "true", "workers": "3", "max_in_flight": "7"}
 def test_settings() -> None:
     assert HpsSettings.from_parameters(PARAMETERS) == HpsSettings(True, 3, 7)
     assert not HpsSettings.from_parameters({**PARAMETERS, "visualize": "false"}).visualize
+    urls = UrlSettings("https", ("a.example", "*.b.example"), (8443,), 1000, 2.5)
+    assert HpsSettings.from_parameters(PARAMETERS | urls.parameters()).urls == urls
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_text_that_is_not_json(body: bytes) -> None:
     assert problems(caught.value) == [("json_invalid", "body")]
 
 
-@pytest.mark.parametrize("wrong", [{}, {"image": "@"}, {"image": "http://host/photo.jpg"}])
+@pytest.mark.parametrize("wrong", [{}, {"image": "@"}, {"image": IMAGE, "detThreshold": 2}])
 def test_errors_have_the_name_of_the_request(wrong: dict[str, Any]) -> None:
     with pytest.raises(ServiceError) as caught:
         check_request({**wrong, "logId": "mine"}, visualize=True)

@@ -269,7 +269,7 @@ def test_description_is_valid_and_complete(client: httpx.Client) -> None:
     }
     infer = description["paths"][PATH]["post"]
     assert set(infer["responses"]) == {
-        *("200", "403", "408", "413", "415", "422", "500", "503", "504")
+        *("200", "401", "403", "408", "413", "415", "422", "500", "502", "503", "504")
     }
     fields = infer["requestBody"]["content"]["application/json"]["schema"]
     assert fields["required"] == ["image"]
@@ -304,8 +304,9 @@ def test_only_the_page_may_ask_other_hosts(client: httpx.Client) -> None:
 
 
 def test_headers_of_every_answer(client: httpx.Client) -> None:
-    for path in ("/", "/docs", "/page/style.css", "/health", "/nowhere"):
-        headers = client.get(path).headers
+    for path in ("/", "/docs", "/page/style.css", "/health", "/metrics", "/nowhere"):
+        headers = client.get(path, headers={"X-Request-ID": "mine"}).headers
+        assert headers.get_list("x-request-id") == ["mine"]
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-cache"
         assert "frame-ancestors 'none'" in headers["content-security-policy"]

@@ -17,8 +17,9 @@ from tritonpose.cli.console import json_formatter
 from tritonpose_service.contract import ServiceError
 from tritonpose_service.rest.body import receive_json
 from tritonpose_service.rest.hang_up import unless_hung_up
+from tritonpose_service.rest.memory import BodyMemory
 from tritonpose_service.rest.metrics import HUNG_UP
-from tritonpose_service.rest.observation import ACCESS, Observation, note, note_log_id
+from tritonpose_service.rest.observation import ACCESS, Observation, name_request, note
 from tritonpose_service.rest.settings import RestSettings
 from tritonpose_service.rest.slots import Slots
 
@@ -49,14 +50,28 @@ async def chunks(*parts: bytes, pause: float = 0) -> AsyncIterator[Message]:
 
 def test_body_in_parts() -> None:
     request = Request(SCOPE, receiving(chunks(b"one", b"", b"two")))
-    assert asyncio.run(receive_json(request, RestSettings(""))) == b"onetwo"
+    memory = BodyMemory(6)
+    with memory.share() as share:
+        assert asyncio.run(receive_json(request, RestSettings(""), share)) == b"onetwo"
+        assert (share.held, memory.requests) == (6, 1)
+        with memory.share() as other:
+            request = Request(SCOPE, receiving(chunks(b"x")))
+            with pytest.raises(ServiceError, match="take all the memory") as caught:
+                asyncio.run(receive_json(request, RestSettings(""), other))
+        assert caught.value.status == HTTPStatus.SERVICE_UNAVAILABLE
+    with memory.share() as again:
+        again.take(6)
+    assert memory.requests == 0
 
 
 def test_body_that_does_not_arrive() -> None:
     settings = RestSettings("", receive_timeout=0.05)
     request = Request(SCOPE, receiving(chunks(*[b"x"] * 100, pause=0.02)))
-    with pytest.raises(ServiceError, match=r"did not arrive within 0\.05 s") as caught:
-        asyncio.run(receive_json(request, settings))
+    with (
+        BodyMemory(1000).share() as share,
+        pytest.raises(ServiceError, match=r"did not arrive within 0\.05 s") as caught,
+    ):
+        asyncio.run(receive_json(request, settings, share))
     assert caught.value.status == HTTPStatus.REQUEST_TIMEOUT
 
 
@@ -143,8 +158,7 @@ def test_faults_are_told_to_the_log_alone(
     caplog: pytest.LogCaptureFixture, log_id: str | None, expected: str
 ) -> None:
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
-        if log_id:
-            note_log_id(scope, log_id)
+        name_request(scope, log_id)
         raise RuntimeError("secret")
 
     sent, counted = observe(app)

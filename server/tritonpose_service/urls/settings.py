@@ -1,0 +1,122 @@
+"""Which URLs are fetched, and how much of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tritonpose.errors import ConfigError
+
+T = TypeVar("T")
+
+SCHEMES = {"off": (), "https": ("https",), "http": ("https", "http")}
+"""What can be said of URLs, and the schemes that are fetched then."""
+
+DEFAULT_PORTS = {"https": 443, "http": 80}
+
+_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+
+
+@dataclass(frozen=True)
+class UrlSettings:
+    """Which URLs are fetched, and how much of them.
+
+    Attributes:
+        mode: ``off``; ``https``; or ``http``, which is both.
+        hosts: Host names that are asked, lower case; ``*.example.com`` stands for all names below
+            ``example.com``. Empty: every public host.
+        ports: Ports that are asked besides the usual one of the scheme.
+        max_bytes: Size of a file; of larger ones nothing is used.
+        timeout: Seconds for a file, over all redirects, name resolution included.
+
+    Raises:
+        ConfigError: A value is none of these.
+    """
+
+    mode: str = "off"
+    hosts: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    # What fits, as base64, into the largest body that the REST service takes by default.
+    max_bytes: int = 15_000_000
+    timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.mode not in SCHEMES:
+            raise ConfigError(f"image_urls={self.mode!r}: expected {', '.join(SCHEMES)}")
+        for host in self.hosts:
+            if not _HOST.fullmatch(host):
+                raise ConfigError(
+                    f"url_hosts: {host!r} is no host name: expected such as images.example.com or "
+                    "*.example.com, in lower case and ASCII"
+                )
+        for port in self.ports:
+            if not 1 <= port <= 65535:
+                raise ConfigError(f"url_ports: {port} is no port: expected 1 to 65535")
+        if self.max_bytes < 1 or not 0 < self.timeout < float("inf"):
+            raise ConfigError("url_max_bytes and url_timeout must be positive numbers")
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """The schemes that are fetched."""
+        return SCHEMES[self.mode]
+
+    def parameters(self) -> dict[str, str]:
+        """The settings as ``parameters`` of a Triton model's ``config.pbtxt``."""
+        return {
+            "image_urls": self.mode,
+            "url_hosts": ",".join(self.hosts),
+            "url_ports": ",".join(map(str, self.ports)),
+            "url_max_bytes": str(self.max_bytes),
+            "url_timeout": str(self.timeout),
+        }
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, str]) -> UrlSettings:
+        """Reads what `parameters` writes, of which any may be missing.
+
+        Raises:
+            ConfigError: One is malformed.
+        """
+        texts = {**URLS_OFF.parameters(), **parameters}
+        return cls(
+            mode=texts["image_urls"],
+            hosts=host_names(texts["url_hosts"]),
+            ports=port_numbers(texts["url_ports"]),
+            max_bytes=_read("url_max_bytes", texts, int),
+            timeout=_read("url_timeout", texts, float),
+        )
+
+
+URLS_OFF = UrlSettings()
+"""No URL is fetched."""
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """Splits a list of host names at its commas."""
+    return tuple(part.lower() for part in _parts(text))
+
+
+def port_numbers(text: str) -> tuple[int, ...]:
+    """Splits a list of ports at its commas.
+
+    Raises:
+        ConfigError: One is no number.
+    """
+    parts = list(_parts(text))
+    for part in parts:
+        if not re.fullmatch(r"[0-9]{1,5}", part):
+            raise ConfigError(f"url_ports: {part!r} is no port: expected 1 to 65535")
+    return tuple(map(int, parts))
+
+
+def _read(key: str, texts: Mapping[str, str], kind: Callable[[str], T]) -> T:
+    try:
+        return kind(texts[key])
+    except ValueError:
+        raise ConfigError(f"the parameter `{key}` must be a number, got {texts[key]!r}") from None
+
+
+def _parts(text: str) -> Iterable[str]:
+    return filter(None, (part.strip() for part in text.split(",")))

@@ -1,0 +1,80 @@
+"""Services that ask for an API key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from browser import Visit, nameless
+from rest_service import rest_service
+from tritonpose_server.embedded import EmbeddedServer
+
+KEY = "the-key-0123456789-/+=_~"
+REFUSED = "status of 401"
+
+
+@pytest.fixture(scope="module")
+def locked(server: EmbeddedServer) -> Iterator[str]:
+    """A service that asks for a key."""
+    with rest_service(server.grpc_url, api_keys=(KEY,)) as address:
+        yield address
+
+
+def test_the_page_asks_for_the_key_once(
+    visit: Callable[..., Visit], locked: str, photo: Path
+) -> None:
+    opened = visit(locked)
+    opened.expected = (REFUSED,)
+    opened.choose(photo)
+    page = opened.page
+    page.get_by_label("API key:").fill("a-wrong-key-0123456789")
+    assert nameless(page) == []
+    page.get_by_role("button", name="Use it").click()
+    page.get_by_label("does not know this API key").fill(KEY)
+    page.keyboard.press("Enter")
+    opened.wait_for_answer()
+    assert opened.persons().count() == 1
+    assert page.get_by_role("dialog").count() == 0
+    command = page.get_by_label("curl command").inner_text()
+    assert '-H "X-API-Key: $TRITONPOSE_API_KEY"' in command
+    assert KEY not in page.content()
+    asked = len(opened.asked)
+    page.reload()
+    opened.choose(photo)
+    opened.wait_for_answer()
+    assert len(opened.asked) == asked + 1
+
+
+def test_those_without_a_key_are_told(
+    visit: Callable[..., Visit], locked: str, photo: Path
+) -> None:
+    opened = visit(locked)
+    opened.expected = (REFUSED,)
+    opened.choose(photo)
+    opened.page.get_by_label("API key:").wait_for()
+    opened.page.keyboard.press("Escape")
+    assert opened.error() == "The service asks for an API key."
+    opened.page.get_by_role("button", name="Try again").click()
+    opened.page.get_by_label("API key:").fill(KEY)
+    opened.page.keyboard.press("Enter")
+    opened.wait_for_answer()
+
+
+def test_the_description_asks_for_the_key(browser: Browser, locked: str) -> None:
+    visit = Visit(browser.new_page(), f"{locked}docs")
+    visit.expected = (REFUSED,)
+    page = visit.page
+    page.get_by_label("API key:").fill(KEY)
+    page.keyboard.press("Enter")
+    page.get_by_text("Find people and their keypoints").click()
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Execute").click()
+    shown = page.locator(".live-responses-table .response")
+    shown.get_by_text("200").first.wait_for()
+    text = shown.locator(".highlight-code").first.inner_text()
+    assert json.loads(text[text.index("{") :])["result"] == {"persons": []}
+    visit.close()

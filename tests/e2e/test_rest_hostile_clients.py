@@ -1,0 +1,140 @@
+"""Clients that mean harm, and one that doesn't, which is served as ever."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import cv2
+import requests
+
+from rest_service import rest_service
+from tritonpose_server.embedded import EmbeddedServer
+
+ENDPOINT = "human-keypoint-detection"
+HEAD = f"POST /{ENDPOINT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n".encode()
+
+LIMITS = {
+    "max_connections": 200,
+    # Fewer than there are clients of each kind.
+    "max_in_flight": 16,
+    "header_timeout": 1.0,
+    "receive_timeout": 1.0,
+    "max_body_bytes": 2_000_000,
+    "max_bodies_bytes": 60_000_000,
+}
+
+Send = Callable[[bytes], Awaitable[None]]
+
+
+async def drip_headers(send: Send) -> None:
+    await send(HEAD)
+    while True:
+        await send(b"X-Drip: 1\r\n")
+        await asyncio.sleep(0.1)
+
+
+async def drip_a_body(send: Send) -> None:
+    await send(HEAD + b"Content-Length: 1000000\r\n\r\n{")
+    while True:
+        await send(b" ")
+        await asyncio.sleep(0.1)
+
+
+async def declare_a_huge_body(send: Send) -> None:
+    await send(HEAD + b"Content-Length: 999999999999\r\n\r\n")
+    while True:
+        await send(bytes(65536))
+        await asyncio.sleep(0.02)
+
+
+async def send_chunks_without_end(send: Send) -> None:
+    await send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    while True:
+        await send(b"10000\r\n" + b" " * 65536 + b"\r\n")
+        await asyncio.sleep(0.02)
+
+
+async def say_nothing(_send: Send) -> None:
+    await asyncio.sleep(30)
+
+
+KINDS = (drip_headers, drip_a_body, declare_a_huge_body, send_chunks_without_end, say_nothing)
+CLIENTS_OF_A_KIND = 30
+
+
+@contextmanager
+def attack(address: str) -> Iterator[Counter[str]]:
+    """Keeps clients of each kind at work; counts what they were answered, and closed doors."""
+    parts = urlsplit(address)
+    outcomes: Counter[str] = Counter()
+    over = threading.Event()
+
+    async def client(kind: Callable[[Send], Awaitable[None]]) -> None:
+        while not over.is_set():
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+
+            async def send(data: bytes, writer: asyncio.StreamWriter = writer) -> None:
+                writer.write(data)
+                await writer.drain()
+
+            sending = asyncio.ensure_future(kind(send))
+            with contextlib.suppress(ConnectionError):
+                answer = (await reader.readline()).split(b" ")
+                outcomes[f"{kind.__name__} {answer[1].decode() if answer[0] else 'closed'}"] += 1
+                # Until the door is closed.
+                await reader.read()
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            writer.close()
+
+    async def run() -> None:
+        clients = [asyncio.ensure_future(client(kind)) for kind in KINDS * CLIENTS_OF_A_KIND]
+        while not over.is_set():
+            await asyncio.sleep(0.05)
+        for each in clients:
+            each.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    try:
+        yield outcomes
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_one_who_means_no_harm_is_served(server: EmbeddedServer, photo: Path) -> None:
+    half = cv2.resize(cv2.imread(str(photo)), None, fx=0.5, fy=0.5)
+    image = base64.b64encode(cv2.imencode(".jpg", half)[1].tobytes()).decode()
+    payload = {"image": image, "visualize": False}
+    with rest_service(server.grpc_url, **LIMITS) as address:
+
+        def ask() -> list[dict[str, object]]:
+            response = requests.post(address + ENDPOINT, json=payload, timeout=60)
+            assert response.status_code == 200, response.text
+            persons: list[dict[str, object]] = response.json()["result"]["persons"]
+            return persons
+
+        expected = ask()
+        assert len(expected) == 2
+        with attack(address) as outcomes:
+            answers = 0
+            while answers < 30 or not all(
+                outcomes[each] >= CLIENTS_OF_A_KIND
+                for each in ("drip_headers 408", "drip_a_body 408", "say_nothing closed")
+            ):
+                # Each on a connection of its own.
+                assert ask() == expected
+                answers += 1
+            assert outcomes["declare_a_huge_body 413"] >= CLIENTS_OF_A_KIND
+            assert outcomes["send_chunks_without_end 413"] >= CLIENTS_OF_A_KIND
+        assert ask() == expected
