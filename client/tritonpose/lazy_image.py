@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tritonpose.inputs import decode_image
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from typing_extensions import Self
 
 IMAGE_KEY = "input_img"
@@ -77,6 +79,11 @@ class LazyImageDict(dict[str, Any]):
     def without_image(self) -> dict[str, Any]:
         """A plain dict of all the rest."""
         return {key: value for key, value in super().items() if key != IMAGE_KEY}
+
+    def held_image(self) -> EncodedImage | NDArray[np.uint8] | None:
+        """The image as it is held, without decoding it."""
+        image: EncodedImage | NDArray[np.uint8] | None = super().get(IMAGE_KEY)
+        return image
 
     def copy(self) -> Self:
         """A shallow copy."""

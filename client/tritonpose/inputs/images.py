@@ -11,6 +11,8 @@ from tritonpose.errors import InputError
 from tritonpose.sniff import describe_undecodable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 
@@ -22,11 +24,13 @@ class FileInput:
         path: Its path.
         saved_as: See `ImageInput`.
         problem: Why it can't be read, where that is known already.
+        read: Gives its content, or raises InputError; None for a file or an http(s) URL.
     """
 
     path: str
     saved_as: str | None = None
     problem: str | None = None
+    read: Callable[[], bytes] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,8 @@ def load_source(source: object) -> list[ImageInput]:
     if isinstance(source, FileInput):
         if source.problem is not None:
             raise InputError(source.problem, source.path)
-        return _images_in(_read(source.path), source)
+        data = _read(source.path) if source.read is None else source.read()
+        return _images_in(data, source)
     raise InputError(
         f"inputs of type {type(source).__name__} aren't supported: give a NumPy array, a path, "
         "a URL, or a list or iterator of these",
