@@ -14,7 +14,7 @@ from importlib import import_module
 from tritonpose.cli.console import print_error
 from tritonpose.cli.exit_status import USAGE_ERROR, exit_status
 
-COMMANDS = ("predict", "serve", "tune", "models", "config")
+COMMANDS = ("predict", "batch", "serve", "tune", "models", "config")
 
 _HELP = """\
 usage: tritonpose COMMAND ...        see `tritonpose COMMAND --help`
@@ -25,6 +25,7 @@ pipeline human_keypoint_detection, computed by NVIDIA Triton Inference Server.
 
 commands:
   predict   print, draw and save the poses in images, directories, videos and URLs
+  batch     the same for many inputs, on Ray: Parquet and COCO files; can be continued
   serve     run a server: Triton, PaddleX's REST service and a web page
   tune      find the server's fastest setting for this machine and your images
   models    list, fetch, convert, install, vary and remove models

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tritonpose import InputError
-from tritonpose.inputs import expand_inputs, load_source, path_of
+from tritonpose.inputs import FileInput, expand_inputs, load_source, path_of
 
 IMAGE = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
 
@@ -112,6 +112,14 @@ def test_other_types_are_refused(source: object) -> None:
     (item,) = expand_inputs(source)
     with pytest.raises(InputError, match=type(source).__name__):
         load_source(item)
+
+
+def test_a_file_may_bring_its_own_way_to_be_read() -> None:
+    data = cv2.imencode(".png", np.zeros((4, 6, 3), np.uint8))[1].tobytes()
+    (image,) = load_source(FileInput("store://a.png", read=lambda: data))
+    assert (image.input_path, image.source) == ("store://a.png", data)
+    with pytest.raises(InputError, match=r"'store://a\.png' looks like text"):
+        load_source(FileInput("store://a.png", read=lambda: b"gone"))
 
 
 def test_directories_give_their_images_sorted(tmp_path: Path) -> None:

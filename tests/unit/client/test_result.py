@@ -15,6 +15,7 @@ import pytest
 import reference_data
 from tritonpose import InputError, KeypointResult, ServerError
 from tritonpose.estimation import boxes_from
+from tritonpose.lazy_image import EncodedImage
 from tritonpose.render import draw_poses
 from tritonpose.transport.messages import PoseResponse
 
@@ -241,3 +242,10 @@ def test_errors_are_told_from_empty_images(tmp_path: Path) -> None:
     assert res.json["res"]["error"] == "InputError: 'photo.jpg' is empty"
     with pytest.raises(InputError, match="is empty"):
         res.save_to_img(tmp_path)
+
+
+def test_the_image_as_it_is_held_is_not_decoded() -> None:
+    result = KeypointResult("a.jpg", b"no image")
+    assert result.held_image() == EncodedImage(b"no image")
+    with pytest.raises(InputError):
+        result["input_img"]

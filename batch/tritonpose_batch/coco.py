@@ -1,0 +1,104 @@
+"""All persons of a job as one COCO file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from pyarrow import parquet
+
+from tritonpose.coco import COCO_KEYPOINT_NAMES, COCO_SKELETON
+from tritonpose.export.coco import coco_results
+from tritonpose_batch.layout import publish, temporary_beside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+CATEGORY = {
+    "id": 1,
+    "name": "person",
+    "supercategory": "person",
+    "keypoints": list(COCO_KEYPOINT_NAMES),
+    # COCO counts from 1.
+    "skeleton": [[a + 1, b + 1] for a, b in COCO_SKELETON],
+}
+
+
+def write_coco(parts: Sequence[Path], path: Path) -> None:
+    """Writes the parts of a job as a COCO data set: images, annotations, categories.
+
+    Images have ids from 1 in the order of the rows; rows with an error are left out. Annotations
+    are what `coco_results` makes, with the further fields that COCO's annotations have.
+
+    Args:
+        parts: Complete parts, in their order. They are read twice, row by row, so that the size
+            of the job doesn't matter.
+        path: Of the file; it appears when it is complete.
+    """
+    temporary = temporary_beside(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write('{"categories": ')
+            json.dump([CATEGORY], file)
+            file.write(',\n"images": [')
+            _write_list(file, map(_image, _numbered(parts, ["path", *_PLACE])))
+            file.write('],\n"annotations": [')
+            _write_list(file, _annotations(_numbered(parts, _PEOPLE)))
+            file.write("]}\n")
+        publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+_PLACE = ["width", "height", "page_index", "frame_index"]
+_PEOPLE = ["boxes", "det_scores", "keypoints"]
+
+
+def _numbered(
+    parts: Sequence[Path], columns: Sequence[str]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows without an error, with the ids of their images."""
+    image_id = 0
+    for part in parts:
+        with parquet.ParquetFile(part) as file:
+            for batch in file.iter_batches(256, columns=[*columns, "error_class"]):
+                for row in batch.to_pylist():
+                    if row.pop("error_class") is None:
+                        image_id += 1
+                        yield image_id, row
+
+
+def _image(numbered: tuple[int, dict[str, Any]]) -> dict[str, Any]:
+    image_id, row = numbered
+    place = {key: row[key] for key in _PLACE if row[key] is not None}
+    return {"id": image_id, "file_name": row["path"], **place}
+
+
+def _annotations(rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    annotation_id = 0
+    for image_id, row in rows:
+        people = [
+            {"coordinate": box, "det_score": score, "keypoints": np.asarray(keypoints)}
+            for box, score, keypoints in zip(
+                row["boxes"], row["det_scores"], row["keypoints"], strict=True
+            )
+        ]
+        for result in coco_results(people, image_id, CATEGORY["id"]):  # type: ignore[arg-type]
+            annotation_id += 1
+            width, height = result["bbox"][2:]
+            yield {
+                "id": annotation_id,
+                **result,
+                "num_keypoints": sum(flag > 0 for flag in result["keypoints"][2::3]),
+                "area": width * height,
+                "iscrowd": 0,
+            }
+
+
+def _write_list(file: IO[str], entries: Iterable[dict[str, Any]]) -> None:
+    for number, entry in enumerate(entries):
+        file.write(",\n" if number else "\n")
+        json.dump(entry, file)

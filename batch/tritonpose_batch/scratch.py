@@ -1,0 +1,119 @@
+"""A directory for what a run needs on this machine, and the removal of what a killed run left.
+
+All temporary files of a run, Ray's and the servers', are in it, and every process of the run has
+it in its environment: so what was left is found, whatever has been killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tritonpose.errors import ConfigError
+from tritonpose_batch.layout import Layout, remove_temporaries
+
+_VARIABLE = "TMPDIR"
+_PREFIX = "tpb-"
+# Of the parent directory: Ray's sockets lie 68 bytes below ours, and their paths may have 107.
+_LONGEST_PARENT = 24
+_SERVER = re.compile(r"(tritonpose-[0-9a-f]{12})-")
+
+
+@contextmanager
+def lone_run(layout: Layout) -> Iterator[Path]:
+    """Holds a job for one run, after cleaning up what a killed one left.
+
+    Args:
+        layout: Where the job is kept.
+
+    Yields:
+        A new directory, which programs started from here use for temporary files. It is removed
+        at the end.
+
+    Raises:
+        ConfigError: Another run works on this job.
+        OSError: The output directory can't be written.
+    """
+    layout.lock.parent.mkdir(parents=True, exist_ok=True)
+    with layout.lock.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"another run works on {layout.root}; wait for it, or name another --output"
+            ) from None
+        clean_up(layout)
+        parent = tempfile.gettempdir()
+        with _scratch(layout, parent if len(parent) <= _LONGEST_PARENT else "/tmp") as directory:  # noqa: S108
+            yield directory
+
+
+def clean_up(layout: Layout) -> None:
+    """Removes what the last run left, if it was killed: files, processes, shared memory."""
+    if layout.poses.exists():
+        remove_temporaries(layout.poses)
+    with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
+        left = json.loads(layout.run.read_text("utf-8"))
+        if left["host"] == socket.gethostname():
+            _clean_scratch(Path(left["scratch"]))
+    layout.run.unlink(missing_ok=True)
+
+
+@contextmanager
+def _scratch(layout: Layout, parent: str) -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    before = os.environ.get(_VARIABLE)
+    left = {"host": socket.gethostname(), "scratch": str(directory)}
+    try:
+        layout.run.write_text(json.dumps(left), "utf-8")
+        os.environ[_VARIABLE] = str(directory)
+        tempfile.tempdir = None
+        yield directory
+    finally:
+        os.environ.pop(_VARIABLE)
+        if before is not None:
+            os.environ[_VARIABLE] = before
+        tempfile.tempdir = None
+        _clean_scratch(directory)
+        layout.run.unlink(missing_ok=True)
+
+
+def _clean_scratch(directory: Path) -> None:
+    """Ends the processes that use the directory, and removes it."""
+    if not directory.name.startswith(_PREFIX):
+        return
+    for process in _processes_with(directory):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    if not directory.exists():
+        return
+    for entry in directory.iterdir():
+        server = _SERVER.match(entry.name)
+        if server:
+            for region in Path("/dev/shm").glob(f"{server[1]}*"):  # noqa: S108
+                region.unlink(missing_ok=True)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _processes_with(directory: Path) -> list[int]:
+    """The processes whose environment names the directory, but for this one."""
+    wanted = os.fsencode(f"{_VARIABLE}={directory}")
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            variables = path.read_bytes().split(b"\0")
+        except OSError:
+            continue  # ended meanwhile, or another user's
+        if wanted in variables and int(path.parent.name) != os.getpid():
+            found.append(int(path.parent.name))
+    return found

@@ -1,0 +1,144 @@
+"""``tritonpose batch``: a job that is killed and continued, with all kinds of inputs.
+
+With TRITONPOSE_TEST_BATCH_FILES=2000 it has so many files, and its speed is printed beside that of
+the client's plain loop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pyarrow import parquet
+from pycocotools.coco import COCO
+
+import reference_data
+from batch_jobs import fill, kill_all, plain_loop_rate
+from command_line import COMMAND, environment, run
+from leftovers import alive, wait_until
+from tritonpose import create_pipeline
+from tritonpose_server.embedded import EmbeddedServer
+from videos import write_video
+
+FILES = int(os.environ.get("TRITONPOSE_TEST_BATCH_FILES", "100"))
+LARGE = FILES > 1000
+SHARD_SIZE = FILES // 10
+FRAMES = 4
+
+
+@pytest.fixture
+def images(tmp_path: Path, photo: Path) -> list[Path]:
+    """What the files are: photos as they are for the large job, else a small one."""
+    if LARGE and reference_data.ROOT.is_dir():
+        return sorted(p for p in reference_data.image("").iterdir() if p.suffix != ".json")
+    small = tmp_path / "small.jpg"
+    cv2.imwrite(str(small), cv2.resize(cv2.imread(str(photo)), (480, 360)))
+    return [small]
+
+
+def test_a_killed_job_is_continued(
+    tmp_path: Path, images: list[Path], server: EmbeddedServer
+) -> None:
+    problems = fill(tmp_path / "photos", images, FILES)
+    files = sorted((tmp_path / "photos").iterdir())
+    frame = cv2.imread(str(images[0]))
+    write_video(tmp_path / "clip.avi", [frame] * FRAMES)
+    job = ["batch", "photos", "clip.avi", "--output", "out", "--shard_size", str(SHARD_SIZE)]
+    poses = tmp_path / "out" / "poses"
+
+    with subprocess.Popen(
+        [COMMAND, *job, "--url", server.grpc_url],
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        begun = wait_until(lambda: len(list(poses.glob("part-*"))) >= 2, seconds=120)
+        killed = kill_all(process)
+        assert begun, process.stderr.read() if process.stderr else ""
+    finished = {path: path.stat().st_mtime_ns for path in poses.glob("part-*")}
+    assert 2 <= len(finished) < 11
+    scratch = Path(json.loads((tmp_path / "out/job/run.json").read_text())["scratch"])
+    assert scratch.is_dir()
+
+    # Other settings and inputs are refused, and leave it as it is.
+    for change, reason in (
+        (["--det_threshold", "0.3"], "begun with det_threshold=None, now it is 0.3"),
+        (["new.jpg"], "the inputs are not those .*: 1 new, such as 'new.jpg'"),
+    ):
+        (tmp_path / "new.jpg").touch()
+        refused = run(tmp_path, *job, *change)
+        assert refused.returncode == 2
+        assert re.search(reason, refused.stderr), refused.stderr
+
+    # With a server of its own, this time.
+    done = run(tmp_path, *job)
+    assert done.returncode == 1, done.stderr
+    assert f"{FILES - sum(map(bool, problems)) + FRAMES} images" in done.stderr.splitlines()[-1]
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in finished.items())
+    assert wait_until(lambda: not any(map(alive, killed)))
+    assert not scratch.exists()
+    assert not (tmp_path / "out/job/run.json").exists()
+    assert not list(poses.glob(".*"))
+
+    rows = parquet.read_table(poses).sort_by([("item", "ascending"), ("frame_index", "ascending")])
+    numbers = rows.column("item").to_pylist()
+    assert numbers == [*range(FILES), *[FILES] * FRAMES]
+    assert rows.column("path").to_pylist() == [
+        *(f"photos/{path.name}" for path in files),
+        *["clip.avi"] * FRAMES,
+    ]
+    assert rows.column("frame_index").to_pylist() == [*[None] * FILES, *range(FRAMES)]
+    for problem, error, message in zip(
+        problems,
+        rows.column("error_class").to_pylist()[:FILES],
+        rows.column("error_message").to_pylist()[:FILES],
+        strict=True,
+    ):
+        assert error == (None if problem is None else "InputError")
+        assert problem is None or message.startswith(problem.replace(f"{tmp_path}/", ""))
+
+    good = [row for row in rows.to_pylist() if row["error_class"] is None]
+    sizes = {(row["width"], row["height"]) for row in good[-FRAMES:]}
+    assert sizes == {(frame.shape[1], frame.shape[0])}
+    persons = sum(len(row["boxes"]) for row in good)
+    coco = COCO(tmp_path / "out" / "coco.json")
+    assert (len(coco.imgs), len(coco.anns)) == (len(good), persons)
+    assert coco.loadCats([1])[0]["keypoints"][0] == "nose"
+
+    # What a shard of the first run holds is what the client gets.
+    first = parquet.read_table(sorted(finished)[0]).to_pylist()[0]
+    with create_pipeline("human_keypoint_detection", url=server.grpc_url) as pipeline:
+        (expected,) = pipeline.predict(str(tmp_path / first["path"]))
+    assert len(first["boxes"]) == len(expected["boxes"]) > 0
+    for index, person in enumerate(expected["boxes"]):
+        np.testing.assert_array_equal(first["boxes"][index], person["coordinate"])
+        np.testing.assert_array_equal(first["keypoints"][index], person["keypoints"])
+        assert first["det_scores"][index] == np.float32(person["det_score"])
+
+    # Nothing is left to do.
+    again = run(tmp_path, *job)
+    assert again.returncode == 1
+    assert "starting Ray" not in again.stderr
+
+
+@pytest.mark.skipif(not LARGE, reason="measures; wants TRITONPOSE_TEST_BATCH_FILES=2000")
+def test_speed_beside_the_plain_loop(
+    tmp_path: Path, images: list[Path], server: EmbeddedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path / "photos", images, FILES)
+    files = sorted((tmp_path / "photos").iterdir())
+    for turn in range(2):
+        plain = plain_loop_rate(files, server.grpc_url, 16)
+        arguments = ["photos", "--output", f"out{turn}", "--url", server.grpc_url]
+        done = run(tmp_path, "batch", *arguments)
+        rate = re.search(r"([\d.]+) images/s", done.stderr)
+        assert rate, done.stderr
+        with capsys.disabled():
+            print(f"\nimages per second: plain loop {plain:.1f}, batch {rate[1]}")

@@ -1,0 +1,94 @@
+"""From a shard's items to its part, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import cv2
+import fsspec
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from tritonpose import AsyncPipeline, ServerUnavailableError
+from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose_batch.items import Item
+from tritonpose_batch.job import open_job
+from tritonpose_batch.layout import Layout
+from tritonpose_batch.part import Counts, finished_counts
+from tritonpose_batch.shard import work_on
+from videos import grey_frames, write_video
+
+SETTINGS = {"shard_size": 10}
+
+
+class Nobody:
+    """A transport to a server that finds nobody, or that is not there."""
+
+    def __init__(self, reachable: bool = True) -> None:
+        self.reachable = reachable
+
+    async def infer(self, request: PoseRequest) -> PoseResponse:
+        if not self.reachable:
+            raise ServerUnavailableError("nobody listens")
+        assert (request.image is None) != (request.frame is None)
+        return PoseResponse(
+            boxes=np.zeros((0, 4), np.float32),
+            det_scores=np.zeros(0, np.float32),
+            keypoints=np.zeros((0, 17, 3), np.float32),
+            kpt_scores=np.zeros(0, np.float32),
+        )
+
+    async def is_ready(self, timeout: float) -> bool:
+        return timeout > 0 and self.reachable
+
+    async def close(self) -> None:
+        pass
+
+
+def work(layout: Layout, items: list[Item], transport: Nobody) -> list[Counts]:
+    """Works on all shards; returns the last counts of each."""
+    shards = open_job(layout, items, SETTINGS)
+
+    async def last_counts(shard: int) -> Counts:
+        async with AsyncPipeline(transport) as pipeline:
+            return [counts async for counts in work_on(shard, layout, pipeline, None)][-1]
+
+    return [asyncio.run(last_counts(shard)) for shard in range(shards)]
+
+
+def test_images_and_videos_of_object_stores(tmp_path: Path) -> None:
+    image = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+    clip = write_video(tmp_path / "clip.mp4", grey_frames(3)).read_bytes()
+    store = fsspec.filesystem("memory")
+    for name, content in (("a.jpg", image), ("b.mp4", clip), ("c.mp4", clip[:-100])):
+        store.pipe(f"/shard/{name}", content)
+    items = [
+        Item(f"memory:///shard/{name}", name.endswith("mp4"), "")
+        for name in ("a.jpg", "gone.jpg", "b.mp4", "c.mp4", "gone.mp4")
+    ]
+    layout = Layout(tmp_path / "out")
+    counts = work(layout, items, Nobody())
+    assert counts[:2] == [Counts(1, 0, 1), Counts(3, 0, 0)]
+    assert [finished_counts(layout.part(shard)) for shard in range(4)] == counts
+    rows = parquet.read_table(layout.poses).to_pylist()
+    assert [(row["item"], row["frame_index"]) for row in rows if row["item"] < 3] == [
+        (0, None),
+        (1, None),
+        *((2, frame) for frame in range(3)),
+    ]
+    assert {(row["width"], row["height"]) for row in rows if row["boxes"] is not None} == {(64, 48)}
+    errors = {row["item"]: row["error_message"] for row in rows if row["error_class"]}
+    assert errors[1] == "no such file: 'memory:///shard/gone.jpg'"
+    assert errors[3].startswith("'memory:///shard/c.mp4' is a truncated video")
+    assert errors[4].startswith("can't read 'memory:///shard/gone.mp4': FileNotFoundError")
+
+
+def test_without_a_server_there_is_no_part(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    cv2.imwrite(str(path), np.zeros((48, 64, 3), np.uint8))
+    layout = Layout(tmp_path / "out")
+    with pytest.raises(ServerUnavailableError, match="nobody listens"):
+        work(layout, [Item(str(path), False, "")], Nobody(reachable=False))
+    assert list(layout.poses.iterdir()) == []
