@@ -13,12 +13,8 @@ import os
 import select
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-_STUB = "triton_python_backend_stub"
-
-# Arguments of a stub before the name of its model's instance, "MODEL_<group>_<number>".
-_INSTANCE_ARGUMENT = 8
+from tritonpose_server.processes import children, model_of, stub_instance
 
 _RESCAN_SECONDS = 1.0
 _REQUEST_SECONDS = 2.0
@@ -38,7 +34,7 @@ class _Stub:
 
     @property
     def model(self) -> str:
-        return self.instance.rsplit("_", 2)[0]
+        return model_of(self.instance)
 
 
 class TritonWatch:
@@ -93,18 +89,12 @@ class TritonWatch:
     def _scan(self) -> None:
         """Find stubs that were not known yet."""
         self._next_scan = time.monotonic() + _RESCAN_SECONDS
-        for path in Path(f"/proc/{self._pid}/task").glob("*/children"):
-            # Threads and processes may end at any moment.
-            with contextlib.suppress(OSError):
-                for pid in map(int, path.read_text().split()):
-                    if pid not in self._stubs:
-                        self._add(pid)
-
-    def _add(self, pid: int) -> None:
-        with contextlib.suppress(OSError):
-            arguments = Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").split("\0")
-            if arguments[0].endswith(_STUB) and len(arguments) > _INSTANCE_ARGUMENT:
-                self._stubs[pid] = _Stub(arguments[_INSTANCE_ARGUMENT], os.pidfd_open(pid))
+        for pid in children(self._pid):
+            instance = None if pid in self._stubs else stub_instance(pid)
+            if instance is not None:
+                # It may have ended since.
+                with contextlib.suppress(OSError):
+                    self._stubs[pid] = _Stub(instance, os.pidfd_open(pid))
 
     def _is_ready(self, model: str) -> bool:
         """Whether Triton calls a model ready; so does silence, where it can't be asked."""

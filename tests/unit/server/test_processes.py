@@ -1,0 +1,82 @@
+"""Processes are told apart by their command lines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from leftovers import wait_until
+from tritonpose_server.processes import ServiceProcess, children, service_processes, stub_instance
+
+STUB = "/b/python/triton_python_backend_stub"
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[int]:
+    """A process that shows a command line; it takes nothing of it in."""
+    with subprocess.Popen(
+        [arguments[0], "-c", "read line", *arguments[1:]],
+        executable="/bin/sh",
+        stdin=subprocess.PIPE,
+    ) as process:
+        assert wait_until(
+            lambda: (
+                Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(arguments[0].encode())
+            )
+        )
+        yield process.pid
+        process.kill()
+
+
+def stub(instance: str) -> list[str]:
+    """A stub's arguments; `running` puts two of them in."""
+    return [STUB, "/m/model.py", "shm", "1", "2", "3", instance]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "role", "model"),
+    [
+        (stub("human_keypoint_detection_0_0"), "pipeline", "human_keypoint_detection"),
+        (stub("human-keypoint-detection_0_0"), "hps", "human-keypoint-detection"),
+        (stub("PP-TinyPose_128x96_0_1"), "leaf", "PP-TinyPose_128x96"),
+        (["/bin/tritonserver", "--id=x"], "triton", None),
+        (["/bin/python", "/s/tritonpose_server/guardian.py"], "guardian", None),
+        (["/bin/python", "tritonpose_service.rest"], "rest", None),
+    ],
+)
+def test_roles(arguments: list[str], role: str, model: str | None) -> None:
+    with running(*arguments) as pid:
+        assert ServiceProcess(pid, role, model) in service_processes(os.getpid())  # type: ignore[arg-type]
+
+
+def test_others_have_none() -> None:
+    with running("/bin/python", "guardian.python") as pid:
+        assert pid in children(os.getpid())
+        assert pid not in [process.pid for process in service_processes(os.getpid())]
+        assert stub_instance(pid) is None
+
+
+def test_processes_of_processes() -> None:
+    with ExitStack() as stack:
+        shell = stack.enter_context(
+            subprocess.Popen(["/bin/sh", "-c", "(sleep 60; :) & wait"], stdin=subprocess.DEVNULL)
+        )
+        assert wait_until(lambda: any(children(child) for child in children(shell.pid)))
+        (inner,) = children(shell.pid)
+        (sleep,) = children(inner)
+        assert service_processes(shell.pid) == []
+        os.kill(sleep, 9)
+        shell.kill()
+
+
+def test_a_process_that_is_gone() -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    assert children(process.pid) == []
+    assert service_processes(process.pid) == []
+    assert stub_instance(process.pid) is None
