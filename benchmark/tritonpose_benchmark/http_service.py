@@ -56,7 +56,7 @@ class HttpService:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-I", guardian.__file__),
-                *(identity, str(directory), str(_GRACE_SECONDS), guardian.UNSUPERVISED),
+                *(identity, str(directory), str(_GRACE_SECONDS)),
                 *command(directory, port),
             ],
             stdin=subprocess.PIPE,

@@ -19,9 +19,11 @@ class TritonPoseError(Exception):
 
     Attributes:
         detail: What the server said, in its own words; None where no server was asked.
+        request_id: What the request is called in the server's log; None where none was sent.
     """
 
     detail: str | None = None
+    request_id: str | None = None
 
 
 class ConfigError(TritonPoseError, ValueError):
@@ -56,9 +58,17 @@ class ServerUnavailableError(TritonPoseError):
     """No server could be reached, or it has no room now (UNAVAILABLE, HTTP 503). Retryable."""
 
 
-class DeadlineExceededError(TritonPoseError):
+class _LoggedError(TritonPoseError):
+    """An error of which the server's log may say more; its message names the request."""
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return message if self.request_id is None else f"{message} (request {self.request_id})"
+
+
+class DeadlineExceededError(_LoggedError):
     """No answer came within the timeout, over all attempts."""
 
 
-class ServerError(TritonPoseError):
+class ServerError(_LoggedError):
     """The server failed in a way that fits no other class."""

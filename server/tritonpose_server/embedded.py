@@ -8,11 +8,11 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,8 @@ from tritonpose_server.gpus import require_gpus
 from tritonpose_server.leaves.cores import available_cores
 from tritonpose_server.libpython import find_libpython_directory
 from tritonpose_server.ports import bind
+from tritonpose_server.processes import kill_processes_of
+from tritonpose_server.remains import make_directory, remove_abandoned
 from tritonpose_server.staging import (
     HPS,
     PIPELINE,
@@ -34,7 +36,9 @@ from tritonpose_server.staging import (
     stage_pipeline,
 )
 from tritonpose_server.trace_arguments import trace_arguments
+from tritonpose_server.triton_api import CONTROL_APIS, CONTROL_HEADER, GRPC_HEADER
 from tritonpose_server.triton_log import LogForwarder
+from tritonpose_server.triton_watch import WatchSettings
 from tritonpose_server.triton_wheel import TritonInstallation, find_triton
 from tritonpose_server.tuning.apply import tune_leaves
 from tritonpose_server.tuning.defaults import complete_pipeline
@@ -63,8 +67,11 @@ class ServerOptions:
         start_timeout: Seconds until the server must be ready.
         stop_timeout: Seconds requests in flight get to finish when the server stops.
         log_verbose: Triton's verbosity, 0 for none.
-        restart: Whether the server is started again, at the same ports, when it dies or has lost
-            one of its processes.
+        restart: Whether the server is started again, at the same ports, when it dies, has lost
+            one of its processes, or hangs.
+        hang_timeout: Seconds without an answer after which it, or one of its models, hangs.
+        control_key: What opens Triton's control endpoints (load and unload models, shared
+            memory, traces, log settings) to those who send it; None for one that is made up.
         device: Where the leaves compute; None for where their configurations say.
         tuning: Threads, streams, processes, batches and queues.
     """
@@ -77,6 +84,8 @@ class ServerOptions:
     stop_timeout: float = 10.0
     log_verbose: int = 0
     restart: bool = True
+    hang_timeout: float = 10.0
+    control_key: str | None = field(default=None, repr=False)
     device: Device | None = None
     tuning: Tuning = field(default_factory=Tuning)
 
@@ -100,6 +109,7 @@ class EmbeddedServer:
     Attributes:
         identity: Name of this server, unique on the machine; its shared-memory regions begin
             with it. Empty before the first start.
+        control_key: What opens Triton's control endpoints; see `control_headers`.
 
     Example:
         with EmbeddedServer(leaves, PipelineSettings("det", "kpt")) as server:
@@ -123,6 +133,7 @@ class EmbeddedServer:
         self._settings = settings
         self._options = options or ServerOptions()
         self.identity = ""
+        self.control_key = self._options.control_key or secrets.token_urlsafe(24)
         self._process: subprocess.Popen[bytes] | None = None
         self._log: LogForwarder | None = None
         self._ports: Ports | None = None
@@ -152,6 +163,11 @@ class EmbeddedServer:
     def metrics_url(self) -> str:
         """Address of Triton's metrics."""
         return f"http://{self._options.address}:{self.ports.metrics}/metrics"
+
+    @property
+    def control_headers(self) -> dict[str, str]:
+        """What to send to Triton's control endpoints, over either protocol."""
+        return {CONTROL_HEADER: self.control_key, GRPC_HEADER: self.control_key}
 
     @property
     def pid(self) -> int | None:
@@ -189,6 +205,7 @@ class EmbeddedServer:
             self._ports = self._choose_ports()
             try:
                 self._launch(triton, libpython)
+                self._wait_until_ready()
             except PortInUseError:
                 # A port that was free a moment ago: another program took it first.
                 if attempt == _PORT_ATTEMPTS:
@@ -197,16 +214,44 @@ class EmbeddedServer:
             except BaseException:
                 self.stop()
                 raise
+            LOGGER.info("server ready at %s and %s", self.grpc_url, self.http_url)
             return
 
-    def stop(self) -> None:
-        """Stop the server and wait until all its processes have ended."""
+    def restart(self) -> None:
+        """Start the server again, at the same ports, after its owning process has died.
+
+        Does not wait until it is ready.
+
+        Raises:
+            ServerError: It was never started.
+        """
+        self.ports  # noqa: B018 - raises
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        kill_processes_of(self.identity)
+        if self._log:
+            self._log.close()
+        remove_abandoned()
+        self._launch(find_triton(), find_libpython_directory())
+
+    def stop(self, insists: Callable[[], bool] = lambda: False) -> None:
+        """Stop the server and wait until all its processes have ended.
+
+        Args:
+            insists: Asked all the time whether to end at once, whatever is under way.
+        """
         process, self._process = self._process, None
         if process is None:
             return
         if process.stdin:
             process.stdin.close()
-        process.wait()
+        insisted = False
+        while process.poll() is None:
+            if insists() and not insisted:
+                insisted = True
+                process.send_signal(signal.SIGTERM)
+            time.sleep(_POLL_SECONDS)
         if self._log:
             self._log.close()
         LOGGER.info("server stopped")
@@ -232,42 +277,56 @@ class EmbeddedServer:
         return self._process.wait()
 
     def _launch(self, triton: TritonInstallation, libpython: Path | None) -> None:
+        for abandoned in remove_abandoned():
+            LOGGER.info("removed what a server that was killed has left: %s", abandoned)
         self.identity = f"tritonpose-{secrets.token_hex(6)}"
-        directory = Path(tempfile.mkdtemp(prefix=f"{self.identity}-"))
+        directory, lock = make_directory(self.identity)
         try:
             stage_backends(triton, directory / "backends")
             leaves = place_leaves(self._leaves, self._options.device, directory / "leaves")
             leaves = tune_leaves(leaves, self._options.tuning, directory / "tuned")
             pipeline = complete_pipeline(self._options.tuning.pipeline, available_cores())
             stage_pipeline(directory / "models", leaves, self._settings, pipeline)
+            self._start_guardian(triton, libpython, directory, leaves, lock)
         except BaseException:
             shutil.rmtree(directory)
             raise
+        finally:
+            # The processes of the server have it now.
+            os.close(lock)
+
+    def _start_guardian(
+        self,
+        triton: TritonInstallation,
+        libpython: Path | None,
+        directory: Path,
+        leaves: Sequence[Path],
+        lock: int,
+    ) -> None:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-I", guardian.__file__),
                 *(self.identity, str(directory), str(self._options.stop_timeout + 5)),
-                self._supervised_address(),
                 *self._command(triton, directory, leaves),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=_environment(triton, libpython),
+            env={**_environment(triton, libpython), **self._watch_settings()},
+            pass_fds=[lock],
             # Ctrl-C in a terminal reaches this process alone, which then stops the server.
             start_new_session=True,
         )
         if self._process.stdout is None:
             raise ServerError("the server's output can't be read")
         self._log = LogForwarder(self._process.stdout)
-        self._wait_until_ready()
-        LOGGER.info("server ready at %s and %s", self.grpc_url, self.http_url)
 
     def _command(
         self, triton: TritonInstallation, directory: Path, leaves: Sequence[Path]
     ) -> list[str]:
         options, ports = self._options, self.ports
         repositories = [directory / "models", *leaf_repositories(leaves)]
+        apis = ",".join(CONTROL_APIS)
         models = [PIPELINE, HPS, *(leaf.name for leaf in leaves)]
         return [
             str(triton.binary),
@@ -289,12 +348,18 @@ class EmbeddedServer:
             f"--exit-timeout-secs={max(int(options.stop_timeout), 1)}",
             f"--log-verbose={options.log_verbose}",
             *trace_arguments(),
+            # Other users of this machine can read this key, but nobody from outside.
+            f"--http-restricted-api={apis}:{CONTROL_HEADER}={self.control_key}",
+            f"--grpc-restricted-protocol={apis}:{CONTROL_HEADER}={self.control_key}",
         ]
 
-    def _supervised_address(self) -> str:
+    def _watch_settings(self) -> dict[str, str]:
+        """Environment that tells the guardian how to watch Triton."""
         if not self._options.restart:
-            return guardian.UNSUPERVISED
-        return f"{self._local_host()}:{self.ports.http}"
+            return {}
+        address = f"{self._local_host()}:{self.ports.http}"
+        settings = WatchSettings(address, self.control_key, self._options.hang_timeout)
+        return {guardian.WATCH_VARIABLE: settings.to_json()}
 
     def _local_host(self) -> str:
         """Where this machine reaches the server."""

@@ -4,18 +4,17 @@ Runs a command and ends it when the parent closes its end of the standard input 
 closes it). However the command ends, its whole process tree is ended with it, its shared-memory
 regions are removed and its directories deleted.
 
-Told where Triton listens, it also supervises: a server that was ready once is started again when it
-dies, or when it has lost the process of one of its models. Only the standard library is used, so
-that it starts at once.
+Told how to watch Triton, it also supervises: a server that was ready once is started again when it
+dies, when it has lost the process of one of its models, or when it or a model of it hangs. Only
+the standard library is used, so that it starts at once.
 
-Usage: ``guardian.py SHM_PREFIX DIRECTORY GRACE_SECONDS ADDRESS COMMAND [ARG ...]``, where the
-address is ``host:port`` of Triton's HTTP endpoint, or ``-`` for a command that is run once.
+Usage: ``guardian.py SHM_PREFIX DIRECTORY GRACE_SECONDS COMMAND [ARG ...]``, with the settings of
+the watch, which hold a secret, in ``$TRITONPOSE_WATCH``; a command without them is run once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import shutil
@@ -29,18 +28,24 @@ if __name__ == "__main__":
     # Run by its path, in isolated mode, which leaves out the place of this package.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tritonpose_server.triton_watch import TritonWatch
+from tritonpose_server.backoff import Backoff
+from tritonpose_server.parent_death import adopt_orphans, die_with_parent
+from tritonpose_server.processes import children
+from tritonpose_server.remains import (
+    note_python_environments,
+    python_environments,
+    remove_python_environments,
+    remove_shared_memory,
+)
+from tritonpose_server.triton_watch import TritonWatch, WatchSettings
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+WATCH_VARIABLE = "TRITONPOSE_WATCH"
+"""Environment variable with the JSON of `WatchSettings`."""
+
+DRAIN_VARIABLE = "TRITONPOSE_DRAIN_FILE"
+"""Environment variable of the command: a file that is there once it is told to end."""
+
 _POLL_SECONDS = 0.2
-
-
-# Between attempts of a server that does not come up, or falls at once.
-_FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
-_STEADY_SECONDS = 2.0
-
-UNSUPERVISED = "-"
 
 
 def main(arguments: list[str]) -> int:
@@ -48,43 +53,54 @@ def main(arguments: list[str]) -> int:
 
     Args:
         arguments: Prefix of the shared-memory regions to remove, directory to delete, seconds
-            the command gets to end by itself, Triton's address, and the command.
+            the command gets to end by itself, and the command.
 
     Returns:
         The command's exit status, negative for the signal that ended it.
     """
-    shm_prefix, directory, grace, address, *command_line = arguments
-    # Orphaned grandchildren become ours, so that they can be found and ended.
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    stop, backoff = _Stop(), _Backoff()
+    shm_prefix, directory, grace, *command_line = arguments
+    drain_file = Path(directory, "draining")
+    os.environ[DRAIN_VARIABLE] = str(drain_file)
+    text = os.environ.pop(WATCH_VARIABLE, None)
+    settings = None if text is None else WatchSettings.from_json(text)
+    # So that orphaned grandchildren can be found and ended.
+    adopt_orphans()
+    stop, backoff = _Stop(), Backoff()
+    fell: float | None = None
     try:
         while True:
-            command = subprocess.Popen(
-                command_line, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent
-            )
-            watch = None if address == UNSUPERVISED else TritonWatch(command.pid, address)
-            fault = _watch(command, watch, stop)
-            delay = backoff.after(watch.became_ready if watch else None)
-            if watch:
-                watch.close()
-            if fault is None or delay is None:
-                _end(command, float(grace))
-                return command.returncode
-            print(f"supervisor: {fault}: starting the server again", flush=True)
-            command.kill()
-            command.wait()
-            _clean_up(shm_prefix)
+            run = _Run(command_line, shm_prefix, Path(directory), settings, fell)
+            try:
+                fault = run.watch(stop)
+                delay = backoff.after(run.became_ready)
+                if fault is None or delay is None:
+                    # Already gone where somebody has deleted the directory.
+                    with contextlib.suppress(OSError):
+                        drain_file.touch()
+                    return _end(run.command, float(grace), stop)
+                fell = time.monotonic()
+                pause = f" in {delay:g} s" if delay else ""
+                _tell(f"{fault}: starting the server again{pause}")
+                run.command.kill()
+                run.command.wait()
+            finally:
+                run.clean_up()
             if stop.wait(delay):
-                return command.returncode
+                return run.command.returncode
     finally:
-        _clean_up(shm_prefix)
+        remove_shared_memory(shm_prefix)
         shutil.rmtree(directory, ignore_errors=True)
 
 
 class _Stop:
-    """Knows when to end: told by a signal, or by the end of the standard input or the parent."""
+    """Knows when to end: told by a signal, or by the end of the standard input or the parent.
+
+    Attributes:
+        insisted: Whether a signal came when the end was already under way.
+    """
 
     def __init__(self) -> None:
+        self.insisted = False
         self._received = False
         self._parent = os.getppid()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -100,91 +116,115 @@ class _Stop:
             readable, _, _ = select.select([sys.stdin], [], [], min(left, _POLL_SECONDS))
             if readable and not os.read(sys.stdin.fileno(), 1):
                 self._received = True
+        self._received = True
         return True
 
     def _receive(self, _number: int, _frame: object) -> None:
+        self.insisted = self._received
         self._received = True
 
 
-class _Backoff:
-    """How long to wait before a server is started again."""
+class _Run:
+    """One life of the command.
 
-    def __init__(self) -> None:
-        self._delay: float | None = None
+    Attributes:
+        command: Its process.
+    """
 
-    def after(self, became_ready: float | None) -> float | None:
-        """Note that a server has fallen.
+    def __init__(
+        self,
+        command_line: list[str],
+        shm_prefix: str,
+        directory: Path,
+        settings: WatchSettings | None,
+        predecessor_fell: float | None,
+    ) -> None:
+        self._shm_prefix = shm_prefix
+        self._directory = directory
+        self._predecessor_fell = predecessor_fell
+        self._environments_before = python_environments()
+        self._environments: set[Path] | None = None
+        guardian = os.getpid()
+        self.command = subprocess.Popen(
+            command_line,
+            stdin=subprocess.DEVNULL,
+            # With the lock of the directory, where there is one.
+            close_fds=False,
+            # Should the guardian itself be killed.
+            preexec_fn=lambda: die_with_parent(signal.SIGTERM, guardian),
+        )
+        self._watch = None if settings is None else TritonWatch(self.command.pid, settings)
 
-        Args:
-            became_ready: When it was ready, on the monotonic clock; None if it never was.
+    @property
+    def became_ready(self) -> float | None:
+        """When Triton was ready, on the monotonic clock; None before."""
+        return self._watch.became_ready if self._watch else None
 
-        Returns:
-            Seconds, None where no server was ever ready: then another attempt would fail, too.
-        """
-        if became_ready is None and self._delay is None:
-            return None
-        if became_ready is not None and time.monotonic() - became_ready > _STEADY_SECONDS:
-            self._delay = 0.0
-        else:
-            self._delay = min(max(2 * (self._delay or 0.0), _FIRST_DELAY), _LONGEST_DELAY)
-        return self._delay
+    def watch(self, stop: _Stop) -> str | None:
+        """Wait for the command's end or a fault; return what happened, None for a wanted end."""
+        while self.command.poll() is None:
+            if stop.wait(_POLL_SECONDS):
+                return None
+            fault = self._watch.fault() if self._watch else None
+            if fault:
+                return fault
+            if self._environments is None and self.became_ready is not None:
+                self._now_ready()
+        return f"it has ended with status {self.command.returncode}"
+
+    def clean_up(self) -> None:
+        """End what the command left running and remove what else it left."""
+        if self._watch:
+            self._watch.close()
+        _kill_descendants()
+        remove_shared_memory(self._shm_prefix)
+        if self._environments is None:
+            self._note_environments()
+        remove_python_environments(self._environments or set())
+
+    def _now_ready(self) -> None:
+        self._note_environments()
+        if self._predecessor_fell is not None:
+            seconds = time.monotonic() - self._predecessor_fell
+            _tell(f"the server is ready again, {seconds:.1f} s later")
+
+    def _note_environments(self) -> None:
+        # Perhaps with some of a Triton of another program that started at the same time: only
+        # empty ones are removed, of which none has any use.
+        self._environments = python_environments() - self._environments_before
+        # For the case that this process is killed.
+        note_python_environments(self._directory, self._environments)
 
 
-def _watch(command: subprocess.Popen[bytes], watch: TritonWatch | None, stop: _Stop) -> str | None:
-    """Wait for the command's end or a fault; return what happened, None for a wanted end."""
+def _end(command: subprocess.Popen[bytes], grace: float, stop: _Stop) -> int:
+    """Ask the command to end, and kill it when that is insisted on or takes too long."""
+    if command.poll() is None:
+        command.terminate()
+    deadline = time.monotonic() + grace
     while command.poll() is None:
-        if stop.wait(_POLL_SECONDS):
-            return None
-        fault = watch.fault() if watch else None
-        if fault:
-            return fault
-    return f"it has ended with status {command.returncode}"
+        if stop.insisted or time.monotonic() > deadline:
+            command.kill()
+            command.wait()
+            break
+        time.sleep(_POLL_SECONDS / 10)
+    return command.returncode
 
 
-def _end(command: subprocess.Popen[bytes], grace: float) -> None:
-    """Ask the command to end, and kill it when it has not within ``grace`` seconds."""
-    if command.poll() is not None:
-        return
-    command.terminate()
-    try:
-        command.wait(grace)
-    except subprocess.TimeoutExpired:
-        command.kill()
-        command.wait()
-
-
-def _clean_up(shm_prefix: str) -> None:
-    """End what the command left running and remove its shared memory."""
-    _kill_descendants()
-    for region in Path("/dev/shm").glob(f"{shm_prefix}*"):  # noqa: S108
-        region.unlink(missing_ok=True)
+def _tell(event: str) -> None:
+    print(f"supervisor: {event}", flush=True)
 
 
 def _kill_descendants() -> None:
     """Kill what the command left running, until nothing is left."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
-        children = _children()
-        if not children:
+        left = children(os.getpid())
+        if not left:
             return
-        for child in children:
+        for child in left:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
-
-
-def _children() -> list[int]:
-    path = Path(f"/proc/self/task/{os.getpid()}/children")
-    return [int(child) for child in path.read_text().split()]
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end the command should the guardian itself be killed."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _prctl(option: int, value: int) -> None:
-    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 if __name__ == "__main__":

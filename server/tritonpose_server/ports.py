@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 
 from tritonpose_server.errors import ServerError
@@ -32,3 +33,15 @@ def bind(address: str, port: int | None) -> socket.socket:
             "stop the program that uses it"
         ) from error
     return holder
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach what listens on an interface.
+
+    Args:
+        address: A name or an IPv4 or IPv6 address.
+    """
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +16,15 @@ Role = Literal["guardian", "triton", "pipeline", "hps", "leaf", "rest"]
 
 REST_MODULE = "tritonpose_service.rest"
 
+_TRITON = "/tritonserver"
 _STUB = "triton_python_backend_stub"
 
-# Arguments of a stub before the name of its model's instance, "MODEL_<group>_<number>".
+# Of a stub's arguments: the name of its shared memory, and that of its model's instance,
+# "MODEL_<group>_<number>".
+_REGION_ARGUMENT = 2
 _INSTANCE_ARGUMENT = 8
+
+_KILL_SECONDS = 5.0
 
 _ROLES_OF_MODELS: dict[str, Role] = {
     "human_keypoint_detection": "pipeline",
@@ -69,6 +77,33 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def cpu_seconds(pid: int) -> float:
+    """The processor time that a process has used; 0 if it is gone."""
+    try:
+        # After the name, which may hold anything, in parentheses; see proc_pid_stat(5).
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def kill_processes_of(identity: str) -> None:
+    """Kill tritonserver and stubs of a server, and wait until they are gone.
+
+    Args:
+        identity: The server's name, with which also the names of its shared memory begin.
+    """
+    deadline = time.monotonic() + _KILL_SECONDS
+    while time.monotonic() < deadline:
+        pids = [pid for pid in _all_pids() if _belongs_to(_command_line(pid), identity)]
+        if not pids:
+            return
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
 def stub_instance(pid: int) -> str | None:
     """The instance that a stub of Triton's Python backend runs, ``MODEL_<group>_<number>``.
 
@@ -93,11 +128,23 @@ def _classify(pid: int) -> ServiceProcess | None:
     program = arguments[:5]
     if any(part.endswith("/guardian.py") for part in program):
         return ServiceProcess(pid, "guardian")
-    if program and program[0].endswith("/tritonserver"):
+    if program and program[0].endswith(_TRITON):
         return ServiceProcess(pid, "triton")
     if REST_MODULE in program:
         return ServiceProcess(pid, "rest")
     return None
+
+
+def _all_pids() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _belongs_to(arguments: Sequence[str], identity: str) -> bool:
+    if arguments and arguments[0].endswith(_TRITON):
+        return f"--id={identity}" in arguments
+    return _stub_instance(arguments) is not None and arguments[_REGION_ARGUMENT].startswith(
+        identity
+    )
 
 
 def _stub_instance(arguments: Sequence[str]) -> str | None:

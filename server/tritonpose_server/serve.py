@@ -7,21 +7,28 @@ import os
 import signal
 from dataclasses import replace
 
+from tritonpose.cli.console import LogOptions
 from tritonpose.config import PipelineConfig
 from tritonpose_server.embedded import EmbeddedServer, ServerOptions
 from tritonpose_server.errors import ServerError
 from tritonpose_server.gpus import require_gpus
 from tritonpose_server.leaves.cores import available_cores
 from tritonpose_server.model_choice import choose_models
-from tritonpose_server.ports import bind
+from tritonpose_server.ports import bind, is_loopback
+from tritonpose_server.rest_process import RestProcess
+from tritonpose_server.supervisor import StopSignals, supervise
 from tritonpose_server.tuning.defaults import complete_pipeline
-from tritonpose_service.rest.run import run_rest
 from tritonpose_service.rest.settings import RestSettings
 
 LOGGER = logging.getLogger("tritonpose.server")
 
 
-def serve(pipeline: str | os.PathLike[str], triton: ServerOptions, rest: RestSettings) -> None:
+def serve(
+    pipeline: str | os.PathLike[str],
+    triton: ServerOptions,
+    rest: RestSettings,
+    log: LogOptions,
+) -> None:
     """Serve a pipeline until SIGINT or SIGTERM.
 
     Args:
@@ -30,6 +37,7 @@ def serve(pipeline: str | os.PathLike[str], triton: ServerOptions, rest: RestSet
         rest: How the REST service runs; its `triton_url` and `visualize` are filled in, and
             `max_in_flight` from the tuning unless it says otherwise itself. Its `urls` hold for
             Triton's model of the same contract, too.
+        log: How the REST service logs.
 
     Raises:
         ConfigError: The pipeline's configuration is wrong, or the REST service's certificate
@@ -39,33 +47,72 @@ def serve(pipeline: str | os.PathLike[str], triton: ServerOptions, rest: RestSet
         ServerError: Triton or the REST service can't be started, or Triton was ended.
     """
     config = PipelineConfig.load(pipeline)
-    # Before models are fetched and converted, which may take minutes.
     rest.check_certificate()
-    bind(rest.host, rest.port).close()
-    if triton.device is not None:
-        require_gpus(triton.device.gpus)
-    choice = choose_models(config, LOGGER.info)
-    limits = complete_pipeline(triton.tuning.pipeline, available_cores())
-    # Until the REST service hears signals itself, SIGTERM stops the server as Ctrl-C does.
+    # Until both services run, SIGTERM stops everything as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        settings = replace(choice.settings, urls=rest.urls)
-        with EmbeddedServer(choice.leaves, settings, triton) as server:
-            for what, where in (
-                ("web page", f"{rest.address}/"),
-                ("REST", f"{rest.address}/human-keypoint-detection"),
-                ("REST's description", f"{rest.address}/docs"),
-                ("Triton's gRPC", server.grpc_url),
-                ("Triton's HTTP", server.http_url),
-                ("Triton's metrics", server.metrics_url),
-            ):
-                LOGGER.info("%-18s %s", what, where)
-            rest = replace(rest, triton_url=server.grpc_url, visualize=settings.visualize)
-            if limits.max_in_flight and rest.max_in_flight == RestSettings.max_in_flight:
-                rest = replace(rest, max_in_flight=limits.max_in_flight)
-            run_rest(rest, ended=lambda: server.poll() is not None)
-            status = server.poll()
+        # Bound before models are fetched and converted, which may take minutes; and held until
+        # the end, so that the address outlives every process that serves at it.
+        with bind(rest.host, rest.port) as listener:
+            if triton.device is not None:
+                require_gpus(triton.device.gpus)
+            choice = choose_models(config, LOGGER.info)
+            limits = complete_pipeline(triton.tuning.pipeline, available_cores())
+            tell_exposure(rest.host, triton.address)
+            settings = replace(choice.settings, urls=rest.urls)
+            with EmbeddedServer(choice.leaves, settings, triton) as server:
+                _tell_addresses(server, rest.address)
+                rest = replace(rest, triton_url=server.grpc_url, visualize=settings.visualize)
+                if limits.max_in_flight and rest.max_in_flight == RestSettings.max_in_flight:
+                    rest = replace(rest, max_in_flight=limits.max_in_flight)
+                status = _run(server, RestProcess(listener, rest, log))
     except KeyboardInterrupt:
         return
     if status is not None:
         raise ServerError(f"Triton has ended with status {status}; its log is above")
+
+
+def _run(server: EmbeddedServer, rest: RestProcess) -> int | None:
+    """Serve until told to stop; return Triton's exit status where that has ended by itself."""
+    with StopSignals() as signals:
+        try:
+            return supervise(server, rest, signals)
+        finally:
+            # The service first: its requests under way need Triton.
+            rest.stop(lambda: signals.insisted)
+            server.stop(lambda: signals.insisted)
+
+
+def _tell_addresses(server: EmbeddedServer, address: str) -> None:
+    for what, where in (
+        ("web page", f"{address}/"),
+        ("REST", f"{address}/human-keypoint-detection"),
+        ("REST's description", f"{address}/docs"),
+        ("Triton's gRPC", server.grpc_url),
+        ("Triton's HTTP", server.http_url),
+        ("Triton's metrics", server.metrics_url),
+    ):
+        LOGGER.info("%-18s %s", what, where)
+
+
+def tell_exposure(host: str, triton_host: str) -> None:
+    """Tell in the log what other machines can reach.
+
+    Args:
+        host: Address of the REST service.
+        triton_host: Address of Triton's own ports.
+    """
+    if not is_loopback(triton_host):
+        LOGGER.warning(
+            "Triton's own ports are open to other machines (--triton_host %s). They have no "
+            "authentication, and one large request can crash this Triton: let only trusted "
+            "clients reach them",
+            triton_host,
+        )
+    elif not is_loopback(host):
+        LOGGER.info(
+            "--host %s opens the REST service only; Triton's own ports, which are for trusted "
+            "clients, stay at %s",
+            host,
+            triton_host,
+        )

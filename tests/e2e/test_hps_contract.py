@@ -227,10 +227,11 @@ def test_pipeline_that_is_away(plain_server: EmbeddedServer, photo: Path) -> Non
     """Last of its server, whose pipeline is unloaded."""
     client = HpsClient(tritonclient.grpc, plain_server.grpc_url)
     triton = tritonclient.grpc.InferenceServerClient(plain_server.grpc_url.split("//")[1])
-    triton.unload_model("human_keypoint_detection")
+    key = plain_server.control_headers
+    triton.unload_model("human_keypoint_detection", headers=key)
     output = client.call(image=encoded(photo.read_bytes()))
     assert output["errorCode"] == 503
-    triton.load_model("human_keypoint_detection")
+    triton.load_model("human_keypoint_detection", headers=key)
     assert client.call(image=encoded(photo.read_bytes()))["errorCode"] == 0
 
 

@@ -74,7 +74,7 @@ def test_added_and_removed_under_load(
 
         shutil.rmtree(own_store / "newcomer")
         control = tritonclient.http.InferenceServerClient(own_server.http_url.split("//")[1])
-        control.unload_model("newcomer")
+        control.unload_model("newcomer", headers=own_server.control_headers)
         with pytest.raises(InvalidRequestError, match=r"installed: NanoDet_person_416$"):
             transport.infer(newcomer)
 

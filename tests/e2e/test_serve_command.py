@@ -2,91 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
 import socket
-import subprocess
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from command_line import COMMAND, environment, run
-from leftovers import alive, descendants, wait_until
+from command_line import run
+from leftovers import alive, descendants, shared_memory, wait_until
+from serve_command import free_ports, serving
 from tritonpose import create_pipeline
 from tritonpose_server.embedded import EmbeddedServer
 
 PIPELINE = "human_keypoint_detection"
 
 
-def free_ports(count: int) -> list[int]:
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
-
-
-class Service:
-    """A running ``tritonpose serve``.
-
-    Attributes:
-        process: It.
-        log: What it wrote.
-        ports: Of REST, gRPC, HTTP and metrics.
-    """
-
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, ports: list[int]) -> None:
-        self.process = process
-        self.log = log
-        self.ports = ports
-
-    def get(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[0]}{path}") as response:
-            return response.read()
-
-    def ready(self) -> bool:
-        try:
-            return json.loads(self.get("/health/ready"))["errorCode"] == 0
-        except urllib.error.URLError:
-            return False
-
-    def persons(self, photo: Path) -> list[dict[str, Any]]:
-        """Asks PaddleX's REST interface."""
-        body = {"image": base64.b64encode(photo.read_bytes()).decode(), "visualize": False}
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.ports[0]}/human-keypoint-detection",
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request) as response:
-            return json.load(response)["result"]["persons"]
-
-
-@contextmanager
-def serving(log: Path, *arguments: str) -> Iterator[Service]:
-    """Runs the command on free ports and waits until it is ready."""
-    ports = free_ports(4)
-    flags = ("--port", "--grpc_port", "--http_port", "--metrics_port")
-    options = [f"{flag}={port}" for flag, port in zip(flags, ports, strict=True)]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [COMMAND, *arguments, *options], env=environment(), stdout=output, stderr=output
-        )
-    service = Service(process, log, ports)
-    try:
-        assert wait_until(lambda: process.poll() is not None or service.ready(), 60)
-        assert process.poll() is None, log.read_text()
-        yield service
-    finally:
-        process.kill()
-        process.wait()
+def is_gone(pid: int) -> bool:
+    return not alive(pid)
 
 
 @pytest.mark.usefixtures("open_leaves")
@@ -117,22 +52,48 @@ def test_serves_rest_and_triton_until_sigterm(tmp_path: Path, photo: Path) -> No
 
 
 @pytest.mark.usefixtures("open_leaves")
-def test_a_triton_that_dies_is_replaced_and_one_that_is_stopped_is_not(
+def test_what_dies_is_replaced_and_a_triton_that_is_stopped_is_not(
     tmp_path: Path, photo: Path
 ) -> None:
     arguments = ["--serve", "--pipeline", PIPELINE, "--device", "cpu"]
     with serving(tmp_path / "log", *arguments) as service:
-        os.kill(process_of(service, "bin/tritonserver"), signal.SIGKILL)
-        assert wait_until(lambda: not service.ready())
-        assert wait_until(service.ready)
-        assert len(service.persons(photo)) == 2
+        for role in ("rest", "triton", "guardian"):
+            killed = service.process_of(role)
+            os.kill(killed, signal.SIGKILL)
+            assert wait_until(partial(is_gone, killed))
+            if role == "rest":
+                # Meanwhile connections wait.
+                assert len(service.persons(photo)) == 2
+                continue
+            assert wait_until(lambda: not service.ready())
+            assert wait_until(service.ready)
+            assert len(service.persons(photo)) == 2
+        assert {process.role for process in service.processes()} >= {
+            *("guardian", "triton", "pipeline", "hps", "leaf", "rest")
+        }
         processes = descendants(service.process.pid)
-        os.kill(process_of(service, "guardian.py"), signal.SIGTERM)
+        os.kill(service.process_of("guardian"), signal.SIGTERM)
         assert service.process.wait(30) == 1
         assert wait_until(lambda: not any(map(alive, processes)))
     log = service.log.read_text()
+    assert "supervisor: the REST service has ended with status -9: starting it again" in log
+    assert "supervisor: it has ended with status -9: starting the server again" in log
+    assert "supervisor: Triton's guardian has died by SIGKILL: starting Triton again" in log
+    assert "supervisor: the server is ready again, " in log
     assert "error: Triton has ended with status" in log
     assert "Traceback" not in log
+
+
+@pytest.mark.usefixtures("open_leaves")
+def test_nothing_is_left_of_one_that_is_killed(tmp_path: Path) -> None:
+    with serving(tmp_path / "log", "serve") as service:
+        processes = descendants(service.process.pid)
+        identity = service.identity()
+        assert shared_memory(identity)
+        service.process.kill()
+        service.process.wait()
+        assert wait_until(lambda: not any(map(alive, processes)))
+        assert wait_until(lambda: not shared_memory(identity))
 
 
 def test_in_front_of_another_triton(tmp_path: Path, photo: Path, server: EmbeddedServer) -> None:
@@ -156,12 +117,3 @@ def test_port_in_use_is_an_error_in_a_line(tmp_path: Path, flag: str) -> None:
     assert done.returncode == 1
     assert f"error: can't listen on 127.0.0.1:{port}" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def process_of(service: Service, words: str) -> int:
-    """The first process of a service whose program or script is so named."""
-    for pid in descendants(service.process.pid):
-        arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        if any(argument.endswith(words) for argument in arguments[:3]):
-            return pid
-    raise AssertionError(f"{words} does not run")

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from leftovers import alive, descendants, shared_memory, wait_until
 from tritonpose.errors import ServerUnavailableError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import PoseRequest, PoseResponse
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded import EmbeddedServer, ServerOptions
+from tritonpose_server.remains import python_environments
 from tritonpose_server.staging import PipelineSettings
 
 CLIENTS = 4
@@ -27,7 +29,7 @@ RECOVERY_SECONDS = 30
 @pytest.fixture(scope="module")
 def own_server(open_leaves: list[Path]) -> Iterator[EmbeddedServer]:
     settings = PipelineSettings(open_leaves[0].name, open_leaves[1].name)
-    with EmbeddedServer(open_leaves, settings) as running:
+    with EmbeddedServer(open_leaves, settings, ServerOptions(hang_timeout=4)) as running:
         yield running
 
 
@@ -121,16 +123,42 @@ def test_a_dead_server_leaves_no_shared_memory(own_server: EmbeddedServer, photo
     assert not after & before
 
 
+@pytest.mark.parametrize(
+    "victim", ["NanoDet_person_416_0_0", "--id="], ids=["leaf", "tritonserver"]
+)
+def test_a_process_that_hangs_is_replaced(
+    own_server: EmbeddedServer, photo: Path, victim: str
+) -> None:
+    hanging = process_of(own_server, victim)
+    os.kill(hanging, signal.SIGSTOP)
+    assert wait_until(lambda: not alive(hanging))
+    with closing(connect(own_server.grpc_url, timeout=60.0, retries=100)) as transport:
+        assert len(transport.infer(PoseRequest(image=photo.read_bytes())).boxes) == 2
+
+
+def test_a_dead_server_leaves_no_directory(own_server: EmbeddedServer) -> None:
+    before = python_environments()
+    killed = process_of(own_server, "--id=")
+    os.kill(killed, signal.SIGKILL)
+    with closing(connect(own_server.grpc_url, timeout=60.0, retries=100)) as transport:
+        frame = np.zeros((8, 8, 3), np.uint8)
+        assert wait_until(lambda: not alive(killed))
+        transport.infer(PoseRequest(frame=frame))
+        # Those of the new server, but not those of the old one.
+        assert before - python_environments()
+
+
 def test_a_model_that_is_unloaded_is_no_fault(
     own_server: EmbeddedServer, open_leaves: list[Path]
 ) -> None:
     triton_process = process_of(own_server, "--id=")
     stub = process_of(own_server, f"{open_leaves[0].name}_0_0")
+    key = own_server.control_headers
     with triton.InferenceServerClient(own_server.grpc_url.removeprefix("grpc://")) as client:
-        client.unload_model(open_leaves[0].name)
+        client.unload_model(open_leaves[0].name, headers=key)
         assert wait_until(lambda: not alive(stub))
         # Time enough for a supervisor that takes this for a fault.
         time.sleep(1)
         assert alive(triton_process)
-        client.load_model(open_leaves[0].name)
+        client.load_model(open_leaves[0].name, headers=key)
     assert process_of(own_server, "--id=") == triton_process

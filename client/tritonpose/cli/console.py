@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import dataclass
 
 
 def print_status(line: str) -> None:
@@ -36,6 +37,29 @@ def log_to_stderr(
     logging.basicConfig(handlers=[handler], level=level)
     if verbose:
         logging.getLogger("tritonpose").setLevel(logging.DEBUG)
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """How a service logs.
+
+    Attributes:
+        verbose: Show everything of tritonpose and its server, whatever its level.
+        json: Write JSON objects, one a line, instead of text.
+    """
+
+    verbose: bool = False
+    json: bool = False
+
+
+def log_service(options: LogOptions) -> None:
+    """Show the log of a service, with dates."""
+    log_to_stderr(
+        level=logging.INFO,
+        line="%(asctime)s %(levelname)s %(message)s",
+        json=options.json,
+        verbose=options.verbose,
+    )
 
 
 def json_formatter() -> logging.Formatter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any, NoReturn
 
 from tritonpose.cli.console import print_status
@@ -107,6 +108,21 @@ def threshold(text: str) -> float | None:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no detector score: expected a number from 0 to 1"
         ) from None
+
+
+def positive_seconds(text: str) -> float:
+    """A time, for ``type=``.
+
+    Raises:
+        ArgumentTypeError: It is no positive number.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a positive number of seconds")
+    return seconds
 
 
 def port(text: str) -> int:

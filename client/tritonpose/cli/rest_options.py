@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _LIMITS = (
     *("max_connections", "max_header_bytes", "header_timeout", "max_body_bytes"),
     *("max_bodies_bytes", "receive_timeout", "send_timeout", "keep_alive_timeout"),
-    *("max_in_flight", "triton_timeout", "shutdown_timeout", "workers"),
+    *("max_in_flight", "triton_timeout", "workers"),
 )
 _URL_LIMITS = {"url_max_bytes": "max_bytes", "url_timeout": "timeout"}
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tritonpose.cli.console import log_to_stderr, print_status
+from tritonpose.cli.console import LogOptions, log_service, print_status
 from tritonpose.cli.parsing import (
     add_device,
     add_paddlex_only,
@@ -16,6 +16,7 @@ from tritonpose.cli.parsing import (
     add_port,
     add_verbose,
     command_parser,
+    positive_seconds,
     tell_without_effect,
 )
 from tritonpose.cli.rest_options import add_rest_options, rest_settings
@@ -23,6 +24,7 @@ from tritonpose.config import PipelineConfig
 
 if TYPE_CHECKING:
     from tritonpose_server.tuning.settings import Tuning
+    from tritonpose_service.rest.settings import RestSettings
 
 _DESCRIPTION = """\
 Run a server until interrupted: Triton, and in front of it PaddleX's REST service with a web page.
@@ -56,22 +58,18 @@ def main(arguments: Sequence[str]) -> int:
     parser = command_parser("serve", "[options]", _DESCRIPTION, _EXAMPLES)
     _add_options(parser)
     options = parser.parse_args(arguments)
-    log_to_stderr(
-        level=logging.INFO,
-        line="%(asctime)s %(levelname)s %(message)s",
-        json=options.log_format == "json",
-        verbose=options.verbose,
-    )
+    log = LogOptions(verbose=options.verbose, json=options.log_format == "json")
+    log_service(log)
     tell_without_effect(options)
     if options.url is not None:
         for flag in ("device", "tuning"):
             if getattr(options, flag) is not None:
                 print_status(f"--{flag} has no effect: the server at {options.url} has its own")
         return _serve_rest_alone(options)
-    return _serve_everything(options)
+    return _serve_everything(options, log)
 
 
-def _serve_everything(options: argparse.Namespace) -> int:
+def _serve_everything(options: argparse.Namespace, log: LogOptions) -> int:
     from tritonpose_server.device import Device
     from tritonpose_server.embedded import ServerOptions
     from tritonpose_server.serve import serve
@@ -82,10 +80,12 @@ def _serve_everything(options: argparse.Namespace) -> int:
         grpc_port=options.grpc_port,
         http_port=options.http_port,
         metrics_port=options.metrics_port,
+        stop_timeout=options.stop_timeout,
+        control_key=os.environ.get("TRITONPOSE_CONTROL_KEY") or None,
         device=None if options.device is None else Device.parse(options.device),
         tuning=Tuning() if options.tuning is None else _load_tuning(options.tuning),
     )
-    serve(options.pipeline, triton, rest_settings(options, triton_url=""))
+    serve(options.pipeline, triton, _rest_settings(options, triton_url=""), log)
     return 0
 
 
@@ -106,8 +106,12 @@ def _serve_rest_alone(options: argparse.Namespace) -> int:
     from tritonpose_service.rest.run import run_rest
 
     visualize = PipelineConfig.load(options.pipeline).visualize is not False
-    run_rest(replace(rest_settings(options, triton_url=options.url), visualize=visualize))
+    run_rest(replace(_rest_settings(options, triton_url=options.url), visualize=visualize))
     return 0
+
+
+def _rest_settings(options: argparse.Namespace, triton_url: str) -> RestSettings:
+    return replace(rest_settings(options, triton_url), shutdown_timeout=options.stop_timeout)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -132,6 +136,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="start no Triton but use this one, grpc://HOST:PORT or http://HOST:PORT, with its "
         "own models",
+    )
+    parser.add_argument(
+        "--stop_timeout",
+        type=positive_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="for requests under way when the service is told to stop (default: %(default)g)",
     )
     parser.add_argument(
         "--log_format",

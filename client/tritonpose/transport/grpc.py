@@ -133,8 +133,8 @@ def _call_arguments(
     return {
         "model_name": MODEL_NAME,
         "inputs": request.infer_inputs(triton.InferInput),
-        "parameters": request.parameters(),
         "request_id": request.request_id,
+        "parameters": request.parameters(),
         "headers": {**headers, **trace_headers()},
         "client_timeout": timeout,
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class PoseRequest:
         use_udp: Crop with UDP's unbiased transform.
         person_boxes: People found elsewhere, (N, 4) float32, x1, y1, x2, y2 in pixels; then no
             detector runs and the answer keeps their order.
-        request_id: Name of the request in the server's log; empty for none.
+        request_id: What the request is called in the server's log; made up by default.
 
     Raises:
         ValueError: Neither or both of `image` and `frame` are given.
@@ -46,7 +47,7 @@ class PoseRequest:
     flip: bool | None = None
     use_udp: bool | None = None
     person_boxes: NDArray[np.float32] | None = None
-    request_id: str = ""
+    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
         if (self.image is None) == (self.frame is None):

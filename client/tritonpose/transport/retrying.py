@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from tritonpose.errors import ServerUnavailableError
+from tritonpose.errors import ServerUnavailableError, TritonPoseError
 from tritonpose.transport.retry import Attempts
 from tritonpose.transport.rotation import Rotation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tritonpose.transport.messages import PoseRequest, PoseResponse
 
@@ -58,16 +59,17 @@ class RetryingTransport:
     def infer(self, request: PoseRequest) -> PoseResponse:
         """Sends one request; see `Transport.infer`."""
         attempts = Attempts(self._rotation, self._retries, self._timeout)
-        while True:
-            _check_open(self._closed)
-            try:
-                server = self._servers[attempts.server]
-                response = server.infer(request, attempts.seconds_left())
-            except ServerUnavailableError as error:
-                time.sleep(attempts.failed(error))
-            else:
-                attempts.succeeded()
-                return response
+        with _naming(request):
+            while True:
+                _check_open(self._closed)
+                try:
+                    server = self._servers[attempts.server]
+                    response = server.infer(request, attempts.seconds_left())
+                except ServerUnavailableError as error:
+                    time.sleep(attempts.failed(error))
+                else:
+                    attempts.succeeded()
+                    return response
 
     def close(self) -> None:
         """Closes the connections; may be called again."""
@@ -96,16 +98,17 @@ class AsyncRetryingTransport:
     async def infer(self, request: PoseRequest) -> PoseResponse:
         """Sends one request; see `AsyncTransport.infer`."""
         attempts = Attempts(self._rotation, self._retries, self._timeout)
-        while True:
-            _check_open(self._closed)
-            try:
-                server = self._servers[attempts.server]
-                response = await server.infer(request, attempts.seconds_left())
-            except ServerUnavailableError as error:
-                await asyncio.sleep(attempts.failed(error))
-            else:
-                attempts.succeeded()
-                return response
+        with _naming(request):
+            while True:
+                _check_open(self._closed)
+                try:
+                    server = self._servers[attempts.server]
+                    response = await server.infer(request, attempts.seconds_left())
+                except ServerUnavailableError as error:
+                    await asyncio.sleep(attempts.failed(error))
+                else:
+                    attempts.succeeded()
+                    return response
 
     async def is_ready(self, timeout: float) -> bool:
         """Whether any server serves the pipeline; see `AsyncTransport.is_ready`."""
@@ -117,6 +120,16 @@ class AsyncRetryingTransport:
             self._closed = True
             for server in self._servers:
                 await server.close()
+
+
+@contextmanager
+def _naming(request: PoseRequest) -> Iterator[None]:
+    """Says in errors which request they are about."""
+    try:
+        yield
+    except TritonPoseError as error:
+        error.request_id = request.request_id
+        raise
 
 
 def _check_open(closed: bool) -> None:

@@ -108,8 +108,8 @@ def _estimate(request: PoseRequest) -> PoseResponse:
         PipelineError: It refused the request, or failed.
     """
     response = pb_utils.InferenceRequest(
-        request_id=request.request_id,
         model_name=MODEL_NAME,
+        request_id=request.request_id,
         requested_output_names=_OUTPUTS,
         inputs=[pb_utils.Tensor(name, array) for name, _, array in request.tensors()],
         parameters=_trace_context.get(),

@@ -25,10 +25,11 @@ import triton_python_backend_utils as pb_utils
 
 from telemetry.counts import PipelineCounts
 from telemetry.otel import TracingNotInstalledError
-from telemetry.outcomes import BUSY, outcome_of, reason_of
+from telemetry.outcomes import BUSY, SHUTDOWN, outcome_of, reason_of
 from telemetry.spans import Spans, pop_context
 from telemetry.triton_metrics import TritonMetrics
 from topdown.core_gate import CoreGate
+from topdown.drain import shutting_down
 from topdown.errors import (
     CancelledError,
     DeadlineError,
@@ -41,6 +42,7 @@ from topdown.pipeline import Poses, estimate_poses
 from topdown.pixel_budget import PixelBudget
 from topdown.repository import ModelRepository
 from topdown.request import PoseRequest
+from topdown.request_log import line
 from topdown.stages import Stages
 
 MODEL_NAME = "human_keypoint_detection"
@@ -86,7 +88,11 @@ class TritonPythonModel:
     def execute(self, requests: Sequence[Any]) -> None:
         """Accept requests, or refuse them at once when too many are under way."""
         for request in requests:
-            sender = request.get_response_sender()
+            sender = _Sender(request, self._limits.slow_s)
+            if shutting_down():
+                self._counts.refused(outcome_of(UnavailableError()), SHUTDOWN)
+                _send_error(sender, UnavailableError("the server is shutting down; retry later"))
+                continue
             if not self._slots.acquire(blocking=False):
                 self._counts.refused(outcome_of(UnavailableError()), BUSY)
                 _send_error(
@@ -125,13 +131,13 @@ class TritonPythonModel:
         self._spans.close()
 
     def _serve(
-        self, request: PoseRequest, sender: Any, arrival: int, context: Mapping[str, str]
+        self, request: PoseRequest, sender: _Sender, arrival: int, context: Mapping[str, str]
     ) -> None:
         """Answer a request and tell of it.
 
         Args:
             request: The request.
-            sender: Triton's sender of its response.
+            sender: The sender of its response.
             arrival: When it came, in ns of ``time.perf_counter_ns``.
             context: The trace context that came with it.
         """
@@ -140,7 +146,7 @@ class TritonPythonModel:
             try:
                 poses = self._estimate(request, sender, arrival / 1e9, stages)
                 with stages("respond"):
-                    _send(sender, pb_utils.InferenceResponse(_tensors(poses)))
+                    sender.send(pb_utils.InferenceResponse(_tensors(poses)))
                 self._counts.over(stages.over, len(poses.boxes))
             except Exception as error:
                 reason = reason_of(error, stages.failed)
@@ -149,7 +155,9 @@ class TritonPythonModel:
             finally:
                 self._slots.release()
 
-    def _estimate(self, request: PoseRequest, sender: Any, arrival: float, stages: Stages) -> Poses:
+    def _estimate(
+        self, request: PoseRequest, sender: _Sender, arrival: float, stages: Stages
+    ) -> Poses:
         """Work on a request; ``arrival`` is in seconds of ``time.perf_counter``."""
         deadline = arrival + self._limits.deadline_s
 
@@ -254,11 +262,32 @@ def _load(model: str) -> None:
             raise UnavailableError(f"model {model!r} can't be loaded: {error}") from error
 
 
-def _send(sender: Any, response: Any) -> None:
-    sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+class _Sender:
+    """Triton's sender of a request's response; tells the log of requests that go wrong.
+
+    Attributes:
+        is_cancelled: Whether the client no longer waits.
+    """
+
+    def __init__(self, request: Any, slow_seconds: float) -> None:
+        self._request_id: str = request.request_id()
+        self._arrival = time.monotonic()
+        self._slow_seconds = slow_seconds
+        self._sender = request.get_response_sender()
+        self.is_cancelled = self._sender.is_cancelled
+
+    def line(self, outcome: str, message: str = "") -> str:
+        """What to write into the log."""
+        return line(self._request_id, outcome, time.monotonic() - self._arrival, message)
+
+    def send(self, response: Any) -> None:
+        """Send the one response."""
+        self._sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        if time.monotonic() - self._arrival > self._slow_seconds:
+            pb_utils.Logger.log_warn(self.line("answered slowly"))
 
 
-def _send_error(sender: Any, error: Exception) -> None:
+def _send_error(sender: _Sender, error: Exception) -> None:
     """Answer with an error of the code that tells the client what it can do."""
     codes: dict[type[Exception], int] = {
         InvalidRequestError: pb_utils.TritonError.INVALID_ARG,
@@ -269,7 +298,11 @@ def _send_error(sender: Any, error: Exception) -> None:
     }
     code = codes.get(type(error))
     if code is None:
-        pb_utils.Logger.log_error("".join(traceback.format_exception(error)))
+        details = "".join(traceback.format_exception(error))
+        pb_utils.Logger.log_error(f"{sender.line('failed')}\n{details}")
         code = pb_utils.TritonError.INTERNAL
         error = RuntimeError(f"internal error: {type(error).__name__}: {error}")
-    _send(sender, pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), code)))
+    else:
+        # Not a warning: how many of these there are is up to those who send requests.
+        pb_utils.Logger.log_info(sender.line("refused", str(error)))
+    sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), code)))

@@ -26,6 +26,7 @@ from tritonpose_service.rest.pages import add_pages
 from tritonpose_service.rest.responses import error_response, notice_response
 from tritonpose_service.rest.security_headers import SecurityHeaders
 from tritonpose_service.rest.service import KeypointService
+from tritonpose_service.rest.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,14 +36,19 @@ if TYPE_CHECKING:
 INFER_PATH = "/human-keypoint-detection"
 
 
-def create_app(settings: RestSettings) -> FastAPI:
+def create_app(settings: RestSettings, slots: Slots | None = None) -> FastAPI:
     """Makes the application; it connects to Triton with the first request.
+
+    Args:
+        settings: How to serve.
+        slots: For the requests under way, by default as many as the settings say; once they are
+            closed, requests are refused and the service is not ready.
 
     Raises:
         ConfigError: The URL of the Triton server is wrong, or traces are asked for without what
             sends them.
     """
-    service = KeypointService(settings)
+    service = KeypointService(settings, slots or Slots(settings.max_in_flight))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -115,9 +121,12 @@ def _add_monitoring(app: FastAPI, service: KeypointService) -> None:
         tags=["monitoring"],
     )
     async def check_readiness(request: Request) -> Response:
-        if await service.upstream.is_ready():
+        if await service.is_ready():
             return notice_response("Ready", request_id(request.scope))
-        reason = unavailable("the inference server is out of reach or does not serve the pipeline")
+        reason = unavailable(
+            "the service is shutting down, or the inference server is out of reach or does not "
+            "serve the pipeline"
+        )
         return error_response(reason, request_id(request.scope))
 
     @app.get(

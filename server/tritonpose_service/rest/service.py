@@ -46,14 +46,18 @@ _INLINE_BYTES = 500_000
 class KeypointService:
     """Answers requests for keypoints. Nothing in it blocks the event loop that it runs in."""
 
-    def __init__(self, settings: RestSettings) -> None:
+    def __init__(self, settings: RestSettings, slots: Slots) -> None:
         """Prepare everything; nothing is connected yet.
+
+        Args:
+            settings: How to serve.
+            slots: For the requests under way; once they are closed, all are refused.
 
         Raises:
             ConfigError: The URL of the Triton server is wrong.
         """
         self._settings = settings
-        self._slots = Slots(settings.max_in_flight)
+        self._slots = slots
         self._memory = BodyMemory(settings.max_bodies_bytes)
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="rest")
         self.metrics = Metrics(
@@ -62,6 +66,10 @@ class KeypointService:
         self.tracing = Tracing.from_environment(os.environ)
         self.upstream = Upstream(settings.triton_url, settings.triton_timeout)
         self._images = ImageFetcher(settings.urls)
+
+    async def is_ready(self) -> bool:
+        """Whether images can be processed now."""
+        return not self._slots.closed and await self.upstream.is_ready()
 
     async def close(self) -> None:
         """Closes the connection to Triton, ends the threads and sends what is left of traces."""

@@ -23,18 +23,30 @@ class Slots:
         """Allow so many at the same time."""
         self._limit = limit
         self._taken = 0
+        self._closed = False
 
     @property
     def taken(self) -> int:
         """Requests under way."""
         return self._taken
 
+    @property
+    def closed(self) -> bool:
+        """Whether no more are given out."""
+        return self._closed
+
+    def close(self) -> None:
+        """Give out no more; those that are taken stay so."""
+        self._closed = True
+
     def require_room(self) -> None:
-        """Makes sure that not all are taken.
+        """Makes sure that a slot can be taken.
 
         Raises:
-            BusyError: They are.
+            BusyError: All are taken, or no more are given out.
         """
+        if self._closed:
+            raise BusyError("the service is shutting down")
         if self._taken >= self._limit:
             raise BusyError(f"{self._limit} requests are already under way")
 
@@ -43,7 +55,7 @@ class Slots:
         """Holds a slot.
 
         Raises:
-            BusyError: All are taken.
+            BusyError: All are taken, or no more are given out.
         """
         self.require_room()
         self._taken += 1

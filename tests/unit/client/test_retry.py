@@ -230,6 +230,16 @@ def test_other_errors_are_not_retried(twin: Twin, error: TritonPoseError) -> Non
 
 
 @TWINS
+@pytest.mark.parametrize("kind", [InvalidRequestError, ServerError, ServerUnavailableError])
+def test_errors_say_which_request_failed(twin: Twin, kind: type[TritonPoseError]) -> None:
+    with pytest.raises(kind) as caught:
+        twin(twin.stand_in(always=kind("no")), retries=0).infer()
+    assert caught.value.request_id == REQUEST.request_id
+    # In the message where the server's log has more to say.
+    assert (REQUEST.request_id in str(caught.value)) == (kind is ServerError)
+
+
+@TWINS
 def test_attempts_share_one_timeout(twin: Twin) -> None:
     server = twin.stand_in(REFUSAL, REFUSAL, REFUSAL)
     twin(server, timeout=30).infer()

@@ -62,7 +62,7 @@ class Guarded:
     def command(self, script: str, grace: float) -> list[str]:
         return [
             *(sys.executable, "-I", guardian.__file__),
-            *(self.identity, str(self.directory), str(grace), guardian.UNSUPERVISED),
+            *(self.identity, str(self.directory), str(grace)),
             *("sh", "-c", script),
         ]
 

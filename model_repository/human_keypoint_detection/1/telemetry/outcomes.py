@@ -24,6 +24,9 @@ _OUTCOME_OF: dict[type[BaseException], str] = {
 BUSY = "max_in_flight"
 """Reason of a request that was refused because too many were under way."""
 
+SHUTDOWN = "shutdown"
+"""Reason of a request that came while the server was shutting down."""
+
 # What an invalid request was refused for, by the stage that found it out.
 _INVALID_REASONS = {
     "options": "options",
@@ -34,6 +37,7 @@ _INVALID_REASONS = {
 REASONS = (
     *_INVALID_REASONS.values(),
     BUSY,
+    SHUTDOWN,
     "model",
     "memory",
     "deadline",

@@ -25,6 +25,7 @@ class Limits:
         max_pixels_in_flight: Pixels of all images that are decoded at the same time.
         max_persons: Persons per image; those with the best detection scores are kept.
         deadline_s: Seconds from a request's arrival in which it must be answered.
+        slow_s: Seconds after which a request is told of in the log.
     """
 
     workers: int
@@ -35,6 +36,7 @@ class Limits:
     max_pixels_in_flight: int = 100_000_000
     max_persons: int = 100
     deadline_s: int = 10
+    slow_s: int = 3
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str]) -> Limits:
@@ -57,6 +59,7 @@ class Limits:
             max_pixels_in_flight=read("max_pixels_in_flight", cls.max_pixels_in_flight),
             max_persons=read("max_persons", cls.max_persons),
             deadline_s=read("deadline_s", cls.deadline_s),
+            slow_s=read("slow_s", cls.slow_s),
         )
 
 

@@ -1,0 +1,107 @@
+"""What a killed server leaves on the machine, and how it is removed.
+
+A server has a temporary directory, named after its identity, and regions of shared memory whose
+names begin with it. A lock on a file in the directory, inherited by all its processes, says that
+one of them still lives. Triton's Python backend has directories of its own,
+``/tmp/python_env_XXXXXX``, which only a Triton that ends by itself removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+_LOCK = "lock"
+_ENVIRONMENTS = "python_environments"
+_DIRECTORY = re.compile(r"(tritonpose-[0-9a-f]{12})-\w+")
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+# The backend has this place built in, whatever $TMPDIR says.
+_PYTHON_ENVIRONMENTS = Path("/tmp")  # noqa: S108
+
+
+def make_directory(identity: str) -> tuple[Path, int]:
+    """Make a server's temporary directory.
+
+    Args:
+        identity: The server's name, ``tritonpose-`` and 12 hexadecimal digits.
+
+    Returns:
+        The directory, and the descriptor of its lock, for the server's processes to inherit.
+    """
+    directory = Path(tempfile.mkdtemp(prefix=f"{identity}-"))
+    # Under another name until it is locked, so that nobody takes the directory for abandoned.
+    unlocked = directory / f"{_LOCK}.new"
+    lock = os.open(unlocked, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    unlocked.rename(directory / _LOCK)
+    return directory, lock
+
+
+def remove_abandoned() -> list[str]:
+    """Remove what is left of servers of which no process lives.
+
+    Returns:
+        The servers' identities.
+    """
+    removed = []
+    for directory in Path(tempfile.gettempdir()).glob("tritonpose-*"):
+        match = _DIRECTORY.fullmatch(directory.name)
+        # Those of others, and those that end by themselves meanwhile, can't be opened.
+        with contextlib.suppress(OSError):
+            if match and _is_abandoned(directory / _LOCK):
+                remove_shared_memory(match[1])
+                remove_python_environments(_noted_environments(directory))
+                shutil.rmtree(directory, ignore_errors=True)
+                removed.append(match[1])
+    return removed
+
+
+def remove_shared_memory(prefix: str) -> None:
+    """Remove the regions of shared memory whose names begin so."""
+    for region in _SHARED_MEMORY.glob(f"{prefix}*"):
+        region.unlink(missing_ok=True)
+
+
+def python_environments() -> set[Path]:
+    """The directories for Python environments of all Tritons of this user."""
+    found = set()
+    for path in _PYTHON_ENVIRONMENTS.glob("python_env_??????"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_uid == os.getuid():
+                found.add(path)
+    return found
+
+
+def remove_python_environments(directories: set[Path]) -> None:
+    """Remove directories for Python environments, but none that holds one."""
+    for directory in directories:
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+
+
+def note_python_environments(directory: Path, environments: set[Path]) -> None:
+    """Write down, in a server's directory, what is to be removed should nobody else do so."""
+    with contextlib.suppress(OSError):
+        (directory / _ENVIRONMENTS).write_text("\n".join(map(str, environments)), "utf-8")
+
+
+def _noted_environments(directory: Path) -> set[Path]:
+    noted = directory / _ENVIRONMENTS
+    lines = noted.read_text("utf-8").splitlines() if noted.exists() else []
+    return {Path(line) for line in lines} & python_environments()
+
+
+def _is_abandoned(lock: Path) -> bool:
+    descriptor = os.open(lock, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

@@ -1,0 +1,90 @@
+"""A service that is told to stop finishes what it has begun, unless it is told twice."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import urllib.error
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from leftovers import alive, descendants, shared_memory, wait_until
+from serve_command import Service, serving
+from tritonpose.errors import ServerUnavailableError
+from tritonpose.transport import Transport, connect
+from tritonpose.transport.messages import PoseRequest
+
+CLIENTS = 8
+
+
+def is_refused(call: Callable[[], object]) -> bool:
+    """Whether a new request is told to come again; a door that is shut says that, too."""
+    try:
+        call()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code == HTTPStatus.SERVICE_UNAVAILABLE and bool(
+                error.headers["Retry-After"]
+            )
+    except (OSError, ServerUnavailableError):
+        return True
+    return False
+
+
+@pytest.mark.usefixtures("open_leaves")
+def test_no_request_under_way_is_lost(tmp_path: Path, photo: Path) -> None:
+    with serving(tmp_path / "log", "serve") as service, ExitStack() as stack:
+        urls = (f"grpc://127.0.0.1:{service.ports[1]}", f"http://127.0.0.1:{service.ports[2]}")
+        grpc, http = (
+            stack.enter_context(closing(connect(url, timeout=60.0, retries=0))) for url in urls
+        )
+        request = PoseRequest(image=photo.read_bytes())
+        assert len(grpc.infer(request).boxes) == len(http.infer(request).boxes) == 2
+        pool = stack.enter_context(ThreadPoolExecutor(3 * CLIENTS))
+        under_way: list[Future[int]] = []
+        for _ in range(CLIENTS):
+            under_way += [pool.submit(persons_of, way, request) for way in (grpc, http)]
+            under_way.append(pool.submit(lambda: len(service.persons(photo))))
+        assert wait_until(lambda: in_flight(service) == CLIENTS)
+        service.process.send_signal(signal.SIGTERM)
+        assert wait_until(lambda: not service.ready())
+        assert is_refused(lambda: service.persons(photo))
+        assert [answer.result() for answer in under_way] == [2] * len(under_way)
+        assert service.process.wait(30) == 0
+        assert is_refused(lambda: grpc.infer(request))
+    assert "Traceback" not in service.log.read_text()
+
+
+@pytest.mark.usefixtures("open_leaves")
+def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with serving(tmp_path / "log", "serve", "--stop_timeout=600") as service:
+        processes = descendants(service.process.pid)
+        identity = service.identity()
+        with socket.create_connection(("127.0.0.1", service.ports[0])) as endless:
+            endless.sendall(
+                b"POST /human-keypoint-detection HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+                b"Content-Type: application/json\r\n\r\n{"
+            )
+            assert wait_until(lambda: in_flight(service) == 1)
+            service.process.send_signal(signal.SIGTERM)
+            assert wait_until(lambda: not service.ready())
+            assert service.process.poll() is None
+            service.process.send_signal(signal.SIGINT)
+            assert service.process.wait(30) == 0
+        assert not any(map(alive, processes))
+        assert not shared_memory(identity)
+
+
+def persons_of(way: Transport, request: PoseRequest) -> int:
+    return len(way.infer(request).boxes)
+
+
+def in_flight(service: Service) -> int:
+    lines = service.get("/metrics").decode().splitlines()
+    (line,) = (line for line in lines if line.startswith("tritonpose_rest_requests_in_flight "))
+    return int(float(line.split()[1]))

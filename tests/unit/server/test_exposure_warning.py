@@ -1,0 +1,39 @@
+"""What those are told who open ports to other machines."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tritonpose_server.ports import is_loopback
+from tritonpose_server.serve import tell_exposure
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback(address: str) -> None:
+    assert is_loopback(address)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.2", "gpu-server.example"])
+def test_other_addresses(address: str) -> None:
+    assert not is_loopback(address)
+
+
+@pytest.mark.parametrize(
+    ("host", "triton_host", "told"),
+    [
+        ("127.0.0.1", "127.0.0.1", []),
+        ("0.0.0.0", "127.0.0.1", [(logging.INFO, "opens the REST service only")]),
+        ("127.0.0.1", "0.0.0.0", [(logging.WARNING, "let only trusted clients reach them")]),
+    ],
+)
+def test_what_is_told(
+    caplog: pytest.LogCaptureFixture, host: str, triton_host: str, told: list[tuple[int, str]]
+) -> None:
+    caplog.set_level(logging.INFO, "tritonpose.server")
+    tell_exposure(host, triton_host)
+    assert len(caplog.records) == len(told)
+    for record, (level, words) in zip(caplog.records, told, strict=True):
+        assert record.levelno == level
+        assert words in record.getMessage()

@@ -1,0 +1,178 @@
+"""Which silence is taken for a hang, and which is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tritonpose_server.hang_watch import ROUNDS, HangWatch
+from tritonpose_server.probes import REQUEST_ID, Probe, probe_for
+
+LEAF = {
+    "name": "leaf",
+    "input": [{"name": "image", "data_type": "TYPE_UINT8", "dims": ["4", 6, 3]}],
+}
+IDLE_ROUNDS = 2
+
+
+class Answer:
+    def __init__(self, status: int | None) -> None:
+        self.code = status
+        self.closed = False
+
+    def status(self) -> int | None:
+        return self.code
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Server:
+    """A Triton, as far as it is asked."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] | None = {"leaf": 0}
+        self.status: int | None = 200
+        self.answers: list[Answer] = []
+
+    def successes(self) -> dict[str, int] | None:
+        return self.counts
+
+    def config(self, model: str) -> dict[str, Any] | None:
+        return {**LEAF, "name": model}
+
+    def send(self, probe: Probe) -> Answer:
+        assert probe.path == "/v2/models/leaf/infer"
+        self.answers.append(Answer(self.status))
+        return self.answers[-1]
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.server = Server()
+        self.now = 0.0
+        self.cpu = 0.0
+        self.watch = HangWatch(self.server, lambda _: self.cpu, 4.0, lambda: self.now)
+
+    def rounds(self, count: int) -> list[str | None]:
+        found = []
+        for _ in range(count):
+            self.now += 1.0
+            found.append(self.watch.fault())
+        return found
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_model_that_answers_probes(bench: Bench) -> None:
+    assert bench.rounds(30) == [None] * 30
+    # Not more often than needed.
+    assert 5 < len(bench.server.answers) <= 10
+
+
+def test_a_model_that_has_other_work_gets_no_probe(bench: Bench) -> None:
+    for count in range(1, 20):
+        bench.server.counts = {"leaf": count}
+        assert bench.rounds(1) == [None]
+    assert bench.server.answers == []
+
+
+def test_a_model_that_falls_silent(bench: Bench) -> None:
+    bench.server.status = None
+    found = bench.rounds(IDLE_ROUNDS + 1 + ROUNDS)
+    assert found == [None] * (IDLE_ROUNDS + ROUNDS) + ["model leaf does not answer"]
+    assert len(bench.server.answers) == 1
+
+
+def test_a_slow_model_is_left_alone(bench: Bench) -> None:
+    """It answers others, then the probe, or at least computes."""
+    bench.server.status = None
+    bench.rounds(IDLE_ROUNDS + ROUNDS)
+    bench.server.counts = {"leaf": 1}
+    assert bench.rounds(1 + ROUNDS) == [None] * (1 + ROUNDS)
+    bench.server.answers[0].code = 200
+    assert bench.rounds(ROUNDS) == [None] * ROUNDS
+    assert bench.server.answers[0].closed
+
+
+def test_a_model_that_computes_is_left_alone(bench: Bench) -> None:
+    bench.server.status = None
+    for _ in range(20):
+        bench.cpu += 0.5
+        assert bench.rounds(1) == [None]
+    assert bench.rounds(ROUNDS)[-1] == "model leaf does not answer"
+
+
+@pytest.mark.parametrize("status", [0, 500])
+def test_a_model_that_worked_and_breaks(bench: Bench, status: int) -> None:
+    bench.rounds(2 * IDLE_ROUNDS + 2)
+    bench.server.status = status
+    found = bench.rounds(IDLE_ROUNDS + 1 + ROUNDS)
+    assert "model leaf does not answer" in found
+
+
+def test_a_model_that_never_could_answer_the_probe(bench: Bench) -> None:
+    bench.server.status = 500
+    assert bench.rounds(50) == [None] * 50
+
+
+def test_a_model_without_a_process_that_lives(bench: Bench) -> None:
+    bench.server.status = 0
+    assert bench.rounds(IDLE_ROUNDS + 1 + ROUNDS)[-1] == "model leaf does not answer"
+
+
+@pytest.mark.parametrize("status", [400, 503])
+def test_a_refusal_is_an_answer(bench: Bench, status: int) -> None:
+    bench.rounds(2 * IDLE_ROUNDS + 2)
+    bench.server.status = status
+    assert bench.rounds(50) == [None] * 50
+
+
+def test_a_server_that_is_silent(bench: Bench) -> None:
+    bench.server.counts = None
+    assert bench.rounds(ROUNDS - 1) == [None] * (ROUNDS - 1)
+    bench.server.counts = {}
+    assert bench.rounds(1) == [None]
+    bench.server.counts = None
+    assert bench.rounds(ROUNDS)[-1] == "it does not answer"
+
+
+def test_a_machine_that_stood_still(bench: Bench) -> None:
+    bench.server.status = None
+    bench.rounds(IDLE_ROUNDS + 1)
+    bench.now += 1000
+    assert bench.rounds(1) == [None]
+
+
+def test_a_model_that_is_unloaded(bench: Bench) -> None:
+    bench.server.status = None
+    bench.rounds(IDLE_ROUNDS + 1)
+    bench.server.counts = {}
+    assert bench.rounds(2 * ROUNDS) == [None] * (2 * ROUNDS)
+    assert bench.server.answers[0].closed
+
+
+def test_the_probe_of_a_leaf() -> None:
+    probe = probe_for(LEAF)
+    assert probe is not None
+    length = int(probe.headers["Inference-Header-Content-Length"])
+    assert f'"id": "{REQUEST_ID}"'.encode() in probe.body[:length]
+    assert b'"shape": [1, 4, 6, 3]' in probe.body[:length]
+    assert probe.body[length:] == bytes(4 * 6 * 3)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [],
+        [{"name": "text", "data_type": "TYPE_STRING", "dims": [1]}],
+        [{"name": "image", "data_type": "TYPE_FP32", "dims": [4, 4, 3]}],
+        [{"name": "image", "data_type": "TYPE_UINT8", "dims": [-1, -1, 3]}],
+    ],
+)
+def test_models_of_other_kinds_get_none(inputs: list[dict[str, object]]) -> None:
+    assert probe_for({"name": "other", "input": inputs}) is None
