@@ -4,18 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+from tritonpose_soak import decode_worker
+
 # More for a long run: TRITONPOSE_DAMAGED_IMAGES=1000000 scripts/test tests/unit/pipeline -k damaged
 COUNT = int(os.environ.get("TRITONPOSE_DAMAGED_IMAGES", "40000"))
 
 
 def test_damaged_images_are_decoded_or_refused() -> None:
-    paths = [ROOT / "model_repository/human_keypoint_detection/1", ROOT / "tests/support"]
     done = subprocess.run(
-        [sys.executable, ROOT / "tests/support/decode_mutations.py", "0", str(COUNT)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        [sys.executable, "-m", decode_worker.__name__, "0", str(COUNT)],
         capture_output=True,
         text=True,
         errors="replace",

@@ -1,8 +1,10 @@
 """Decodes damaged images one after the other, in a process of its own: they may crash it.
 
-Usage: ``decode_mutations.py FIRST_SEED COUNT``. The last line printed says what happened; the
-seed under way is on standard error.
+Usage: ``python -m tritonpose_soak.decode_worker FIRST_SEED COUNT``. The last line printed says
+what happened; the seed under way is on standard error.
 """
+
+from __future__ import annotations
 
 import json
 import re
@@ -12,15 +14,19 @@ from pathlib import Path
 
 import cv2
 
-from mutations import corpus, mutated
-from topdown.errors import InvalidRequestError
-from topdown.image import check_file, decode_image
-from topdown.limits import Limits
+from tritonpose_service.pipeline_code import (
+    InvalidRequestError,
+    Limits,
+    check_file,
+    decode_image,
+)
+from tritonpose_soak.mutations import corpus, mutated
 
 MAX_PIXELS = 2_000_000
 
 
 def main(first: int, count: int) -> None:
+    """Decode the damaged images of so many seeds, and print a report."""
     cv2.setLogLevel(0)
     limits = Limits(workers=1, max_pixels=MAX_PIXELS)
     files = corpus()
@@ -53,7 +59,7 @@ def main(first: int, count: int) -> None:
 def _peak_memory_mb() -> int:
     # Not ru_maxrss, which counts the parent's memory as well.
     status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) // 1024
 
 
 if __name__ == "__main__":

@@ -1,44 +1,56 @@
 """Image files of all kinds, and damage to them: the same again for the same seed."""
 
-import io
+from __future__ import annotations
+
 import random
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
+
+from tritonpose_soak.hostile import saved
 
 _ORIENTATION, _DESCRIPTION = 0x0112, 0x010E
 _INTERESTING = (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\0")
 
 
+def _pixels() -> npt.NDArray[np.uint8]:
+    noise = np.random.default_rng(0).integers(0, 255, (9, 12, 3), np.uint8)
+    return np.asarray(cv2.resize(noise, (64, 48), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+PIXELS = _pixels()
+"""A small picture, uint8 ``[48, 64, 3]``."""
+
+
 def corpus() -> list[bytes]:
     """Small images in every format and colour mode, with and without metadata and animation."""
-    noise = np.random.default_rng(0).integers(0, 255, (9, 12, 3), np.uint8)
-    pixels = cv2.resize(noise, (64, 48), interpolation=cv2.INTER_CUBIC)
-    picture = Image.fromarray(pixels)
+    picture = Image.fromarray(PIXELS)
     exif = Image.Exif()
     exif[_ORIENTATION], exif[_DESCRIPTION] = 6, "a description"
-    animation = {"save_all": True, "append_images": [picture.rotate(90)]}
+    animation: dict[str, Any] = {"save_all": True, "append_images": [picture.rotate(90)]}
     return [
-        _saved(picture, "JPEG"),
-        _saved(picture, "JPEG", progressive=True),
-        _saved(picture, "JPEG", exif=exif),
-        _saved(picture.convert("L"), "JPEG"),
-        _saved(picture.convert("CMYK"), "JPEG"),
-        _saved(picture, "PNG"),
-        _saved(picture.quantize(16), "PNG"),
-        _saved(picture.convert("LA"), "PNG"),
-        _saved(picture, "PNG", exif=exif),
-        _saved(picture, "PNG", **animation),
-        cv2.imencode(".png", pixels.astype(np.uint16) * 257)[1].tobytes(),
-        _saved(picture, "WEBP"),
-        _saved(picture, "WEBP", lossless=True),
-        _saved(picture.convert("RGBA"), "WEBP", exif=exif),
-        _saved(picture, "WEBP", **animation),
-        _saved(picture, "BMP"),
-        _saved(picture.convert("1"), "BMP"),
-        _saved(picture.quantize(16), "BMP"),
-        _saved(picture.convert("RGBA"), "BMP"),
+        saved(picture, "JPEG"),
+        saved(picture, "JPEG", progressive=True),
+        saved(picture, "JPEG", exif=exif),
+        saved(picture.convert("L"), "JPEG"),
+        saved(picture.convert("CMYK"), "JPEG"),
+        saved(picture, "PNG"),
+        saved(picture.quantize(16), "PNG"),
+        saved(picture.convert("LA"), "PNG"),
+        saved(picture, "PNG", exif=exif),
+        saved(picture, "PNG", **animation),
+        cv2.imencode(".png", PIXELS.astype(np.uint16) * 257)[1].tobytes(),
+        saved(picture, "WEBP"),
+        saved(picture, "WEBP", lossless=True),
+        saved(picture.convert("RGBA"), "WEBP", exif=exif),
+        saved(picture, "WEBP", **animation),
+        saved(picture, "BMP"),
+        saved(picture.convert("1"), "BMP"),
+        saved(picture.quantize(16), "BMP"),
+        saved(picture.convert("RGBA"), "BMP"),
     ]
 
 
@@ -76,9 +88,3 @@ def _change(rng: random.Random, data: bytearray, files: list[bytes]) -> None:
         other = rng.choice(files)
         start = rng.randrange(len(other))
         data[at : at + 16] = other[start : start + rng.randrange(1, 64)]
-
-
-def _saved(image: Image.Image, file_format: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, file_format, **options)
-    return stream.getvalue()

@@ -1,0 +1,1 @@
+"""Long runs that try to break the service: hostile input, overload, killed processes."""

@@ -1,0 +1,77 @@
+"""One run of the test."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from pathlib import Path
+
+from tritonpose.transport import connect
+from tritonpose.transport.messages import PoseRequest
+from tritonpose_soak.bench import Bench, PartReport, Progress
+from tritonpose_soak.fronts import open_fronts
+from tritonpose_soak.hostile import refused_files
+from tritonpose_soak.mutations import PIXELS
+from tritonpose_soak.parts.fuzz import run_fuzz
+from tritonpose_soak.parts.kills import run_kills
+from tritonpose_soak.parts.load import run_load
+from tritonpose_soak.parts.requests import run_requests
+from tritonpose_soak.pictures import Picture, cut_pictures, know
+from tritonpose_soak.plan import Plan
+from tritonpose_soak.service import Service, serving
+
+Part = Callable[[Bench, Plan], Awaitable[PartReport]]
+
+PARTS: Mapping[str, Part] = {
+    "fuzz": run_fuzz,
+    "load": run_load,
+    "requests": run_requests,
+    "kills": run_kills,
+}
+"""What can be run, in the order in which it is."""
+
+
+async def run_soak(
+    pipeline: str, photo: Path, plan: Plan, wanted: Collection[str], progress: Progress
+) -> list[PartReport]:
+    """Run parts of the test against a service of its own.
+
+    Args:
+        pipeline: Pipeline name, or path of a PaddleX pipeline YAML.
+        photo: A photo with people.
+        plan: How much is done.
+        wanted: Some of `PARTS`.
+        progress: Called with lines for the user.
+
+    Raises:
+        SoakError: The service did not start, or finds nobody on the photo.
+        TritonPoseError: It gives no answers even when nothing else goes on.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        progress("starting the service")
+        with serving(pipeline, Path(work) / "service.log") as service:
+            pictures = _known_pictures(service, photo)
+            fronts = open_fronts(service.addresses)
+            bench = Bench(service, fronts, pictures, refused_files(PIXELS), plan.seed, progress)
+            reports = []
+            try:
+                for name, part in PARTS.items():
+                    if name in wanted:
+                        reports.append(await part(bench, plan))
+                        if service.ended():
+                            reports[-1].violations.append(
+                                f"the service has ended:\n{service.last_lines()}"
+                            )
+                            break
+            finally:
+                for front in fronts:
+                    await front.close()
+            return reports
+
+
+def _known_pictures(service: Service, photo: Path) -> list[Picture]:
+    transport = connect(service.addresses.grpc)
+    try:
+        return know(cut_pictures(photo), lambda data: transport.infer(PoseRequest(image=data)))
+    finally:
+        transport.close()
