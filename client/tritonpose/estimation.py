@@ -39,7 +39,7 @@ def request_for(image: ImageInput, config: PipelineConfig, threshold: float | No
 
 def result_of(image: ImageInput, response: PoseResponse) -> KeypointResult:
     """Makes the result of one image from the server's answer."""
-    return _result(image, boxes=boxes_from(response))
+    return _result(image, boxes=boxes_from(response), truncated=response.truncated)
 
 
 def failed_result(image: ImageInput, error: TritonPoseError) -> KeypointResult:
@@ -76,6 +76,7 @@ def _result(
     image: ImageInput,
     *,
     boxes: list[dict[str, Any]] | None = None,
+    truncated: bool = False,
     error: TritonPoseError | None = None,
 ) -> KeypointResult:
     return KeypointResult(
@@ -86,6 +87,7 @@ def _result(
         page_index=image.page_index,
         frame_index=image.frame_index,
         saved_as=image.saved_as,
+        truncated=truncated,
         error=error,
     )
 

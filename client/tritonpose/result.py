@@ -44,6 +44,8 @@ class KeypointResult(LazyImageDict):
     - ``frame_index``: only for videos, the number of this frame, from 0.
 
     Attributes:
+        truncated: Whether more people were found than the server gives for one image; ``boxes``
+            has those with the best scores.
         error: Why there are no results, where ``predict(on_error="collect")`` met an error;
             else None.
 
@@ -55,9 +57,11 @@ class KeypointResult(LazyImageDict):
         frame_index: See above; None leaves the key out.
         saved_as: Relative path that the names of saved files derive from, by default the last
             part of the input's path or URL.
+        truncated: See above.
         error: See above.
     """
 
+    truncated: bool
     error: TritonPoseError | None
 
     def __init__(
@@ -69,6 +73,7 @@ class KeypointResult(LazyImageDict):
         page_index: int | None = None,
         frame_index: int | None = None,
         saved_as: str | None = None,
+        truncated: bool = False,
         error: TritonPoseError | None = None,
     ) -> None:
         super().__init__(
@@ -80,6 +85,7 @@ class KeypointResult(LazyImageDict):
             self["page_index"] = page_index
         if frame_index is not None:
             self["frame_index"] = frame_index
+        self.truncated = truncated
         self.error = error
         self._saved_as = saved_as
         self._unnamed_stem = unnamed_stem()
@@ -238,8 +244,13 @@ class KeypointResult(LazyImageDict):
 
     @property
     def str(self) -> dict[str, dict[str, Any]]:
-        """``{"res": ...}`` without the image; with the key ``error`` where there is one."""
+        """``{"res": ...}`` without the image.
+
+        With the key ``truncated`` where that is true, and ``error`` where there is one.
+        """
         content = self.without_image()
+        if self.truncated:
+            content["truncated"] = True
         if self.error is not None:
             content["error"] = f"{type(self.error).__name__}: {self.error}"
         return {"res": content}

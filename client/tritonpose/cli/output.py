@@ -123,6 +123,8 @@ def write_results(results: Iterable[KeypointResult], output: Output, inputs: Seq
             else:
                 images += 1
                 persons += len(result["boxes"])
+                if result.truncated:
+                    print_status(_truncation(result))
     seconds = time.monotonic() - began
     print_status(
         f"{_count(persons, 'person')} in {_count(images, 'image')}, {seconds:.2f} s"
@@ -130,6 +132,13 @@ def write_results(results: Iterable[KeypointResult], output: Output, inputs: Seq
         + (f"; saved to {output.save_path}" if output.save_path is not None and images else "")
     )
     return FAILED if failed else 0
+
+
+def _truncation(result: KeypointResult) -> str:
+    return (
+        f"warning: {result['input_path']!r}: more persons were found than the server gives for one "
+        f"image; these are the {len(result['boxes'])} with the best scores"
+    )
 
 
 def _count(number: int, noun: str) -> str:

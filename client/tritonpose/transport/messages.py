@@ -101,12 +101,14 @@ class PoseResponse:
         det_scores: (N,) float32.
         keypoints: (N, 17, 3) float32: x, y in pixels, score; COCO order.
         kpt_scores: (N,) float32, the mean keypoint score of each person.
+        truncated: Whether more people were found than the server gives; these are the best.
     """
 
     boxes: NDArray[np.float32]
     det_scores: NDArray[np.float32]
     keypoints: NDArray[np.float32]
     kpt_scores: NDArray[np.float32]
+    truncated: bool = False
 
     @classmethod
     def from_outputs(cls, output: Callable[[str], NDArray[np.generic] | None]) -> PoseResponse:
@@ -120,11 +122,14 @@ class PoseResponse:
         """
         boxes = output("boxes")
         people = 0 if boxes is None else len(boxes)
+        truncated = output("truncated")
         return cls(
             _checked(boxes, "boxes", (people, 4)),
             _checked(output("det_scores"), "det_scores", (people,)),
             _checked(output("keypoints"), "keypoints", (people, 17, 3)),
             _checked(output("kpt_scores"), "kpt_scores", (people,)),
+            # Servers of the first versions don't say.
+            truncated is not None and bool(truncated.all()),
         )
 
 

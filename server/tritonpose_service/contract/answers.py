@@ -29,6 +29,8 @@ def success_body(request: KeypointRequest, image: bytes, poses: PoseResponse, lo
         values are written as the double-precision numbers that equal them.
     """
     result: dict[str, Any] = {"persons": _persons(poses)}
+    if poses.truncated:
+        result["truncated"] = True
     if request.visualize:
         picture = draw_picture(image, poses.keypoints)
         result["image"] = pybase64.b64encode(picture)

@@ -76,6 +76,11 @@ class InferResult(BaseModel):
     """The people in an image."""
 
     persons: list[Person] = Field(description="By descending detection score; may be empty.")
+    truncated: bool = Field(
+        False,
+        description="Whether more people were found than are given: these have the best scores. "
+        "Left out where there were not.",
+    )
     image: str | None = Field(
         None,
         description="JPEG file with the poses drawn on the image, base64-encoded; left out where "

@@ -144,3 +144,13 @@ def test_results_are_printed_as_they_come(capsys: pytest.CaptureFixture[str]) ->
         assert "error: gone\n" in capsys.readouterr().err
 
     assert write_results(camera(), Output(), ["camera"]) == 1
+
+
+def test_more_people_than_the_server_gives(capsys: pytest.CaptureFixture[str]) -> None:
+    crowd = KeypointResult("crowd.png", IMAGE, [person(), person()], truncated=True)
+    assert write_results([crowd, result()], Output(json_lines=True), ["crowd.png", "a.png"]) == 0
+    printed = capsys.readouterr()
+    assert [json.loads(line).get("truncated") for line in printed.out.splitlines()] == [True, None]
+    (warning,) = [line for line in printed.err.splitlines() if "warning" in line]
+    assert "'crowd.png': more persons were found than the server gives" in warning
+    assert "these are the 2 with the best scores" in warning

@@ -249,3 +249,16 @@ def test_the_image_as_it_is_held_is_not_decoded() -> None:
     assert result.held_image() == EncodedImage(b"no image")
     with pytest.raises(InputError):
         result["input_img"]
+
+
+def test_more_people_than_the_server_gives(tmp_path: Path) -> None:
+    whole, part = result(2), result(2, truncated=True)
+    assert "truncated" not in whole.json["res"]
+    assert part.json == {"res": whole.json["res"] | {"truncated": True}}
+    part.save_to_json(tmp_path)
+    assert json.loads((tmp_path / "photo_res.json").read_text())["truncated"] is True
+    # Not among PaddleX's keys, and as lasting as those.
+    assert set(part) == set(whole)
+    assert pickle.loads(pickle.dumps(part)).truncated
+    assert copy.copy(part).truncated
+    assert not whole.truncated

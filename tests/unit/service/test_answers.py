@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import uuid
+from dataclasses import replace
 from http import HTTPStatus
 
 import cv2
@@ -90,3 +91,10 @@ def test_new_names_are_uuids() -> None:
     names = {choose_log_id(), choose_log_id(None), choose_log_id("\n")}
     assert len(names) == 3
     assert {uuid.UUID(name).version for name in names} == {4}
+
+
+def test_more_people_than_are_given() -> None:
+    poses = replace(people(2), truncated=True)
+    answer = json.loads(success_body(asked(b"not looked at", visualize=False), poses, "name"))
+    assert answer["result"]["truncated"] is True
+    assert len(InferResponse.model_validate(answer, strict=False).result.persons) == 2

@@ -11,6 +11,7 @@ from topdown.formats import SUPPORTED_FORMATS, describe_content, identify_format
 from topdown.headers import Header, read_header
 from topdown.limits import Limits
 from topdown.png_chunks import still_picture
+from topdown.webp_frames import first_frame, is_animated
 
 Image = npt.NDArray[np.uint8]
 
@@ -74,16 +75,40 @@ def decode_image(data: bytes) -> Image:
         InvalidRequestError: The bytes can't be decoded.
     """
     name = identify_format(data[:16]) or "image"
-    content = still_picture(data) if name == "PNG" else data
-    if content is None:
-        raise _damaged(data, name)
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        if name == "WebP" and is_animated(data):
+            image = _decode_animation(data)
+        else:
+            image = _decode_still(still_picture(data) if name == "PNG" else data)
     except cv2.error as error:
         raise InvalidRequestError(f"`image` can't be decoded as {name}: {error.err}") from error
     if image is None:
         raise _damaged(data, name)
-    return np.asarray(image, dtype=np.uint8)
+    return image
+
+
+def _decode_still(data: bytes | None) -> Image | None:
+    if data is None:
+        return None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return None if image is None else np.asarray(image, dtype=np.uint8)
+
+
+def _decode_animation(data: bytes) -> Image | None:
+    """The first frame of a WebP, on its canvas."""
+    frame = first_frame(data)
+    canvas = read_header(data, "WebP")
+    if frame is None or canvas is None:
+        return None
+    picture = _decode_still(frame.file)
+    if picture is None:
+        return None
+    height, width = picture.shape[:2]
+    if (width, height) == canvas[:2]:
+        return picture
+    image = np.zeros((canvas.height, canvas.width, 3), np.uint8)
+    image[frame.y : frame.y + height, frame.x : frame.x + width] = picture
+    return image
 
 
 def check_frame(image: npt.NDArray[np.uint8], limits: Limits) -> Image:

@@ -1,0 +1,136 @@
+"""Hostile input from all sides: each request gets its answer, and so does everybody beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from leftovers import descendants
+from rest_service import rest_service
+from tritonpose.transport import connect
+from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_soak.askers import Askers
+from tritonpose_soak.fronts import Front, open_fronts
+from tritonpose_soak.hostile import refused_files, truncations, unusual_files
+from tritonpose_soak.mutations import PIXELS
+from tritonpose_soak.pictures import Picture, cut_pictures, differences, know
+from tritonpose_soak.service import Addresses
+from tritonpose_soak.tally import Outcome, Tally
+
+CONCURRENCY = 8
+
+
+@pytest.fixture(scope="module")
+def addresses(server: EmbeddedServer) -> Iterator[Addresses]:
+    with rest_service(server.grpc_url) as root:
+        yield Addresses(f"{root}human-keypoint-detection", server.grpc_url, server.http_url)
+
+
+@pytest.fixture(scope="module")
+def pictures(server: EmbeddedServer, photo: Path) -> list[Picture]:
+    transport = connect(server.grpc_url)
+    known = know(cut_pictures(photo), lambda data: transport.infer(PoseRequest(image=data)))
+    transport.close()
+    return known
+
+
+@pytest.fixture(autouse=True)
+def nothing_dies(server: EmbeddedServer) -> Iterator[None]:
+    """No process of the server is started anew meanwhile."""
+    before = descendants(server.pid or 0)
+    yield
+    assert descendants(server.pid or 0) == before
+
+
+Job = Callable[[Askers, Front], Awaitable[object]]
+
+
+def run(addresses: Addresses, pictures: Sequence[Picture], jobs: Sequence[Job]) -> Tally:
+    """Does each job at every front, with good requests beside them; all must end as they may."""
+    tally = Tally()
+
+    async def work() -> None:
+        fronts = open_fronts(addresses)
+        askers = Askers(pictures, refused_files(PIXELS), tally, random.Random(0))
+        queue = iter([(job, front) for job in jobs for front in fronts])
+
+        async def worker() -> None:
+            for number, (job, front) in enumerate(queue):
+                await job(askers, front)
+                if number % 4 == 0:
+                    await askers.given(front)
+
+        await asyncio.gather(*(worker() for _ in range(CONCURRENCY)))
+        for front in fronts:
+            assert await askers.good(front) == Outcome.ANSWERED
+            await front.close()
+
+    asyncio.run(work())
+    assert tally.violations == []
+    assert tally.count(Outcome.REFUSED) == 0
+    return tally
+
+
+def test_what_must_be_refused(addresses: Addresses, pictures: list[Picture]) -> None:
+    files = refused_files(PIXELS)
+
+    def job(data: bytes, name: str) -> Job:
+        async def ask(askers: Askers, front: Front) -> None:
+            assert await askers.damaged(front, data, name) == Outcome.REJECTED, (front.name, name)
+
+        return ask
+
+    tally = run(addresses, pictures, [job(file.data, file.name) for file in files])
+    assert tally.count(Outcome.REJECTED) == 4 * len(files)
+
+
+def test_files_that_break_off(addresses: Addresses, pictures: list[Picture]) -> None:
+    def job(name: str, data: bytes) -> Job:
+        return lambda askers, front: askers.damaged(front, data, name)
+
+    small = cv2.resize(PIXELS, (16, 12))
+    run(addresses, pictures, [job(name, data) for name, data in truncations(small)])
+
+
+def test_clients_that_hang_up(addresses: Addresses, pictures: list[Picture]) -> None:
+    tally = run(addresses, pictures, [lambda askers, front: askers.cancelled(front)] * 30)
+    assert tally.count(Outcome.CANCELLED) == 120
+
+
+def test_everything_at_once(addresses: Addresses, pictures: list[Picture]) -> None:
+    kinds: list[Job] = [
+        lambda askers, front: askers.good(front),
+        lambda askers, front: askers.given(front),
+        lambda askers, front: askers.bad(front),
+        lambda askers, front: askers.cancelled(front),
+    ]
+    run(addresses, pictures, kinds * 10)
+
+
+def test_unusual_files_are_read_as_paddlex_reads_them(
+    server: EmbeddedServer, photo: Path, tmp_path: Path
+) -> None:
+    """PaddleX reads files with ``cv2.imread``."""
+    frame = cv2.imread(str(photo))[:480, 400:800]
+    pixels = np.ascontiguousarray(cv2.resize(frame, (200, 240))[:, :, ::-1])
+    transport = connect(server.grpc_url)
+    people = []
+    for file in unusual_files(pixels):
+        path = tmp_path / "file"
+        path.write_bytes(file.data)
+        as_paddlex_reads_it: PoseResponse = transport.infer(
+            PoseRequest(frame=cv2.imread(str(path)))
+        )
+        answer = transport.infer(PoseRequest(image=file.data))
+        assert differences(answer, as_paddlex_reads_it) is None, file.name
+        people.append(len(answer.boxes))
+    transport.close()
+    # Most of them show the person, whatever their colours and orientation.
+    assert sum(count > 0 for count in people) > len(people) / 2
