@@ -197,7 +197,8 @@ def _read_answer(
     """
     try:
         body = json.loads(content)
-        code, persons = body["errorCode"], body.get("result", {}).get("persons", [])
+        code, result = body["errorCode"], body.get("result", {})
+        persons = result.get("persons", [])
         if body["logId"] != log_id:
             raise ServerError(f"{front}: the answer to {body['logId']} came for {log_id}")
         if code:
@@ -211,6 +212,7 @@ def _read_answer(
             np.array([each["detScore"] for each in persons], np.float32),
             np.array([each["kpts"] for each in persons], np.float32).reshape(-1, 17, 3),
             np.array([each["kptScore"] for each in persons], np.float32),
+            result.get("truncated", False),
         )
     except (ValueError, LookupError, TypeError) as error:
         raise ServerError(f"{front}: malformed answer: {content[:200]!r}") from error

@@ -14,7 +14,7 @@ from tritonpose_soak.processes import resident_bytes, shared_memory_bytes
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
 # Allocators keep what was freed, here more and there less.
-_TOLERATED_SHARE, _TOLERATED_BYTES = 0.05, 16_000_000
+_TOLERATED_SHARE, _TOLERATED_BYTES = 0.03, 8_000_000
 
 _FEWEST_SAMPLES = 6
 

@@ -26,14 +26,10 @@ class Picture:
 
     Attributes:
         data: The file.
-        width: In pixels.
-        height: In pixels.
         answer: The people in it, found while nothing else was asked.
     """
 
     data: bytes
-    width: int
-    height: int
     answer: PoseResponse
 
 
@@ -68,10 +64,7 @@ def know(files: Sequence[bytes], answer: Callable[[bytes], PoseResponse]) -> lis
     Raises:
         SoakError: Nobody is on any of them: nothing could be told apart.
     """
-    pictures = []
-    for data in files:
-        height, width = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[:2]
-        pictures.append(Picture(data, width, height, answer(data)))
+    pictures = [Picture(data, answer(data)) for data in files]
     if not any(len(picture.answer.boxes) for picture in pictures):
         raise SoakError("nobody is found on the photo: give another one with --photo")
     return pictures

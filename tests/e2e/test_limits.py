@@ -1,0 +1,184 @@
+"""Each limit, its exact error at every front, and what it keeps from being done."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import urllib.request
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import pytest
+
+from leftovers import wait_until
+from rest_service import rest_service
+from tritonpose.errors import InvalidRequestError, ServerUnavailableError, TritonPoseError
+from tritonpose.transport import connect
+from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose_server import resources
+from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.staging import PipelineSettings
+from tritonpose_soak.fronts import Front, open_fronts
+from tritonpose_soak.service import Addresses
+
+LIMITS = {
+    "workers": 1,
+    "max_in_flight": 24,
+    "max_image_bytes": 600_000,
+    "max_pixels": 2_000_000,
+    "max_persons": 1,
+    "deadline_s": 1,
+}
+
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="module")
+def tight(
+    open_leaves: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedServer]:
+    """A server that takes on little."""
+    repository = tmp_path_factory.mktemp("tight") / "models"
+    shutil.copytree(resources.model_repository(), repository)
+    config = repository / "human_keypoint_detection" / "config.pbtxt"
+    text = config.read_text("utf-8")
+    for key, value in LIMITS.items():
+        text, found = re.subn(
+            rf'(key: "{key}"  value: {{ string_value: )"\w+"', rf'\1"{value}"', text
+        )
+        assert found == 1, key
+    config.write_text(text, "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resources, "model_repository", lambda: repository)
+        settings = PipelineSettings(open_leaves[0].name, open_leaves[1].name)
+        with EmbeddedServer(open_leaves, settings) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def addresses(tight: EmbeddedServer) -> Iterator[Addresses]:
+    with rest_service(tight.grpc_url) as root:
+        yield Addresses(f"{root}human-keypoint-detection", tight.grpc_url, tight.http_url)
+
+
+def at_every_front(addresses: Addresses, ask: Callable[[Front], Awaitable[T]]) -> list[T]:
+    async def work() -> list[T]:
+        fronts = open_fronts(addresses)
+        try:
+            return [await ask(front) for front in fronts]
+        finally:
+            for front in fronts:
+                await front.close()
+
+    return asyncio.run(work())
+
+
+async def outcome(asked: Awaitable[PoseResponse]) -> PoseResponse | TritonPoseError:
+    try:
+        return await asked
+    except TritonPoseError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (
+            b"\xff\xd8\xff" + bytes(700_000),
+            "`image` has 700003 bytes; up to 600000 (max_image_bytes) are accepted: ",
+        ),
+        (
+            cv2.imencode(".png", np.zeros((2000, 1001, 3), np.uint8))[1].tobytes(),
+            "the image is 1001x2000, 2002000 pixels; up to 2000000 (max_pixels) are accepted: ",
+        ),
+    ],
+    ids=["bytes", "pixels"],
+)
+def test_images_that_are_too_large(addresses: Addresses, image: bytes, told: str) -> None:
+    for error in at_every_front(
+        addresses, lambda front: outcome(front.ask(PoseRequest(image=image)))
+    ):
+        assert isinstance(error, InvalidRequestError)
+        assert told in str(error)
+
+
+def test_more_persons_than_are_given(addresses: Addresses, photo: Path) -> None:
+    request = PoseRequest(image=photo.read_bytes())
+    answers = at_every_front(addresses, lambda front: front.ask(request))
+    assert [(len(answer.boxes), answer.truncated) for answer in answers] == [(1, True)] * 4
+    boxes = np.tile(np.array([[0, 0, 50, 90]], np.float32), (2, 1))
+    transport = connect(addresses.grpc)
+    with pytest.raises(InvalidRequestError, match=r"has 2 boxes; up to 1 \(max_persons\)"):
+        transport.infer(PoseRequest(image=photo.read_bytes(), person_boxes=boxes))
+    assert not transport.infer(PoseRequest(image=photo.read_bytes(), det_threshold=0.99)).truncated
+    transport.close()
+
+
+def test_too_many_requests_and_too_little_time(addresses: Addresses, photo: Path) -> None:
+    """All are answered, or told to come again, and why."""
+    request = PoseRequest(image=photo.read_bytes())
+
+    async def flood(front: Front) -> list[PoseResponse | TritonPoseError]:
+        return await asyncio.gather(*(outcome(front.ask(request)) for _ in range(200)))
+
+    grpc, http, rest, hps = at_every_front(addresses, flood)
+    for outcomes in (grpc, http, rest, hps):
+        answers = [each for each in outcomes if isinstance(each, PoseResponse)]
+        assert answers
+        assert all(len(answer.boxes) == 1 for answer in answers)
+        refusals = [each for each in outcomes if not isinstance(each, PoseResponse)]
+        assert {type(each) for each in refusals} == {ServerUnavailableError}
+    for outcomes in (grpc, http, hps):
+        reasons = Counter(
+            reason
+            for each in outcomes
+            for reason in (
+                "24 requests (max_in_flight) are already in flight; retry later",
+                "the answer was not ready within 1 s (deadline_s)",
+                "128 requests are already under way; try again later",
+            )
+            if reason in str(each)
+        )
+        answered = sum(isinstance(each, PoseResponse) for each in outcomes)
+        assert reasons.total() + answered == 200
+        assert reasons["24 requests (max_in_flight) are already in flight; retry later"]
+
+
+def executions(server: EmbeddedServer, model: str) -> int:
+    """How many images a model has been given."""
+    with urllib.request.urlopen(server.metrics_url) as response:
+        text = response.read().decode()
+    counts = re.findall(rf'^nv_inference_count{{.*model="{model}".*}} (\d+)', text, re.MULTILINE)
+    return sum(map(int, counts))
+
+
+def test_what_nobody_waits_for_is_not_computed(
+    tight: EmbeddedServer, open_leaves: list[Path], photo: Path
+) -> None:
+    detector = open_leaves[0].name
+    patient = connect(tight.grpc_url)
+    request = PoseRequest(image=photo.read_bytes(), det_threshold=0.0)
+    patient.infer(request)
+    before = executions(tight, detector)
+
+    async def hang_up() -> list[PoseResponse | TritonPoseError]:
+        front = open_fronts(Addresses("", tight.grpc_url, tight.http_url))[0]
+        asked = [asyncio.ensure_future(front.ask(request)) for _ in range(20)]
+        await asyncio.sleep(0.15)
+        for each in asked:
+            each.cancel()
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        await front.close()
+        return [each for each in ended if isinstance(each, PoseResponse)]
+
+    answered = asyncio.run(hang_up())
+    assert len(patient.infer(request).boxes) == 1
+    # Those under way when their clients hung up, and the patient one's.
+    assert wait_until(lambda: executions(tight, detector) > before)
+    assert executions(tight, detector) - before < 20 - len(answered)
+    patient.close()
