@@ -34,12 +34,12 @@ class Tally:
         self.violations: list[str] = []
         self.violation_count = 0
         self._counts: Counter[tuple[str, str, Outcome]] = Counter()
-        self._seconds: dict[Outcome, list[float]] = defaultdict(list)
+        self._seconds: dict[tuple[Outcome, str], list[float]] = defaultdict(list)
 
     def add(self, front: str, kind: str, outcome: Outcome, seconds: float) -> None:
         """Count a request that ended as it may."""
         self._counts[front, kind, outcome] += 1
-        self._seconds[outcome].append(seconds)
+        self._seconds[outcome, front].append(seconds)
 
     def violate(self, message: str) -> None:
         """Note what must not be."""
@@ -69,10 +69,10 @@ class Tally:
                 + ", ".join(f"{front} {count}" for front, count in by_front.items())
                 + ")"
             )
-        for outcome, seconds in self._seconds.items():
+        for (outcome, front), seconds in sorted(self._seconds.items()):
             if outcome != Outcome.CANCELLED:
                 p50, p95, p99 = np.percentile(seconds, (50, 95, 99)) * 1000
-                figures[f"{outcome.value} after, ms (p50 p95 p99)"] = (
+                figures[f"{outcome.value} by {front} after, ms (p50 p95 p99)"] = (
                     f"{p50:.0f} {p95:.0f} {p99:.0f}"
                 )
         figures["violations"] = str(self.violation_count)

@@ -26,10 +26,10 @@ def test_text() -> None:
     lines = as_text([report()]).splitlines()
     assert lines[0] == "load: VIOLATED"
     assert [line.split(maxsplit=2)[2] for line in lines[1:2]] == ["101 (REST 1, gRPC 100)"]
-    assert "answered after, ms (p50 p95 p99)" in lines[2]
-    assert lines[2].endswith("50 94 98")
-    assert lines[3].split() == ["violations", "30"]
-    assert len(lines) == 24
+    assert "answered by REST after, ms (p50 p95 p99)" in lines[2]
+    assert lines[3].endswith("50 94 98")
+    assert lines[4].split() == ["violations", "30"]
+    assert len(lines) == 25
 
 
 def test_json() -> None:
