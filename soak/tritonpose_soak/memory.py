@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,12 +19,20 @@ _TOLERATED_SHARE, _TOLERATED_BYTES = 0.03, 8_000_000
 
 _FEWEST_SAMPLES = 6
 
+# In less, processes are still warming up.
+_LEAST_SECONDS = 180.0
+
 
 class MemoryLog:
-    """Sizes over time, by role of a process, and of shared memory."""
+    """Sizes over time, by role of a process, and of shared memory.
+
+    Attributes:
+        seconds: Over how long they were taken.
+    """
 
     def __init__(self) -> None:
         """Start empty."""
+        self.seconds = 0.0
         self._samples: dict[str, list[int]] = defaultdict(list)
 
     def sample(self, processes: Mapping[str, int]) -> None:
@@ -43,7 +52,9 @@ class MemoryLog:
         }
 
     def violations(self) -> list[str]:
-        """What has grown."""
+        """What has grown; nothing where the time was too short to tell."""
+        if self.seconds < _LEAST_SECONDS:
+            return []
         return [
             f"memory of {role} grew from {before / 1e6:.0f} to {after / 1e6:.0f} MB"
             for role, sizes in self._samples.items()
@@ -74,7 +85,7 @@ async def memory_watched(
         processes: Gives the processes by role.
         interval: Seconds between two samples.
     """
-    log = MemoryLog()
+    log, started = MemoryLog(), time.monotonic()
 
     async def watch() -> None:
         while True:
@@ -85,6 +96,7 @@ async def memory_watched(
     try:
         yield log
     finally:
+        log.seconds = time.monotonic() - started
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

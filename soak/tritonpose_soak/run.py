@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from tritonpose.transport import connect
@@ -44,13 +44,14 @@ async def run_soak(
         progress: Called with lines for the user.
 
     Raises:
-        SoakError: The service did not start, or finds nobody on the photo.
+        SoakError: The photo can't be read, nobody is found on it, or the service did not start.
         TritonPoseError: It gives no answers even when nothing else goes on.
     """
+    files = cut_pictures(photo)
     with tempfile.TemporaryDirectory() as work:
         progress("starting the service")
         with serving(pipeline, Path(work) / "service.log") as service:
-            pictures = _known_pictures(service, photo)
+            pictures = _known_pictures(service, files)
             fronts = open_fronts(service.addresses)
             bench = Bench(service, fronts, pictures, refused_files(PIXELS), plan.seed, progress)
             reports = []
@@ -69,9 +70,9 @@ async def run_soak(
             return reports
 
 
-def _known_pictures(service: Service, photo: Path) -> list[Picture]:
+def _known_pictures(service: Service, files: Sequence[bytes]) -> list[Picture]:
     transport = connect(service.addresses.grpc)
     try:
-        return know(cut_pictures(photo), lambda data: transport.infer(PoseRequest(image=data)))
+        return know(files, lambda data: transport.infer(PoseRequest(image=data)))
     finally:
         transport.close()

@@ -37,10 +37,23 @@ def test_a_leak_shows_and_noise_does_not() -> None:
     assert has_grown(*levels([size + index * MB for index, size in enumerate(noise)]))
 
 
+def test_growth_is_told_once_processes_are_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = iter(range(100 * MB, 10_000 * MB, 20 * MB))
+    monkeypatch.setattr("tritonpose_soak.memory.resident_bytes", lambda _: {"hps": next(sizes)})
+    log = MemoryLog()
+    for _ in range(9):
+        log.sample({})
+    log.seconds = 179
+    assert log.violations() == []
+    log.seconds = 181
+    assert log.violations() == ["memory of hps grew from 180 to 240 MB"]
+
+
 def test_this_process() -> None:
     log = MemoryLog()
     for _ in range(6):
         log.sample({"me": os.getpid(), "gone": 2**22 + 1})
+    log.seconds = 1000
     assert log.violations() == []
     assert list(log.figures()) == ["memory of me, MB", "memory of /dev/shm, MB"]
     assert float(log.figures()["memory of me, MB"].split()[0]) > 1
