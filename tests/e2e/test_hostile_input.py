@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -52,14 +53,27 @@ def nothing_dies(server: EmbeddedServer) -> Iterator[None]:
 Job = Callable[[Askers, Front], Awaitable[object]]
 
 
-def run(addresses: Addresses, pictures: Sequence[Picture], jobs: Sequence[Job]) -> Tally:
-    """Does each job at every front, with good requests beside them; all must end as they may."""
+def run(
+    addresses: Addresses,
+    pictures: Sequence[Picture],
+    jobs: Sequence[Job],
+    *,
+    everywhere: bool = True,
+) -> Tally:
+    """Does each job at every front, or at one of them, with good requests beside them.
+
+    All must end as they may.
+    """
     tally = Tally()
 
     async def work() -> None:
         fronts = open_fronts(addresses)
         askers = Askers(pictures, refused_files(PIXELS), tally, random.Random(0))
-        queue = iter([(job, front) for job in jobs for front in fronts])
+        queue = iter(
+            [(job, front) for job in jobs for front in fronts]
+            if everywhere
+            else list(zip(jobs, itertools.cycle(fronts), strict=False))
+        )
 
         async def worker() -> None:
             for number, (job, front) in enumerate(queue):
@@ -96,7 +110,12 @@ def test_files_that_break_off(addresses: Addresses, pictures: list[Picture]) -> 
         return lambda askers, front: askers.damaged(front, data, name)
 
     small = cv2.resize(PIXELS, (16, 12))
-    run(addresses, pictures, [job(name, data) for name, data in truncations(small)])
+    run(
+        addresses,
+        pictures,
+        [job(name, data) for name, data in truncations(small)],
+        everywhere=False,
+    )
 
 
 def test_clients_that_hang_up(addresses: Addresses, pictures: list[Picture]) -> None:

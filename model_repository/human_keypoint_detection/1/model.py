@@ -36,6 +36,7 @@ from topdown.errors import (
     InvalidRequestError,
     UnavailableError,
 )
+from topdown.image import copy_file
 from topdown.limits import Limits
 from topdown.options import PipelineDefaults
 from topdown.pipeline import Poses, estimate_poses
@@ -109,7 +110,7 @@ class TritonPythonModel:
                 context = pop_context(parameters)
                 image = pb_utils.get_input_tensor_by_name(request, "image")
                 pose_request = PoseRequest(
-                    image=None if image is None else image.as_numpy().tobytes(),
+                    image=None if image is None else copy_file(image.as_numpy(), self._limits),
                     frame=_copy_input(request, "frame"),
                     det_threshold=_copy_input(request, "det_threshold"),
                     person_boxes=_copy_input(request, "person_boxes"),

@@ -10,7 +10,7 @@ from PIL import Image
 
 from topdown.errors import InvalidRequestError
 from topdown.formats import describe_content, identify_format
-from topdown.image import check_file, check_frame, decode_image
+from topdown.image import check_file, check_frame, copy_file, decode_image
 from topdown.limits import Limits
 
 GREY = np.add.outer(np.arange(24) * 4, np.arange(40) * 3).astype(np.uint8)
@@ -284,3 +284,10 @@ def test_a_jpeg_of_absurdly_many_scans_is_refused() -> None:
 def test_a_frame_of_too_many_pixels_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match=r"is 5x4, 20 pixels; up to 19 \(max_pixels\)"):
         check_frame(np.zeros((4, 5, 3), np.uint8), Limits(workers=1, max_pixels=19))
+
+
+def test_files_that_are_too_large_are_not_even_copied() -> None:
+    tensor = np.arange(9, dtype=np.uint8)
+    assert copy_file(tensor, Limits(workers=1, max_image_bytes=9)) == bytes(range(9))
+    with pytest.raises(InvalidRequestError, match=r"has 9 bytes; up to 8 \(max_image_bytes\)"):
+        copy_file(tensor, Limits(workers=1, max_image_bytes=8))

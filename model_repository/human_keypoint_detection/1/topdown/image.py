@@ -21,6 +21,20 @@ _MAX_SIDE = 32767  # OpenCV's warpAffine addresses source pixels with 16-bit int
 _MAX_SCANS = 100
 
 
+def copy_file(tensor: npt.NDArray[np.uint8], limits: Limits) -> bytes:
+    """Copy an encoded image, unless it is too large to be looked at.
+
+    Args:
+        tensor: uint8 ``[N]``, the file's bytes.
+        limits: Bounds on its size.
+
+    Raises:
+        InvalidRequestError: It has too many bytes.
+    """
+    _check_length(tensor.size, limits)
+    return tensor.tobytes()
+
+
 def check_file(data: bytes, limits: Limits) -> Header:
     """Check an encoded image by its first bytes, without decoding it.
 
@@ -37,11 +51,7 @@ def check_file(data: bytes, limits: Limits) -> Header:
     """
     if not data:
         raise InvalidRequestError("`image` is empty: send the bytes of an image file")
-    if len(data) > limits.max_image_bytes:
-        raise InvalidRequestError(
-            f"`image` has {len(data)} bytes; up to {limits.max_image_bytes} (max_image_bytes) are "
-            "accepted: compress or downscale it first"
-        )
+    _check_length(len(data), limits)
     name = identify_format(data[:16])
     if name is None:
         raise InvalidRequestError(
@@ -133,6 +143,14 @@ def check_frame(image: npt.NDArray[np.uint8], limits: Limits) -> Image:
         raise InvalidRequestError(f"`frame` has no pixels: it is {width}x{height}")
     _check_size(width, height, limits)
     return image
+
+
+def _check_length(length: int, limits: Limits) -> None:
+    if length > limits.max_image_bytes:
+        raise InvalidRequestError(
+            f"`image` has {length} bytes; up to {limits.max_image_bytes} (max_image_bytes) are "
+            "accepted: compress or downscale it first"
+        )
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:
