@@ -44,7 +44,8 @@ async def run_soak(
         progress: Called with lines for the user.
 
     Raises:
-        SoakError: The photo can't be read, nobody is found on it, or the service did not start.
+        SoakError: The photo can't be read, nobody is found on it, the plan names a process that
+            there is not, or the service did not start.
         TritonPoseError: It gives no answers even when nothing else goes on.
     """
     files = cut_pictures(photo)

@@ -13,6 +13,7 @@ from tritonpose.errors import TritonPoseError
 from tritonpose.transport import connect_async
 from tritonpose.transport.messages import PoseRequest
 from tritonpose_soak.bench import Bench, PartReport
+from tritonpose_soak.errors import SoakError
 from tritonpose_soak.fronts import Front
 from tritonpose_soak.pictures import differences
 from tritonpose_soak.plan import Plan
@@ -32,10 +33,17 @@ _POLL_SECONDS = 0.05
 
 
 async def run_kills(bench: Bench, plan: Plan) -> PartReport:
-    """Kill each process so many times, in random order."""
+    """Kill each process so many times, in random order.
+
+    Raises:
+        SoakError: The plan names a process that there is not.
+    """
     report = PartReport("kills")
-    roles = [role for role in bench.service.mortal() if plan.roles is None or role in plan.roles]
-    victims = roles * plan.kills
+    mortal = bench.service.mortal()
+    unknown = set(plan.roles or ()) - set(mortal)
+    if unknown:
+        raise SoakError(f"no process {', '.join(sorted(unknown))}; there are {', '.join(mortal)}")
+    victims = list(plan.roles or mortal) * plan.kills
     random.Random(plan.seed).shuffle(victims)
     seconds: dict[str, list[float]] = defaultdict(list)
     load = _Load(bench)
