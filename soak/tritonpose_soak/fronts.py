@@ -199,7 +199,8 @@ def _read_answer(
         body = json.loads(content)
         code, result = body["errorCode"], body.get("result", {})
         persons = result.get("persons", [])
-        if body["logId"] != log_id:
+        # Who is refused before the request was read can't be called by its name.
+        if body["logId"] != log_id and code != HTTPStatus.SERVICE_UNAVAILABLE:
             raise ServerError(f"{front}: the answer to {body['logId']} came for {log_id}")
         if code:
             error = _ERRORS.get(code, ServerError)(f"{front}: {code}: {body['errorMsg']}")

@@ -132,7 +132,8 @@ def test_too_many_requests_and_too_little_time(addresses: Addresses, photo: Path
         assert answers
         assert all(len(answer.boxes) == 1 for answer in answers)
         refusals = [each for each in outcomes if not isinstance(each, PoseResponse)]
-        assert {type(each) for each in refusals} == {ServerUnavailableError}
+        others = [each for each in refusals if not isinstance(each, ServerUnavailableError)]
+        assert (len(refusals) > 0, others) == (True, [])
     for outcomes in (grpc, http, hps):
         reasons = Counter(
             reason
