@@ -11,7 +11,7 @@ import psutil
 
 from tritonpose_server.processes import service_processes
 
-COMMAND, GUARDIAN, TRITON = "command", "guardian", "triton"
+COMMAND, TRITON = "command", "triton"
 
 
 def processes_by_role(root: int) -> dict[str, int]:

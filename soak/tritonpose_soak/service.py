@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonpose_soak.errors import SoakError
-from tritonpose_soak.processes import COMMAND, GUARDIAN, processes_by_role
+from tritonpose_soak.processes import COMMAND, processes_by_role
 
 _START_SECONDS = 300.0
 _STOP_SECONDS = 60.0
@@ -57,7 +57,7 @@ class Service:
 
     def mortal(self) -> list[str]:
         """Roles of the processes that are started again when they die."""
-        return [role for role in self.processes() if role not in (COMMAND, GUARDIAN)]
+        return [role for role in self.processes() if role != COMMAND]
 
     def ended(self) -> bool:
         """Whether the command has ended."""

@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections import defaultdict
+from statistics import median
 
 from tritonpose.errors import TritonPoseError
 from tritonpose.transport import connect_async
@@ -62,7 +63,7 @@ async def run_kills(bench: Bench, plan: Plan) -> PartReport:
         load.stop()
     for role, times in seconds.items():
         report.figures[f"{role}: recovered after, s (median, longest)"] = (
-            f"{sorted(times)[len(times) // 2]:.1f} {max(times):.1f} ({len(times)} kills)"
+            f"{median(times):.1f} {max(times):.1f} ({len(times)} kills)"
         )
     report.add_tally(load.tally)
     report.figures["answers of the retrying client"] = str(load.retried)
