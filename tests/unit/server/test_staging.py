@@ -212,7 +212,7 @@ def test_settings_as_the_service_contract_reads_them(tmp_path: Path, visualize: 
     settings = PipelineSettings("det", "det", visualize=visualize)
     stage_pipeline(tmp_path / "models", [leaf(tmp_path, "det")], settings)
     written = HpsSettings.from_parameters(parameters(tmp_path / "models", HPS))
-    assert written == HpsSettings(visualize, workers=64, max_in_flight=128)
+    assert written == HpsSettings(visualize, workers=128, max_in_flight=128)
 
 
 def test_tuning_of_the_pipeline_models(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_tuning_of_the_pipeline_models(tmp_path: Path) -> None:
     assert (limits.workers, limits.threads, limits.max_in_flight) == (5, 3, 9)
     hps = HpsSettings.from_parameters(parameters(tmp_path / "models", HPS))
     # Its workers wait for the pipeline: there are enough of them.
-    assert hps == HpsSettings(visualize=True, workers=64, max_in_flight=9)
+    assert hps == HpsSettings(visualize=True, workers=128, max_in_flight=9)
 
 
 @pytest.mark.parametrize(
