@@ -95,6 +95,6 @@ def test_new_names_are_uuids() -> None:
 
 def test_more_people_than_are_given() -> None:
     poses = replace(people(2), truncated=True)
-    answer = json.loads(success_body(asked(b"not looked at", visualize=False), poses, "name"))
+    answer = json.loads(success_body(asked(visualize=False), b"not looked at", poses, "name"))
     assert answer["result"]["truncated"] is True
     assert len(InferResponse.model_validate(answer, strict=False).result.persons) == 2
