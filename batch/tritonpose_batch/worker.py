@@ -104,8 +104,9 @@ class NodeServer:
 
     def __init__(self, config: PipelineConfig, device: str | None) -> None:
         from tritonpose_server.device import Device
-        from tritonpose_server.embedded import EmbeddedServer, ServerOptions
+        from tritonpose_server.embedded import EmbeddedServer
         from tritonpose_server.model_choice import choose_models
+        from tritonpose_server.server_options import ServerOptions
 
         place = None if device is None else Device.parse(device)
         self._told: list[str] = []

@@ -12,14 +12,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from tritonpose_server import guardian
-from tritonpose_server.device import Device, place_leaves
+from tritonpose_server.device import place_leaves
 from tritonpose_server.errors import PortInUseError, ServerError
 from tritonpose_server.gpus import require_gpus
 from tritonpose_server.leaves.cores import available_cores
@@ -27,76 +26,25 @@ from tritonpose_server.libpython import find_libpython_directory
 from tritonpose_server.ports import bind
 from tritonpose_server.processes import kill_processes_of
 from tritonpose_server.remains import make_directory, remove_abandoned
+from tritonpose_server.server_options import Ports, ServerOptions
 from tritonpose_server.staging import (
-    HPS,
-    PIPELINE,
     PipelineSettings,
-    leaf_repositories,
     stage_backends,
     stage_pipeline,
 )
-from tritonpose_server.trace_arguments import trace_arguments
-from tritonpose_server.triton_api import CONTROL_APIS, CONTROL_HEADER, GRPC_HEADER
+from tritonpose_server.triton_api import CONTROL_HEADER, GRPC_HEADER
+from tritonpose_server.triton_command import triton_command, triton_environment
 from tritonpose_server.triton_log import LogForwarder
 from tritonpose_server.triton_watch import WatchSettings
 from tritonpose_server.triton_wheel import TritonInstallation, find_triton
 from tritonpose_server.tuning.apply import tune_leaves
 from tritonpose_server.tuning.defaults import complete_pipeline
-from tritonpose_server.tuning.settings import Tuning
 
 LOGGER = logging.getLogger("tritonpose.server")
 
 _PORT_ATTEMPTS = 5
 
-# Of each model's shared-memory region, taken at once. Regions grow on demand, but stop their
-# users for that; this holds what a dozen requests at a time need.
-_SHM_BYTES = 8 * 1024 * 1024
-
 _POLL_SECONDS = 0.05
-
-
-@dataclass(frozen=True)
-class ServerOptions:
-    """Where and how an embedded server runs.
-
-    Attributes:
-        address: Interface to listen on. Triton's own ports are for trusted clients only.
-        grpc_port: gRPC port, None for a free one.
-        http_port: HTTP port, None for a free one.
-        metrics_port: Port of ``/metrics``, None for a free one.
-        start_timeout: Seconds until the server must be ready.
-        stop_timeout: Seconds requests in flight get to finish when the server stops.
-        log_verbose: Triton's verbosity, 0 for none.
-        restart: Whether the server is started again, at the same ports, when it dies, has lost
-            one of its processes, or hangs.
-        hang_timeout: Seconds without an answer after which it, or one of its models, hangs.
-        control_key: What opens Triton's control endpoints (load and unload models, shared
-            memory, traces, log settings) to those who send it; None for one that is made up.
-        device: Where the leaves compute; None for where their configurations say.
-        tuning: Threads, streams, processes, batches and queues.
-    """
-
-    address: str = "127.0.0.1"
-    grpc_port: int | None = None
-    http_port: int | None = None
-    metrics_port: int | None = None
-    start_timeout: float = 120.0
-    stop_timeout: float = 10.0
-    log_verbose: int = 0
-    restart: bool = True
-    hang_timeout: float = 10.0
-    control_key: str | None = field(default=None, repr=False)
-    device: Device | None = None
-    tuning: Tuning = field(default_factory=Tuning)
-
-
-@dataclass(frozen=True)
-class Ports:
-    """The ports a server listens on."""
-
-    grpc: int
-    http: int
-    metrics: int
 
 
 class EmbeddedServer:
@@ -287,7 +235,16 @@ class EmbeddedServer:
             leaves = tune_leaves(leaves, self._options.tuning, directory / "tuned")
             pipeline = complete_pipeline(self._options.tuning.pipeline, available_cores())
             stage_pipeline(directory / "models", leaves, self._settings, pipeline)
-            self._start_guardian(triton, libpython, directory, leaves, lock)
+            command = triton_command(
+                triton,
+                self.identity,
+                directory,
+                leaves,
+                self._options,
+                self.ports,
+                self.control_key,
+            )
+            self._start_guardian(command, triton_environment(triton, libpython), directory, lock)
         except BaseException:
             shutil.rmtree(directory)
             raise
@@ -297,22 +254,21 @@ class EmbeddedServer:
 
     def _start_guardian(
         self,
-        triton: TritonInstallation,
-        libpython: Path | None,
+        command: Sequence[str],
+        environment: Mapping[str, str],
         directory: Path,
-        leaves: Sequence[Path],
         lock: int,
     ) -> None:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-I", guardian.__file__),
                 *(self.identity, str(directory), str(self._options.stop_timeout + 5)),
-                *self._command(triton, directory, leaves),
+                *command,
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**_environment(triton, libpython), **self._watch_settings()},
+            env={**environment, **self._watch_settings()},
             pass_fds=[lock],
             # Ctrl-C in a terminal reaches this process alone, which then stops the server.
             start_new_session=True,
@@ -321,52 +277,13 @@ class EmbeddedServer:
             raise ServerError("the server's output can't be read")
         self._log = LogForwarder(self._process.stdout)
 
-    def _command(
-        self, triton: TritonInstallation, directory: Path, leaves: Sequence[Path]
-    ) -> list[str]:
-        options, ports = self._options, self.ports
-        repositories = [directory / "models", *leaf_repositories(leaves)]
-        apis = ",".join(CONTROL_APIS)
-        models = [PIPELINE, HPS, *(leaf.name for leaf in leaves)]
-        return [
-            str(triton.binary),
-            f"--id={self.identity}",
-            *(f"--model-repository={repository}" for repository in repositories),
-            # Models can be loaded and unloaded while the server runs.
-            "--model-control-mode=explicit",
-            *(f"--load-model={model}" for model in models),
-            f"--backend-directory={directory / 'backends'}",
-            f"--backend-config=python,shm-region-prefix-name={self.identity}",
-            f"--backend-config=python,shm-default-byte-size={_SHM_BYTES}",
-            "--disable-auto-complete-config",
-            f"--grpc-address={options.address}",
-            f"--grpc-port={ports.grpc}",
-            f"--http-address={options.address}",
-            f"--http-port={ports.http}",
-            f"--metrics-address={options.address}",
-            f"--metrics-port={ports.metrics}",
-            f"--exit-timeout-secs={max(int(options.stop_timeout), 1)}",
-            f"--log-verbose={options.log_verbose}",
-            *trace_arguments(),
-            # Other users of this machine can read this key, but nobody from outside.
-            f"--http-restricted-api={apis}:{CONTROL_HEADER}={self.control_key}",
-            f"--grpc-restricted-protocol={apis}:{CONTROL_HEADER}={self.control_key}",
-        ]
-
     def _watch_settings(self) -> dict[str, str]:
         """Environment that tells the guardian how to watch Triton."""
         if not self._options.restart:
             return {}
-        address = f"{self._local_host()}:{self.ports.http}"
+        address = f"{self._options.local_host}:{self.ports.http}"
         settings = WatchSettings(address, self.control_key, self._options.hang_timeout)
         return {guardian.WATCH_VARIABLE: settings.to_json()}
-
-    def _local_host(self) -> str:
-        """Where this machine reaches the server."""
-        address = self._options.address
-        if address in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-            return "localhost"
-        return f"[{address}]" if ":" in address else address
 
     def _choose_ports(self) -> Ports:
         """The ports asked for, and free ones for the rest."""
@@ -399,7 +316,7 @@ class EmbeddedServer:
 
     def _answers(self) -> bool:
         """Whether our own server, and not another one on its port, is ready."""
-        address = f"{self._local_host()}:{self.ports.http}"
+        address = f"{self._options.local_host}:{self.ports.http}"
         connection = http.client.HTTPConnection(address, timeout=5)
         try:
             connection.request("GET", "/v2")
@@ -412,17 +329,3 @@ class EmbeddedServer:
             return False
         finally:
             connection.close()
-
-
-def _environment(triton: TritonInstallation, libpython: Path | None) -> dict[str, str]:
-    """Environment in which tritonserver and its Python processes find what they need."""
-    environment = dict(os.environ)
-    libraries = [str(triton.libraries), environment.get("LD_LIBRARY_PATH", "")]
-    if libpython is not None:
-        libraries.insert(0, str(libpython))
-    environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
-    # The backend's Python looks for its own prefix through PATH: it is to be this environment.
-    program = Path(sys.executable).parent
-    environment["PATH"] = os.pathsep.join([str(program), environment.get("PATH", os.defpath)])
-    environment["PYTHONUNBUFFERED"] = "1"
-    return environment

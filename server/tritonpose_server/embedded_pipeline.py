@@ -11,9 +11,10 @@ from tritonpose.config import PIPELINE_NAME, PipelineConfig
 from tritonpose.create import create_pipeline
 from tritonpose.pipeline import HumanKeypointPipeline
 from tritonpose_server.device import Device
-from tritonpose_server.embedded import EmbeddedServer, ServerOptions
+from tritonpose_server.embedded import EmbeddedServer
 from tritonpose_server.gpus import require_gpus
 from tritonpose_server.model_choice import choose_models
+from tritonpose_server.server_options import ServerOptions
 
 
 @contextmanager

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 from tritonpose.cli.console import LogOptions
 from tritonpose.config import PipelineConfig
-from tritonpose_server.embedded import EmbeddedServer, ServerOptions
+from tritonpose_server.embedded import EmbeddedServer
 from tritonpose_server.errors import ServerError
 from tritonpose_server.gpus import require_gpus
 from tritonpose_server.leaves.cores import available_cores
 from tritonpose_server.model_choice import choose_models
 from tritonpose_server.ports import bind, is_loopback
 from tritonpose_server.rest_process import RestProcess
+from tritonpose_server.server_options import ServerOptions
 from tritonpose_server.supervisor import StopSignals, supervise
 from tritonpose_server.tuning.defaults import complete_pipeline
 from tritonpose_service.rest.settings import RestSettings

@@ -21,7 +21,8 @@ from tritonpose.errors import InvalidRequestError, ServerUnavailableError, Trito
 from tritonpose.transport import connect
 from tritonpose.transport.messages import PoseRequest, PoseResponse
 from tritonpose_server import resources
-from tritonpose_server.embedded import EmbeddedServer, ServerOptions
+from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.server_options import ServerOptions
 from tritonpose_server.staging import PipelineSettings
 from tritonpose_server.tuning.settings import PipelineTuning, Tuning
 from tritonpose_soak.fronts import Front, open_fronts

@@ -21,8 +21,9 @@ import requests
 
 from leftovers import wait_until
 from rest_service import free_port, rest_service
-from tritonpose_server.embedded import EmbeddedServer, ServerOptions
+from tritonpose_server.embedded import EmbeddedServer
 from tritonpose_server.errors import ServerError
+from tritonpose_server.server_options import ServerOptions
 from tritonpose_server.staging import PipelineSettings
 from tritonpose_service.rest.run import run_rest
 from tritonpose_service.rest.settings import RestSettings

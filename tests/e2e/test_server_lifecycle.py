@@ -21,8 +21,9 @@ from leftovers import (
     wait_until,
 )
 from tritonpose import create_pipeline
-from tritonpose_server.embedded import EmbeddedServer, ServerOptions
+from tritonpose_server.embedded import EmbeddedServer
 from tritonpose_server.errors import ServerError
+from tritonpose_server.server_options import ServerOptions
 from tritonpose_server.staging import PipelineSettings
 
 HOST = """

@@ -20,7 +20,8 @@ import requests
 from numpy.typing import NDArray
 
 from leftovers import alive, descendants, wait_until
-from tritonpose_server.embedded import EmbeddedServer, ServerOptions
+from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.server_options import ServerOptions
 from tritonpose_server.staging import PipelineSettings
 from twins import ONE_OF_EACH, predict_each
 

@@ -18,8 +18,9 @@ from leftovers import alive, descendants, shared_memory, wait_until
 from tritonpose.errors import ServerUnavailableError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import PoseRequest, PoseResponse
-from tritonpose_server.embedded import EmbeddedServer, ServerOptions
+from tritonpose_server.embedded import EmbeddedServer
 from tritonpose_server.remains import python_environments
+from tritonpose_server.server_options import ServerOptions
 from tritonpose_server.staging import PipelineSettings
 
 CLIENTS = 4

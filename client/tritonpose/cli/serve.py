@@ -71,8 +71,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve_everything(options: argparse.Namespace, log: LogOptions) -> int:
     from tritonpose_server.device import Device
-    from tritonpose_server.embedded import ServerOptions
     from tritonpose_server.serve import serve
+    from tritonpose_server.server_options import ServerOptions
     from tritonpose_server.tuning.settings import Tuning
 
     triton = ServerOptions(

@@ -12,12 +12,13 @@ from tritonpose.config import PipelineConfig
 from tritonpose.errors import TritonPoseError
 from tritonpose.transport.messages import PoseRequest
 from tritonpose_server.device import Device, configure_leaf
-from tritonpose_server.embedded import EmbeddedServer, ServerOptions
+from tritonpose_server.embedded import EmbeddedServer
 from tritonpose_server.gpus import require_gpus
 from tritonpose_server.leaf_view import read_config
 from tritonpose_server.leaves.cores import available_cores
 from tritonpose_server.model_choice import ModelChoice, choose_models
 from tritonpose_server.photos import choose_photos, read_photo
+from tritonpose_server.server_options import ServerOptions
 from tritonpose_server.tuning.apply import leaf_tuning
 from tritonpose_server.tuning.arena import ROUNDS, Arena
 from tritonpose_server.tuning.defaults import complete_pipeline
