@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tritonpose.config import PIPELINE_NAME, PipelineConfig
 from tritonpose.errors import TritonPoseError
+from tritonpose.transport.connection import ConnectionOptions
 from tritonpose_batch.cluster import cause_of, node_servers, ray_cluster
 from tritonpose_batch.coco import write_coco
 from tritonpose_batch.items import Item, list_items
@@ -31,6 +32,7 @@ class Options:
         det_threshold: Lowest detection score; None for the pipeline's.
         shard_size: Images per shard: what a kill may cost, per worker.
         url: The servers; None for an embedded one per node.
+        connection: What to show to them: keys and certificates.
         device: Where embedded servers compute; None for the CPU.
         address: Of the Ray cluster; None for this machine.
         workers: How many, over all nodes; None for one per four cores.
@@ -43,6 +45,8 @@ class Options:
     det_threshold: float | None = None
     shard_size: int = 500
     url: str | None = None
+    # Never shown.
+    connection: ConnectionOptions = field(default_factory=ConnectionOptions, repr=False)
     device: str | None = None
     address: str | None = None
     workers: int | None = None
@@ -166,6 +170,7 @@ def _work(
             config=config,
             det_threshold=options.det_threshold,
             url=options.url,
+            connection=options.connection,
             device=options.device,
             name=scratch.name,
             max_in_flight=options.max_in_flight,

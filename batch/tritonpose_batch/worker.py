@@ -16,6 +16,7 @@ import ray
 from tritonpose.async_pipeline import AsyncPipeline
 from tritonpose.config import PipelineConfig
 from tritonpose.transport import connect_async
+from tritonpose.transport.connection import ConnectionOptions
 from tritonpose_batch.layout import Layout
 from tritonpose_batch.part import Counts
 from tritonpose_batch.shard import work_on
@@ -37,6 +38,7 @@ class Task:
         config: What to ask of the servers.
         det_threshold: Lowest detection score; None for the configuration's.
         url: The servers; None for the one of the worker's node.
+        connection: What to show to them: keys and certificates.
         device: Where the servers of nodes compute.
         name: The job's own, for what it starts.
         max_in_flight: Images under way at once, per worker.
@@ -48,6 +50,7 @@ class Task:
     config: PipelineConfig
     det_threshold: float | None
     url: str | None
+    connection: ConnectionOptions
     device: str | None
     name: str
     max_in_flight: int
@@ -91,7 +94,8 @@ class ShardWorker:
 
     async def _steps(self, shard: int) -> AsyncGenerator[Counts, None]:
         task = self._task
-        transport = connect_async(self._url, task.timeout, retries=_RETRIES)
+        connection: ConnectionOptions = {**task.connection, "retries": _RETRIES}
+        transport = connect_async(self._url, task.timeout, **connection)
         pipeline = AsyncPipeline(transport, self._config, max_in_flight=task.max_in_flight)
         steps = work_on(shard, task.layout, pipeline, task.det_threshold)
         async with pipeline, aclosing(steps):

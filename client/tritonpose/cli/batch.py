@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpose.cli.console import log_to_stderr, print_error, print_status
+from tritonpose.cli.credentials import add_credentials, credentials
 from tritonpose.cli.exit_status import FAILED
 from tritonpose.cli.parsing import (
+    API_KEY_VARIABLE,
     add_device,
     add_pipeline,
     add_verbose,
@@ -22,6 +24,7 @@ from tritonpose.cli.parsing import (
 )
 
 if TYPE_CHECKING:
+    from tritonpose.transport.connection import ConnectionOptions
     from tritonpose_batch.part import Counts
     from tritonpose_batch.run import Outcome
 
@@ -54,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
     _add_options(parser)
     # Intermixed: inputs may come before, between and after the flags.
     options = parser.parse_intermixed_args(arguments)
+    if options.url is None and (unused := [f"--{name}" for name in credentials(options)]):
+        parser.error(f"{', '.join(unused)} without --url: there is no server to show them to")
     log_to_stderr(verbose=options.verbose)
     if not all(map(find_spec, _NEEDED)):
         print_error("batch needs more than the client: pip install 'tritonpose[batch]'")
@@ -71,6 +76,7 @@ def _run(options: argparse.Namespace) -> int:
         det_threshold=options.det_threshold,
         shard_size=options.shard_size,
         url=options.url,
+        connection=_connection(options),
         device=options.device,
         address=options.address,
         workers=options.workers,
@@ -92,9 +98,15 @@ def _check_client(options: argparse.Namespace) -> None:
         print_status(f"--device has no effect: the server at {options.url} has its own")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        create_async_pipeline(options.pipeline, url=options.url, timeout=options.timeout)
+        create_async_pipeline(
+            options.pipeline, url=options.url, timeout=options.timeout, **_connection(options)
+        )
     for warning in told:
         print_status(f"warning: {warning.message}")
+
+
+def _connection(options: argparse.Namespace) -> ConnectionOptions:
+    return credentials(options, os.environ.get(API_KEY_VARIABLE) or None)
 
 
 def _summary(outcome: Outcome, output: Path) -> str:
@@ -195,6 +207,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="images per Parquet file, which are done again if a run is killed (default: "
         "%(default)s)",
     )
+    add_credentials(parser)
     parser.add_argument("--no_coco", action="store_true", help="write no coco.json")
     add_verbose(parser)
 

@@ -8,9 +8,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from tritonpose.cli.console import log_to_stderr, print_error, print_status
+from tritonpose.cli.credentials import add_credentials, credentials
 from tritonpose.cli.exit_status import FAILED
 from tritonpose.cli.output import DRAWABLE, Output, write_results
 from tritonpose.cli.parsing import (
@@ -26,7 +27,6 @@ from tritonpose.cli.parsing import (
 
 if TYPE_CHECKING:
     from tritonpose.pipeline import HumanKeypointPipeline
-    from tritonpose.transport.connection import ConnectionOptions
 
 _DESCRIPTION = """\
 Find people and their keypoints. Results are printed to standard output, everything else to
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     inputs = [*options.inputs, *options.more_inputs]
     if not inputs:
         parser.error("name an input: an image, a directory, a video or a URL")
-    if options.url is None and (unused := [f"--{name}" for name in _credentials(options)]):
+    if options.url is None and (unused := [f"--{name}" for name in credentials(options)]):
         parser.error(f"{', '.join(unused)} without --url: there is no server to show them to")
     log_to_stderr(verbose=options.verbose)
     tell_without_effect(options)
@@ -124,21 +124,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_verbose(parser)
 
 
-def add_credentials(parser: argparse.ArgumentParser) -> None:
-    """Add the options with which a server named by ``--url`` is asked."""
-    group = parser.add_argument_group("for a server that asks who you are, with --url")
-    group.add_argument(
-        "--api_key",
-        metavar="KEY",
-        help=f"better set ${API_KEY_VARIABLE}: everybody on this machine can read command lines",
-    )
-    group.add_argument(
-        "--ca_file", metavar="FILE", help="certificates to trust (PEM), with grpcs:// or https://"
-    )
-    group.add_argument("--cert_file", metavar="FILE", help="your own certificate (PEM)")
-    group.add_argument("--key_file", metavar="FILE", help="its private key (PEM)")
-
-
 def predict(
     pipeline: HumanKeypointPipeline, inputs: Sequence[str], options: argparse.Namespace
 ) -> int:
@@ -185,17 +170,6 @@ def _drawables(text: str) -> tuple[str, ...]:
     return words
 
 
-def _credentials(options: argparse.Namespace, api_key: str | None = None) -> ConnectionOptions:
-    """Those that were given, `api_key` for want of another."""
-    given: ConnectionOptions = {
-        "api_key": api_key if options.api_key is None else options.api_key,
-        "ca_file": options.ca_file,
-        "cert_file": options.cert_file,
-        "key_file": options.key_file,
-    }
-    return cast("ConnectionOptions", {k: v for k, v in given.items() if v is not None})
-
-
 @contextmanager
 def _pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline]:
     """The pipeline: on the server that is named, else on one that runs as long as this."""
@@ -216,7 +190,7 @@ def _pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline]:
             options.pipeline,
             device=options.device,
             url=options.url,
-            **_credentials(options, os.environ.get(API_KEY_VARIABLE) or None),
+            **credentials(options, os.environ.get(API_KEY_VARIABLE) or None),
         )
     for warning in told:
         print_status(f"warning: {warning.message}")

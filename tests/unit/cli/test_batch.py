@@ -23,6 +23,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
         ("photos --output out --shard_size 0", "'0': expected a whole number from 1"),
         ("photos --output out --workers two", "'two': expected a whole number from 1"),
         ("photos --output out --timeout inf", "'inf': expected a positive number of seconds"),
+        ("photos --output out --api_key k --ca_file f", "--api_key, --ca_file without --url"),
         ("photos --output out --det_threshold 2", "'2' is no detector score"),
     ],
 )
