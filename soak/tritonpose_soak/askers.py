@@ -18,11 +18,12 @@ from tritonpose_soak.pictures import Picture, differences, malformed
 from tritonpose_soak.tally import Outcome, Tally
 
 # What a full service says: docs/operations.md.
+_EXPIRIES = ("was not ready within", "became free for an image")
 _REFUSALS = (
+    *_EXPIRIES,
     "already in flight",
     "already under way",
-    "was not ready within",
-    "became free for an image",
+    # REST tells no more of the pipeline's reasons, waiting too long among them.
     "unavailable or busy",
 )
 
@@ -144,7 +145,9 @@ class Askers:
             answer = await asked
         except ServerUnavailableError as error:
             known = any(reason in str(error) for reason in _REFUSALS)
-            return Outcome.REFUSED, None if known or self._any_refusal else _describe(error)
+            late = any(reason in str(error) for reason in _EXPIRIES)
+            outcome = Outcome.EXPIRED if late else Outcome.REFUSED
+            return outcome, None if known or self._any_refusal else _describe(error)
         except InvalidRequestError as error:
             return Outcome.REJECTED, None if may_reject else _describe(error)
         except TritonPoseError as error:

@@ -16,6 +16,8 @@ class Outcome(str, Enum):
     ANSWERED = "answered"
     REFUSED = "refused"
     """Nobody had room for it: to be sent again."""
+    EXPIRED = "expired"
+    """Its time was over before its turn came: to be sent again."""
     REJECTED = "rejected"
     """It is wrong, and was told so."""
     CANCELLED = "cancelled"

@@ -50,7 +50,7 @@ def test_no_request_under_way_is_lost(tmp_path: Path, photo: Path) -> None:
         for _ in range(CLIENTS):
             under_way += [pool.submit(persons_of, way, request) for way in (grpc, http)]
             under_way.append(pool.submit(lambda: len(service.persons(photo))))
-        assert wait_until(lambda: in_flight(service) == CLIENTS)
+        assert wait_until(lambda: requests(service, "in_flight") == CLIENTS)
         service.process.send_signal(signal.SIGTERM)
         assert wait_until(lambda: not service.ready())
         assert is_refused(lambda: service.persons(photo))
@@ -70,7 +70,7 @@ def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:
                 b"POST /human-keypoint-detection HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
                 b"Content-Type: application/json\r\n\r\n{"
             )
-            assert wait_until(lambda: in_flight(service) == 1)
+            assert wait_until(lambda: requests(service, "receiving") == 1)
             service.process.send_signal(signal.SIGTERM)
             assert wait_until(lambda: not service.ready())
             assert service.process.poll() is None
@@ -84,7 +84,7 @@ def persons_of(way: Transport, request: PoseRequest) -> int:
     return len(way.infer(request).boxes)
 
 
-def in_flight(service: Service) -> int:
+def requests(service: Service, state: str) -> int:
     lines = service.get("/metrics").decode().splitlines()
-    (line,) = (line for line in lines if line.startswith("tritonpose_rest_requests_in_flight "))
+    (line,) = (line for line in lines if line.startswith(f"tritonpose_rest_requests_{state} "))
     return int(float(line.split()[1]))

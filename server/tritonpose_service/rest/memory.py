@@ -9,7 +9,7 @@ from tritonpose_service.rest.slots import BusyError
 
 
 class BodyMemory:
-    """Counts the requests that have a body here, and its bytes; used within one event loop.
+    """Counts the bytes of the bodies that are here; used within one event loop.
 
     Clients that send slowly hold little of it, so that they can't keep others out.
     """
@@ -18,17 +18,14 @@ class BodyMemory:
         """Allow so many bytes at the same time."""
         self._limit = limit
         self._held = 0
-        self.requests = 0
 
     @contextmanager
     def share(self) -> Iterator[Share]:
         """Lets a request have a body as long as the context lasts."""
         share = Share(self)
-        self.requests += 1
         try:
             yield share
         finally:
-            self.requests -= 1
             self._held -= share.held
 
     def take(self, count: int) -> None:

@@ -133,7 +133,7 @@ class _Server(uvicorn.Server):
         # While requests are under way, connections are still accepted and told to come again:
         # uvicorn itself would close the door first.
         deadline = time.monotonic() + self._settings.shutdown_timeout
-        while self._slots.taken and time.monotonic() < deadline:
+        while self._slots.present and time.monotonic() < deadline:
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         # For answers that are still on their way.
         left = round(deadline - time.monotonic())

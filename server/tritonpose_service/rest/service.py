@@ -51,7 +51,7 @@ class KeypointService:
 
         Args:
             settings: How to serve.
-            slots: For the requests under way; once they are closed, all are refused.
+            slots: For the requests under way; once they are closed, further ones are refused.
 
         Raises:
             ConfigError: The URL of the Triton server is wrong.
@@ -61,7 +61,7 @@ class KeypointService:
         self._memory = BodyMemory(settings.max_bodies_bytes)
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="rest")
         self.metrics = Metrics(
-            lambda: self._slots.taken, lambda: self._memory.requests - self._slots.taken
+            lambda: self._slots.taken, lambda: self._slots.present - self._slots.taken
         )
         self.tracing = Tracing.from_environment(os.environ)
         self.upstream = Upstream(settings.triton_url, settings.triton_timeout)
@@ -84,9 +84,7 @@ class KeypointService:
             ClientDisconnect: The client is gone.
         """
         try:
-            with self._memory.share() as memory:
-                # Before anything is received in vain.
-                self._slots.require_room()
+            with self._slots.admit(), self._memory.share() as memory:
                 with self._stage("read"):
                     asked = await self._read(request, memory)
                 name_request(request.scope, asked.log_id)

@@ -17,49 +17,64 @@ class BusyError(ServiceError):
 
 
 class Slots:
-    """Counts the requests under way; used within one event loop."""
+    """Counts the requests that are here and those worked on; used within one event loop."""
 
     def __init__(self, limit: int) -> None:
-        """Allow so many at the same time."""
+        """Allow so many to be worked on at the same time."""
         self._limit = limit
+        self._present = 0
         self._taken = 0
         self._closed = False
 
     @property
+    def present(self) -> int:
+        """Requests that are here, those that are still being received included."""
+        return self._present
+
+    @property
     def taken(self) -> int:
-        """Requests under way."""
+        """Requests worked on."""
         return self._taken
 
     @property
     def closed(self) -> bool:
-        """Whether no more are given out."""
+        """Whether no more are admitted."""
         return self._closed
 
     def close(self) -> None:
-        """Give out no more; those that are taken stay so."""
+        """Admit no more; those that are here go on."""
         self._closed = True
 
-    def require_room(self) -> None:
-        """Makes sure that a slot can be taken.
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Lets a request in, before anything of it is received in vain.
 
         Raises:
-            BusyError: All are taken, or no more are given out.
+            BusyError: As many as possible are worked on, or no more are admitted.
         """
         if self._closed:
             raise BusyError("the service is shutting down")
-        if self._taken >= self._limit:
-            raise BusyError(f"{self._limit} requests are already under way")
+        self._require_room()
+        self._present += 1
+        try:
+            yield
+        finally:
+            self._present -= 1
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """Holds a slot.
+        """Has a request that was admitted worked on.
 
         Raises:
-            BusyError: All are taken, or no more are given out.
+            BusyError: As many as possible are worked on.
         """
-        self.require_room()
+        self._require_room()
         self._taken += 1
         try:
             yield
         finally:
             self._taken -= 1
+
+    def _require_room(self) -> None:
+        if self._taken >= self._limit:
+            raise BusyError(f"{self._limit} requests are already under way")

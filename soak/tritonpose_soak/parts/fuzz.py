@@ -70,7 +70,7 @@ async def _send(bench: Bench, report: PartReport, plan: Plan) -> None:
         else:
             seed = plan.seed + number
             name, data = f"damaged image {seed}", mutated(seed, files)
-        if await askers.damaged(front, data, name) == Outcome.REFUSED:
+        if await askers.damaged(front, data, name) in (Outcome.REFUSED, Outcome.EXPIRED):
             tally.violate(f"{front.name} refused a request while it was not full")
         if number % _DAMAGED_PER_GOOD == 0:
             other = bench.fronts[number // _DAMAGED_PER_GOOD % len(bench.fronts)]

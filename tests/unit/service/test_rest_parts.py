@@ -53,7 +53,7 @@ def test_body_in_parts() -> None:
     memory = BodyMemory(6)
     with memory.share() as share:
         assert asyncio.run(receive_json(request, RestSettings(""), share)) == b"onetwo"
-        assert (share.held, memory.requests) == (6, 1)
+        assert share.held == 6
         with memory.share() as other:
             request = Request(SCOPE, receiving(chunks(b"x")))
             with pytest.raises(ServiceError, match="take all the memory") as caught:
@@ -61,7 +61,6 @@ def test_body_in_parts() -> None:
         assert caught.value.status == HTTPStatus.SERVICE_UNAVAILABLE
     with memory.share() as again:
         again.take(6)
-    assert memory.requests == 0
 
 
 def test_body_that_does_not_arrive() -> None:
@@ -132,6 +131,24 @@ def test_slots() -> None:
             raise ZeroDivisionError
         assert slots.taken == 1
     assert slots.taken == 0
+
+
+def test_requests_that_are_here_when_the_door_closes_go_on() -> None:
+    slots = Slots(2)
+    with slots.admit():
+        assert (slots.present, slots.taken) == (1, 0)
+        slots.close()
+        with pytest.raises(ServiceError, match="shutting down"), slots.admit():
+            pass
+        with slots.take():
+            assert (slots.present, slots.taken) == (1, 1)
+    assert (slots.present, slots.taken) == (0, 0)
+
+
+def test_nothing_is_received_from_those_who_would_be_refused() -> None:
+    slots = Slots(1)
+    with slots.take(), pytest.raises(ServiceError, match="1 requests"), slots.admit():
+        pass
 
 
 # --- observation ---

@@ -25,6 +25,7 @@ from tritonpose_soak.tally import Outcome, Tally
 
 KNOWN = people(2)
 FULL = ServerUnavailableError("128 requests (max_in_flight) are already in flight; retry later")
+LATE = ServerUnavailableError("the answer was not ready within 10 s (deadline_s)")
 
 
 class StandIn:
@@ -62,6 +63,7 @@ def judged(
         ("good", lambda _: KNOWN, Outcome.ANSWERED),
         ("good", FULL, Outcome.REFUSED),
         ("given", FULL, Outcome.REFUSED),
+        ("good", LATE, Outcome.EXPIRED),
         ("bad", InvalidRequestError("no image"), Outcome.REJECTED),
         ("bad", FULL, Outcome.REFUSED),
         ("cancelled", lambda _: KNOWN, Outcome.CANCELLED),
