@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0 when nothing was found, 1 otherwise.
     """
     options = _parse(arguments)
+    # Whoever ends it ends the service, too.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         reports = asyncio.run(_run(options))
         print(as_text(reports))
