@@ -232,7 +232,8 @@ def test_prometheus_has_an_answer_to_every_query(
             def ready() -> bool:
                 try:
                     return len(ask('up{job=~"tritonpose-.*"} == 1')) == 2
-                except requests.ConnectionError:
+                # It listens before it answers.
+                except requests.RequestException:
                     return False
 
             assert wait_until(ready)
