@@ -20,6 +20,7 @@ from tritonpose.cli.parsing import (
     add_pipeline,
     add_verbose,
     command_parser,
+    positive_seconds,
     threshold,
 )
 
@@ -194,7 +195,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=positive_seconds,
         default=60.0,
         metavar="S",
         help="seconds an image may take, waiting for servers included (default: %(default)g)",
@@ -216,13 +217,3 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1")
     return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a positive number of seconds")
-    return value
