@@ -17,6 +17,11 @@ from tritonpose_server.triton_wheel import TritonInstallation
 # users for that; this holds what a dozen requests at a time need.
 _SHM_BYTES = 8 * 1024 * 1024
 
+# Of each model in Python; each of its calls of other models takes one, and its answers do, too.
+# More than the 128 requests that HPS may have at the pipeline, so that those refused there are
+# answered at once; Triton's default is 32.
+_BACKEND_THREADS = 160
+
 
 def triton_command(
     triton: TritonInstallation,
@@ -51,6 +56,7 @@ def triton_command(
         f"--backend-directory={directory / 'backends'}",
         f"--backend-config=python,shm-region-prefix-name={identity}",
         f"--backend-config=python,shm-default-byte-size={_SHM_BYTES}",
+        f"--backend-config=python,thread-pool-size={_BACKEND_THREADS}",
         "--disable-auto-complete-config",
         f"--grpc-address={options.address}",
         f"--grpc-port={ports.grpc}",

@@ -10,11 +10,12 @@ make_topdown_importable()
 
 from telemetry.otel import TracingNotInstalledError, make_provider  # noqa: E402
 from telemetry.spans import pop_context  # noqa: E402
-from topdown.errors import InvalidRequestError  # noqa: E402
+from topdown.errors import RETRY_LATER, InvalidRequestError  # noqa: E402
 from topdown.image import check_file, decode_image  # noqa: E402
 from topdown.limits import Limits  # noqa: E402
 
 __all__ = [
+    "RETRY_LATER",
     "InvalidRequestError",
     "Limits",
     "TracingNotInstalledError",

@@ -53,7 +53,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/soak",
         description="Try to break a service, started for this: damaged images, more load than it "
-        "can do, killed processes. Every answer is checked. Takes about an hour.",
+        "can do, reloaded models, killed processes. Every answer is checked. Takes about an hour.",
     )
     add = parser.add_argument
     add(
@@ -76,6 +76,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="ROLES",
         help="kills: which processes, of triton,pipeline,hps,rest and names of models",
     )
+    add("--reloads", type=int, metavar="N", help="reloads: how often each model is reloaded")
     add("--seed", type=int, metavar="N", help="of everything random")
     add(
         "--pipeline",

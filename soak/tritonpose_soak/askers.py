@@ -23,8 +23,6 @@ _REFUSALS = (
     *_EXPIRIES,
     "already in flight",
     "already under way",
-    # REST tells no more of the pipeline's reasons, waiting too long among them.
-    "unavailable or busy",
 )
 
 _HANG_UP_SECONDS = 0.2

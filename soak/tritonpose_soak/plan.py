@@ -16,6 +16,7 @@ class Plan:
         overload: Its rate, as a multiple of what the service can do.
         kills: How often each process is killed.
         roles: Which processes are killed; None for all.
+        reloads: How often each leaf model is unloaded and loaded.
         requests: How many requests the memory must bear.
         seed: Of everything random.
     """
@@ -26,9 +27,10 @@ class Plan:
     overload: float = 2.0
     kills: int = 20
     roles: tuple[str, ...] | None = None
+    reloads: int = 20
     requests: int = 20_000
     seed: int = 0
 
 
-QUICK = Plan(decoded=2_000, sent=500, minutes=0.2, kills=1, requests=500)
+QUICK = Plan(decoded=2_000, sent=500, minutes=0.2, kills=1, reloads=1, requests=500)
 """Half a minute or so: to see that it works."""

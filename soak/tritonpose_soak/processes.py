@@ -29,6 +29,17 @@ def processes_by_role(root: int) -> dict[str, int]:
     return found
 
 
+def leaf_models(root: int) -> list[str]:
+    """Names of the leaf models that a ``tritonpose serve`` has processes of, sorted.
+
+    Args:
+        root: The command's process.
+    """
+    return sorted(
+        {each.model for each in service_processes(root) if each.role == "leaf" and each.model}
+    )
+
+
 def resident_bytes(processes: Mapping[str, int]) -> dict[str, int]:
     """Resident memory by role, without shared memory, which is counted by itself."""
     found = {}

@@ -15,6 +15,7 @@ from tritonpose_soak.mutations import PIXELS
 from tritonpose_soak.parts.fuzz import run_fuzz
 from tritonpose_soak.parts.kills import run_kills
 from tritonpose_soak.parts.load import run_load
+from tritonpose_soak.parts.reloads import run_reloads
 from tritonpose_soak.parts.requests import run_requests
 from tritonpose_soak.pictures import Picture, cut_pictures, know
 from tritonpose_soak.plan import Plan
@@ -26,6 +27,7 @@ PARTS: Mapping[str, Part] = {
     "fuzz": run_fuzz,
     "load": run_load,
     "requests": run_requests,
+    "reloads": run_reloads,
     "kills": run_kills,
 }
 """What can be run, in the order in which it is."""

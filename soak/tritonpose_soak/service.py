@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -14,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritonpose_server.triton_api import GRPC_HEADER
 from tritonpose_soak.errors import SoakError
-from tritonpose_soak.processes import COMMAND, processes_by_role
+from tritonpose_soak.processes import COMMAND, leaf_models, processes_by_role
 
 _START_SECONDS = 300.0
 _STOP_SECONDS = 60.0
@@ -44,12 +46,29 @@ class Service:
         process: The command.
         addresses: Where it listens.
         log: What it writes.
+        control_key: What opens Triton's control endpoints.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], addresses: Addresses, log: Path) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        addresses: Addresses,
+        log: Path,
+        control_key: str,
+    ) -> None:
         self.process = process
         self.addresses = addresses
         self.log = log
+        self._control_key = control_key
+
+    @property
+    def control_headers(self) -> dict[str, str]:
+        """What to send to Triton's control endpoints over gRPC."""
+        return {GRPC_HEADER: self._control_key}
+
+    def leaves(self) -> list[str]:
+        """Names of the leaf models that it runs."""
+        return leaf_models(self.process.pid)
 
     def processes(self) -> dict[str, int]:
         """Its processes by role; one that is being started again may be missing."""
@@ -90,11 +109,16 @@ def serving(pipeline: str, log: Path) -> Iterator[Service]:
     addresses = Addresses(
         f"{root}/human-keypoint-detection", f"grpc://127.0.0.1:{grpc}", f"http://127.0.0.1:{http}"
     )
+    control_key = secrets.token_urlsafe(24)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment()
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=_environment() | {"TRITONPOSE_CONTROL_KEY": control_key},
         )
-    service = Service(process, addresses, log)
+    service = Service(process, addresses, log, control_key)
     try:
         _wait_until_ready(service, f"{root}/health/ready")
         yield service

@@ -36,8 +36,8 @@ LIMITS = {
 }
 QUEUE = PipelineTuning(workers=1, threads=1, max_in_flight=24)
 FULL = (
-    "24 requests (max_in_flight) are already in flight; retry later",
-    "24 requests are already under way; try again later",
+    "24 requests (max_in_flight) are already in flight",
+    "requests are already under way",
 )
 LATE = "the answer was not ready within 1 s (deadline_s)"
 
@@ -141,12 +141,10 @@ def test_too_many_requests_and_too_little_time(addresses: Addresses, photo: Path
         refusals = [each for each in outcomes if not isinstance(each, PoseResponse)]
         others = [each for each in refusals if not isinstance(each, ServerUnavailableError)]
         assert (len(refusals) > 0, others) == (True, [])
-    for outcomes in (grpc, http, hps):
         reasons = Counter(
-            reason for each in outcomes for reason in (*FULL, LATE) if reason in str(each)
+            reason for each in refusals for reason in (*FULL, LATE) if reason in str(each)
         )
-        answered = sum(isinstance(each, PoseResponse) for each in outcomes)
-        assert reasons.total() + answered == 200
+        assert reasons.total() == len(refusals)
         assert reasons.total() > reasons[LATE]
 
 

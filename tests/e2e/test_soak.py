@@ -10,7 +10,14 @@ import pytest
 from tritonpose_soak.__main__ import main
 from tritonpose_soak.run import PARTS
 
-SHORT = ("--decoded=500", "--sent=250", "--minutes=0.1", "--requests=250", "--kills=1")
+SHORT = (
+    "--decoded=500",
+    "--sent=250",
+    "--minutes=0.1",
+    "--requests=250",
+    "--reloads=1",
+    "--kills=1",
+)
 
 
 def test_a_short_run(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

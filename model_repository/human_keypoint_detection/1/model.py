@@ -31,6 +31,7 @@ from telemetry.triton_metrics import TritonMetrics
 from topdown.core_gate import CoreGate
 from topdown.drain import shutting_down
 from topdown.errors import (
+    RETRY_LATER,
     CancelledError,
     DeadlineError,
     InvalidRequestError,
@@ -92,7 +93,7 @@ class TritonPythonModel:
             sender = _Sender(request, self._limits.slow_s)
             if shutting_down():
                 self._counts.refused(outcome_of(UnavailableError()), SHUTDOWN)
-                _send_error(sender, UnavailableError("the server is shutting down; retry later"))
+                _send_error(sender, UnavailableError(f"the server is shutting down; {RETRY_LATER}"))
                 continue
             if not self._slots.acquire(blocking=False):
                 self._counts.refused(outcome_of(UnavailableError()), BUSY)
@@ -100,7 +101,7 @@ class TritonPythonModel:
                     sender,
                     UnavailableError(
                         f"{self._limits.max_in_flight} requests (max_in_flight) are already in "
-                        "flight; retry later"
+                        f"flight; {RETRY_LATER}"
                     ),
                 )
                 continue
@@ -168,7 +169,8 @@ class TritonPythonModel:
                 raise CancelledError("the client cancelled the request")
             if now > deadline:
                 raise DeadlineError(
-                    f"the answer was not ready within {self._limits.deadline_s} s (deadline_s)"
+                    f"the answer was not ready within {self._limits.deadline_s} s (deadline_s); "
+                    f"{RETRY_LATER}"
                 )
 
         checkpoint()

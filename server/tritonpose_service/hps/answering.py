@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import traceback
+from contextlib import nullcontext
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -97,9 +98,10 @@ class Hps:
                 PoseRequest(image=image, det_threshold=det_threshold, request_id=log_id)
             )
         except PipelineError as error:
-            with self._pixels:
+            # Before all others that wait: who is refused is to hear of it at once.
+            with nullcontext() if error.is_refusal else self._pixels:
                 failure = failure_of_pipeline(image, error, self._pipeline_config)
-            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not error.is_refusal:
                 self._log(f"request {log_id} failed: {error}")
             raise failure from error
 

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from tritonpose_service.contract import ServiceError
 from tritonpose_service.contract.failures import internal_error, invalid_image, unavailable
-from tritonpose_service.pipeline_code import InvalidRequestError, Limits, check_file, decode_image
+from tritonpose_service.pipeline_code import (
+    RETRY_LATER,
+    InvalidRequestError,
+    Limits,
+    check_file,
+    decode_image,
+)
 
 # How the pipeline begins the message of an error that it did not foresee.
 _UNFORESEEN = "internal error"
@@ -15,18 +21,26 @@ _UNFORESEEN = "internal error"
 class PipelineError(Exception):
     """The pipeline model answered with an error, whose message this has."""
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it was too busy, or too late; its own log tells of that."""
+        return str(self).endswith(RETRY_LATER)
+
 
 def failure_of_pipeline(image: bytes, error: PipelineError, config: Path) -> ServiceError:
     """Finds out what a client is to be told.
 
     Between its models Triton hands on an error's message, but not its code (its issue 7804). So
-    whether the image is at fault is found out anew, with the pipeline's own code.
+    whether the image is at fault is found out anew, with the pipeline's own code; that takes as
+    long as decoding it, for which a full server has no time.
 
     Args:
         image: What the pipeline was given.
         error: How it failed.
         config: ``config.pbtxt`` of the pipeline model, which has its limits.
     """
+    if error.is_refusal:
+        return unavailable(str(error))
     try:
         check_file(image, _read_limits(config))
         decode_image(image)

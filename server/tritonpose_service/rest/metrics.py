@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-__all__ = ["BUSY", "CONTENT_TYPE", "HUNG_UP", "STAGES", "Metrics"]
+__all__ = ["BUSY", "CONTENT_TYPE", "HUNG_UP", "STAGES", "TRITON_BUSY", "Metrics"]
 
 _SECONDS = (
     0.001,
@@ -38,6 +38,9 @@ STAGES = ("read", "fetch", "triton", "write")
 
 BUSY = "busy"
 """Reason of a request that was refused because too many were under way."""
+
+TRITON_BUSY = "triton_busy"
+"""Reason of a request that the pipeline refused because it was full, or too late."""
 
 HUNG_UP = 499
 """Status of a request whose client hung up; nginx's number for it."""
@@ -99,7 +102,7 @@ class Metrics:
             self._requests.labels(str(status))
         for stage in STAGES:
             self._stages.labels(stage)
-        for reason in (BUSY, *_REASONS.values()):
+        for reason in (BUSY, TRITON_BUSY, *_REASONS.values()):
             self._rejections.labels(reason)
         self._persons = Counter(
             "tritonpose_rest_persons", "Persons found.", registry=self._registry

@@ -18,7 +18,7 @@ from tritonpose_service.contract import (
 from tritonpose_service.rest.body import receive_json
 from tritonpose_service.rest.hang_up import unless_hung_up
 from tritonpose_service.rest.memory import BodyMemory
-from tritonpose_service.rest.metrics import BUSY, Metrics
+from tritonpose_service.rest.metrics import Metrics
 from tritonpose_service.rest.observation import name_request, note, request_id
 from tritonpose_service.rest.responses import error_response, json_response
 from tritonpose_service.rest.slots import BusyError, Slots
@@ -92,7 +92,7 @@ class KeypointService:
                     return await self._answer(request, asked)
         except ServiceError as error:
             if isinstance(error, BusyError):
-                note(request.scope, reason=BUSY)
+                note(request.scope, reason=error.reason)
             name_request(request.scope, error.log_id)
             return error_response(error, request_id(request.scope))
 

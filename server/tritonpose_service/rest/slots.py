@@ -7,13 +7,19 @@ from contextlib import contextmanager
 from http import HTTPStatus
 
 from tritonpose_service.contract import ServiceError
+from tritonpose_service.rest.metrics import BUSY
 
 
 class BusyError(ServiceError):
-    """An error 503: a request is refused because others take all there is of something."""
+    """An error 503: a request is refused because others take all there is of something.
 
-    def __init__(self, why: str) -> None:
+    Attributes:
+        reason: By which it is counted.
+    """
+
+    def __init__(self, why: str, reason: str = BUSY) -> None:
         super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, f"{why}; try again later")
+        self.reason = reason
 
 
 class Slots:

@@ -21,6 +21,9 @@ from tritonpose_service.contract.failures import (
     invalid_image,
     unavailable,
 )
+from tritonpose_service.pipeline_code import RETRY_LATER
+from tritonpose_service.rest.metrics import TRITON_BUSY
+from tritonpose_service.rest.slots import BusyError
 
 if TYPE_CHECKING:
     from tritonpose.transport.messages import PoseResponse
@@ -65,7 +68,9 @@ class Upstream:
             )
         except TritonPoseError as error:
             failure = self._told_to_client(error)
-            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            # Of those that it refuses the pipeline's own log tells.
+            refused = isinstance(failure, BusyError)
+            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not refused:
                 LOGGER.error(
                     "request_id=%s failed: %s: %s",
                     *(log_id, type(error).__name__, error),
@@ -85,8 +90,11 @@ class Upstream:
         """What the client may know: addresses and faults of the server are for the log."""
         if isinstance(error, InvalidRequestError):
             return invalid_image("image", error.detail or str(error))
+        detail = error.detail or ""
+        if isinstance(error, ServerUnavailableError) and detail.endswith(RETRY_LATER):
+            return BusyError(detail.removesuffix(f"; {RETRY_LATER}"), TRITON_BUSY)
         if isinstance(error, ServerUnavailableError | ModelNotFoundError):
-            return unavailable("the inference server is unavailable or busy; try again later")
+            return unavailable("the inference server is unavailable; try again later")
         if isinstance(error, DeadlineExceededError):
             return ServiceError(
                 HTTPStatus.GATEWAY_TIMEOUT,

@@ -16,7 +16,7 @@ import pytest
 from poses import people
 from tritonpose.transport.messages import PoseRequest, PoseResponse
 from tritonpose_service.contract import ServiceError
-from tritonpose_service.hps import Hps, HpsSettings, InputError, PipelineError
+from tritonpose_service.hps import Hps, HpsSettings, InputError, PipelineError, failures
 from tritonpose_service.urls import UrlSettings
 
 SETTINGS = HpsSettings(visualize=False, workers=1, max_in_flight=1)
@@ -148,6 +148,24 @@ def test_failures_of_the_pipeline(tmp_path: Path, message: str, code: int, told:
     answer = model.call(REQUEST)
     assert answer == {"logId": "mine", "errorCode": code, "errorMsg": told}
     assert model.logged == [f"request mine failed: {message}"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["128 requests (max_in_flight) are already in flight; retry later", "late; retry later"],
+)
+def test_refusals_of_the_pipeline_are_passed_on_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    def decode(_image: bytes) -> None:
+        raise AssertionError("a refused image was decoded")
+
+    monkeypatch.setattr(failures, "decode_image", decode)
+    model = Model(tmp_path, failing(message))
+    answer = model.call(REQUEST)
+    assert answer == {"logId": "mine", "errorCode": 503, "errorMsg": message}
+    # The pipeline's log has told of it.
+    assert model.logged == []
 
 
 def test_own_failures(tmp_path: Path) -> None:

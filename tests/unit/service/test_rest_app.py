@@ -19,6 +19,7 @@ from openapi_spec_validator import validate
 from leftovers import wait_until
 from rest_service import rest_service
 from tritonpose import ConfigError
+from tritonpose.transport.failures import refusal
 from tritonpose_service.rest.app import create_app
 from tritonpose_service.rest.observation import ACCESS
 from tritonpose_service.rest.settings import RestSettings
@@ -199,6 +200,47 @@ def test_no_room() -> None:
         assert "0 requests are already under way" in body_of(response, 503)["errorMsg"]
         assert response.headers["retry-after"] == "1"
         body_of(client.get("/health"), 200)
+
+
+@pytest.mark.parametrize(
+    ("detail", "told", "reason"),
+    [
+        (
+            "the answer was not ready within 10 s (deadline_s); retry later",
+            "the answer was not ready within 10 s (deadline_s); try again later",
+            "triton_busy",
+        ),
+        (
+            "failed to connect to 10.0.0.7",
+            "the inference server is unavailable; try again later",
+            "triton_unavailable",
+        ),
+    ],
+)
+def test_refusals_of_the_pipeline_are_passed_on_and_faults_are_not(
+    client: httpx.Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    detail: str,
+    told: str,
+    reason: str,
+) -> None:
+    async def infer(*_: object) -> None:
+        raise refusal("503", "http://10.0.0.7:8000", detail)
+
+    def counted() -> float:
+        text = client.get("/metrics").text
+        return float(re.findall(rf'rejections_total{{reason="{reason}"}} (\S+)', text)[0])
+
+    monkeypatch.setattr("tritonpose.transport.retrying.AsyncRetryingTransport.infer", infer)
+    before = counted()
+    response = client.post(PATH, json={"image": IMAGE})
+    assert body_of(response, 503)["errorMsg"] == told
+    assert response.headers["retry-after"] == "1"
+    # Of refusals the pipeline's log tells.
+    assert ("10.0.0.7" in caplog.text) == (reason == "triton_unavailable")
+    # Once the answer is on its way.
+    assert wait_until(lambda: counted() == before + 1)
 
 
 def test_metrics() -> None:

@@ -47,4 +47,4 @@ def test_processes_that_were_started_anew() -> None:
 def test_unknown_parts(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "fuzz,fizz"])
-    assert "fizz: expected some of fuzz,load,requests,kills" in capsys.readouterr().err
+    assert "fizz: expected some of fuzz,load,requests,reloads,kills" in capsys.readouterr().err

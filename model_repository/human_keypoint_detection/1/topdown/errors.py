@@ -11,6 +11,9 @@
 
 from __future__ import annotations
 
+RETRY_LATER = "retry later"
+"""How messages end that tell a sender of a full or late server, and of nothing else."""
+
 
 class RequestError(Exception):
     """Base of everything a request can fail with for a foreseen reason."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from topdown.errors import DeadlineError
+from topdown.errors import RETRY_LATER, DeadlineError
 
 
 class PixelBudget:
@@ -37,7 +37,9 @@ class PixelBudget:
             if not self._changed.wait_for(
                 lambda: self._used == 0 or self._used + pixels <= self._limit, max(timeout, 0)
             ):
-                raise DeadlineError("no memory became free for an image of this size in time")
+                raise DeadlineError(
+                    f"no memory became free for an image of this size in time; {RETRY_LATER}"
+                )
             self._used += pixels
         try:
             yield
