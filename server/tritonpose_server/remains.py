@@ -33,13 +33,11 @@ def make_directory(identity: str) -> tuple[Path, int]:
     Returns:
         The directory, and the descriptor of its lock, for the server's processes to inherit.
     """
-    directory = Path(tempfile.mkdtemp(prefix=f"{identity}-"))
-    # Under another name until it is locked, so that nobody takes the directory for abandoned.
-    unlocked = directory / f"{_LOCK}.new"
-    lock = os.open(unlocked, os.O_RDWR | os.O_CREAT, 0o600)
+    # Under another name until it is locked, so that nobody takes it for abandoned.
+    unlocked = Path(tempfile.mkdtemp(prefix=f".{identity}-"))
+    lock = os.open(unlocked / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    unlocked.rename(directory / _LOCK)
-    return directory, lock
+    return unlocked.rename(unlocked.with_name(unlocked.name.removeprefix("."))), lock
 
 
 def remove_abandoned() -> list[str]:
@@ -97,7 +95,11 @@ def _noted_environments(directory: Path) -> set[Path]:
 
 
 def _is_abandoned(lock: Path) -> bool:
-    descriptor = os.open(lock, os.O_RDWR)
+    try:
+        descriptor = os.open(lock, os.O_RDWR)
+    except FileNotFoundError:
+        # Whoever removed the directory was killed before all was gone.
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urljoin
 
 from tritonpose_server.triton_api import GRPC_HEADER
 from tritonpose_soak.errors import SoakError
@@ -78,6 +79,11 @@ class Service:
         """Roles of the processes that are started again when they die."""
         return [role for role in self.processes() if role != COMMAND]
 
+    @property
+    def ready_url(self) -> str:
+        """Where it says whether it is ready."""
+        return urljoin(self.addresses.rest, "/health/ready")
+
     def ended(self) -> bool:
         """Whether the command has ended."""
         return self.process.poll() is not None
@@ -120,7 +126,7 @@ def serving(pipeline: str, log: Path) -> Iterator[Service]:
         )
     service = Service(process, addresses, log, control_key)
     try:
-        _wait_until_ready(service, f"{root}/health/ready")
+        _wait_until_ready(service, service.ready_url)
         yield service
     finally:
         _stop(process)

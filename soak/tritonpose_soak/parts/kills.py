@@ -10,6 +10,8 @@ import time
 from collections import defaultdict
 from statistics import median
 
+import aiohttp
+
 from tritonpose_soak.bench import Bench, PartReport
 from tritonpose_soak.endless_load import EndlessLoad
 from tritonpose_soak.errors import SoakError
@@ -20,6 +22,7 @@ _LONGEST_RECOVERY_SECONDS = 60.0
 # After this a server that falls again is started again at once.
 _PAUSE_SECONDS = 3.0
 _POLL_SECONDS = 0.05
+_LONGEST_ANSWER_SECONDS = 1.0
 
 
 async def run_kills(bench: Bench, plan: Plan) -> PartReport:
@@ -36,13 +39,19 @@ async def run_kills(bench: Bench, plan: Plan) -> PartReport:
     victims = list(plan.roles or mortal) * plan.kills
     random.Random(plan.seed).shuffle(victims)
     seconds: dict[str, list[float]] = defaultdict(list)
+    told: dict[str, list[float]] = defaultdict(list)
     load = EndlessLoad(bench)
     async with asyncio.TaskGroup() as tasks:
         load.start(tasks)
         for number, role in enumerate(victims):
             await asyncio.sleep(_PAUSE_SECONDS)
             bench.progress(f"kills: {number + 1} of {len(victims)}: {role}")
+            unready = asyncio.create_task(_unready_after(bench.service.ready_url))
             needed = await _kill(bench, role, load)
+            unready.cancel()
+            await asyncio.wait({unready})
+            if not unready.cancelled():
+                told[role].append(unready.result())
             if needed is None:
                 load.tally.violate(
                     f"not whole again {_LONGEST_RECOVERY_SECONDS:g} s after {role} was killed"
@@ -54,8 +63,28 @@ async def run_kills(bench: Bench, plan: Plan) -> PartReport:
         report.figures[f"{role}: recovered after, s (median, longest)"] = (
             f"{median(times):.1f} {max(times):.1f} ({len(times)} kills)"
         )
+        if told[role]:
+            report.figures[f"{role}: not ready after, s (median, longest)"] = (
+                f"{median(told[role]):.1f} {max(told[role]):.1f} ({len(told[role])} kills)"
+            )
     load.tell(report)
     return report
+
+
+async def _unready_after(url: str) -> float:
+    """Seconds until a service says that it is not ready, or says nothing."""
+    started = time.monotonic()
+    timeout = aiohttp.ClientTimeout(total=_LONGEST_ANSWER_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        while True:
+            try:
+                async with session.get(url) as response:
+                    ready = response.ok
+            except (aiohttp.ClientError, asyncio.TimeoutError):
+                ready = False
+            if not ready:
+                return time.monotonic() - started
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _kill(bench: Bench, role: str, load: EndlessLoad) -> float | None:

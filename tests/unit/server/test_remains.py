@@ -48,15 +48,20 @@ def test_a_server_is_abandoned_when_its_last_process_ends(identity: str) -> None
         region.unlink(missing_ok=True)
 
 
-def test_other_directories_stay(identity: str, tmp_path: Path) -> None:
-    unlocked = tmp_path / f"{identity}-abcdefgh"
-    unlocked.mkdir()
+@pytest.mark.usefixtures("identity")
+def test_other_directories_stay(tmp_path: Path) -> None:
     foreign = tmp_path / "tritonpose-photos"
     foreign.mkdir()
     (foreign / "lock").touch()
     assert remove_abandoned() == []
-    assert unlocked.exists()
     assert foreign.exists()
+
+
+def test_what_was_removed_in_part_is_removed(identity: str, tmp_path: Path) -> None:
+    part = tmp_path / f"{identity}-abcdefgh"
+    (part / "models").mkdir(parents=True)
+    assert remove_abandoned() == [identity]
+    assert not part.exists()
 
 
 def test_only_empty_python_environments_are_removed() -> None:
