@@ -20,6 +20,7 @@ from tritonpose_conversion.paddle_model import install_paddle_model
 from tritonpose_conversion.progress_bar import StreamProgress
 from tritonpose_conversion.store import LeafStore, cache_home
 from tritonpose_server.errors import ServerError
+from tritonpose_server.leaf_view import read_config
 from tritonpose_server.staging import PipelineSettings
 
 Progress = Callable[[str], None]
@@ -40,6 +41,14 @@ class ModelChoice:
 
     leaves: tuple[Path, ...]
     settings: PipelineSettings
+
+    @property
+    def threshold(self) -> float:
+        """The detector score threshold of requests that name none."""
+        if self.settings.threshold is not None:
+            return self.settings.threshold
+        (detector,) = (leaf for leaf in self.leaves if leaf.name == self.settings.detector)
+        return float(read_config(detector).parameters["threshold"].string_value)
 
 
 def choose_models(config: PipelineConfig, progress: Progress) -> ModelChoice:

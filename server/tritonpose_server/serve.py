@@ -35,9 +35,9 @@ def serve(
     Args:
         pipeline: Pipeline name, or path of a PaddleX pipeline YAML.
         triton: Where and how Triton runs.
-        rest: How the REST service runs; its `triton_url` and `visualize` are filled in, and
-            `max_in_flight` from the tuning unless it says otherwise itself. Its `urls` hold for
-            Triton's model of the same contract, too.
+        rest: How the REST service runs; its `triton_url`, `visualize` and `page_threshold` are
+            filled in, and `max_in_flight` from the tuning unless it says otherwise itself. Its
+            `urls` hold for Triton's model of the same contract, too.
         log: How the REST service logs.
 
     Raises:
@@ -63,7 +63,12 @@ def serve(
             settings = replace(choice.settings, urls=rest.urls)
             with EmbeddedServer(choice.leaves, settings, triton) as server:
                 _tell_addresses(server, rest.address)
-                rest = replace(rest, triton_url=server.grpc_url, visualize=settings.visualize)
+                rest = replace(
+                    rest,
+                    triton_url=server.grpc_url,
+                    visualize=settings.visualize,
+                    page_threshold=choice.threshold,
+                )
                 if limits.max_in_flight and rest.max_in_flight == RestSettings.max_in_flight:
                     rest = replace(rest, max_in_flight=limits.max_in_flight)
                 status = _run(server, RestProcess(listener, rest, log))

@@ -66,7 +66,7 @@ def create_app(settings: RestSettings, slots: Slots | None = None) -> FastAPI:
     )
     _add_inference(app, service)
     _add_monitoring(app, service)
-    add_pages(app)
+    add_pages(app, settings.page_threshold)
     app.add_exception_handler(HTTPException, _http_error)
     if settings.api_keys:
         app.add_middleware(KeyGate, keys=settings.api_keys)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fastapi_offline
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from tritonpose_service.rest.security_headers import FETCHING_ANYWHERE
@@ -21,12 +21,23 @@ _DOCS = _SERVICE / "rest" / "docs"
 _SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
 
 
-def add_pages(app: FastAPI) -> None:
-    """Serves the web page at ``/`` and the description at ``/docs``."""
+# Of the page's slider.
+_THRESHOLD = 'value="0.5"'
+
+
+def add_pages(app: FastAPI, threshold: float) -> None:
+    """Serves the web page at ``/`` and the description at ``/docs``.
+
+    Args:
+        app: The service.
+        threshold: Detection score above which the page shows persons at first, 0 to 1.
+    """
+    html = (_PAGE / "index.html").read_text("utf-8")
+    html = html.replace(_THRESHOLD, f'value="{threshold:.2f}"')
 
     @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(_PAGE / "index.html", headers=FETCHING_ANYWHERE)
+    async def page() -> HTMLResponse:
+        return HTMLResponse(html, headers=FETCHING_ANYWHERE)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> FileResponse:

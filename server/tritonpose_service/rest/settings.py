@@ -23,6 +23,7 @@ class RestSettings:
         cert_file: The service's certificate, and those that lead from it to an authority, a PEM
             file; with `key_file`. None: connections are not encrypted.
         key_file: Its private key, a PEM file, not encrypted.
+        page_threshold: Score, 0 to 1, above which the web page shows persons at first.
         urls: Which images are fetched that a request names by a URL.
         max_connections: Open connections, idle ones included; more are answered 503 and closed.
         max_header_bytes: Size of a request's line and headers; larger ones get 431.
@@ -43,6 +44,7 @@ class RestSettings:
     host: str = "127.0.0.1"
     port: int = 8080
     visualize: bool = True
+    page_threshold: float = 0.5
     # Never shown.
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     cert_file: str | None = None

@@ -338,6 +338,13 @@ def test_pages_load_nothing_from_elsewhere(client: httpx.Client, path: str) -> N
     assert not re.search(r"<style|<script>|\son\w+=|style=", response.text)
 
 
+def test_the_page_begins_at_the_threshold_of_the_pipeline() -> None:
+    with client_of(page_threshold=0.35) as client:
+        page = client.get("/").text
+    assert re.findall(r'id="detection"[^>]* value="([^"]*)"', page) == ["0.35"]
+    assert re.findall(r'id="keypoint"[^>]* value="([^"]*)"', page) == ["0.1"]
+
+
 def test_only_the_page_may_ask_other_hosts(client: httpx.Client) -> None:
     """For the picture at an address that its user names."""
     for path, expected in (("/", True), ("/docs", False), ("/health", False)):
