@@ -8,7 +8,7 @@ from tritonpose_server.pipeline_code import make_topdown_importable
 
 make_topdown_importable()
 
-from telemetry.otel import TracingNotInstalledError, make_provider  # noqa: E402
+from telemetry.otel import TracingNotInstalledError, close_provider, make_provider  # noqa: E402
 from telemetry.spans import pop_context  # noqa: E402
 from topdown.errors import RETRY_LATER, InvalidRequestError  # noqa: E402
 from topdown.image import check_file, decode_image  # noqa: E402
@@ -20,6 +20,7 @@ __all__ = [
     "Limits",
     "TracingNotInstalledError",
     "check_file",
+    "close_provider",
     "decode_image",
     "make_provider",
     "pop_context",

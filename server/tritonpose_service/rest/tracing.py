@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from tritonpose_service.pipeline_code import TracingNotInstalledError, make_provider
+from tritonpose_service.pipeline_code import TracingNotInstalledError, close_provider, make_provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,4 +81,4 @@ class Tracing:
     def close(self) -> None:
         """Sends what is left."""
         if self._provider is not None:
-            self._provider.shutdown()
+            close_provider(self._provider)

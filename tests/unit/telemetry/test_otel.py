@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import threading
 
 import pytest
 from opentelemetry import trace
@@ -73,3 +75,17 @@ def test_clients_tell_of_their_span_only_where_it_is_recorded() -> None:
             trace.format_trace_id(context.trace_id),
             trace.format_span_id(context.span_id),
         ]
+
+
+def test_a_receiver_that_does_not_answer_holds_nothing_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
+        spans = Spans.from_environment(environ, "test")
+        with spans.request("request", {}, 0):
+            pass
+        spans.close()
+        connection, _ = silent.accept()
+        # It was asked, and is still waited for, but not by us.
+        assert any(thread.name == "last-spans" for thread in threading.enumerate())
+        connection.close()

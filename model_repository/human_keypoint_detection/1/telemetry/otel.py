@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _SERVICE = "OTEL_SERVICE_NAME"
+
+# A receiver that is away is tried for ten seconds: as long as a whole server has for its end.
+_LAST_SPANS_SECONDS = 2.0
 
 
 class TracingNotInstalledError(Exception):
@@ -77,3 +81,10 @@ def make_provider(environ: Mapping[str, str], default_name: str) -> TracerProvid
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
     return provider
+
+
+def close_provider(provider: TracerProvider) -> None:
+    """Send the spans that are left, unless that takes too long."""
+    sending = threading.Thread(target=provider.shutdown, name="last-spans", daemon=True)
+    sending.start()
+    sending.join(_LAST_SPANS_SECONDS)

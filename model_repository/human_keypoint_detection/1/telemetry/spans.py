@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from telemetry.otel import make_provider
+from telemetry.otel import close_provider, make_provider
 from topdown.stages import Stages
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Spans:
     def close(self) -> None:
         """Send what is left."""
         if self._provider is not None:
-            self._provider.shutdown()
+            close_provider(self._provider)
 
 
 class _SpanStages(Stages):
