@@ -25,6 +25,10 @@ _CHANNEL_ARGUMENTS = [
     # A decoded 8K frame is 100 MB; gRPC's own limit is 4 MB.
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
+    # Servers end connections now and then, so that clients look up others; a request that comes
+    # too late for its connection goes over the next one, but only if it fits into this buffer.
+    # gRPC's own size is 256 KiB, and images beyond that were lost.
+    ("grpc.per_rpc_retry_buffer_size", 2**31 - 1),
     # gRPC waits between a second and two minutes before it tries a lost server again, and
     # answers for it meanwhile; our own pauses are shorter.
     ("grpc.initial_reconnect_backoff_ms", 100),
