@@ -126,5 +126,6 @@ def test_a_model_that_has_lost_its_process_is_noticed(own: OwnTriton) -> None:
     # What Triton itself says is no help.
     assert own.get("/v2/health/live") == b""
     own.process.terminate()
-    assert own.process.wait(20) == 0
+    # Now and then with SIGABRT: Triton can't always clean up after a process that it has lost.
+    assert own.process.wait(20) in (0, -signal.SIGABRT)
     assert "tritonserver is not live" in health("live").stderr
