@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import traceback
-from contextlib import nullcontext
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from tritonpose_service.contract import (
     parse_json,
     success_body,
 )
-from tritonpose_service.contract.failures import internal_error
+from tritonpose_service.contract.failures import internal_error, unavailable
 from tritonpose_service.hps.failures import PipelineError, failure_of_pipeline
 
 if TYPE_CHECKING:
@@ -98,10 +97,11 @@ class Hps:
                 PoseRequest(image=image, det_threshold=det_threshold, request_id=log_id)
             )
         except PipelineError as error:
-            # Before all others that wait: who is refused is to hear of it at once.
-            with nullcontext() if error.is_refusal else self._pixels:
+            if error.is_refusal:
+                raise unavailable(str(error)) from error
+            with self._pixels:
                 failure = failure_of_pipeline(image, error, self._pipeline_config)
-            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not error.is_refusal:
+            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 self._log(f"request {log_id} failed: {error}")
             raise failure from error
 

@@ -31,16 +31,14 @@ def failure_of_pipeline(image: bytes, error: PipelineError, config: Path) -> Ser
     """Finds out what a client is to be told.
 
     Between its models Triton hands on an error's message, but not its code (its issue 7804). So
-    whether the image is at fault is found out anew, with the pipeline's own code; that takes as
-    long as decoding it, for which a full server has no time.
+    whether the image is at fault is found out anew, with the pipeline's own code. That takes as
+    long as decoding it: not for refusals, which are for a full server to tell at once.
 
     Args:
         image: What the pipeline was given.
         error: How it failed.
         config: ``config.pbtxt`` of the pipeline model, which has its limits.
     """
-    if error.is_refusal:
-        return unavailable(str(error))
     try:
         check_file(image, _read_limits(config))
         decode_image(image)

@@ -8,7 +8,6 @@ import random
 import signal
 import time
 from collections import defaultdict
-from statistics import median
 
 import aiohttp
 
@@ -16,12 +15,10 @@ from tritonpose_soak.bench import Bench, PartReport
 from tritonpose_soak.endless_load import EndlessLoad
 from tritonpose_soak.errors import SoakError
 from tritonpose_soak.plan import Plan
-
-_LONGEST_RECOVERY_SECONDS = 60.0
+from tritonpose_soak.turns import LONGEST_SECONDS, POLL_SECONDS, spans, take_turns
 
 # After this a server that falls again is started again at once.
 _PAUSE_SECONDS = 3.0
-_POLL_SECONDS = 0.05
 _LONGEST_ANSWER_SECONDS = 1.0
 
 
@@ -38,36 +35,19 @@ async def run_kills(bench: Bench, plan: Plan) -> PartReport:
         raise SoakError(f"no process {', '.join(sorted(unknown))}; there are {', '.join(mortal)}")
     victims = list(plan.roles or mortal) * plan.kills
     random.Random(plan.seed).shuffle(victims)
-    seconds: dict[str, list[float]] = defaultdict(list)
     told: dict[str, list[float]] = defaultdict(list)
-    load = EndlessLoad(bench)
-    async with asyncio.TaskGroup() as tasks:
-        load.start(tasks)
-        for number, role in enumerate(victims):
-            await asyncio.sleep(_PAUSE_SECONDS)
-            bench.progress(f"kills: {number + 1} of {len(victims)}: {role}")
-            unready = asyncio.create_task(_unready_after(bench.service.ready_url))
-            needed = await _kill(bench, role, load)
-            unready.cancel()
-            await asyncio.wait({unready})
-            if not unready.cancelled():
-                told[role].append(unready.result())
-            if needed is None:
-                load.tally.violate(
-                    f"not whole again {_LONGEST_RECOVERY_SECONDS:g} s after {role} was killed"
-                )
-                break
-            seconds[role].append(needed)
-        load.stop()
-    for role, times in seconds.items():
-        report.figures[f"{role}: recovered after, s (median, longest)"] = (
-            f"{median(times):.1f} {max(times):.1f} ({len(times)} kills)"
-        )
-        if told[role]:
-            report.figures[f"{role}: not ready after, s (median, longest)"] = (
-                f"{median(told[role]):.1f} {max(told[role]):.1f} ({len(told[role])} kills)"
-            )
-    load.tell(report)
+
+    async def act(role: str, load: EndlessLoad) -> float | None:
+        unready = asyncio.create_task(_unready_after(bench.service.ready_url))
+        needed = await _kill(bench, role, load)
+        unready.cancel()
+        await asyncio.wait({unready})
+        if not unready.cancelled():
+            told[role].append(unready.result())
+        return needed
+
+    await take_turns(bench, report, victims, _PAUSE_SECONDS, act)
+    report.figures |= spans(told, "not ready after")
     return report
 
 
@@ -84,7 +64,7 @@ async def _unready_after(url: str) -> float:
                 ready = False
             if not ready:
                 return time.monotonic() - started
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _kill(bench: Bench, role: str, load: EndlessLoad) -> float | None:
@@ -98,10 +78,10 @@ async def _kill(bench: Bench, role: str, load: EndlessLoad) -> float | None:
         return None
     started = time.monotonic()
     os.kill(victim, signal.SIGKILL)
-    deadline = started + _LONGEST_RECOVERY_SECONDS
+    deadline = started + LONGEST_SECONDS
     replaced = None
     while time.monotonic() < deadline:
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
         now = time.monotonic()
         if replaced is None:
             processes = await asyncio.to_thread(bench.service.processes)

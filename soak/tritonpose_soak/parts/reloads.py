@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import defaultdict
-from statistics import median
 
 import tritonclient.grpc.aio as triton
 from tritonclient.utils import InferenceServerException
@@ -14,10 +12,9 @@ from tritonclient.utils import InferenceServerException
 from tritonpose_soak.bench import Bench, PartReport
 from tritonpose_soak.endless_load import EndlessLoad
 from tritonpose_soak.plan import Plan
+from tritonpose_soak.turns import LONGEST_SECONDS, POLL_SECONDS, take_turns
 
-_LONGEST_RELOAD_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
-_POLL_SECONDS = 0.05
 
 # Sometimes the pipeline, asked meanwhile, loads the model itself, and sometimes it has no time to.
 _LONGEST_ABSENCE_SECONDS = 0.5
@@ -31,30 +28,14 @@ async def run_reloads(bench: Bench, plan: Plan) -> PartReport:
     rng = random.Random(plan.seed)
     turns = leaves * plan.reloads
     rng.shuffle(turns)
-    seconds: dict[str, list[float]] = defaultdict(list)
-    load = EndlessLoad(bench)
-    async with (
-        triton.InferenceServerClient(service.addresses.grpc.removeprefix("grpc://")) as control,
-        asyncio.TaskGroup() as tasks,
-    ):
-        load.start(tasks)
-        for number, model in enumerate(turns):
-            await asyncio.sleep(_PAUSE_SECONDS)
-            bench.progress(f"reloads: {number + 1} of {len(turns)}: {model}")
+    address = service.addresses.grpc.removeprefix("grpc://")
+    async with triton.InferenceServerClient(address) as control:
+
+        async def act(model: str, load: EndlessLoad) -> float | None:
             absence = rng.uniform(0, _LONGEST_ABSENCE_SECONDS)
-            needed = await _reload(bench, control, model, absence, load)
-            if needed is None:
-                load.tally.violate(
-                    f"not whole again {_LONGEST_RELOAD_SECONDS:g} s after {model} was unloaded"
-                )
-                break
-            seconds[model].append(needed)
-        load.stop()
-    for model, times in seconds.items():
-        report.figures[f"{model}: answers again after, s (median, longest)"] = (
-            f"{median(times):.1f} {max(times):.1f} ({len(times)} times)"
-        )
-    load.tell(report)
+            return await _reload(bench, control, model, absence, load)
+
+        await take_turns(bench, report, turns, _PAUSE_SECONDS, act)
     after = service.processes()
     for leaf in leaves:
         before.pop(leaf, None)
@@ -87,8 +68,8 @@ async def _reload(
     except InferenceServerException as error:
         load.tally.violate(f"{model} can't be unloaded or loaded: {error}")
     loaded = time.monotonic()
-    while time.monotonic() < started + _LONGEST_RELOAD_SECONDS:
+    while time.monotonic() < started + LONGEST_SECONDS:
         if all(load.answered_after(front, loaded) for front in bench.fronts):
             return time.monotonic() - started
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
     return None
