@@ -3,6 +3,8 @@
 
 project_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 project_python="$project_root/.venv/bin/python"
+# The package `tools` is not installed.
+export PYTHONPATH="$project_root/scripts${PYTHONPATH:+:$PYTHONPATH}"
 
 say() { printf '[tritonpose] %s\n' "$*" >&2; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -72,7 +74,7 @@ install_packages() {
 ensure_libraries() {
   local version probe
   version=$("$project_python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-  probe='from tritonpose_server.libpython import find_libpython_directory as f; f()'
+  probe='from tritonpose_server.embedded.libpython import find_libpython_directory as f; f()'
   if ! "$project_python" -c "$probe" 2>/dev/null; then
     fetch_library "libpython$version" "libpython$version.so.1.0"
     "$project_python" -c "$probe" 2>/dev/null \

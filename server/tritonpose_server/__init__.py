@@ -1,7 +1,7 @@
-"""Runs Triton beside the user's program: no Docker, no GPU, no separate installation.
+"""All that runs beside or inside Triton.
 
-``triton_wheel`` and ``libpython`` find the parts of a real tritonserver, ``staging`` puts its
-backends and the model repository together, ``guardian`` is the small process that owns the
-server and cleans up after it, and ``embedded`` starts and stops all of it. ``leaves`` is shared
-by the Python-based backends under ``server/backends``.
+Layers, each using only those before it: ``engines`` (inference engines), ``backends`` (Triton
+backends around them), ``service`` (PaddleX's REST and HPS contracts, web page), ``supervision``
+(keeps processes alive), ``embedded`` (launches Triton), ``models`` (fetch, convert, verify, store)
+and ``cli`` (commands).
 """

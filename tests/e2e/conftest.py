@@ -9,31 +9,31 @@ from pathlib import Path
 import pytest
 
 import reference_data
+from tools.sample_photo import sample_photo
 from tritonpose import HumanKeypointPipeline, create_pipeline
-from tritonpose_conversion.open_leaf import install_open_models
-from tritonpose_conversion.open_models import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
-from tritonpose_conversion.paddle_model import install_paddle_model
-from tritonpose_conversion.store import LeafStore, cache_home
-from tritonpose_server.embedded import EmbeddedServer
-from tritonpose_server.sample_photo import sample_photo
-from tritonpose_server.staging import PipelineSettings
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.staging import PipelineSettings
+from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
+from tritonpose_server.models.open_models.install import install_open_models
+from tritonpose_server.models.paddle.model import install_paddle_model
+from tritonpose_server.models.store import ModelStore, cache_home
 
 
 @pytest.fixture(scope="session")
-def store() -> LeafStore:
+def store() -> ModelStore:
     """The user's own store: what is converted once serves later test runs, too."""
-    return LeafStore(cache_home() / "leaves")
+    return ModelStore(cache_home() / "leaves")
 
 
 @pytest.fixture(scope="session")
-def open_leaves(store: LeafStore) -> list[Path]:
+def open_leaves(store: ModelStore) -> list[Path]:
     """Leaf directories of the open models: detector, keypoint model."""
     names = [DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL]
     return install_open_models(names, cache_home() / "downloads", store, print)
 
 
 @pytest.fixture(scope="session")
-def paddle_leaves(store: LeafStore) -> dict[str, Path]:
+def paddle_leaves(store: ModelStore) -> dict[str, Path]:
     """Leaf directories of the reference models by their folder's name; empty without them."""
     return {
         directory.name: install_paddle_model(directory, role, store)

@@ -9,9 +9,7 @@ import pytest
 
 import reference_data
 from reference_data import Setting
-from tritonpose.transport import Transport, connect
-from tritonpose.transport.messages import PoseRequest
-from tritonpose_evaluation.agreement import (
+from tools.evaluation.agreement import (
     CLEAR,
     CLOSE_PX,
     Agreement,
@@ -19,7 +17,9 @@ from tritonpose_evaluation.agreement import (
     SavedResult,
     compare,
 )
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose.transport import Transport, connect
+from tritonpose.transport.messages import PoseRequest
+from tritonpose_server.embedded.server import EmbeddedServer
 
 pytestmark = reference_data.needed
 

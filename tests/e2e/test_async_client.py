@@ -19,7 +19,7 @@ from tritonpose import (
     ServerUnavailableError,
     create_async_pipeline,
 )
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 from twins import predict_all
 
 Frame = NDArray[np.uint8]

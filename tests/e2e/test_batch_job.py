@@ -23,7 +23,7 @@ from batch_jobs import fill, kill_all, plain_loop_rate
 from command_line import COMMAND, environment, run
 from leftovers import alive, wait_until
 from tritonpose import create_pipeline
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 from videos import write_video
 
 FILES = int(os.environ.get("TRITONPOSE_TEST_BATCH_FILES", "100"))

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 import reference_data
-from tritonpose_benchmark.plan import QUICK
+from tools.benchmark.plan import QUICK
 
 ALL = ["latency", "throughput", "cpu", "people", "sizes", "client"]
 OURS = ["grpc", "http", "rest"]
@@ -27,7 +27,7 @@ def run_benchmark(
     """The JSON report and what was printed; the other reports lie in the directory."""
     reports = [f"--{kind}={directory / f'report.{kind}'}" for kind in ("json", "svg", "markdown")]
     done = subprocess.run(
-        [sys.executable, "-m", "tritonpose_benchmark", "--quick", *map(str, arguments), *reports],
+        [sys.executable, "-m", "tools.benchmark", "--quick", *map(str, arguments), *reports],
         cwd=directory,
         env=environment,
         capture_output=True,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tritonpose import KeypointResult
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 from twins import ONE_OF_EACH, predict_each
 
 WARM_UP = 300

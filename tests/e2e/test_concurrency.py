@@ -14,7 +14,7 @@ from leftovers import descendants, shared_memory
 from tritonpose import DeadlineExceededError, ServerUnavailableError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import PoseRequest, PoseResponse
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 
 CLIENTS = 16
 REQUESTS = 200

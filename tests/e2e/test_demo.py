@@ -18,7 +18,7 @@ def run_demo(
     environment: dict[str, str], directory: Path, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tritonpose_server.demo", *arguments],
+        [sys.executable, "-m", "tools.demo", *arguments],
         cwd=directory,
         env=environment,
         capture_output=True,

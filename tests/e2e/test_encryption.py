@@ -13,7 +13,7 @@ from certificates import Certificates, make_certificates
 from command_line import run
 from gateways import Gateway, gateway
 from tritonpose import AccessDeniedError, KeypointResult, ServerUnavailableError
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 from twins import EVERY_CLIENT, predict_all
 
 API_KEY = "k3y-0f-the-t3st"

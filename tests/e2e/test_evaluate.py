@@ -10,7 +10,7 @@ from typing import Any
 
 import reference_data
 from tritonpose import create_pipeline
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 
 # Average precision with annotated boxes on four photos with twelve people.
 LOWEST_AP = {"PP-TinyPose_256x192": 0.80, "PP-TinyPose_128x96": 0.61}
@@ -22,7 +22,7 @@ def run_evaluate(
     """Evaluations and what was printed."""
     report = directory / "report.json"
     done = subprocess.run(
-        [sys.executable, "-m", "tritonpose_evaluation", *map(str, arguments), "--json", report],
+        [sys.executable, "-m", "tools.evaluation", *map(str, arguments), "--json", report],
         cwd=directory,
         env=environment,
         capture_output=True,

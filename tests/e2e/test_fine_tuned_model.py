@@ -12,21 +12,21 @@ import pytest
 import yaml
 
 import reference_data
-from topdown.affine import (
+from tritonpose.transport import connect
+from tritonpose.transport.messages import PoseRequest
+from tritonpose_pipeline.affine import (
     boxes_to_centers_and_scales,
     crop_matrices,
     crop_persons,
     image_matrices,
     transform_points,
 )
-from topdown.heatmap import decode_heatmaps
-from tritonpose.transport import connect
-from tritonpose.transport.messages import PoseRequest
-from tritonpose_conversion.open_models import DEFAULT_DETECTOR
-from tritonpose_conversion.paddle_model import install_paddle_model
-from tritonpose_conversion.store import LeafStore
-from tritonpose_server.embedded import EmbeddedServer
-from tritonpose_server.staging import PipelineSettings
+from tritonpose_pipeline.heatmap import decode_heatmaps
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.staging import PipelineSettings
+from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR
+from tritonpose_server.models.paddle.model import install_paddle_model
+from tritonpose_server.models.store import ModelStore
 
 pytestmark = reference_data.needed
 
@@ -62,7 +62,7 @@ def test_is_served_as_its_files_say(
     photo: Path,
     tmp_path: Path,
 ) -> None:
-    store = LeafStore(tmp_path / "leaves")
+    store = ModelStore(tmp_path / "leaves")
     leaf = install_paddle_model(fine_tuned, None, store, name="fine-tuned")
     detector = store.path(DEFAULT_DETECTOR)
     shutil.copytree(open_leaves[0], detector)

@@ -14,16 +14,16 @@ import pytest
 
 from leftovers import descendants
 from rest_service import rest_service
+from tools.soak.askers import Askers
+from tools.soak.fronts import Front, open_fronts
+from tools.soak.hostile import refused_files, truncations, unusual_files
+from tools.soak.mutations import PIXELS
+from tools.soak.pictures import Picture, cut_pictures, differences, know
+from tools.soak.service import Addresses
+from tools.soak.tally import Outcome, Tally
 from tritonpose.transport import connect
 from tritonpose.transport.messages import PoseRequest, PoseResponse
-from tritonpose_server.embedded import EmbeddedServer
-from tritonpose_soak.askers import Askers
-from tritonpose_soak.fronts import Front, open_fronts
-from tritonpose_soak.hostile import refused_files, truncations, unusual_files
-from tritonpose_soak.mutations import PIXELS
-from tritonpose_soak.pictures import Picture, cut_pictures, differences, know
-from tritonpose_soak.service import Addresses
-from tritonpose_soak.tally import Outcome, Tally
+from tritonpose_server.embedded.server import EmbeddedServer
 
 CONCURRENCY = 8
 

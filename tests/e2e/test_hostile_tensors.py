@@ -21,7 +21,7 @@ from tritonclient.utils import InferenceServerException
 from leftovers import descendants
 from tritonpose.transport import connect
 from tritonpose.transport.messages import MODEL_NAME, PoseRequest
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 
 FRAME = np.zeros((32, 32, 3), np.uint8)
 PATH = f"/v2/models/{MODEL_NAME}/infer"

@@ -21,9 +21,9 @@ from tritonclient.utils import InferenceServerException
 
 from tritonpose import create_pipeline
 from tritonpose.result import KeypointResult
-from tritonpose_server.embedded import EmbeddedServer
-from tritonpose_server.staging import PipelineSettings
-from tritonpose_service.urls import UrlSettings
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.staging import PipelineSettings
+from tritonpose_server.service.urls import UrlSettings
 
 MODEL = "human-keypoint-detection"
 

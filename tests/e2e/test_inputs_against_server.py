@@ -17,7 +17,7 @@ import pytest
 from file_server import Route, file_server
 from tritonpose import HumanKeypointPipeline, InputError, KeypointResult, create_pipeline
 from tritonpose.create import create_async_pipeline
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 from videos import write_video
 
 

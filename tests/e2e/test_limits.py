@@ -17,16 +17,16 @@ import pytest
 
 from leftovers import wait_until
 from rest_service import rest_service
+from tools.soak.fronts import Front, open_fronts
+from tools.soak.service import Addresses
 from tritonpose.errors import InvalidRequestError, ServerUnavailableError, TritonPoseError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import PoseRequest, PoseResponse
-from tritonpose_server import resources
-from tritonpose_server.embedded import EmbeddedServer
-from tritonpose_server.server_options import ServerOptions
-from tritonpose_server.staging import PipelineSettings
-from tritonpose_server.tuning.settings import PipelineTuning, Tuning
-from tritonpose_soak.fronts import Front, open_fronts
-from tritonpose_soak.service import Addresses
+from tritonpose_server.embedded import resources
+from tritonpose_server.embedded.options import ServerOptions
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.staging import PipelineSettings
+from tritonpose_server.embedded.tuning.settings import PipelineTuning, Tuning
 
 LIMITS = {
     "max_image_bytes": 600_000,

@@ -14,11 +14,11 @@ import tritonclient.http
 from tritonpose import InvalidRequestError
 from tritonpose.transport import Transport, connect
 from tritonpose.transport.messages import PoseRequest
-from tritonpose_conversion.open_models import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
-from tritonpose_conversion.store import LeafStore
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.staging import PipelineSettings
 from tritonpose_server.errors import ServerError
-from tritonpose_server.staging import PipelineSettings
+from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
+from tritonpose_server.models.store import ModelStore
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_asked_for_by_many_at_once_before_it_is_loaded(
     assert [len(answer.boxes) for answer in answers] == [2] * 16
 
 
-def test_a_name_that_is_not_unique(store: LeafStore, own_store: Path) -> None:
+def test_a_name_that_is_not_unique(store: ModelStore, own_store: Path) -> None:
     settings = PipelineSettings(DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL)
     leaves = [store.path(DEFAULT_DETECTOR), own_store / DEFAULT_KEYPOINT_MODEL]
     with pytest.raises(ServerError, match="is in several of the folders that are served"):

@@ -21,7 +21,7 @@ from leftovers import descendants, wait_until
 from own_triton import DOCKER, OwnTriton, own_triton
 from rest_service import rest_service
 from tritonpose import create_pipeline
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 
 PIPELINE = "human_keypoint_detection"
 

@@ -22,11 +22,11 @@ import pytest
 import yaml
 
 import reference_data
-from tritonpose_conversion.errors import ConversionError
-from tritonpose_conversion.inference_yml import Role
-from tritonpose_conversion.paddle_environment import ensure_environment
-from tritonpose_conversion.paddle_model import MAX_BATCH_SIZE, install_paddle_model
-from tritonpose_conversion.store import LeafStore
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.paddle.environment import ensure_environment
+from tritonpose_server.models.paddle.inference_yml import Role
+from tritonpose_server.models.paddle.model import MAX_BATCH_SIZE, install_paddle_model
+from tritonpose_server.models.store import ModelStore
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -62,8 +62,8 @@ def python() -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LeafStore:
-    return LeafStore(tmp_path / "store")
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "store")
 
 
 def run_leaf(leaf: Path, images: np.ndarray) -> list[np.ndarray]:
@@ -109,7 +109,7 @@ def without_onnx(directory: Path, folder: Path) -> Path:
     ],
 )
 def test_models_that_come_in_both_forms(
-    tmp_path: Path, store: LeafStore, name: str, role: Role, size: tuple[int, int]
+    tmp_path: Path, store: ModelStore, name: str, role: Role, size: tuple[int, int]
 ) -> None:
     """From Paddle they give the leaf that they give from ONNX."""
     directory = reference_data.ROOT / "models" / name
@@ -137,7 +137,7 @@ def test_models_that_come_in_both_forms(
 
 @reference_data.needed
 @pytest.mark.usefixtures("python")
-def test_ppyoloe(tmp_path: Path, store: LeafStore) -> None:
+def test_ppyoloe(tmp_path: Path, store: ModelStore) -> None:
     with tarfile.open(reference_data.ROOT / "models/archives/PP-YOLOE-S_human_infer.tar.xz") as tar:
         tar.extractall(tmp_path, filter="data")
     leaf = install_paddle_model(tmp_path / "PP-YOLOE-S_human", "detector", store)
@@ -153,7 +153,7 @@ def test_ppyoloe(tmp_path: Path, store: LeafStore) -> None:
 
 @reference_data.needed
 @pytest.mark.usefixtures("python")
-def test_weights_of_another_model(tmp_path: Path, store: LeafStore) -> None:
+def test_weights_of_another_model(tmp_path: Path, store: ModelStore) -> None:
     models = reference_data.ROOT / "models"
     directory = without_onnx(models / "PP-TinyPose_128x96", tmp_path)
     (directory / "inference.pdiparams").unlink()
@@ -192,7 +192,9 @@ def make_model(python: Path, directory: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["json", "pdmodel"])
-def test_forms_of_other_versions(tmp_path: Path, store: LeafStore, python: Path, kind: str) -> None:
+def test_forms_of_other_versions(
+    tmp_path: Path, store: ModelStore, python: Path, kind: str
+) -> None:
     directory = make_model(python, tmp_path / "model", kind)
     assert (directory / f"inference.{kind}").exists()
     if kind == "json":
@@ -203,7 +205,7 @@ def test_forms_of_other_versions(tmp_path: Path, store: LeafStore, python: Path,
     assert np.ptp(heatmap) > 0.1
 
 
-def test_operators_without_onnx_form(tmp_path: Path, store: LeafStore, python: Path) -> None:
+def test_operators_without_onnx_form(tmp_path: Path, store: ModelStore, python: Path) -> None:
     directory = make_model(python, tmp_path / "model", "unsupported")
     with pytest.raises(ConversionError, match=r"some of its operators \(probably digamma\)"):
         install_paddle_model(directory, "keypoint", store)

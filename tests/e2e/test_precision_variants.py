@@ -12,12 +12,12 @@ import pytest
 
 from tritonpose.transport import Transport, connect
 from tritonpose.transport.messages import PoseRequest, PoseResponse
-from tritonpose_conversion.precision import make_bf16
-from tritonpose_conversion.store import LeafStore
-from tritonpose_server.embedded import EmbeddedServer
-from tritonpose_server.leaves.bf16 import cpu_has_bf16
-from tritonpose_server.staging import PipelineSettings
-from tritonpose_server.variants import make_variant
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.staging import PipelineSettings
+from tritonpose_server.engines.bf16 import cpu_has_bf16
+from tritonpose_server.models.precision import make_bf16
+from tritonpose_server.models.store import ModelStore
+from tritonpose_server.models.variants import make_variant
 
 # A joint counts from this score.
 CLEAR = 0.3
@@ -26,9 +26,9 @@ CLEAR = 0.3
 @pytest.fixture(scope="module")
 def variant_store(
     open_leaves: list[Path], photo: Path, tmp_path_factory: pytest.TempPathFactory
-) -> LeafStore:
+) -> ModelStore:
     """The open models and their variants."""
-    store = LeafStore(tmp_path_factory.mktemp("variants"))
+    store = ModelStore(tmp_path_factory.mktemp("variants"))
     for leaf in open_leaves:
         shutil.copytree(leaf, store.path(leaf.name))
     for leaf in open_leaves:
@@ -55,7 +55,7 @@ def triton_log() -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module")
 def variant_server(
-    variant_store: LeafStore,
+    variant_store: ModelStore,
     open_leaves: list[Path],
     triton_log: list[str],  # noqa: ARG001 - listens from before the start
 ) -> Iterator[EmbeddedServer]:

@@ -16,7 +16,7 @@ from leftovers import wait_until
 from tritonpose.errors import InvalidRequestError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import PoseRequest
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

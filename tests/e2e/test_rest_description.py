@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rest_service import rest_service
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 
 # An `image` that is no image is refused, which a schema can't say; and more is taken than is
 # described: numbers spelled as strings, as PaddleX does, and any `logId`, which is then ignored.

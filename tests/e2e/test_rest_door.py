@@ -18,9 +18,9 @@ from certificates import Certificates, make_certificates
 from pretended_network import PretendedNetwork, host
 from rest_service import rest_service
 from tritonpose import create_pipeline
-from tritonpose_server.embedded import EmbeddedServer
-from tritonpose_service.rest import service as service_module
-from tritonpose_service.urls import ImageFetcher, UrlSettings
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.service.rest import service as service_module
+from tritonpose_server.service.urls import ImageFetcher, UrlSettings
 
 ENDPOINT = "human-keypoint-detection"
 KEYS = ("the-key-until-may-0123456789", "the-key-from-may-9876543210")

@@ -16,7 +16,7 @@ import cv2
 import requests
 
 from rest_service import rest_service
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 
 ENDPOINT = "human-keypoint-detection"
 HEAD = f"POST /{ENDPOINT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n".encode()

@@ -21,19 +21,19 @@ import requests
 
 from leftovers import wait_until
 from rest_service import free_port, rest_service
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.options import ServerOptions
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.staging import PipelineSettings
 from tritonpose_server.errors import ServerError
-from tritonpose_server.server_options import ServerOptions
-from tritonpose_server.staging import PipelineSettings
-from tritonpose_service.rest.run import run_rest
-from tritonpose_service.rest.settings import RestSettings
+from tritonpose_server.service.rest.run import run_rest
+from tritonpose_server.service.rest.settings import RestSettings
 
 ENDPOINT = "human-keypoint-detection"
 
 PROGRAM = """
 import json, logging, sys
-from tritonpose_service.rest.run import run_rest
-from tritonpose_service.rest.settings import RestSettings
+from tritonpose_server.service.rest.run import run_rest
+from tritonpose_server.service.rest.settings import RestSettings
 logging.basicConfig(level=logging.INFO)
 run_rest(RestSettings(**json.loads(sys.argv[1])))
 print("returned")

@@ -22,7 +22,7 @@ from PIL import Image
 from rest_service import rest_service
 from tritonpose import create_pipeline
 from tritonpose.result import KeypointResult
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 
 ENDPOINT = "human-keypoint-detection"
 

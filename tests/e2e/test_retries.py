@@ -17,7 +17,7 @@ from tritonpose import ServerUnavailableError
 from tritonpose.transport.connection import Connection
 from tritonpose.transport.grpc import GrpcServer
 from tritonpose.transport.messages import PoseRequest
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 from twins import EVERY_CLIENT, ONE_OF_EACH, predict_all
 
 # The server takes 128 at a time, by its config.pbtxt.

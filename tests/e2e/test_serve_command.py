@@ -15,7 +15,7 @@ from command_line import run
 from leftovers import alive, descendants, shared_memory, wait_until
 from serve_command import free_ports, serving
 from tritonpose import create_pipeline
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 
 PIPELINE = "human_keypoint_detection"
 

@@ -21,16 +21,16 @@ from leftovers import (
     wait_until,
 )
 from tritonpose import create_pipeline
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.options import ServerOptions
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.staging import PipelineSettings
 from tritonpose_server.errors import ServerError
-from tritonpose_server.server_options import ServerOptions
-from tritonpose_server.staging import PipelineSettings
 
 HOST = """
 import sys, time
 from pathlib import Path
-from tritonpose_server.embedded import EmbeddedServer
-from tritonpose_server.staging import PipelineSettings
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.staging import PipelineSettings
 leaves = [Path(path) for path in sys.argv[1:]]
 with EmbeddedServer(leaves, PipelineSettings(leaves[0].name, leaves[1].name)) as server:
     print(server.identity, flush=True)
@@ -55,7 +55,7 @@ def start_host(
 def runs(pid: int, program: str) -> bool:
     """Whether a process was started as a program, directly or by an interpreter."""
     command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    return any(part.endswith(program) for part in command[:3])
+    return any(part.endswith(program) for part in command[:4])
 
 
 def nothing_left(identity: str, processes: list[int]) -> bool:
@@ -95,7 +95,7 @@ def test_death_of_the_guardian_leaves_no_process(
 ) -> None:
     host, identity = start_host(open_leaves, environment)
     processes = descendants(host.pid)
-    (guardian,) = (pid for pid in processes if runs(pid, "guardian.py"))
+    (guardian,) = (pid for pid in processes if runs(pid, "guardian"))
     os.kill(guardian, signal.SIGKILL)
     try:
         # Nobody is left to clean up files, but processes and shared memory end with it.

@@ -17,10 +17,10 @@ from PIL import Image
 
 import reference_data
 from rest_service import rest_service
+from tools.evaluation.agreement import Agreement, Differences, SavedResult, compare
 from tritonpose.transport.messages import PoseResponse
-from tritonpose_evaluation.agreement import Agreement, Differences, SavedResult, compare
-from tritonpose_server.embedded import EmbeddedServer
-from tritonpose_server.staging import PipelineSettings
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.staging import PipelineSettings
 
 pytestmark = reference_data.needed
 

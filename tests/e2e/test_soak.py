@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tritonpose_soak.__main__ import main
-from tritonpose_soak.run import PARTS
+from tools.soak.__main__ import main
+from tools.soak.run import PARTS
 
 SHORT = (
     "--decoded=500",

@@ -1,4 +1,4 @@
-"""``tritonpose tune``, and a server with a tuning file."""
+"""A server with a tuning file."""
 
 from __future__ import annotations
 
@@ -13,45 +13,13 @@ from command_line import COMMAND, environment
 from leftovers import alive, descendants, wait_until
 from rest_service import free_port
 from tritonpose import create_pipeline
-from tritonpose_conversion.open_models import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
-from tritonpose_server.leaves.cores import available_cores
-from tritonpose_server.tuning.file import load
+from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
 
 TUNING = """\
 detector: {streams: 1, threads: 1, max_batch_size: 1}
 keypoint_model: {instances: 2, streams: 1, threads: 1, max_batch_size: 4, queue_delay_us: 300}
 pipeline: {workers: 3, max_in_flight: 7}
 """
-
-
-@pytest.mark.usefixtures("open_leaves")
-def test_tune_tries_settings_and_writes_what_is_best(tmp_path: Path, photo: Path) -> None:
-    arguments = ["tune", "--images", str(photo), "--seconds", "1", "--concurrency", "2"]
-    done = subprocess.run(
-        [COMMAND, *arguments],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "[tritonpose] changes to try: " in done.stderr
-    head, untuned, trial = done.stdout.splitlines()[:3]
-    assert head.split()[:3] == ["setting", "images/s,", "2"]
-    rate, milliseconds, p95, megabytes = map(float, untuned.split()[2:])
-    # Two under way at any time: so many that each takes as long as that.
-    assert rate * milliseconds / 1000 == pytest.approx(2, rel=0.5)
-    assert p95 >= milliseconds
-    assert megabytes > 100
-    assert "kept" in trial
-    file = tmp_path / "tuning.yaml"
-    assert f"# Models: {DEFAULT_DETECTOR} and {DEFAULT_KEYPOINT_MODEL}." in file.read_text()
-    tuning = load(file)
-    # All knobs have a value, those of the machine or better ones.
-    assert None not in tuning.values().values()
-    assert 1 <= (tuning.detector.streams or 0) <= available_cores()
 
 
 @pytest.mark.usefixtures("open_leaves")

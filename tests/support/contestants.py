@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tools.benchmark.contestants.base import Contestant, Role
+from tools.benchmark.load import Rate
+from tools.benchmark.shots import Shot
 from tritonpose.transport.messages import PoseResponse
-from tritonpose_benchmark.contestants.base import Contestant, Role
-from tritonpose_benchmark.shots import Shot
-from tritonpose_server.load import Rate
 
 NOBODY = PoseResponse(*(np.zeros(shape, np.float32) for shape in ((0, 4), 0, (0, 17, 3), 0)))
 

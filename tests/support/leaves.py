@@ -4,8 +4,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from topdown.leaf import DetectorLeaf, KeypointLeaf, parse_detector, parse_keypoint
-from topdown.options import PoseOptions
+from tritonpose_pipeline.model_facts import (
+    DetectorModel,
+    KeypointModel,
+    parse_detector,
+    parse_keypoint,
+)
+from tritonpose_pipeline.options import PoseOptions
 
 DETECTOR_PARAMETERS = {
     "role": "detector",
@@ -21,20 +26,20 @@ DETECTOR_PARAMETERS = {
 KEYPOINT_PARAMETERS = {"role": "keypoint", "flip_shift": "false", "use_udp": "false"}
 
 
-def detector_leaf(height: int = 32, width: int = 48, **changes: str) -> DetectorLeaf:
+def detector_leaf(height: int = 32, width: int = 48, **changes: str) -> DetectorModel:
     return parse_detector("detector", (height, width, 3), {**DETECTOR_PARAMETERS, **changes})
 
 
 def keypoint_leaf(
     height: int = 64, width: int = 48, max_batch_size: int = 8, **changes: str
-) -> KeypointLeaf:
+) -> KeypointModel:
     parameters = {**KEYPOINT_PARAMETERS, **changes}
     return parse_keypoint("keypoint", (height, width, 3), max_batch_size, parameters)
 
 
 def pose_options(
-    detector: DetectorLeaf | None = None,
-    keypoint_model: KeypointLeaf | None = None,
+    detector: DetectorModel | None = None,
+    keypoint_model: KeypointModel | None = None,
     threshold: float = 0.5,
     flip: bool = False,
     use_udp: bool = False,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tritonpose_benchmark.agreement import Verdict
-from tritonpose_benchmark.outcome import Entry, Outcome
-from tritonpose_benchmark.overhead import Overhead
-from tritonpose_benchmark.results import Case, Measurement, Series
-from tritonpose_benchmark.watch import Disturbance
-from tritonpose_evaluation.agreement import Agreement
+from tools.benchmark.agreement import Verdict
+from tools.benchmark.outcome import Entry, Outcome
+from tools.benchmark.overhead import Overhead
+from tools.benchmark.results import Case, Measurement, Series
+from tools.benchmark.watch import Disturbance
+from tools.evaluation.agreement import Agreement
 
 ENTRIES = {
     "paddlex": Entry("PaddleX, defaults", "rival"),

@@ -14,9 +14,9 @@ from urllib.request import urlopen
 
 from leftovers import wait_until
 from rest_service import free_port
-from tritonpose_server.libpython import find_libpython_directory
-from tritonpose_server.staging import stage_backends
-from tritonpose_server.triton_wheel import find_triton
+from tritonpose_server.embedded.libpython import find_libpython_directory
+from tritonpose_server.embedded.staging import stage_backends
+from tritonpose_server.embedded.triton_wheel import find_triton
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 

@@ -40,7 +40,7 @@ class PretendedNetwork(httpcore.AsyncNetworkBackend):
         self.connected: list[tuple[str, int]] = []
 
     async def resolve(self, host: str, _port: int) -> Sequence[str]:
-        """See `tritonpose_service.urls.network.Resolve`."""
+        """See `tritonpose_server.service.urls.network.Resolve`."""
         self.resolved.append(host)
         answers = self._names.get(host)
         if not answers:

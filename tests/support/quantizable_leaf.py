@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tritonpose_conversion.inference_yml import Normalization
-from tritonpose_conversion.leaf_config import Backend, keypoint_parameters, render_config
-from tritonpose_conversion.leaf_graph import finish_leaf
-from tritonpose_conversion.store import LeafFiles, LeafStore
+from tritonpose_server.models.graph.model_graph import finish_leaf
+from tritonpose_server.models.model_config import Backend, keypoint_parameters, render_config
+from tritonpose_server.models.paddle.inference_yml import Normalization
+from tritonpose_server.models.store import ModelFiles, ModelStore
 
 HEIGHT, WIDTH = 32, 24
 SOURCE: Mapping[str, object] = {"source": "made up", "agreement": {"images": 4}}
@@ -49,7 +49,7 @@ def quantizable_leaf(channels: int = 32) -> onnx.ModelProto:
 
 
 def install(
-    store: LeafStore,
+    store: ModelStore,
     name: str = "toy",
     leaf: onnx.ModelProto | None = None,
     backend: Backend = "openvino",
@@ -58,7 +58,7 @@ def install(
     model = leaf or quantizable_leaf()
     parameters = keypoint_parameters(flip_shift=True, use_udp=False)
     config = render_config(name, model, parameters, max_batch_size=8, backend=backend)
-    return store.add(name, LeafFiles(model, config, SOURCE))
+    return store.add(name, ModelFiles(model, config, SOURCE))
 
 
 def images(count: int, *, seed: int = 0, values: tuple[int, int] = (0, 256)) -> list[np.ndarray]:

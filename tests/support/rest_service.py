@@ -12,8 +12,8 @@ from typing import Any
 from urllib.request import urlopen
 
 from leftovers import wait_until
-from tritonpose_service.rest.run import run_rest
-from tritonpose_service.rest.settings import RestSettings
+from tritonpose_server.service.rest.run import run_rest
+from tritonpose_server.service.rest.settings import RestSettings
 
 
 def free_port() -> int:

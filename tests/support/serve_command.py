@@ -14,7 +14,7 @@ from typing import Any
 
 from command_line import COMMAND, environment
 from leftovers import wait_until
-from tritonpose_server.processes import Role, ServiceProcess, service_processes
+from tritonpose_server.supervision.processes import Role, ServiceProcess, service_processes
 
 
 def free_ports(count: int) -> list[int]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from tritonpose_conversion.tfjs.emitter import Emitter
-from tritonpose_conversion.tfjs.graph_builder import GraphBuilder, Value
-from tritonpose_conversion.tfjs.graph_model import GraphModel, load_graph_model
+from tritonpose_server.models.open_models.tfjs.emitter import Emitter
+from tritonpose_server.models.open_models.tfjs.graph_builder import GraphBuilder, Value
+from tritonpose_server.models.open_models.tfjs.graph_model import GraphModel, load_graph_model
 
 
 def attribute(value: Any) -> dict[str, Any]:

@@ -10,11 +10,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import entry_points
 
 from tritonpose.cli.console import print_error
 from tritonpose.cli.exit_status import USAGE_ERROR, exit_status
 
-COMMANDS = ("predict", "batch", "serve", "tune", "models", "config")
+COMMANDS = ("predict", "config")
+"""The client's own subcommands; other packages add theirs as entry points of `GROUP`."""
+
+GROUP = "tritonpose.commands"
 
 _HELP = """\
 usage: tritonpose COMMAND ...        see `tritonpose COMMAND --help`
@@ -27,7 +31,6 @@ commands:
   predict   print, draw and save the poses in images, directories, videos and URLs
   batch     the same for many inputs, on Ray: Parquet and COCO files; can be continued
   serve     run a server: Triton, PaddleX's REST service and a web page
-  tune      find the server's fastest setting for this machine and your images
   models    list, fetch, convert, install, vary and remove models
   config    write PaddleX's pipeline file, to be edited and named by --pipeline
 
@@ -82,10 +85,12 @@ def _run(words: list[str]) -> int:
         print(f"tritonpose {__version__}")
         return 0
     name, rest = split_command(words)
-    if name not in COMMANDS:
-        print_error(f"no command {name!r} (see tritonpose --help); for images: tritonpose predict")
-        return USAGE_ERROR
-    return int(import_module(f"tritonpose.cli.{name}").main(rest))
+    if name in COMMANDS:
+        return int(import_module(f"tritonpose.cli.{name}").main(rest))
+    for entry in entry_points(group=GROUP, name=name):
+        return int(entry.load()(rest))
+    print_error(f"no command {name!r} (see tritonpose --help); for images: tritonpose predict")
+    return USAGE_ERROR
 
 
 def split_command(words: Sequence[str]) -> tuple[str, list[str]]:

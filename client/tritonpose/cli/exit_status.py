@@ -51,10 +51,7 @@ def exit_status(command: Callable[[], int]) -> int:
         print_error(str(error))
         return FAILED
     except ModuleNotFoundError as error:
-        print_error(
-            f"{error}: this needs more than the client, "
-            "pip install 'tritonpose[server,service,conversion]'"
-        )
+        print_error(f"{error}: this needs more than the client, pip install 'tritonpose[server]'")
         return FAILED
     except Exception as error:
         LOGGER.debug("unexpected error", exc_info=True)

@@ -174,7 +174,7 @@ def _drawables(text: str) -> tuple[str, ...]:
 def _pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline]:
     """The pipeline: on the server that is named, else on one that runs as long as this."""
     if options.url is None:
-        from tritonpose_server.embedded_pipeline import embedded_pipeline
+        from tritonpose_server.cli.embedded_pipeline import embedded_pipeline
 
         with embedded_pipeline(options.pipeline, options.device, print_status) as pipeline:
             yield pipeline

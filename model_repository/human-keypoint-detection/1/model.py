@@ -1,6 +1,6 @@
 """Triton model ``human-keypoint-detection``: PaddleX's high-stability serving contract.
 
-A thin adapter around ``tritonpose_service``, which has the contract, and the pipeline model,
+A thin adapter around ``tritonpose_server.service``, which has the contract, and the pipeline model,
 which finds the people. As in the pipeline model, ``execute`` only accepts requests.
 """
 
@@ -23,11 +23,11 @@ import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
 from tritonpose.transport.messages import MODEL_NAME, PoseRequest, PoseResponse
-from tritonpose_service.contract import choose_log_id, error_body
-from tritonpose_service.contract.failures import unavailable
-from tritonpose_service.hps import Hps, HpsSettings, InputError, PipelineError
-from tritonpose_service.pipeline_code import pop_context
-from tritonpose_service.urls import ImageFetcher
+from tritonpose_pipeline.telemetry.spans import pop_context
+from tritonpose_server.service.contract import choose_log_id, error_body
+from tritonpose_server.service.contract.failures import unavailable
+from tritonpose_server.service.hps import Hps, HpsSettings, InputError, PipelineError
+from tritonpose_server.service.urls import ImageFetcher
 
 # Which span the request that a thread works on belongs to.
 _trace_context: ContextVar[Mapping[str, str]] = ContextVar("trace_context")

@@ -1,4 +1,4 @@
-"""Triton model ``human_keypoint_detection``: a thin adapter around ``topdown``.
+"""Triton model ``human_keypoint_detection``: a thin adapter around ``tritonpose_pipeline``.
 
 ``execute`` only accepts requests: each is worked on in a thread pool, calls the leaf models
 through Triton (BLS) and sends its own response, so that requests overlap and the leaves see
@@ -23,29 +23,29 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
-from telemetry.counts import PipelineCounts
-from telemetry.otel import TracingNotInstalledError
-from telemetry.outcomes import BUSY, SHUTDOWN, outcome_of, reason_of
-from telemetry.spans import Spans, pop_context
-from telemetry.triton_metrics import TritonMetrics
-from topdown.core_gate import CoreGate
-from topdown.drain import shutting_down
-from topdown.errors import (
+from tritonpose_pipeline.core_gate import CoreGate
+from tritonpose_pipeline.drain import shutting_down
+from tritonpose_pipeline.errors import (
     RETRY_LATER,
     CancelledError,
     DeadlineError,
     InvalidRequestError,
     UnavailableError,
 )
-from topdown.image import copy_file
-from topdown.limits import Limits
-from topdown.options import PipelineDefaults
-from topdown.pipeline import Poses, estimate_poses
-from topdown.pixel_budget import PixelBudget
-from topdown.repository import ModelRepository
-from topdown.request import PoseRequest
-from topdown.request_log import line
-from topdown.stages import Stages
+from tritonpose_pipeline.image import copy_file
+from tritonpose_pipeline.limits import Limits
+from tritonpose_pipeline.options import PipelineDefaults
+from tritonpose_pipeline.pipeline import Poses, estimate_poses
+from tritonpose_pipeline.pixel_budget import PixelBudget
+from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.request import PoseRequest
+from tritonpose_pipeline.request_log import line
+from tritonpose_pipeline.stages import Stages
+from tritonpose_pipeline.telemetry.counts import PipelineCounts
+from tritonpose_pipeline.telemetry.otel import TracingNotInstalledError
+from tritonpose_pipeline.telemetry.outcomes import BUSY, SHUTDOWN, outcome_of, reason_of
+from tritonpose_pipeline.telemetry.spans import Spans, pop_context
+from tritonpose_pipeline.telemetry.triton_metrics import TritonMetrics
 
 MODEL_NAME = "human_keypoint_detection"
 
@@ -70,7 +70,7 @@ class TritonPythonModel:
         }
         self._defaults = PipelineDefaults.from_parameters(parameters)
         # Beside the pipeline, and wherever the launcher says.
-        extra = json.loads(parameters.get("leaf_repositories", "[]"))
+        extra = json.loads(parameters.get("model_repositories", "[]"))
         self._repository = ModelRepository(
             Path(args["model_repository"]).parent, *(Path(directory) for directory in extra)
         )
@@ -199,7 +199,7 @@ class TritonPythonModel:
     def _run_model(
         self, model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]
     ) -> list[npt.NDArray[np.float32]]:
-        """Run a leaf while others compute here (``RunModel`` of ``topdown.pipeline``)."""
+        """Run a leaf while others compute here (see ``pipeline.RunModel``)."""
         with self._gate.outside():
             return _run_model(model, images, outputs, self._spans.context())
 

@@ -1,5 +1,6 @@
-"""Builds TensorRT engines of leaves: ``scripts/build_engines``.
+"""What the Python-based backends share: serving a plain ONNX leaf, whatever runs it.
 
-``build`` decides and puts the files in place; ``worker`` is the program that talks to TensorRT, in
-a process of its own, because it sees one GPU only and may be ended by a fault of the driver.
+``config`` reads a leaf's Triton configuration, ``signature`` checks it against the model,
+``cores`` divides the machine, ``engine`` says what an inference engine must offer, and
+``backend`` is the Triton model class around one.
 """

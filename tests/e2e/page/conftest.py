@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Playwright, ViewportSize, sync_playwrig
 from browser import Visit, find_chromium, launch
 from rest_service import rest_service
 from tritonpose import HumanKeypointPipeline, create_pipeline
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 
 # Larger than what the tests show of the page: nothing need be scrolled.
 DESKTOP: ViewportSize = {"width": 1280, "height": 1400}

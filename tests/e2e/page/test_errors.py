@@ -10,7 +10,7 @@ from PIL import Image
 
 from browser import Visit
 from rest_service import free_port, rest_service
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 
 LOADING_FAILED = "Failed to load resource"
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 
 from browser import Visit, nameless
 from rest_service import rest_service
-from tritonpose_server.embedded import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 
 KEY = "the-key-0123456789-/+=_~"
 REFUSED = "status of 401"

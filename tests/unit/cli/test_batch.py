@@ -55,7 +55,7 @@ def test_a_misspelt_input_is_told_at_once(
 def test_without_the_extra(
     absent: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("tritonpose.cli.batch.find_spec", lambda name: name != absent)
+    monkeypatch.setattr("tritonpose_batch.command.find_spec", lambda name: name != absent)
     assert main(["batch", "a.jpg", "--output", "out"]) == 1
     assert told(capsys) == (
         "error: batch needs more than the client: pip install 'tritonpose[batch]'\n"
@@ -64,7 +64,7 @@ def test_without_the_extra(
 
 def test_its_libraries_are_imported_when_it_runs() -> None:
     program = (
-        "import sys; from tritonpose.cli import main, batch; "
+        "import sys; from tritonpose_batch.command import main; "
         "print({'ray', 'pyarrow', 'fsspec', 'tqdm'} & set(sys.modules))"
     )
     done = subprocess.run(

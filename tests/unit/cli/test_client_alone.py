@@ -8,7 +8,7 @@ import sys
 import pytest
 
 EXTRAS = [
-    *("tritonpose_server", "tritonpose_service", "tritonpose_conversion"),
+    *("tritonpose_server", "tritonpose_server.service", "tritonpose_server.models"),
     *("fastapi", "httpx", "onnx", "onnxruntime", "openvino", "tqdm", "uvicorn"),
 ]
 PROGRAM = """

@@ -10,8 +10,8 @@ import pytest
 
 from tritonpose.cli.exit_status import exit_status
 from tritonpose.errors import ConfigError, InputError, ServerUnavailableError
-from tritonpose_conversion.errors import ConversionError, FetchError
 from tritonpose_server.errors import ServerError
+from tritonpose_server.models.errors import ConversionError, FetchError
 
 
 def raising(error: BaseException) -> Callable[[], int]:
@@ -52,7 +52,7 @@ def test_a_missing_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_status(raising(ModuleNotFoundError("No module named 'onnx'"))) == 1
     assert capsys.readouterr().err == (
         "error: No module named 'onnx': this needs more than the client, "
-        "pip install 'tritonpose[server,service,conversion]'\n"
+        "pip install 'tritonpose[server]'\n"
     )
 
 

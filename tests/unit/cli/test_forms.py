@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 import tritonpose
-from tritonpose.cli import COMMANDS, main, split_command
+from tritonpose.cli import main, split_command
+
+COMMANDS = ("predict", "batch", "serve", "models", "config")
 
 GUIDE = "--pipeline human_keypoint_detection --input photo.jpg --det_threshold 0.5"
 
@@ -82,10 +84,6 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("serve --port 70000", "'70000' is no port: expected 1 to 65535"),
         ("serve --grpc_port none", "'none' is no port"),
         ("serve photo.jpg", "unrecognized arguments: photo.jpg"),
-        ("tune", "the following arguments are required: --images"),
-        ("tune --images . --seconds soon", "'soon' is no duration: expected 1 to 86400 seconds"),
-        ("tune --images . --concurrency 1,x", "'1,x': expected numbers from 1 to 64"),
-        ("tune --images . --concurrency 200", "'200': expected numbers from 1 to 64"),
         ("config a b", "unrecognized arguments: b"),
         ("models", "the following arguments are required: ACTION"),
     ],
@@ -112,9 +110,6 @@ def test_wrong_usage_is_told_in_one_line(
         ("predict a.jpg --url server:8001", "url='server:8001'"),
         ("--serve --pipeline no.yaml", "can't read the pipeline file 'no.yaml'"),
         ("serve --tuning no.yaml", "can't read the tuning file 'no.yaml': No such file"),
-        ("tune --images . --output .", ". exists: name another --output, or remove it"),
-        ("tune --images . --output no/a.yaml", "--output: there is no directory"),
-        ("tune --images . --device npu", "Triton computes on CPUs and NVIDIA GPUs"),
         ("serve --device xpu", "Triton computes on CPUs and NVIDIA GPUs"),
         ("--get_pipeline_config OCR", "no pipeline 'OCR' is known"),
     ],

@@ -10,9 +10,9 @@ import pytest
 from tritonpose import ConfigError
 from tritonpose.cli import main
 from tritonpose.cli.parsing import API_KEY_VARIABLE, Parser
-from tritonpose.cli.rest_options import add_rest_options, rest_settings
-from tritonpose_service.rest.settings import RestSettings
-from tritonpose_service.urls import UrlSettings
+from tritonpose_server.cli.rest_options import add_rest_options, rest_settings
+from tritonpose_server.service.rest.settings import RestSettings
+from tritonpose_server.service.urls import UrlSettings
 
 OLD, NEW = "0123456789abcdef", "fedcba9876543210"
 

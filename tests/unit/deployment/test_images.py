@@ -97,7 +97,7 @@ def test_models_need_nothing_of_other_images(model: str) -> None:
     """What the extra `triton` leaves out: engines, conversion and the REST service."""
     others = {
         *("openvino", "onnxruntime", "onnx", "pytriton", "tqdm", "psutil"),
-        *("fastapi", "starlette", "uvicorn", "prometheus_client", "tritonpose_conversion"),
+        *("fastapi", "starlette", "uvicorn", "prometheus_client", "tritonpose_server.models"),
     }
     folder = str(ROOT / "model_repository" / model / "1")
     program = MISSING.format(names=sorted(others), folder=folder)

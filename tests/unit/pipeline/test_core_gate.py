@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from topdown.core_gate import CoreGate
+from tritonpose_pipeline.core_gate import CoreGate
 
 
 def test_only_so_many_threads_are_inside() -> None:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from tritonpose_soak import decode_worker
+from tools.soak import decode_worker
 
 # More for a long run: TRITONPOSE_DAMAGED_IMAGES=1000000 scripts/test tests/unit/pipeline -k damaged
 COUNT = int(os.environ.get("TRITONPOSE_DAMAGED_IMAGES", "40000"))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from topdown.errors import InvalidRequestError
-from topdown.formats import describe_content, identify_format
-from topdown.image import check_file, check_frame, copy_file, decode_image
-from topdown.limits import Limits
+from tritonpose_pipeline.errors import InvalidRequestError
+from tritonpose_pipeline.formats import describe_content, identify_format
+from tritonpose_pipeline.image import check_file, check_frame, copy_file, decode_image
+from tritonpose_pipeline.limits import Limits
 
 GREY = np.add.outer(np.arange(24) * 4, np.arange(40) * 3).astype(np.uint8)
 RGB = np.dstack([GREY, 255 - GREY, GREY // 2])

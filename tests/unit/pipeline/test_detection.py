@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from leaves import detector_leaf
-from topdown.detection import resize_for_detector, select_persons
+from tritonpose_pipeline.detection import resize_for_detector, select_persons
 
 
 def colours(height: int, width: int) -> np.ndarray:

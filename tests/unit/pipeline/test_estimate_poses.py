@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from leaves import detector_leaf, keypoint_leaf, pose_options
-from topdown.detection import Persons
-from topdown.pipeline import Poses, estimate_keypoints, estimate_poses
+from tritonpose_pipeline.detection import Persons
+from tritonpose_pipeline.pipeline import Poses, estimate_keypoints, estimate_poses
 
 IMAGE_SIZE = (320, 240)
 SCALE = 0.4  # of the detector's input, 128x96, to the image

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from topdown.formats import identify_format
-from topdown.headers import Header, read_header
+from tritonpose_pipeline.formats import identify_format
+from tritonpose_pipeline.headers import Header, read_header
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 40, 3)).astype(np.uint8)
 

@@ -4,14 +4,20 @@ import cv2
 import pytest
 
 from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS
-from topdown.leaf import DetectorLeaf, KeypointLeaf, LeafError, parse_detector, parse_keypoint
-from topdown.nms import NmsSettings
+from tritonpose_pipeline.model_facts import (
+    DetectorModel,
+    KeypointModel,
+    ModelError,
+    parse_detector,
+    parse_keypoint,
+)
+from tritonpose_pipeline.nms import NmsSettings
 
 DIMS = (320, 256, 3)
 
 
 def test_a_detector() -> None:
-    assert parse_detector("person", DIMS, DETECTOR_PARAMETERS) == DetectorLeaf(
+    assert parse_detector("person", DIMS, DETECTOR_PARAMETERS) == DetectorModel(
         name="person",
         height=320,
         width=256,
@@ -24,7 +30,7 @@ def test_a_detector() -> None:
 
 
 def test_a_keypoint_model() -> None:
-    assert parse_keypoint("pose", (128, 96, 3), 16, KEYPOINT_PARAMETERS) == KeypointLeaf(
+    assert parse_keypoint("pose", (128, 96, 3), 16, KEYPOINT_PARAMETERS) == KeypointModel(
         name="pose", height=128, width=96, max_batch_size=16, flip_shift=False, use_udp=False
     )
 
@@ -67,7 +73,7 @@ def test_models_without_batching_take_one_crop(configured: int, used: int) -> No
 @pytest.mark.parametrize("key", [key for key in DETECTOR_PARAMETERS if key != "role"])
 def test_a_detectors_missing_facts_are_named(key: str) -> None:
     parameters = {k: v for k, v in DETECTOR_PARAMETERS.items() if k != key}
-    with pytest.raises(LeafError) as caught:
+    with pytest.raises(ModelError) as caught:
         parse_detector("person", DIMS, parameters)
     assert str(caught.value) == (
         f"model 'person': its configuration has no parameter `{key}`; convert the model again"
@@ -77,7 +83,7 @@ def test_a_detectors_missing_facts_are_named(key: str) -> None:
 @pytest.mark.parametrize("key", [key for key in KEYPOINT_PARAMETERS if key != "role"])
 def test_a_keypoint_models_missing_facts_are_named(key: str) -> None:
     parameters = {k: v for k, v in KEYPOINT_PARAMETERS.items() if k != key}
-    with pytest.raises(LeafError, match=f"'pose': .* no parameter `{key}`; convert the model"):
+    with pytest.raises(ModelError, match=f"'pose': .* no parameter `{key}`; convert the model"):
         parse_keypoint("pose", DIMS, 1, parameters)
 
 
@@ -106,7 +112,7 @@ def test_a_keypoint_models_missing_facts_are_named(key: str) -> None:
     ],
 )
 def test_a_detectors_malformed_facts_are_named(key: str, text: str, expected: str) -> None:
-    with pytest.raises(LeafError) as caught:
+    with pytest.raises(ModelError) as caught:
         parse_detector("person", DIMS, {**DETECTOR_PARAMETERS, key: text})
     assert str(caught.value) == f"model 'person': parameter `{key}` is {text!r}, not {expected}"
 
@@ -114,7 +120,7 @@ def test_a_detectors_malformed_facts_are_named(key: str, text: str, expected: st
 @pytest.mark.parametrize("key", ["flip_shift", "use_udp"])
 @pytest.mark.parametrize("text", ["yes", "1", "TRUE", ""])
 def test_a_keypoint_models_malformed_facts_are_named(key: str, text: str) -> None:
-    with pytest.raises(LeafError) as caught:
+    with pytest.raises(ModelError) as caught:
         parse_keypoint("pose", DIMS, 1, {**KEYPOINT_PARAMETERS, key: text})
     assert str(caught.value) == (
         f"model 'pose': parameter `{key}` is {text!r}, not one of false, true"
@@ -126,12 +132,12 @@ def test_a_detector_needs_its_role(role: str | None) -> None:
     parameters = {**DETECTOR_PARAMETERS, "role": role}
     if role is None:
         del parameters["role"]
-    with pytest.raises(LeafError, match=f"'person' can't be used as detector model: .* {role!r}"):
+    with pytest.raises(ModelError, match=f"'person' can't be used as detector model: .* {role!r}"):
         parse_detector("person", DIMS, parameters)
 
 
 def test_a_keypoint_model_needs_its_role() -> None:
-    with pytest.raises(LeafError, match=r"'person' can't be used as keypoint .* 'detector'"):
+    with pytest.raises(ModelError, match=r"'person' can't be used as keypoint .* 'detector'"):
         parse_keypoint("person", DIMS, 1, {**KEYPOINT_PARAMETERS, "role": "detector"})
 
 
@@ -144,7 +150,7 @@ def test_dims_must_be_height_width_3(dims: tuple) -> None:
         lambda: parse_detector("person", dims, DETECTOR_PARAMETERS),
         lambda: parse_keypoint("person", dims, 1, KEYPOINT_PARAMETERS),
     ):
-        with pytest.raises(LeafError) as caught:
+        with pytest.raises(ModelError) as caught:
             parse()
         assert words in str(caught.value)
         assert "'person'" in str(caught.value)

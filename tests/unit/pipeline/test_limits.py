@@ -7,8 +7,8 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from topdown.leaf import LeafError
-from topdown.limits import Limits
+from tritonpose_pipeline.limits import Limits
+from tritonpose_pipeline.model_facts import ModelError
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_pipelines_configuration_states_the_defaults() -> None:
 @pytest.mark.parametrize("key", ["workers", "max_in_flight", "max_pixels", "deadline_s"])
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "+3", " 4", "four", "1e3", "\u00b2"])
 def test_anything_else_is_refused(key: str, text: str) -> None:
-    with pytest.raises(LeafError) as caught:
+    with pytest.raises(ModelError) as caught:
         Limits.from_parameters({key: text})
     assert str(caught.value) == (
         f"the pipeline's parameter `{key}` must be a positive integer or AUTO, got {text!r}"

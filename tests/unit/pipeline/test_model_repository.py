@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
-from topdown.leaf import LeafError, parse_detector, parse_keypoint
-from topdown.repository import ModelRepository
+from tritonpose_pipeline.model_facts import ModelError, parse_detector, parse_keypoint
+from tritonpose_pipeline.repository import ModelRepository
 
 PIPELINE = config_text({"detector": "small", "keypoint_model": "pose"})
 
@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def detector_refusal(repository: ModelRepository, name: str) -> str:
-    with pytest.raises(LeafError) as caught:
+    with pytest.raises(ModelError) as caught:
         repository.detector(name)
     return str(caught.value)
 
@@ -79,7 +79,7 @@ def test_models_that_are_not_there_are_answered_with_those_that_are(root: Path, 
     assert detector_refusal(repository, name) == (
         f"no detector model {name!r} is installed on this server; installed: large-2.0_x+, small"
     )
-    with pytest.raises(LeafError, match=r"^no keypoint model .*; installed: pose$"):
+    with pytest.raises(ModelError, match=r"^no keypoint model .*; installed: pose$"):
         repository.keypoint_model(name)
 
 
@@ -123,7 +123,7 @@ def test_models_of_another_role_are_refused(root: Path, name: str, role: str) ->
 
 
 def test_a_detector_is_no_keypoint_model(root: Path) -> None:
-    with pytest.raises(LeafError, match="'small' can't be used as keypoint model"):
+    with pytest.raises(ModelError, match="'small' can't be used as keypoint model"):
         ModelRepository(root).keypoint_model("small")
 
 
@@ -201,5 +201,5 @@ def test_files_and_folders_in_odd_places_are_passed_over(tmp_path: Path) -> None
     repository = ModelRepository(tmp_path)
     assert repository.names("detector") == []
     for name in ("README.md", "odd"):
-        with pytest.raises(LeafError, match=f"no detector model '{name}' is installed"):
+        with pytest.raises(ModelError, match=f"no detector model '{name}' is installed"):
             repository.detector(name)

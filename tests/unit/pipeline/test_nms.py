@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from topdown.nms import NmsSettings, nms
+from tritonpose_pipeline.nms import NmsSettings, nms
 
 UNIT = (0.0, 0.0, 10.0, 10.0)
 

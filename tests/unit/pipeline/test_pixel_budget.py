@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from topdown.errors import DeadlineError
-from topdown.pixel_budget import PixelBudget
+from tritonpose_pipeline.errors import DeadlineError
+from tritonpose_pipeline.pixel_budget import PixelBudget
 
 
 def test_what_fits_does_not_wait() -> None:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from topdown.png_chunks import still_picture
+from tritonpose_pipeline.png_chunks import still_picture
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 40, 3)).astype(np.uint8)
 PNG = cv2.imencode(".png", PIXELS)[1].tobytes()

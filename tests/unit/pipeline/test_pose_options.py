@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
-from topdown.errors import InvalidRequestError
-from topdown.leaf import LeafError
-from topdown.options import PipelineDefaults, PoseOptions, resolve_options
-from topdown.repository import ModelRepository
+from tritonpose_pipeline.errors import InvalidRequestError
+from tritonpose_pipeline.model_facts import ModelError
+from tritonpose_pipeline.options import PipelineDefaults, PoseOptions, resolve_options
+from tritonpose_pipeline.repository import ModelRepository
 
 MODELS = {"detector": "small", "keypoint_model": "pose"}
 
@@ -81,14 +81,14 @@ def test_defaults(parameters: dict, defaults: PipelineDefaults) -> None:
     ],
 )
 def test_malformed_defaults_are_refused(parameters: dict, message: str) -> None:
-    with pytest.raises(LeafError, match=message):
+    with pytest.raises(ModelError, match=message):
         PipelineDefaults.from_parameters({**MODELS, **parameters})
 
 
 @pytest.mark.parametrize("key", MODELS)
 def test_the_pipeline_must_name_both_models(key: str) -> None:
     rest = {k: v for k, v in MODELS.items() if k != key}
-    with pytest.raises(LeafError, match=f"no parameter `{key}`"):
+    with pytest.raises(ModelError, match=f"no parameter `{key}`"):
         PipelineDefaults.from_parameters(rest)
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
-from topdown.errors import InvalidRequestError
-from topdown.limits import Limits
-from topdown.options import PipelineDefaults
-from topdown.repository import ModelRepository
-from topdown.request import PoseRequest
+from tritonpose_pipeline.errors import InvalidRequestError
+from tritonpose_pipeline.limits import Limits
+from tritonpose_pipeline.options import PipelineDefaults
+from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.request import PoseRequest
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
 PNG = cv2.imencode(".png", PIXELS)[1].tobytes()

@@ -1,6 +1,6 @@
 """Lines of the log that name a request."""
 
-from topdown.request_log import line
+from tritonpose_pipeline.request_log import line
 
 
 def test_a_line() -> None:

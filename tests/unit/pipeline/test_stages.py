@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from topdown.stages import Stages, untimed
+from tritonpose_pipeline.stages import Stages, untimed
 
 
 def test_stages_are_kept_in_order_with_their_times() -> None:

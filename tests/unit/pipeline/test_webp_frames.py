@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from topdown.errors import InvalidRequestError
-from topdown.image import decode_image
-from topdown.webp_frames import first_frame, is_animated
-from tritonpose_soak.hostile import saved, webp_bomb
-from tritonpose_soak.mutations import PIXELS
+from tools.soak.hostile import saved, webp_bomb
+from tools.soak.mutations import PIXELS
+from tritonpose_pipeline.errors import InvalidRequestError
+from tritonpose_pipeline.image import decode_image
+from tritonpose_pipeline.webp_frames import first_frame, is_animated
 
 
 def animation(**options: Any) -> bytes:

@@ -1,6 +1,11 @@
 """How long a supervisor waits before it starts something again."""
 
-from tritonpose_server.backoff import FIRST_SECONDS, LONGEST_SECONDS, STEADY_SECONDS, Backoff
+from tritonpose_server.supervision.backoff import (
+    FIRST_SECONDS,
+    LONGEST_SECONDS,
+    STEADY_SECONDS,
+    Backoff,
+)
 
 
 def test_what_was_never_ready_is_given_up() -> None:

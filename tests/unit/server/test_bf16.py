@@ -16,10 +16,10 @@ from tritonclient.grpc import model_config_pb2
 
 import quantizable_leaf
 import triton_stand_in
-from tritonpose_conversion.precision import make_bf16
-from tritonpose_conversion.store import LeafStore
-from tritonpose_server import resources
-from tritonpose_server.leaves import bf16
+from tritonpose_server.embedded import resources
+from tritonpose_server.engines import bf16
+from tritonpose_server.models.precision import make_bf16
+from tritonpose_server.models.store import ModelStore
 
 
 @pytest.fixture
@@ -80,27 +80,27 @@ def load(leaf: Path, monkeypatch: pytest.MonkeyPatch, *, cpu_has_bf16: bool) -> 
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LeafStore:
-    store = LeafStore(tmp_path)
+def store(tmp_path: Path) -> ModelStore:
+    store = ModelStore(tmp_path)
     quantizable_leaf.install(store)
     return store
 
 
 @pytest.mark.parametrize("cpu_has_bf16", [True, False])
 def test_fp32_without_the_hint(
-    store: LeafStore, monkeypatch: pytest.MonkeyPatch, log: list[str], cpu_has_bf16: bool
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch, log: list[str], cpu_has_bf16: bool
 ) -> None:
     assert load(store.path("toy"), monkeypatch, cpu_has_bf16=cpu_has_bf16) == "f32"
     assert log == []
 
 
-def test_bf16(store: LeafStore, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> None:
+def test_bf16(store: ModelStore, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> None:
     assert load(make_bf16(store, "toy"), monkeypatch, cpu_has_bf16=True) == "bf16"
     assert log == ["info: model toy-bf16: computes in bf16"]
 
 
 def test_fp32_with_a_warning_on_a_cpu_without(
-    store: LeafStore, monkeypatch: pytest.MonkeyPatch, log: list[str]
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch, log: list[str]
 ) -> None:
     assert load(make_bf16(store, "toy"), monkeypatch, cpu_has_bf16=False) == "f32"
     assert log == ["warn: model toy-bf16: computes in FP32, for this CPU has no bf16"]

@@ -12,23 +12,23 @@ import onnx
 import pytest
 
 from quantizable_leaf import HEIGHT, WIDTH, install
-from tritonpose_conversion.errors import ConversionError
-from tritonpose_conversion.gpu_config import parse_config
-from tritonpose_conversion.store import LeafStore, config_path
-from tritonpose_conversion.tool_process import run_tool
-from tritonpose_server.engines import build
-from tritonpose_server.engines.__main__ import main
-from tritonpose_server.engines.build import EngineOptions, build_engine
-from tritonpose_server.engines.worker import EngineError, Job, build_plan
+from tritonpose_server.embedded.gpus import visible_devices
 from tritonpose_server.errors import ServerError
-from tritonpose_server.gpus import visible_devices
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.gpu_config import parse_config
+from tritonpose_server.models.paddle.tool_process import run_tool
+from tritonpose_server.models.store import ModelStore, config_path
+from tritonpose_server.models.tensorrt import build
+from tritonpose_server.models.tensorrt.__main__ import main
+from tritonpose_server.models.tensorrt.build import EngineOptions, build_engine
+from tritonpose_server.models.tensorrt.worker import EngineError, Job, build_plan
 
 SHAPE = (HEIGHT, WIDTH, 3)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LeafStore:
-    store = LeafStore(tmp_path / "leaves")
+def store(tmp_path: Path) -> ModelStore:
+    store = ModelStore(tmp_path / "leaves")
     install(store)
     return store
 
@@ -112,7 +112,7 @@ def test_worker_without_tensorrt(tmp_path: Path) -> None:
     """The real program, where TensorRT can not be imported."""
     outcome = run_tool(
         "worker",
-        [sys.executable, "-m", "tritonpose_server.engines.worker"],
+        [sys.executable, "-m", "tritonpose_server.models.tensorrt.worker"],
         timeout_s=60,
         stdin=job(tmp_path).to_json(),
         environment={"PYTHONPATH": str(blocked(tmp_path))},
@@ -146,7 +146,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Job, onnx.ModelProto]]
     return jobs
 
 
-def test_files(store: LeafStore, worker: list[tuple[Job, onnx.ModelProto]]) -> None:
+def test_files(store: ModelStore, worker: list[tuple[Job, onnx.ModelProto]]) -> None:
     plan = build_engine(store, "toy", EngineOptions(max_batch=16), lambda _: None)
     assert plan == store.path("toy") / "1" / "model.plan"
     assert plan.read_bytes() == b"plan"
@@ -163,14 +163,14 @@ def test_files(store: LeafStore, worker: list[tuple[Job, onnx.ModelProto]]) -> N
     assert not list(store.path("toy").rglob("*.new"))
 
 
-def test_too_small_a_batch(store: LeafStore, worker: list[Any]) -> None:
+def test_too_small_a_batch(store: ModelStore, worker: list[Any]) -> None:
     with pytest.raises(ConversionError, match="must be at least 8"):
         build_engine(store, "toy", EngineOptions(max_batch=4), lambda _: None)
     assert not worker
     assert not (store.path("toy") / "configs").exists()
 
 
-def test_calibration_for_floats(store: LeafStore, worker: list[Any]) -> None:
+def test_calibration_for_floats(store: ModelStore, worker: list[Any]) -> None:
     options = EngineOptions(precision="fp16", calibration=[Path("photos")])
     with pytest.raises(ServerError, match="fp16 needs no calibration images"):
         build_engine(store, "toy", options, lambda _: None)
@@ -178,7 +178,7 @@ def test_calibration_for_floats(store: LeafStore, worker: list[Any]) -> None:
 
 
 def test_a_worker_that_dies(
-    store: LeafStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     program = tmp_path / "dies"
     program.write_text("#!/bin/sh\necho 'lost the GPU'; kill -9 $$\n")
@@ -193,7 +193,7 @@ def test_a_worker_that_dies(
 
 
 def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("tritonpose_server.gpus.count_gpus", lambda: 0)
+    monkeypatch.setattr("tritonpose_server.embedded.gpus.count_gpus", lambda: 0)
     assert main(["toy"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: no NVIDIA GPU is visible here")
@@ -203,7 +203,7 @@ def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 def test_without_tensorrt(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("tritonpose_server.gpus.count_gpus", lambda: 1)
+    monkeypatch.setattr("tritonpose_server.embedded.gpus.count_gpus", lambda: 1)
     monkeypatch.setattr(build.importlib.util, "find_spec", lambda _: None)
     assert main(["toy"]) == 1
     assert "TensorRT is not installed" in capsys.readouterr().err
@@ -224,7 +224,7 @@ def test_a_gpu_among_the_visible_ones(visible: str | None, number: int, expected
     assert visible_devices(number, environment) == expected
 
 
-def test_fp32_stays_fp32(store: LeafStore, worker: list[Any]) -> None:
+def test_fp32_stays_fp32(store: ModelStore, worker: list[Any]) -> None:
     build_engine(store, "toy", EngineOptions(precision="fp32"), lambda _: None)
     ((_, graph),) = worker
     types = {weight.data_type for weight in graph.graph.initializer}

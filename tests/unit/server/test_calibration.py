@@ -14,17 +14,17 @@ from onnx import TensorProto, helper, numpy_helper
 
 import quantizable_leaf
 from leaves import DETECTOR_PARAMETERS
-from topdown.affine import boxes_to_centers_and_scales, crop_matrices, crop_persons
-from topdown.detection import resize_for_detector
-from topdown.repository import ModelRepository
 from tritonpose.errors import InputError
-from tritonpose_conversion.errors import ConversionError
-from tritonpose_conversion.leaf_config import render_config
-from tritonpose_conversion.store import LeafFiles, LeafStore
-from tritonpose_server import calibration, variants
-from tritonpose_server.calibration import detector_inputs, person_crops
+from tritonpose_pipeline.affine import boxes_to_centers_and_scales, crop_matrices, crop_persons
+from tritonpose_pipeline.detection import resize_for_detector
+from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_server.errors import ServerError
-from tritonpose_server.variants import make_variant
+from tritonpose_server.models import calibration, variants
+from tritonpose_server.models.calibration import detector_inputs, person_crops
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.model_config import render_config
+from tritonpose_server.models.store import ModelFiles, ModelStore
+from tritonpose_server.models.variants import make_variant
 
 SIZE = (48, 64)  # of the photos, and of the detector's input
 BOXES = np.array([[5, 4, 25, 40], [30, 10, 60, 44]], np.float32)
@@ -59,13 +59,13 @@ def detector_graph() -> onnx.ModelProto:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LeafStore:
+def store(tmp_path: Path) -> ModelStore:
     """Holds the keypoint model ``toy`` and the detector ``finder``."""
-    store = LeafStore(tmp_path / "leaves")
+    store = ModelStore(tmp_path / "leaves")
     quantizable_leaf.install(store)
     model = detector_graph()
     config = render_config("finder", model, DETECTOR_PARAMETERS, max_batch_size=1)
-    store.add("finder", LeafFiles(model, config, {"source": "made up"}))
+    store.add("finder", ModelFiles(model, config, {"source": "made up"}))
     return store
 
 
@@ -90,13 +90,13 @@ def read(directory: Path) -> list[np.ndarray]:
     return [cv2.imread(str(path)) for path in sorted(directory.rglob("*.png"))]
 
 
-def crops(store: LeafStore, images: Sequence[Path]) -> list[np.ndarray]:
+def crops(store: ModelStore, images: Sequence[Path]) -> list[np.ndarray]:
     repository = ModelRepository(store.root)
     leaf, detector = repository.keypoint_model("toy"), repository.detector("finder")
     return person_crops(leaf, detector, images, store)
 
 
-def test_crops_are_those_of_the_pipeline(store: LeafStore, photos: Path) -> None:
+def test_crops_are_those_of_the_pipeline(store: ModelStore, photos: Path) -> None:
     size = (quantizable_leaf.WIDTH, quantizable_leaf.HEIGHT)
     # The surer person first.
     centers, scales = boxes_to_centers_and_scales(BOXES[::-1], size[0] / size[1])
@@ -105,13 +105,13 @@ def test_crops_are_those_of_the_pipeline(store: LeafStore, photos: Path) -> None
     np.testing.assert_array_equal(crops(store, [photos]), expected)
 
 
-def test_inputs_of_a_detector(store: LeafStore, photos: Path) -> None:
+def test_inputs_of_a_detector(store: ModelStore, photos: Path) -> None:
     leaf = ModelRepository(store.root).detector("finder")
     expected = [resize_for_detector(image, leaf).pixels for image in read(photos)]
     np.testing.assert_array_equal(detector_inputs(leaf, [photos]), expected)
 
 
-def test_files_and_directories(store: LeafStore, photos: Path) -> None:
+def test_files_and_directories(store: ModelStore, photos: Path) -> None:
     leaf = ModelRepository(store.root).detector("finder")
     together = detector_inputs(leaf, [photos / "2.png", photos / "deeper"])
     everything = detector_inputs(leaf, [photos])
@@ -129,7 +129,7 @@ def test_files_and_directories(store: LeafStore, photos: Path) -> None:
     ],
 )
 def test_how_many(
-    store: LeafStore,
+    store: ModelStore,
     photos: Path,
     monkeypatch: pytest.MonkeyPatch,
     limit: int,
@@ -142,13 +142,13 @@ def test_how_many(
     np.testing.assert_array_equal(chosen, [everything[index] for index in expected])
 
 
-def test_no_person(store: LeafStore, tmp_path: Path) -> None:
+def test_no_person(store: ModelStore, tmp_path: Path) -> None:
     dark = write(tmp_path / "dark.png", np.zeros((*SIZE, 3), np.uint8))
     with pytest.raises(ServerError, match="finder found no person in the 1 calibration images"):
         crops(store, [dark])
 
 
-def test_no_image(store: LeafStore, tmp_path: Path) -> None:
+def test_no_image(store: ModelStore, tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="calibration needs images"):
         crops(store, [])
     (tmp_path / "empty").mkdir()
@@ -158,7 +158,7 @@ def test_no_image(store: LeafStore, tmp_path: Path) -> None:
         crops(store, [tmp_path / "gone.jpg"])
 
 
-def test_a_broken_file_is_named(store: LeafStore, photos: Path) -> None:
+def test_a_broken_file_is_named(store: ModelStore, photos: Path) -> None:
     broken = photos / "1.png"
     broken.write_bytes(broken.read_bytes()[:100])
     with pytest.raises(ServerError, match=re.escape(f"{broken}: `image` begins like a PNG")):
@@ -168,7 +168,7 @@ def test_a_broken_file_is_named(store: LeafStore, photos: Path) -> None:
 # --- variants ---
 
 
-def test_int8_variants(store: LeafStore, photos: Path) -> None:
+def test_int8_variants(store: ModelStore, photos: Path) -> None:
     lines: list[str] = []
     variant = make_variant(store, "toy", "int8", [photos], lines.append, "finder")
     assert variant == store.path("toy-int8")
@@ -176,21 +176,21 @@ def test_int8_variants(store: LeafStore, photos: Path) -> None:
     assert ModelRepository(store.root).keypoint_model("toy-int8").height == 32
 
 
-def test_bf16_variant(store: LeafStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_variant(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variants, "cpu_has_bf16", lambda: True)
     assert make_variant(store, "toy", "bf16", [], print) == store.path("toy-bf16")
     with pytest.raises(ServerError, match="bf16 needs no calibration images"):
         make_variant(store, "toy", "bf16", [store.root], print)
 
 
-def test_bf16_on_a_cpu_without(store: LeafStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_on_a_cpu_without(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variants, "cpu_has_bf16", lambda: False)
     with pytest.raises(ServerError, match="CPU has no bf16 instructions"):
         make_variant(store, "toy", "bf16", [], print)
     assert not store.path("toy-bf16").exists()
 
 
-def test_names_that_do_not_do(store: LeafStore, photos: Path) -> None:
+def test_names_that_do_not_do(store: ModelStore, photos: Path) -> None:
     with pytest.raises(ConversionError, match="no model 'gone' is installed"):
         make_variant(store, "gone", "int8", [photos], print)
     with pytest.raises(ServerError, match="no detector model 'gone' is installed on this server"):

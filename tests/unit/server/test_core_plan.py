@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tritonpose_server.leaves import cores
-from tritonpose_server.leaves.cores import CorePlan, available_cores, plan_cores
+from tritonpose_server.engines import cores
+from tritonpose_server.engines.cores import CorePlan, available_cores, plan_cores
 
 
 @pytest.mark.parametrize("allowed", [{0}, {3, 5, 7}, set(range(16))])

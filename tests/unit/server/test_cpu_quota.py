@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tritonpose_server.leaves import cores
-from tritonpose_server.leaves.cores import available_cores
-from tritonpose_server.leaves.cpu_quota import cpu_quota
+from tritonpose_server.engines import cores
+from tritonpose_server.engines.cores import available_cores
+from tritonpose_server.engines.cpu_quota import cpu_quota
 
 
 class Machine:

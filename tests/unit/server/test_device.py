@@ -9,20 +9,20 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 import quantizable_leaf
-from topdown.repository import ModelRepository
 from tritonpose.errors import ConfigError
-from tritonpose_conversion.precision import make_bf16
-from tritonpose_conversion.store import LeafStore
-from tritonpose_server.device import Device, configure_leaf, place_leaves
+from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_server.embedded.device import Device, configure_leaf, place_leaves
 from tritonpose_server.errors import ServerError
+from tritonpose_server.models.precision import make_bf16
+from tritonpose_server.models.store import ModelStore
 
 CPU = Device()
 KIND_CPU, KIND_GPU = ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_GPU
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LeafStore:
-    return LeafStore(tmp_path / "store")
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "store")
 
 
 def read_config(leaf: Path) -> ModelConfig:
@@ -74,7 +74,7 @@ def test_a_device_reads_as_it_is_written(text: str) -> None:
     assert str(Device.parse(text)) == text
 
 
-def test_a_leaf_on_gpus(store: LeafStore) -> None:
+def test_a_leaf_on_gpus(store: ModelStore) -> None:
     config = read_config(quantizable_leaf.install(store))
     configured = configure_leaf(config, Device((0, 2)))
     assert configured.backend == "onnxruntime"
@@ -88,20 +88,20 @@ def test_a_leaf_on_gpus(store: LeafStore) -> None:
     assert configured == config
 
 
-def test_the_given_configuration_is_not_changed(store: LeafStore) -> None:
+def test_the_given_configuration_is_not_changed(store: ModelStore) -> None:
     leaf = quantizable_leaf.install(store)
     config = read_config(leaf)
     configure_leaf(config, Device((0,)))
     assert config == read_config(leaf)
 
 
-def test_a_leaf_back_on_the_cpu(store: LeafStore) -> None:
+def test_a_leaf_back_on_the_cpu(store: ModelStore) -> None:
     config = read_config(quantizable_leaf.install(store, backend="onnxruntime"))
     there_and_back = configure_leaf(configure_leaf(config, Device((1,))), CPU)
     assert there_and_back == config
 
 
-def test_a_bf16_variant_stays_on_the_cpu(store: LeafStore) -> None:
+def test_a_bf16_variant_stays_on_the_cpu(store: ModelStore) -> None:
     quantizable_leaf.install(store)
     config = read_config(make_bf16(store, "toy"))
     with pytest.raises(ServerError, match=r"'toy-bf16' is a bf16 variant, .* instead of gpu:0"):
@@ -109,7 +109,7 @@ def test_a_bf16_variant_stays_on_the_cpu(store: LeafStore) -> None:
     assert configure_leaf(config, CPU) == config
 
 
-def test_leaves_are_placed_without_touching_the_store(store: LeafStore, tmp_path: Path) -> None:
+def test_leaves_are_placed_without_touching_the_store(store: ModelStore, tmp_path: Path) -> None:
     leaves = [quantizable_leaf.install(store, name) for name in ("one", "two")]
     before = files(store.root)
     target = tmp_path / "staging"
@@ -127,7 +127,7 @@ def test_leaves_are_placed_without_touching_the_store(store: LeafStore, tmp_path
 
 @pytest.mark.parametrize("device", [None, CPU])
 def test_leaves_that_are_right_stay_where_they_are(
-    store: LeafStore, tmp_path: Path, device: Device | None
+    store: ModelStore, tmp_path: Path, device: Device | None
 ) -> None:
     leaf = quantizable_leaf.install(store)
     assert place_leaves([leaf], device, tmp_path / "staging") == [leaf]
@@ -136,7 +136,7 @@ def test_leaves_that_are_right_stay_where_they_are(
 
 @pytest.mark.parametrize("groups", [[], [ModelInstanceGroup(kind=KIND_GPU, gpus=[0])]])
 def test_a_leaf_that_would_compute_elsewhere_is_put_on_the_cpu(
-    store: LeafStore, tmp_path: Path, groups: list[ModelInstanceGroup]
+    store: ModelStore, tmp_path: Path, groups: list[ModelInstanceGroup]
 ) -> None:
     leaf = quantizable_leaf.install(store)
     config = read_config(leaf)

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
+from tritonpose_server.cli.serving import tell_exposure
 from tritonpose_server.ports import is_loopback
-from tritonpose_server.serve import tell_exposure
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])

@@ -12,14 +12,14 @@ import onnx
 import pytest
 
 from quantizable_leaf import HEIGHT, WIDTH, images, quantizable_leaf
-from tritonpose_server import gpus
-from tritonpose_server.gpu_check import engines
-from tritonpose_server.gpu_check.__main__ import NO_GPU, main
-from tritonpose_server.gpu_check.compare import compare
-from tritonpose_server.gpu_check.engines import Engine, Leaf
-from tritonpose_server.gpu_check.measure import Speed, measure
-from tritonpose_server.gpu_check.report import Trial, as_json, as_markdown
-from tritonpose_server.gpu_check.trials import try_engines
+from tools.gpu_check import engines
+from tools.gpu_check.__main__ import NO_GPU, main
+from tools.gpu_check.compare import compare
+from tools.gpu_check.engines import Engine, Leaf
+from tools.gpu_check.measure import Speed, measure
+from tools.gpu_check.report import Trial, as_json, as_markdown
+from tools.gpu_check.trials import try_engines
+from tritonpose_server.embedded import gpus
 
 HEATMAP = np.zeros((2, 17, 8, 6), np.float32)
 SCORES = np.array([[0.9, 0.5, 0.01]], np.float32)

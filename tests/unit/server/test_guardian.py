@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from leftovers import alive, descendants, shared_memory, wait_until
-from tritonpose_server import guardian
+from tritonpose_server.supervision import guardian
 
 # A child, a grandchild, and one that has left its parent and its session.
 FAMILY = """
@@ -61,7 +61,7 @@ class Guarded:
 
     def command(self, script: str, grace: float) -> list[str]:
         return [
-            *(sys.executable, "-I", guardian.__file__),
+            *(sys.executable, "-I", "-m", guardian.__name__),
             *(self.identity, str(self.directory), str(grace)),
             *("sh", "-c", script),
         ]

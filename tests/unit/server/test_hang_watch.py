@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tritonpose_server.hang_watch import ROUNDS, HangWatch
-from tritonpose_server.probes import REQUEST_ID, Probe, probe_for
+from tritonpose_server.supervision.hang_watch import ROUNDS, HangWatch
+from tritonpose_server.supervision.probes import REQUEST_ID, Probe, probe_for
 
 LEAF = {
     "name": "leaf",

@@ -14,8 +14,8 @@ import pytest
 import triton_stand_in
 from leftovers import wait_until
 from triton_stand_in import Request, TritonModelException
-from tritonpose_server.leaves.backend import LeafModel
-from tritonpose_server.leaves.config import LeafConfig, LeafConfigError
+from tritonpose_server.backends.backend import BackendModel
+from tritonpose_server.engines.config import EngineConfig, EngineConfigError
 
 Array = np.ndarray
 
@@ -65,13 +65,13 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def start(log: list[str], tmp_path: Path) -> Iterator[Callable[..., LeafModel]]:
+def start(log: list[str], tmp_path: Path) -> Iterator[Callable[..., BackendModel]]:
     """Makes an initialised model with a number of streams."""
     assert log == []
     models = []
 
-    def make(streams: int = 1, before_run: Callable[[], None] = lambda: None) -> LeafModel:
-        class Model(LeafModel):
+    def make(streams: int = 1, before_run: Callable[[], None] = lambda: None) -> BackendModel:
+        class Model(BackendModel):
             engine = staticmethod(lambda _config: [Stream(before_run) for _ in range(streams)])
 
         model = Model()
@@ -84,7 +84,7 @@ def start(log: list[str], tmp_path: Path) -> Iterator[Callable[..., LeafModel]]:
         model.finalize()
 
 
-def test_a_batch_is_split_among_its_requests(start: Callable[..., LeafModel]) -> None:
+def test_a_batch_is_split_among_its_requests(start: Callable[..., BackendModel]) -> None:
     model = start()
     requests = [request(1), request(2, 3, 4), request(5, 6)]
     model.execute(requests)
@@ -95,7 +95,7 @@ def test_a_batch_is_split_among_its_requests(start: Callable[..., LeafModel]) ->
     assert twice == [[2], [4, 6, 8], [10, 12]]
 
 
-def test_batches_one_after_another(start: Callable[..., LeafModel]) -> None:
+def test_batches_one_after_another(start: Callable[..., BackendModel]) -> None:
     """One stream for many batches: each gets its own results."""
     model = start()
     requests = [request(i) for i in range(20)]
@@ -106,7 +106,7 @@ def test_batches_one_after_another(start: Callable[..., LeafModel]) -> None:
     assert sums == [[100 + i] for i in range(20)]
 
 
-def test_streams_run_side_by_side(start: Callable[..., LeafModel]) -> None:
+def test_streams_run_side_by_side(start: Callable[..., BackendModel]) -> None:
     together = threading.Barrier(3, timeout=10)
     model = start(3, before_run=lambda: together.wait() and None)
     requests = [request(i) for i in range(3)]
@@ -116,7 +116,7 @@ def test_streams_run_side_by_side(start: Callable[..., LeafModel]) -> None:
     assert [each.sender.outputs()["twice"].tolist() for each in requests] == [[0], [2], [4]]
 
 
-def test_execute_waits_for_an_idle_stream(start: Callable[..., LeafModel]) -> None:
+def test_execute_waits_for_an_idle_stream(start: Callable[..., BackendModel]) -> None:
     go = threading.Event()
     model = start(1, before_run=lambda: go.wait(10) and None)
     first, second = request(1), request(2)
@@ -133,7 +133,7 @@ def test_execute_waits_for_an_idle_stream(start: Callable[..., LeafModel]) -> No
     assert second.sender.outputs()["twice"].tolist() == [4]
 
 
-def test_a_batch_that_fails(start: Callable[..., LeafModel], log: list[str]) -> None:
+def test_a_batch_that_fails(start: Callable[..., BackendModel], log: list[str]) -> None:
     def fail() -> None:
         raise RuntimeError("out of luck")
 
@@ -149,7 +149,7 @@ def test_a_batch_that_fails(start: Callable[..., LeafModel], log: list[str]) -> 
     assert "out of luck" in log[0]
 
 
-def test_inputs_that_do_not_fit(start: Callable[..., LeafModel], log: list[str]) -> None:
+def test_inputs_that_do_not_fit(start: Callable[..., BackendModel], log: list[str]) -> None:
     """They are answered, and the stream serves the next batch."""
     model = start()
     wrong = request(1, 2, b=np.zeros(3, np.float32))
@@ -162,7 +162,9 @@ def test_inputs_that_do_not_fit(start: Callable[..., LeafModel], log: list[str])
     assert len(log) == 1
 
 
-def test_a_response_that_can_not_be_sent(start: Callable[..., LeafModel], log: list[str]) -> None:
+def test_a_response_that_can_not_be_sent(
+    start: Callable[..., BackendModel], log: list[str]
+) -> None:
     model = start()
     requests = [request(1), request(2, broken=True), request(3)]
     model.execute(requests)
@@ -174,10 +176,10 @@ def test_a_response_that_can_not_be_sent(start: Callable[..., LeafModel], log: l
 
 @pytest.mark.usefixtures("log")
 def test_engine_that_can_not_load(tmp_path: Path) -> None:
-    def refuse(config: LeafConfig) -> Sequence[Stream]:
-        raise LeafConfigError(f"model {config.name!r} is broken")
+    def refuse(config: EngineConfig) -> Sequence[Stream]:
+        raise EngineConfigError(f"model {config.name!r} is broken")
 
-    class Model(LeafModel):
+    class Model(BackendModel):
         engine = staticmethod(refuse)
 
     with pytest.raises(TritonModelException, match="model 'leaf' is broken"):
@@ -186,7 +188,7 @@ def test_engine_that_can_not_load(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("log")
 def test_configuration_that_is_not_served(tmp_path: Path) -> None:
-    class Model(LeafModel):
+    class Model(BackendModel):
         engine = staticmethod(lambda _config: [])
 
     with pytest.raises(TritonModelException, match="'leaf': max_batch_size must be at least 1"):

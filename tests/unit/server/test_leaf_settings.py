@@ -12,8 +12,8 @@ import pytest
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
-from tritonpose_conversion.leaf_config import keypoint_parameters, render_config
-from tritonpose_server.leaves.config import LeafConfig, LeafConfigError, TensorConfig
+from tritonpose_server.engines.config import EngineConfig, EngineConfigError, TensorConfig
+from tritonpose_server.models.model_config import keypoint_parameters, render_config
 
 
 def image(**changes: Any) -> dict[str, Any]:
@@ -44,12 +44,12 @@ def configuration(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in content.items() if value is not None}
 
 
-def leaf(**parameters: str) -> LeafConfig:
-    return LeafConfig("leaf", Path("model.onnx"), 1, (), (), parameters)
+def leaf(**parameters: str) -> EngineConfig:
+    return EngineConfig("leaf", Path("model.onnx"), 1, (), (), parameters)
 
 
 def test_everything(tmp_path: Path) -> None:
-    assert LeafConfig.from_triton(arguments(tmp_path, configuration())) == LeafConfig(
+    assert EngineConfig.from_triton(arguments(tmp_path, configuration())) == EngineConfig(
         name="leaf",
         path=tmp_path / "1" / "model.onnx",
         max_batch_size=8,
@@ -65,13 +65,13 @@ def test_everything(tmp_path: Path) -> None:
 )
 def test_filename(tmp_path: Path, default: str | None, filename: str) -> None:
     config = configuration(default_model_filename=default)
-    read = LeafConfig.from_triton(arguments(tmp_path, config, filename))
+    read = EngineConfig.from_triton(arguments(tmp_path, config, filename))
     assert read.path == tmp_path / "1" / filename
 
 
 def test_no_parameters(tmp_path: Path) -> None:
     config = configuration(parameters=None)
-    assert LeafConfig.from_triton(arguments(tmp_path, config)).parameters == {}
+    assert EngineConfig.from_triton(arguments(tmp_path, config)).parameters == {}
 
 
 @pytest.mark.parametrize(
@@ -88,14 +88,14 @@ def test_no_parameters(tmp_path: Path) -> None:
 )
 def test_types(tmp_path: Path, kind: str, expected: type[np.generic]) -> None:
     config = configuration(input=[image(data_type=f"TYPE_{kind}")])
-    read = LeafConfig.from_triton(arguments(tmp_path, config))
+    read = EngineConfig.from_triton(arguments(tmp_path, config))
     assert read.inputs[0].dtype == np.dtype(expected)
 
 
 def test_sizes_written_as_text(tmp_path: Path) -> None:
     """The JSON form of protobuf writes 64-bit integers so."""
     config = configuration(input=[image(dims=["32", "-1", "3"])])
-    assert LeafConfig.from_triton(arguments(tmp_path, config)).inputs[0].dims == (32, -1, 3)
+    assert EngineConfig.from_triton(arguments(tmp_path, config)).inputs[0].dims == (32, -1, 3)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_sizes_written_as_text(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_served(tmp_path: Path, change: dict[str, Any], words: str) -> None:
-    with pytest.raises(LeafConfigError) as caught:
-        LeafConfig.from_triton(arguments(tmp_path, configuration(**change)))
+    with pytest.raises(EngineConfigError) as caught:
+        EngineConfig.from_triton(arguments(tmp_path, configuration(**change)))
     assert str(caught.value).startswith("model 'leaf': ")
     assert words in str(caught.value)
 
@@ -134,7 +134,7 @@ def test_positive_integer(parameters: dict[str, str], expected: int | None) -> N
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many", "1 2"])
 def test_no_positive_integer(text: str) -> None:
-    with pytest.raises(LeafConfigError) as caught:
+    with pytest.raises(EngineConfigError) as caught:
         leaf(NUM_STREAMS=text).positive_integer("NUM_STREAMS")
     assert str(caught.value) == (
         f"model 'leaf': parameter NUM_STREAMS must be a positive integer or AUTO, it is {text!r}"
@@ -157,7 +157,7 @@ def test_flag(parameters: dict[str, str], expected: bool) -> None:
 
 @pytest.mark.parametrize("text", ["", "true", "1"])
 def test_no_flag(text: str) -> None:
-    with pytest.raises(LeafConfigError, match="'leaf': parameter HINT_BF16 must be YES or NO"):
+    with pytest.raises(EngineConfigError, match="'leaf': parameter HINT_BF16 must be YES or NO"):
         leaf(HINT_BF16=text).flag("HINT_BF16")
 
 
@@ -174,7 +174,7 @@ def test_a_configuration_that_conversion_wrote(tmp_path: Path) -> None:
     text = render_config("pose", model, facts, max_batch_size=4)
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
     content = json_format.MessageToDict(config, preserving_proto_field_name=True)
-    read = LeafConfig.from_triton(arguments(tmp_path, content))
+    read = EngineConfig.from_triton(arguments(tmp_path, content))
     assert (read.name, read.max_batch_size) == ("pose", 4)
     assert read.inputs == (TensorConfig("image", np.dtype(np.uint8), (32, 24, 3)),)
     assert read.outputs == (TensorConfig("heatmap", np.dtype(np.float32), (17, 8, -1)),)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tritonpose_server import libpython
+from tritonpose_server.embedded import libpython
+from tritonpose_server.embedded.libpython import find_libpython_directory
 from tritonpose_server.errors import TritonNotInstalledError
-from tritonpose_server.libpython import find_libpython_directory
 
 NAME = f"libpython3.{sys.version_info.minor}.so.1.0"
 

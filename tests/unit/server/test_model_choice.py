@@ -10,19 +10,19 @@ import pytest
 
 from paddle_networks import keypoint_network
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
-from tritonpose_conversion import manage
-from tritonpose_conversion.catalog import CATALOG
-from tritonpose_conversion.errors import ConversionError, FetchError
-from tritonpose_conversion.open_models import (
+from tritonpose_server.embedded.staging import PipelineSettings
+from tritonpose_server.errors import ServerError
+from tritonpose_server.models import choice as model_choice
+from tritonpose_server.models import commands as manage
+from tritonpose_server.models.catalog import CATALOG
+from tritonpose_server.models.choice import ModelChoice, choose_models
+from tritonpose_server.models.errors import ConversionError, FetchError
+from tritonpose_server.models.open_models.catalog import (
     DEFAULT_DETECTOR,
     DEFAULT_KEYPOINT_MODEL,
     OPEN_MODELS,
 )
-from tritonpose_conversion.store import LeafFiles, LeafStore
-from tritonpose_server import model_choice
-from tritonpose_server.errors import ServerError
-from tritonpose_server.model_choice import ModelChoice, choose_models
-from tritonpose_server.staging import PipelineSettings
+from tritonpose_server.models.store import ModelFiles, ModelStore
 
 LIGHTNING = "MoveNet-Lightning_256x192"
 YOLOE, TINYPOSE = "PP-YOLOE-S_human", "PP-TinyPose_128x96"
@@ -39,28 +39,30 @@ class World:
     """
 
     def __init__(self, home: Path) -> None:
-        self.store = LeafStore(home / "leaves")
+        self.store = ModelStore(home / "leaves")
         self.online = True
         self.calls: list[tuple[object, ...]] = []
 
     def put(self, name: str, role: str) -> Path:
         config = f'parameters {{ key: "role" value {{ string_value: "{role}" }} }}'
-        return self.store.add(name, LeafFiles(keypoint_network(), config, {"source": "nowhere"}))
+        return self.store.add(name, ModelFiles(keypoint_network(), config, {"source": "nowhere"}))
 
-    def install(self, name: str, store: LeafStore, *_: object) -> Path:
+    def install(self, name: str, store: ModelStore, *_: object) -> Path:
         assert store.root == self.store.root
         self.calls.append(("fetch", name))
         if not self.online:
             raise FetchError("offline")
         return self.put(name, CATALOG[name].role)
 
-    def install_open(self, names: list[str], _downloads: Path, store: LeafStore, _: object) -> None:
+    def install_open(
+        self, names: list[str], _downloads: Path, store: ModelStore, _: object
+    ) -> None:
         assert store.root == self.store.root
         self.calls += [("open", name) for name in names]
         for name in names:
             self.put(name, "detector" if OPEN_MODELS[name].detection else "keypoint")
 
-    def install_paddle(self, directory: Path, role: str, store: LeafStore, **options: Any) -> Path:
+    def install_paddle(self, directory: Path, role: str, store: ModelStore, **options: Any) -> Path:
         assert store.root == self.store.root
         self.calls.append(("convert", directory, role, options["model_name"]))
         return self.put(f"{options['model_name']}-{directory.name}", role)

@@ -8,12 +8,12 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from topdown.options import PipelineDefaults
-from topdown.repository import ModelRepository
-from tritonpose_server import resources
+from tritonpose_pipeline.options import PipelineDefaults
+from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_server.embedded import resources
+from tritonpose_server.embedded.staging import HPS, PIPELINE, PipelineSettings
 from tritonpose_server.errors import ServerError
-from tritonpose_server.model_export import CPU_CONFIG, export_repository
-from tritonpose_server.staging import HPS, PIPELINE, PipelineSettings
+from tritonpose_server.models.export import CPU_CONFIG, export_repository
 
 LEAF = """
 name: "{name}"
@@ -55,7 +55,7 @@ def test_repository_is_complete(tmp_path: Path) -> None:
         for key, value in read(target / PIPELINE / "config.pbtxt").parameters.items()
     }
     # The leaves lie beside it.
-    assert "leaf_repositories" not in parameters
+    assert "model_repositories" not in parameters
     defaults = PipelineDefaults.from_parameters(parameters)
     assert (defaults.detector, defaults.keypoint_model) == ("det", "kpt")
     assert (defaults.threshold, defaults.flip) == (0.25, True)

@@ -16,9 +16,9 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 import quantizable_leaf
-from tritonpose_conversion.store import LeafStore
-from tritonpose_server import resources
-from tritonpose_server.leaves.config import LeafConfig, LeafConfigError
+from tritonpose_server.embedded import resources
+from tritonpose_server.engines.config import EngineConfig, EngineConfigError
+from tritonpose_server.models.store import ModelStore
 
 SHAPE = (2, quantizable_leaf.HEIGHT, quantizable_leaf.WIDTH, 3)
 
@@ -36,16 +36,16 @@ def backend() -> ModuleType:
 
 @pytest.fixture
 def leaf(tmp_path: Path) -> Path:
-    return quantizable_leaf.install(LeafStore(tmp_path), backend="onnxruntime")
+    return quantizable_leaf.install(ModelStore(tmp_path), backend="onnxruntime")
 
 
-def leaf_config(leaf: Path, kind: str, device: int, **parameters: str) -> LeafConfig:
+def model_config(leaf: Path, kind: str, device: int, **parameters: str) -> EngineConfig:
     """What Triton says of an instance of the leaf."""
     config = text_format.Parse((leaf / "config.pbtxt").read_text(), ModelConfig())
     for key, value in parameters.items():
         config.parameters[key].string_value = value
     content = json_format.MessageToDict(config, preserving_proto_field_name=True)
-    return LeafConfig.from_triton(
+    return EngineConfig.from_triton(
         {
             "model_config": json.dumps(content),
             "model_repository": str(leaf),
@@ -84,13 +84,13 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> type[CudaSession]:
 
 @pytest.mark.parametrize(("kind", "gpu"), [("CPU", None), ("GPU", 1)])
 def test_the_kind_of_an_instance_decides(leaf: Path, kind: str, gpu: int | None) -> None:
-    assert leaf_config(leaf, kind, 1).gpu == gpu
+    assert model_config(leaf, kind, 1).gpu == gpu
 
 
 def test_an_instance_computes_on_its_own_gpu(
     backend: ModuleType, leaf: Path, cuda: type[CudaSession]
 ) -> None:
-    streams = backend.load_onnxruntime(leaf_config(leaf, "GPU", 1))
+    streams = backend.load_onnxruntime(model_config(leaf, "GPU", 1))
     (name, options), fallback = cuda.providers
     assert (name, options["device_id"], fallback) == (
         "CUDAExecutionProvider",
@@ -110,7 +110,7 @@ def test_an_instance_computes_on_its_own_gpu(
 def test_streams_of_a_gpu_do_not_depend_on_the_cores(
     backend: ModuleType, leaf: Path, parameters: dict[str, str], streams: int
 ) -> None:
-    config = leaf_config(leaf, "GPU", 0, **parameters)
+    config = model_config(leaf, "GPU", 0, **parameters)
     assert len(backend.load_onnxruntime(config)) == streams
 
 
@@ -139,7 +139,7 @@ def test_threads_of_all_streams_together(
 
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    found = backend.load_onnxruntime(leaf_config(leaf, "CPU", 0, **parameters))
+    found = backend.load_onnxruntime(model_config(leaf, "CPU", 0, **parameters))
     assert (len(found), asked[0].intra_op_num_threads) == (streams, threads)
 
 
@@ -151,5 +151,5 @@ def test_threads_of_all_streams_together(
 def test_a_gpu_that_can_not_be_used_is_no_reason_to_take_the_cpu(
     backend: ModuleType, leaf: Path
 ) -> None:
-    with pytest.raises(LeafConfigError, match="can't compute on GPU 3: it needs onnxruntime-gpu"):
-        backend.load_onnxruntime(leaf_config(leaf, "GPU", 3))
+    with pytest.raises(EngineConfigError, match="can't compute on GPU 3: it needs onnxruntime-gpu"):
+        backend.load_onnxruntime(model_config(leaf, "GPU", 3))

@@ -16,14 +16,14 @@ from tritonclient.grpc import model_config_pb2
 
 import triton_stand_in
 from quantizable_leaf import HEIGHT, WIDTH, install
-from tritonpose_conversion.store import LeafStore
-from tritonpose_server import resources
-from tritonpose_server.leaves.config import LeafConfig
+from tritonpose_server.embedded import resources
+from tritonpose_server.engines.config import EngineConfig
+from tritonpose_server.models.store import ModelStore
 
 
 @pytest.fixture
 def leaf(tmp_path: Path) -> Path:
-    return install(LeafStore(tmp_path))
+    return install(ModelStore(tmp_path))
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def load(monkeypatch: pytest.MonkeyPatch, leaf: Path) -> Callable[..., list[Any]
             "model_repository": str(leaf),
             "model_version": "1",
         }
-        return list(backend.load_openvino(LeafConfig.from_triton(arguments)))
+        return list(backend.load_openvino(EngineConfig.from_triton(arguments)))
 
     return make
 

@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from leftovers import wait_until
-from tritonpose_server.processes import ServiceProcess, children, service_processes, stub_instance
+from tritonpose_server.supervision.processes import (
+    ServiceProcess,
+    children,
+    service_processes,
+    stub_instance,
+)
 
 STUB = "/b/python/triton_python_backend_stub"
 
@@ -45,8 +50,8 @@ def stub(instance: str) -> list[str]:
         (stub("human-keypoint-detection_0_0"), "hps", "human-keypoint-detection"),
         (stub("PP-TinyPose_128x96_0_1"), "leaf", "PP-TinyPose_128x96"),
         (["/bin/tritonserver", "--id=x"], "triton", None),
-        (["/bin/python", "/s/tritonpose_server/guardian.py"], "guardian", None),
-        (["/bin/python", "tritonpose_service.rest"], "rest", None),
+        (["/bin/python", "tritonpose_server.supervision.guardian"], "guardian", None),
+        (["/bin/python", "tritonpose_server.service.rest"], "rest", None),
     ],
 )
 def test_roles(arguments: list[str], role: str, model: str | None) -> None:

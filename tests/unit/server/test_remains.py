@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tritonpose_server.remains import (
+from tritonpose_server.supervision.cleanup import (
     make_directory,
     note_python_environments,
     python_environments,

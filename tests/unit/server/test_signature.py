@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tritonpose_server.leaves.config import LeafConfig, LeafConfigError, TensorConfig
-from tritonpose_server.leaves.signature import TensorSignature, check_signature
+from tritonpose_server.engines.config import EngineConfig, EngineConfigError, TensorConfig
+from tritonpose_server.engines.signature import TensorSignature, check_signature
 
 Signatures = dict[str, TensorSignature]
 
@@ -19,8 +19,8 @@ INPUTS: Signatures = {"image": IMAGE}
 OUTPUTS: Signatures = {"boxes": BOXES, "scores": SCORES}
 
 
-def config(boxes: tuple[int, ...] = (24, 4), max_batch_size: int = 8) -> LeafConfig:
-    return LeafConfig(
+def config(boxes: tuple[int, ...] = (24, 4), max_batch_size: int = 8) -> EngineConfig:
+    return EngineConfig(
         name="leaf",
         path=Path("/leaves/leaf/1/model.onnx"),
         max_batch_size=max_batch_size,
@@ -95,7 +95,7 @@ def test_agreement(boxes: tuple[int, ...], inputs: Signatures, outputs: Signatur
     ],
 )
 def test_one_difference(inputs: Signatures, outputs: Signatures, problem: str) -> None:
-    with pytest.raises(LeafConfigError) as caught:
+    with pytest.raises(EngineConfigError) as caught:
         check_signature(config(), inputs, outputs)
     assert str(caught.value) == (f"model 'leaf': config.pbtxt and model.onnx disagree: {problem}")
 
@@ -106,7 +106,7 @@ def test_every_difference_is_listed() -> None:
         "b": TensorSignature(np.float32, ()),
         "a": TensorSignature(np.float32, ()),
     }
-    with pytest.raises(LeafConfigError) as caught:
+    with pytest.raises(EngineConfigError) as caught:
         check_signature(config(), inputs, {})
     problems = str(caught.value).partition("disagree: ")[2].split("; ")
     assert [problem.split(" is ")[0].split(" has ")[0] for problem in problems] == [

@@ -10,22 +10,22 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from topdown.limits import Limits
-from topdown.options import PipelineDefaults
-from topdown.repository import ModelRepository
-from tritonpose_server import resources, staging
-from tritonpose_server.errors import ServerError
-from tritonpose_server.staging import (
+from tritonpose_pipeline.limits import Limits
+from tritonpose_pipeline.options import PipelineDefaults
+from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_server.embedded import resources, staging
+from tritonpose_server.embedded.staging import (
     HPS,
     PIPELINE,
     PipelineSettings,
-    leaf_repositories,
+    model_repositories,
     stage_backends,
     stage_pipeline,
 )
-from tritonpose_server.triton_wheel import TritonInstallation
-from tritonpose_server.tuning.settings import PipelineTuning
-from tritonpose_service.hps import HpsSettings
+from tritonpose_server.embedded.triton_wheel import TritonInstallation
+from tritonpose_server.embedded.tuning.settings import PipelineTuning
+from tritonpose_server.errors import ServerError
+from tritonpose_server.service.hps import HpsSettings
 
 STALE = """
 name: "human_keypoint_detection"
@@ -121,14 +121,14 @@ def test_repository(tmp_path: Path) -> None:
         assert (code / "model.py").exists()
     written = parameters(target)
     assert (written["detector"], written["keypoint_model"]) == ("det", "kpt")
-    assert json.loads(written["leaf_repositories"]) == [str(tmp_path / "leaves")]
+    assert json.loads(written["model_repositories"]) == [str(tmp_path / "leaves")]
     assert written["workers"] == "AUTO"
 
 
 def test_leaves_in_several_places(tmp_path: Path) -> None:
     leaves = [leaf(tmp_path / "one", "det"), leaf(tmp_path / "two", "kpt")]
     stage_pipeline(tmp_path / "models", leaves, PipelineSettings("det", "kpt"))
-    found = parameters(tmp_path / "models")["leaf_repositories"]
+    found = parameters(tmp_path / "models")["model_repositories"]
     repository = ModelRepository(*map(Path, json.loads(found)))
     assert repository.names("detector") == ["det", "kpt"]
 
@@ -160,7 +160,7 @@ def test_leaf_repositories(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: list[str], expected: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = leaf_repositories(map(Path, leaves))
+    found = model_repositories(map(Path, leaves))
     assert [str(path).replace(str(tmp_path), "HERE") for path in found] == expected
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-from tritonpose_server.supervisor import StopSignals, supervise
+from tritonpose_server.supervision.supervisor import StopSignals, supervise
 
 
 class Rest:

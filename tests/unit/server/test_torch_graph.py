@@ -10,9 +10,9 @@ import pytest
 from onnx import helper
 
 from quantizable_leaf import images, quantizable_leaf
-from tritonpose_conversion.engine_graph import engine_graph
+from tools.gpu_check.torch_graph import TorchGraph
 from tritonpose_server.errors import ServerError
-from tritonpose_server.gpu_check.torch_graph import TorchGraph
+from tritonpose_server.models.graph.engine_graph import engine_graph
 
 torch = pytest.importorskip("torch")
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from tritonpose_server.triton_log import LogForwarder
+from tritonpose_server.supervision.triton_log import LogForwarder
 
 STAMP = "0102 03:04:05.678901 4242"
 

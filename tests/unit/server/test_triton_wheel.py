@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tritonpose_server import triton_wheel
+from tritonpose_server.embedded import triton_wheel
+from tritonpose_server.embedded.triton_wheel import TritonInstallation, find_triton
 from tritonpose_server.errors import TritonNotInstalledError
-from tritonpose_server.triton_wheel import TritonInstallation, find_triton
 
 PYTHON = f"3.{sys.version_info.minor}"
 STUB = f"python_backend_stubs/{PYTHON}/triton_python_backend_stub"

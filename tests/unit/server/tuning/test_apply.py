@@ -9,13 +9,13 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
+from tritonpose_server.embedded.model_view import read_config
+from tritonpose_server.embedded.tuning.apply import model_tuning, tune_leaf, tune_leaves
+from tritonpose_server.embedded.tuning.defaults import complete_pipeline, default_tuning
+from tritonpose_server.embedded.tuning.settings import ModelTuning, PipelineTuning, Tuning
 from tritonpose_server.errors import ServerError
-from tritonpose_server.leaf_view import read_config
-from tritonpose_server.tuning.apply import leaf_tuning, tune_leaf, tune_leaves
-from tritonpose_server.tuning.defaults import complete_pipeline, default_tuning
-from tritonpose_server.tuning.settings import LeafTuning, PipelineTuning, Tuning
 
-ALL = LeafTuning(instances=2, streams=3, threads=4, max_batch_size=5, queue_delay_us=250)
+ALL = ModelTuning(instances=2, streams=3, threads=4, max_batch_size=5, queue_delay_us=250)
 
 
 def model_config(text: str = "") -> ModelConfig:
@@ -50,27 +50,27 @@ def test_everything_is_set() -> None:
 
 def test_nothing_chosen_changes_nothing() -> None:
     config = model_config('parameters { key: "NUM_STREAMS" value { string_value: "7" } }')
-    assert tune_leaf(config, LeafTuning()) == config
+    assert tune_leaf(config, ModelTuning()) == config
 
 
 def test_each_gpu_gets_its_instances() -> None:
     config = model_config("instance_group { kind: KIND_GPU count: 1 gpus: [0, 1] }")
-    (group,) = tune_leaf(config, LeafTuning(instances=3)).instance_group
+    (group,) = tune_leaf(config, ModelTuning(instances=3)).instance_group
     assert (group.count, group.kind, list(group.gpus)) == (3, ModelInstanceGroup.KIND_GPU, [0, 1])
 
 
 def test_no_queue_without_batches() -> None:
-    tuned = tune_leaf(model_config(), LeafTuning(max_batch_size=1, queue_delay_us=100))
+    tuned = tune_leaf(model_config(), ModelTuning(max_batch_size=1, queue_delay_us=100))
     assert tuned.max_batch_size == 1
     assert not tuned.HasField("dynamic_batching")
     # It takes no more.
-    again = tune_leaf(tuned, LeafTuning(max_batch_size=4, queue_delay_us=100))
+    again = tune_leaf(tuned, ModelTuning(max_batch_size=4, queue_delay_us=100))
     assert again == tuned
 
 
 def test_threads_win_over_those_of_a_batch() -> None:
     config = model_config('parameters { key: "intra_op_thread_count" value { string_value: "1" } }')
-    assert dict(tune_leaf(config, LeafTuning(threads=2)).parameters).keys() == {
+    assert dict(tune_leaf(config, ModelTuning(threads=2)).parameters).keys() == {
         "INFERENCE_NUM_THREADS"
     }
 
@@ -81,39 +81,39 @@ def test_threads_win_over_those_of_a_batch() -> None:
 @pytest.mark.parametrize(
     ("text", "cores", "expected"),
     [
-        ("", 2, LeafTuning(1, 2, 2, 8, 0)),
-        ("", 16, LeafTuning(1, 4, 16, 8, 0)),
-        ("instance_group { count: 3 }", 2, LeafTuning(3, 2, 2, 8, 0)),
+        ("", 2, ModelTuning(1, 2, 2, 8, 0)),
+        ("", 16, ModelTuning(1, 4, 16, 8, 0)),
+        ("instance_group { count: 3 }", 2, ModelTuning(3, 2, 2, 8, 0)),
         (
             'parameters { key: "NUM_STREAMS" value { string_value: "1" } }',
             8,
-            LeafTuning(1, 1, 8, 8, 0),
+            ModelTuning(1, 1, 8, 8, 0),
         ),
         (
             'parameters { key: "INFERENCE_NUM_THREADS" value { string_value: "3" } }',
             8,
-            LeafTuning(1, 3, 3, 8, 0),
+            ModelTuning(1, 3, 3, 8, 0),
         ),
-        ("dynamic_batching { max_queue_delay_microseconds: 70 }", 2, LeafTuning(1, 2, 2, 8, 70)),
-        ("instance_group { kind: KIND_GPU count: 1 }", 8, LeafTuning(1, None, None, 8, 0)),
+        ("dynamic_batching { max_queue_delay_microseconds: 70 }", 2, ModelTuning(1, 2, 2, 8, 70)),
+        ("instance_group { kind: KIND_GPU count: 1 }", 8, ModelTuning(1, None, None, 8, 0)),
     ],
 )
-def test_untuned(text: str, cores: int, expected: LeafTuning) -> None:
-    assert leaf_tuning(model_config(text), cores) == expected
+def test_untuned(text: str, cores: int, expected: ModelTuning) -> None:
+    assert model_tuning(model_config(text), cores) == expected
 
 
 def test_untuned_onnxruntime() -> None:
     config = model_config()
     config.backend = "onnxruntime"
-    assert leaf_tuning(config, 8) == LeafTuning(1, 4, 8, 8, 0)
+    assert model_tuning(config, 8) == ModelTuning(1, 4, 8, 8, 0)
     config.parameters["intra_op_thread_count"].string_value = "1"
-    assert leaf_tuning(config, 8) == LeafTuning(1, 4, 4, 8, 0)
+    assert model_tuning(config, 8) == ModelTuning(1, 4, 4, 8, 0)
 
 
 def test_applying_what_is_there_changes_nothing() -> None:
     for cores in (1, 2, 6, 32):
-        tuning = leaf_tuning(model_config(), cores)
-        assert leaf_tuning(tune_leaf(model_config(), tuning), cores) == tuning
+        tuning = model_tuning(model_config(), cores)
+        assert model_tuning(tune_leaf(model_config(), tuning), cores) == tuning
 
 
 # --- directories ---
@@ -127,7 +127,7 @@ def test_leaves_are_served_from_elsewhere(tmp_path: Path) -> None:
     write_config(store, "broken", "name: {")
     write_config(store, ".half", config_text(DETECTOR_PARAMETERS))
     before = [(path / "config.pbtxt").read_text() for path in leaves]
-    tuning = Tuning(LeafTuning(streams=1), LeafTuning(streams=2))
+    tuning = Tuning(ModelTuning(streams=1), ModelTuning(streams=2))
     served = tune_leaves(leaves, tuning, tmp_path / "tuned")
     assert served == [tmp_path / "tuned" / "det", tmp_path / "tuned" / "kpt"]
     # One that a request may name is tuned by its role, too.
@@ -152,7 +152,7 @@ def test_the_given_one_of_two_with_one_name(tmp_path: Path) -> None:
     other = leaf(tmp_path / "two", "kpt", KEYPOINT_PARAMETERS)
     beside = leaf(tmp_path / "two", "det", DETECTOR_PARAMETERS)
     (beside / "1" / "model.onnx").write_text("not this one")
-    tuning = Tuning(LeafTuning(streams=1))
+    tuning = Tuning(ModelTuning(streams=1))
     served = tune_leaves([given, other], tuning, tmp_path / "tuned")
     assert (served[0] / "1" / "model.onnx").read_text() == "det"
     with pytest.raises(ServerError, match=r"two of the models to serve have one name: .*/one/det"):
@@ -165,12 +165,12 @@ def test_the_given_one_of_two_with_one_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cores", "leaves", "pipeline"),
     [
-        (1, LeafTuning(1, 1, 1, None, 0), PipelineTuning(4, 1, 128)),
-        (2, LeafTuning(1, 2, 2, None, 0), PipelineTuning(8, 2, 128)),
-        (64, LeafTuning(1, 4, 64, None, 0), PipelineTuning(64, 64, 128)),
+        (1, ModelTuning(1, 1, 1, None, 0), PipelineTuning(4, 1, 128)),
+        (2, ModelTuning(1, 2, 2, None, 0), PipelineTuning(8, 2, 128)),
+        (64, ModelTuning(1, 4, 64, None, 0), PipelineTuning(64, 64, 128)),
     ],
 )
-def test_default_rules(cores: int, leaves: LeafTuning, pipeline: PipelineTuning) -> None:
+def test_default_rules(cores: int, leaves: ModelTuning, pipeline: PipelineTuning) -> None:
     assert default_tuning(cores) == Tuning(leaves, leaves, pipeline)
 
 

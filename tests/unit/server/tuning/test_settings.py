@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 
 from tritonpose.errors import ConfigError
-from tritonpose_server.tuning.describe import describe, doubts
-from tritonpose_server.tuning.file import load, save
-from tritonpose_server.tuning.settings import LeafTuning, PipelineTuning, Tuning, from_values
+from tritonpose_server.embedded.tuning.describe import describe, doubts
+from tritonpose_server.embedded.tuning.file import load, save
+from tritonpose_server.embedded.tuning.settings import (
+    ModelTuning,
+    PipelineTuning,
+    Tuning,
+    from_values,
+)
 
 EVERYTHING = Tuning(
-    detector=LeafTuning(instances=2, streams=1, threads=3, max_batch_size=4, queue_delay_us=0),
-    keypoint_model=LeafTuning(1, 4, 8, 32, 200),
+    detector=ModelTuning(instances=2, streams=1, threads=3, max_batch_size=4, queue_delay_us=0),
+    keypoint_model=ModelTuning(1, 4, 8, 32, 200),
     pipeline=PipelineTuning(workers=12, threads=2, max_in_flight=256),
 )
 
@@ -25,7 +30,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "tuning",
-    [Tuning(), EVERYTHING, Tuning(keypoint_model=LeafTuning(streams=3))],
+    [Tuning(), EVERYTHING, Tuning(keypoint_model=ModelTuning(streams=3))],
     ids=["nothing", "everything", "one"],
 )
 def test_what_is_saved_is_loaded(file: Path, tuning: Tuning) -> None:
@@ -41,7 +46,7 @@ def test_what_is_saved_is_loaded(file: Path, tuning: Tuning) -> None:
         ("# nothing\n", Tuning()),
         ("detector:\n", Tuning()),
         ("detector:\n  streams: auto\n", Tuning()),
-        ("detector: {threads: 4, streams: AUTO}", Tuning(LeafTuning(threads=4))),
+        ("detector: {threads: 4, streams: AUTO}", Tuning(ModelTuning(threads=4))),
         ("pipeline:\n  workers: 7\n", Tuning(pipeline=PipelineTuning(workers=7))),
     ],
 )
@@ -97,7 +102,7 @@ def test_values() -> None:
     assert len(values) == 13
     assert from_values(values) == EVERYTHING
     changed = EVERYTHING.with_values({"detector.threads": 5, "detector.streams": None})
-    assert changed.detector == LeafTuning(2, 1, 5, 4, 0)
+    assert changed.detector == ModelTuning(2, 1, 5, 4, 0)
     assert changed.keypoint_model == EVERYTHING.keypoint_model
     with pytest.raises(
         ConfigError, match=r"no setting 'detector\.cores'; there are detector\.inst"
@@ -107,7 +112,7 @@ def test_values() -> None:
 
 def test_told_in_words() -> None:
     assert describe(Tuning()) == "nothing is chosen"
-    tuning = Tuning(LeafTuning(streams=1), pipeline=PipelineTuning(workers=3))
+    tuning = Tuning(ModelTuning(streams=1), pipeline=PipelineTuning(workers=3))
     assert describe(tuning) == "detector.streams 1, pipeline.workers 3"
 
 

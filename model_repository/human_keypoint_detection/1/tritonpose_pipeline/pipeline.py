@@ -1,0 +1,171 @@
+"""The stages of top-down pose estimation, around any function that runs a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tritonpose_pipeline.affine import (
+    boxes_to_centers_and_scales,
+    crop_matrices,
+    crop_persons,
+    image_matrices,
+    transform_points,
+    udp_matrices,
+)
+from tritonpose_pipeline.detection import Persons, resize_for_detector, select_persons
+from tritonpose_pipeline.heatmap import average_flipped, decode_heatmaps
+from tritonpose_pipeline.image import Image
+from tritonpose_pipeline.model_facts import KeypointModel
+from tritonpose_pipeline.options import PoseOptions
+from tritonpose_pipeline.stages import TimeStage, untimed
+
+FloatArray = npt.NDArray[np.float32]
+
+JOINTS = 17
+
+
+class RunModel(Protocol):
+    """Runs a model on a batch of images at network size."""
+
+    def __call__(
+        self, model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]
+    ) -> list[FloatArray]:
+        """Run ``model`` on ``images``, uint8 ``[B, h, w, 3]`` RGB; return the named outputs."""
+        ...
+
+
+class Poses(NamedTuple):
+    """The persons found in one image, by descending detector score.
+
+    Attributes:
+        boxes: float32 ``[N, 4]``, x1, y1, x2, y2 in image pixels.
+        det_scores: float32 ``[N]``.
+        keypoints: float32 ``[N, 17, 3]``, x, y in image pixels, score; COCO order.
+        kpt_scores: float32 ``[N]``, mean keypoint score of each person.
+        truncated: bool ``[1]``, whether more persons were found than are given.
+    """
+
+    boxes: FloatArray
+    det_scores: FloatArray
+    keypoints: FloatArray
+    kpt_scores: FloatArray
+    truncated: npt.NDArray[np.bool_]
+
+
+def estimate_poses(
+    image: Image,
+    options: PoseOptions,
+    run_model: RunModel,
+    checkpoint: Callable[[], None] = lambda: None,
+    *,
+    given: Persons | None = None,
+    max_persons: int | None = None,
+    stages: TimeStage = untimed,
+) -> Poses:
+    """Find the persons in an image and their keypoints.
+
+    Args:
+        image: uint8 ``[H, W, 3]``, BGR.
+        options: Models, threshold and refinements to use.
+        run_model: Runs the leaf models; one call per stage and batch.
+        checkpoint: Called between stages; raises to abandon the work.
+        given: Persons found elsewhere; then no detector runs.
+        max_persons: Only so many persons with the best scores are kept; None for all.
+        stages: Times the stages.
+
+    Returns:
+        The persons; none gives arrays of length 0.
+
+    Source: PaddleX ``_KeypointDetectionPipeline.predict``, with all persons batched.
+    """
+    checkpoint()
+    persons = detect_persons(image, options, run_model, stages) if given is None else given
+    checkpoint()
+    boxes, scores = persons.boxes[:max_persons], persons.scores[:max_persons]
+    keypoints = estimate_keypoints(image, boxes, options, run_model, stages)
+    return Poses(
+        boxes,
+        scores,
+        keypoints,
+        kpt_scores=keypoints[:, :, 2].mean(axis=1),
+        truncated=np.array([len(persons.boxes) > len(boxes)]),
+    )
+
+
+def detect_persons(
+    image: Image, options: PoseOptions, run_model: RunModel, stages: TimeStage = untimed
+) -> Persons:
+    """Find the persons in an image.
+
+    Args:
+        image: uint8 ``[H, W, 3]``, BGR.
+        options: Detector and threshold to use.
+        run_model: Runs the detector.
+        stages: Times the stages.
+
+    Returns:
+        Boxes and scores by descending score.
+    """
+    leaf = options.detector
+    with stages("detector_input"):
+        resized = resize_for_detector(image, leaf)
+    with stages("detector"):
+        boxes, scores = run_model(leaf.name, resized.pixels[None], ("boxes", "scores"))
+    size = (image.shape[1], image.shape[0])
+    with stages("persons"):
+        return select_persons(boxes[0], scores[0], resized.scale, size, options.threshold, leaf)
+
+
+def estimate_keypoints(
+    image: Image,
+    boxes: FloatArray,
+    options: PoseOptions,
+    run_model: RunModel,
+    stages: TimeStage = untimed,
+) -> FloatArray:
+    """Estimate the keypoints of the persons in given boxes, all at once.
+
+    Args:
+        image: uint8 ``[H, W, 3]``, BGR.
+        boxes: float32 ``[N, 4]``, x1, y1, x2, y2 in image pixels.
+        options: Keypoint model and refinements to use.
+        run_model: Runs the keypoint model.
+        stages: Times the stages.
+
+    Returns:
+        float32 ``[N, 17, 3]``, x, y in image pixels, score.
+    """
+    if not len(boxes):
+        return np.zeros((0, JOINTS, 3), np.float32)
+    leaf = options.keypoint_model
+    size = (leaf.width, leaf.height)
+    with stages("crops"):
+        centers, scales = boxes_to_centers_and_scales(boxes, leaf.width / leaf.height)
+        to_crop = (udp_matrices if options.use_udp else crop_matrices)(centers, scales, size)
+        crops = crop_persons(image, to_crop, size)
+    with stages("keypoint_model"):
+        heatmaps = _predict_heatmaps(crops, leaf, options.flip, run_model)
+    with stages("heatmaps"):
+        coordinates, scores = decode_heatmaps(heatmaps)
+        heatmap_size = (heatmaps.shape[3], heatmaps.shape[2])
+        points = transform_points(coordinates, image_matrices(centers, scales, heatmap_size))
+        return np.concatenate([points, scores[..., None]], axis=2, dtype=np.float32)
+
+
+def _predict_heatmaps(
+    crops: npt.NDArray[np.uint8], leaf: KeypointModel, flip: bool, run_model: RunModel
+) -> FloatArray:
+    """Heatmaps of crops, in as few calls as the model's batch size allows."""
+    batch = np.concatenate([crops, crops[:, :, ::-1]]) if flip else crops
+    chunks = [
+        run_model(leaf.name, batch[start : start + leaf.max_batch_size], ("heatmap",))[0]
+        for start in range(0, len(batch), leaf.max_batch_size)
+    ]
+    heatmaps = np.concatenate(chunks) if len(chunks) > 1 else chunks[0]
+    if not flip:
+        return heatmaps
+    return average_flipped(heatmaps[: len(crops)], heatmaps[len(crops) :], leaf.flip_shift)

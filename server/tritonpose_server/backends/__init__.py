@@ -1,0 +1,1 @@
+"""Python-based Triton backends that run the engines, and what they share."""

@@ -1,0 +1,116 @@
+"""The Triton model class of the Python-based backends."""
+
+from __future__ import annotations
+
+import queue
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tritonpose_server.backends.batch_spans import Batch, BatchSpans
+from tritonpose_server.engines.config import EngineConfig, EngineConfigError
+from tritonpose_server.engines.engine import Array, Engine, Stream
+
+
+class BackendModel:
+    """Serves one leaf: a Triton Python model whose batches run on the streams of an engine.
+
+    Each call of ``execute`` is one batch formed by Triton's scheduler. It is handed to an idle
+    stream and answered from that stream's thread, so that several batches run side by side.
+    """
+
+    engine: Engine
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Load the leaf.
+
+        Args:
+            args: Triton's arguments (model configuration, repository, version).
+
+        Raises:
+            TritonModelException: The leaf can't be served; the message says why.
+        """
+        # Exists only inside the processes that Triton starts.
+        import triton_python_backend_utils as pb_utils
+
+        self._pb = pb_utils
+        try:
+            self._config = EngineConfig.from_triton(args)
+            streams = self.engine(self._config)
+        except EngineConfigError as error:
+            raise pb_utils.TritonModelException(str(error)) from None
+        self._spans = BatchSpans(self._config.name, pb_utils.Logger.log_warn)
+        self._idle: queue.SimpleQueue[Stream] = queue.SimpleQueue()
+        for stream in streams:
+            self._idle.put(stream)
+        self._threads = ThreadPoolExecutor(len(streams), thread_name_prefix="stream")
+
+    def execute(self, requests: Sequence[Any]) -> None:
+        """Start one batch; it is answered when it is done.
+
+        Blocks while all streams are busy, so that Triton's scheduler goes on gathering requests
+        for the next batch meanwhile.
+        """
+        senders = [request.get_response_sender() for request in requests]
+        batch = self._spans.begin(requests)
+        stream = self._idle.get()
+        try:
+            # Triton frees the requests' memory when this returns: the inputs are copied here.
+            parts = {
+                tensor.name: [
+                    self._pb.get_input_tensor_by_name(request, tensor.name).as_numpy()
+                    for request in requests
+                ]
+                for tensor in self._config.inputs
+            }
+            counts = [len(part) for part in parts[self._config.inputs[0].name]]
+            stream.load(parts)
+            self._threads.submit(self._run, stream, senders, counts, batch)
+        except Exception as error:
+            self._idle.put(stream)
+            self._fail(senders, error)
+
+    def finalize(self) -> None:
+        """Finish the batches under way."""
+        self._threads.shutdown()
+        self._spans.close()
+
+    def _run(
+        self, stream: Stream, senders: Sequence[Any], counts: Sequence[int], batch: Batch
+    ) -> None:
+        try:
+            outputs = stream.run()
+            self._spans.end(batch, counts)
+            self._answer(senders, counts, outputs)
+        except Exception as error:
+            self._fail(senders, error)
+        finally:
+            self._idle.put(stream)
+
+    def _answer(
+        self, senders: Sequence[Any], counts: Sequence[int], outputs: Sequence[Array]
+    ) -> None:
+        """Split a batch's outputs among its requests."""
+        start = 0
+        for sender, count in zip(senders, counts, strict=True):
+            tensors = [
+                self._pb.Tensor(tensor.name, output[start : start + count])
+                for tensor, output in zip(self._config.outputs, outputs, strict=True)
+            ]
+            self._send(sender, self._pb.InferenceResponse(tensors))
+            start += count
+
+    def _fail(self, senders: Sequence[Any], error: Exception) -> None:
+        details = "".join(traceback.format_exception(error))
+        self._pb.Logger.log_error(f"model {self._config.name}: {details}")
+        message = f"model {self._config.name!r} failed: {error}"
+        for sender in senders:
+            self._send(sender, self._pb.InferenceResponse(error=self._pb.TritonError(message)))
+
+    def _send(self, sender: Any, response: Any) -> None:
+        """Send the one response of a request, even if others of its batch can't be sent."""
+        try:
+            sender.send(response, flags=self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        except Exception as error:
+            self._pb.Logger.log_error(f"model {self._config.name}: response not sent: {error}")

@@ -1,0 +1,1 @@
+"""Commands of the server, which join ``tritonpose`` by entry points."""

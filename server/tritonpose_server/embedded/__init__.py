@@ -1,0 +1,1 @@
+"""Launches a real tritonserver from a Python wheel: no Docker, no GPU, no installation."""

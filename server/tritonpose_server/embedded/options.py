@@ -1,0 +1,59 @@
+"""Where and how an embedded server runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tritonpose_server.embedded.device import Device
+from tritonpose_server.embedded.tuning.settings import Tuning
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Where and how an embedded server runs.
+
+    Attributes:
+        address: Interface to listen on. Triton's own ports are for trusted clients only.
+        grpc_port: gRPC port, None for a free one.
+        http_port: HTTP port, None for a free one.
+        metrics_port: Port of ``/metrics``, None for a free one.
+        start_timeout: Seconds until the server must be ready.
+        stop_timeout: Seconds requests in flight get to finish when the server stops.
+        log_verbose: Triton's verbosity, 0 for none.
+        restart: Whether the server is started again, at the same ports, when it dies, has lost
+            one of its processes, or hangs.
+        hang_timeout: Seconds without an answer after which it, or one of its models, hangs.
+        control_key: What opens Triton's control endpoints (load and unload models, shared
+            memory, traces, log settings) to those who send it; None for one that is made up.
+        device: Where the leaves compute; None for where their configurations say.
+        tuning: Threads, streams, processes, batches and queues.
+    """
+
+    address: str = "127.0.0.1"
+    grpc_port: int | None = None
+    http_port: int | None = None
+    metrics_port: int | None = None
+    start_timeout: float = 120.0
+    stop_timeout: float = 10.0
+    log_verbose: int = 0
+    restart: bool = True
+    hang_timeout: float = 10.0
+    control_key: str | None = field(default=None, repr=False)
+    device: Device | None = None
+    tuning: Tuning = field(default_factory=Tuning)
+
+    @property
+    def local_host(self) -> str:
+        """Where this machine reaches the server."""
+        if self.address in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            return "localhost"
+        return f"[{self.address}]" if ":" in self.address else self.address
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports a server listens on."""
+
+    grpc: int
+    http: int
+    metrics: int

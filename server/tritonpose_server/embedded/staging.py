@@ -1,0 +1,149 @@
+"""Puts a server's directories together: backends and model repository."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from tritonpose_server.embedded import resources
+from tritonpose_server.embedded.triton_wheel import TritonInstallation
+from tritonpose_server.embedded.tuning.settings import PipelineTuning
+from tritonpose_server.errors import ServerError
+from tritonpose_server.service.urls.settings import URLS_OFF, UrlSettings
+
+PIPELINE = "human_keypoint_detection"
+
+HPS = "human-keypoint-detection"
+"""The pipeline under the contract of PaddleX's high-stability serving."""
+
+_PIPELINE_PARAMETERS = ("detector", "keypoint_model", "threshold", "flip", "use_udp")
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """The pipeline's defaults, for requests that name nothing else.
+
+    Attributes:
+        detector: Triton model name.
+        keypoint_model: Triton model name.
+        threshold: Detector score threshold, None for the detector's own.
+        flip: Whether to average over the mirrored crop.
+        use_udp: Whether to crop with unbiased data processing, None for the model's own.
+        visualize: Whether answers of PaddleX's service contract have a picture.
+        urls: Which images that contract fetches.
+    """
+
+    detector: str
+    keypoint_model: str
+    threshold: float | None = None
+    flip: bool = False
+    use_udp: bool | None = None
+    visualize: bool = True
+    urls: UrlSettings = URLS_OFF
+
+    def parameters(self) -> dict[str, str]:
+        """The settings as ``parameters`` of the pipeline's ``config.pbtxt``."""
+        values = {
+            "detector": self.detector,
+            "keypoint_model": self.keypoint_model,
+            "threshold": None if self.threshold is None else f"{self.threshold:.9g}",
+            "flip": str(self.flip).lower(),
+            "use_udp": None if self.use_udp is None else str(self.use_udp).lower(),
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+
+def stage_backends(triton: TritonInstallation, target: Path) -> None:
+    """Make a backend directory: Triton's Python backend and ours on top of it.
+
+    Args:
+        triton: The installation to take the Python backend from.
+        target: Directory to make.
+    """
+    python = target / "python"
+    python.mkdir(parents=True)
+    for name in ("libtriton_python.so", "triton_python_backend_utils.py"):
+        # Copies: Triton refuses a backend that is a link out of its directory.
+        shutil.copy2(triton.python_backend / name, python)
+    shutil.copy2(triton.python_stub, python)
+    for backend in resources.backends().iterdir():
+        if (backend / "model.py").exists():
+            shutil.copytree(
+                backend, target / backend.name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+
+
+def stage_pipeline(
+    target: Path,
+    leaves: Sequence[Path],
+    settings: PipelineSettings,
+    tuning: PipelineTuning = PipelineTuning(),  # noqa: B008 - frozen
+) -> None:
+    """Make a model repository with the pipeline models, their defaults filled in.
+
+    The leaves stay where they are: the directories they lie in are model repositories, too.
+
+    Args:
+        target: Directory to make.
+        leaves: Leaf directories, each named like its Triton model.
+        settings: The pipeline's defaults.
+        tuning: How much the pipeline models take on; what nobody chose is left as it is.
+
+    Raises:
+        ServerError: A default names a model that is not among the leaves, or a leaf's name is
+            not unique.
+    """
+    directories = {leaf.name: leaf for leaf in leaves}
+    for name in (settings.detector, settings.keypoint_model):
+        if name not in directories:
+            raise ServerError(
+                f"model {name!r} is to be used by default but is not among those served: "
+                f"{', '.join(sorted(directories)) or 'none'}"
+            )
+    repositories = model_repositories(leaves)
+    for name in directories:
+        places = [str(root) for root in repositories if (root / name).exists()]
+        if len(places) > 1:
+            raise ServerError(
+                f"model {name!r} is in several of the folders that are served: "
+                f"{', '.join(places)}; remove all but one"
+            )
+    # What is not chosen has no parameter, whatever the model's own configuration says.
+    parameters: dict[str, str | None] = dict.fromkeys(_PIPELINE_PARAMETERS)
+    parameters |= settings.parameters()
+    parameters["model_repositories"] = json.dumps([str(root) for root in repositories])
+    hps = {"visualize": str(settings.visualize).lower()}
+    if tuning.workers is not None:
+        parameters["workers"] = str(tuning.workers)
+    if tuning.threads is not None:
+        parameters["threads"] = str(tuning.threads)
+    if tuning.max_in_flight is not None:
+        parameters["max_in_flight"] = hps["max_in_flight"] = str(tuning.max_in_flight)
+    _stage_model(target, PIPELINE, parameters)
+    _stage_model(target, HPS, hps | settings.urls.parameters())
+
+
+def _stage_model(target: Path, name: str, parameters: Mapping[str, str | None]) -> None:
+    """Put one of the project's models into a repository, with some parameters set or removed."""
+    source = resources.model_repository() / name
+    directory = target / name
+    directory.mkdir(parents=True)
+    (directory / "1").symlink_to(source / "1")
+    config = model_config_pb2.ModelConfig()
+    text_format.Parse((source / "config.pbtxt").read_text("utf-8"), config)
+    for key, value in parameters.items():
+        config.parameters.pop(key, None)
+        if value is not None:
+            config.parameters[key].string_value = value
+    (directory / "config.pbtxt").write_text(text_format.MessageToString(config), "utf-8")
+
+
+def model_repositories(leaves: Iterable[Path]) -> list[Path]:
+    """The directories that leaves lie in, each once."""
+    return list(dict.fromkeys(leaf.absolute().parent for leaf in leaves))

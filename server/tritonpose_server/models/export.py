@@ -1,0 +1,83 @@
+"""Writes a model repository that a Triton of one's own serves: in a container, in a cluster."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from tritonpose_server.embedded.staging import PipelineSettings, stage_pipeline
+from tritonpose_server.errors import ServerError
+
+CPU_CONFIG = "onnxruntime_cpu"
+"""What ``tritonserver --model-config-name`` is to be given on CPUs."""
+
+
+def export_repository(target: Path, leaves: Sequence[Path], settings: PipelineSettings) -> None:
+    """Write the pipeline models and the leaves, which need nothing outside of the directory.
+
+    Each leaf keeps its own configurations and gets one more, for ONNX Runtime on the CPU, which
+    every tritonserver of NVIDIA's has; the pipeline models are the same everywhere.
+
+    Args:
+        target: The model repository; models in it that have one of the names are replaced,
+            others are left alone.
+        leaves: Leaf directories, each named like its Triton model.
+        settings: The pipeline's defaults.
+
+    Raises:
+        ServerError: A default names a model that is not among the leaves, or a model can't be
+            written.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        stage_pipeline(Path(temporary) / "models", leaves, settings)
+        for leaf in leaves:
+            directory = _copy(leaf, target)
+            config = _read(leaf / "config.pbtxt")
+            (directory / "configs").mkdir(exist_ok=True)
+            _write(directory / "configs" / f"{CPU_CONFIG}.pbtxt", _for_onnxruntime(config))
+        for model in (Path(temporary) / "models").iterdir():
+            path = _copy(model, target) / "config.pbtxt"
+            config = _read(path)
+            # The leaves lie beside the pipeline now.
+            config.parameters.pop("model_repositories", None)
+            _write(path, config)
+
+
+def _copy(source: Path, target: Path) -> Path:
+    """Put a copy of a model directory into a repository, in place of an earlier one."""
+    directory = target / source.name
+    # Beside it first: what is served is the old model or the new one, never a part.
+    fresh = target / f".{source.name}.new"
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(source, fresh, ignore=shutil.ignore_patterns("__pycache__"))
+        if directory.exists():
+            shutil.rmtree(directory)
+        fresh.rename(directory)
+    except OSError as error:
+        raise ServerError(f"can't write the model {source.name!r} to {target}: {error}") from error
+    return directory
+
+
+def _for_onnxruntime(config: ModelConfig) -> ModelConfig:
+    """A leaf's configuration for ONNX Runtime on the CPU."""
+    configured = ModelConfig()
+    configured.CopyFrom(config)
+    configured.backend = "onnxruntime"
+    del configured.instance_group[:]
+    configured.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
+    return configured
+
+
+def _read(path: Path) -> ModelConfig:
+    return text_format.Parse(path.read_text("utf-8"), ModelConfig())
+
+
+def _write(path: Path, config: ModelConfig) -> None:
+    path.write_text(text_format.MessageToString(config), "utf-8")

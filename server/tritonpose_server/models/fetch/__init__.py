@@ -1,0 +1,1 @@
+"""Downloads models and verifies what was downloaded."""

@@ -1,0 +1,134 @@
+"""Remembers which files were fetched for a model, so that later fetches give the same ones."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritonpose_server.models.errors import FetchError
+from tritonpose_server.models.fetch.directory_lock import exclusive
+
+_VERSION = 1
+
+
+class LockError(FetchError):
+    """Files are not those of the lock file, or it can't be read; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What was fetched for a model.
+
+    Attributes:
+        source: Address it came from, without credentials.
+        files: SHA-256 in hex of each file, by name.
+        archive_sha256: Of the archive that held them, None where they came one by one.
+    """
+
+    source: str
+    files: Mapping[str, str]
+    archive_sha256: str | None = None
+
+
+class ModelLock:
+    """A JSON file with one record per model, meant to be kept under version control."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; it is made with the first record."""
+        self.path = path
+
+    def record(self, model: str) -> ModelRecord | None:
+        """What is recorded of a model, None if nothing is.
+
+        Raises:
+            LockError: The file is not a lock file, or can't be read.
+        """
+        return self._read().get(model)
+
+    def verify_or_add(self, model: str, found: ModelRecord) -> None:
+        """Compare what was fetched with the record, or record it where there is none.
+
+        The same files may come from another source. Archives are compared where both came from
+        the same address.
+
+        Args:
+            model: The model's name.
+            found: What was fetched.
+
+        Raises:
+            LockError: It is not what is recorded, or the file is no lock file or can't be written.
+        """
+        directory = self.path.absolute().parent
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with exclusive(directory):
+                records = self._read()
+                known = records.get(model)
+                if known is None:
+                    self._write({**records, model: found})
+                    return
+        except OSError as error:
+            raise LockError(f"{self.path} can't be written: {error}") from error
+        differences = _differences(known, found)
+        if differences:
+            raise LockError(
+                f"what {found.source} gives is not the {model} recorded in {self.path} (from "
+                f"{known.source}): {'; '.join(differences)}. To accept it on purpose, remove the "
+                f'entry "{model}" from {self.path} and fetch again'
+            )
+
+    def _read(self) -> dict[str, ModelRecord]:
+        try:
+            content = json.loads(self.path.read_text("utf-8"))
+            if content["version"] != _VERSION:
+                raise LockError(
+                    f"{self.path} has version {content['version']!r}, this program knows only "
+                    f"{_VERSION}: use a newer one"
+                )
+            return {name: _parse(entry) for name, entry in content["models"].items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LockError(
+                f"{self.path} is not a model lock file ({error!r}): restore it, or remove it to "
+                "record all models anew"
+            ) from error
+
+    def _write(self, records: Mapping[str, ModelRecord]) -> None:
+        content = {
+            "version": _VERSION,
+            "models": {name: _render(record) for name, record in records.items()},
+        }
+        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+        with tempfile.TemporaryDirectory(prefix=f".{self.path.name}-", dir=self.path.parent) as new:
+            file = Path(new) / self.path.name
+            file.write_text(text, "utf-8")
+            file.replace(self.path)
+
+
+def _render(record: ModelRecord) -> dict[str, object]:
+    entry: dict[str, object] = {"source": record.source, "files": dict(record.files)}
+    if record.archive_sha256 is not None:
+        entry["archive_sha256"] = record.archive_sha256
+    return entry
+
+
+def _parse(entry: Mapping[str, Any]) -> ModelRecord:
+    files = {str(name): str(digest) for name, digest in entry["files"].items()}
+    return ModelRecord(str(entry["source"]), files, entry.get("archive_sha256"))
+
+
+def _differences(known: ModelRecord, found: ModelRecord) -> list[str]:
+    names = sorted(set(known.files) | set(found.files))
+    pairs = [(name, known.files.get(name), found.files.get(name)) for name in names]
+    if known.source == found.source:
+        pairs.append(("the archive", known.archive_sha256, found.archive_sha256))
+    return [
+        f"{name} has SHA-256 {new or 'nothing (it is missing)'}, recorded is {old or 'nothing'}"
+        for name, old, new in pairs
+        if old != new
+    ]

@@ -1,0 +1,1 @@
+"""Edits ONNX graphs: input and output, precision, constants."""

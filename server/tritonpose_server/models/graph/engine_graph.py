@@ -1,0 +1,81 @@
+"""Prepares a leaf for TensorRT, which takes the precision of each layer from the graph."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import onnx
+import onnxruntime
+from onnx import version_converter
+
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph.half_precision import to_half
+from tritonpose_server.models.graph.quantization import Images, quantize_for_tensorrt
+
+EnginePrecision = Literal["fp32", "fp16", "int8"]
+
+# The first in which the scales of quantised tensors may be FP16.
+_OPSET = 19
+
+
+def engine_graph(
+    leaf: onnx.ModelProto, precision: EnginePrecision, calibration: Images = ()
+) -> onnx.ModelProto:
+    """Make the graph that TensorRT builds an engine from.
+
+    From version 11 on, TensorRT has no switches for precision any more: every layer computes in
+    the type of its tensors. So FP16 and INT8 are written into the graph, which versions from 10
+    on obey as well (as "strongly typed" networks).
+
+    Args:
+        leaf: Input ``image`` uint8 ``[batch, h, w, 3]``, float32 outputs.
+        precision: ``fp32``; ``fp16`` between the first and the last convolutions; ``int8`` for
+            the larger convolutions and ``fp16`` for what is between them.
+        calibration: For ``int8``, typical inputs, uint8 ``[h, w, 3]``.
+
+    Returns:
+        A graph with the leaf's inputs and outputs, without batch normalisations and constants to
+        compute.
+
+    Raises:
+        ConversionError: The leaf can't be converted, or the calibration inputs don't fit.
+    """
+    model = _simplify(leaf)
+    if precision == "int8":
+        model = quantize_for_tensorrt(model, calibration)
+    return model if precision == "fp32" else to_half(model)
+
+
+def _simplify(leaf: onnx.ModelProto) -> onnx.ModelProto:
+    """Fold constants and batch normalisations, with ONNX Runtime's basic optimisations."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 3
+    with tempfile.TemporaryDirectory(prefix="tritonpose-engine-") as work:
+        options.optimized_model_filepath = str(Path(work) / "model.onnx")
+        try:
+            onnxruntime.InferenceSession(
+                leaf.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's errors have no public base class
+            raise ConversionError(f"ONNX Runtime can't load the leaf: {error}") from error
+        model = onnx.load(options.optimized_model_filepath)
+    _keep_one_opset(model)
+    foreign = sorted({node.domain for node in model.graph.node} - {"", "ai.onnx"})
+    if foreign:
+        raise ConversionError(
+            f"the leaf has operators of {', '.join(foreign)}, which TensorRT does not know"
+        )
+    del model.graph.value_info[:]
+    try:
+        return version_converter.convert_version(model, _OPSET)
+    except Exception as error:  # the converter's errors have no common base
+        raise ConversionError(f"the leaf can't be written in opset {_OPSET}: {error}") from error
+
+
+def _keep_one_opset(model: onnx.ModelProto) -> None:
+    version = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", version))

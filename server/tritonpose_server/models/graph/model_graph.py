@@ -1,0 +1,283 @@
+"""Turns a model's ONNX graph into a leaf: uint8 NHWC RGB in, raw heads out, any batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import onnx
+from onnx import TensorProto, compose, helper, numpy_helper
+
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph import onnx_graph
+from tritonpose_server.models.nms import NmsSettings
+from tritonpose_server.models.paddle.inference_yml import InferenceYml, Normalization
+
+JOINTS = 17
+
+_PERSON_LABELS = ("pedestrian", "person", "human", "people")
+
+_BATCH = "batch"
+
+
+def keypoint_leaf(model: onnx.ModelProto, yml: InferenceYml) -> onnx.ModelProto:
+    """Make the leaf of a top-down heatmap model.
+
+    Args:
+        model: Input float32 ``[B, 3, h, w]``; one output is the heatmap, float32
+            ``[B, 17, h/4, w/4]``.
+        yml: What the model says of itself.
+
+    Returns:
+        Input ``image`` uint8 ``[batch, h, w, 3]`` RGB, output ``heatmap`` float32
+        ``[batch, 17, h/4, w/4]``.
+
+    Raises:
+        ConversionError: No output is such a heatmap, or an input does not fit.
+    """
+    image = _image_input(model, yml)
+    expected = [JOINTS, yml.height // 4, yml.width // 4]
+    heatmaps = [
+        tensor.name
+        for tensor in model.graph.output
+        if tensor.type.tensor_type.elem_type == TensorProto.FLOAT
+        and onnx_graph.tensor_shape(tensor)[1:] == expected
+    ]
+    if len(heatmaps) != 1:
+        raise ConversionError(
+            f"expected one output of shape [batch, {', '.join(map(str, expected))}] (a heatmap "
+            f"per COCO keypoint), the model has {_describe(model.graph.output)}"
+        )
+    network = onnx_graph.cut_at(model, {heatmaps[0]: [_BATCH, *expected]})
+    _fix_size(network, yml)
+    return finish_leaf(network, image, {heatmaps[0]: "heatmap"}, yml.normalization)
+
+
+def detector_leaf(model: onnx.ModelProto, yml: InferenceYml) -> tuple[onnx.ModelProto, NmsSettings]:
+    """Make the leaf of a detector that ends in ``NonMaxSuppression``.
+
+    Args:
+        model: Inputs ``image`` float32 ``[B, 3, H, W]`` and perhaps ``scale_factor``
+            ``[B, 2]``; the graph ends in non-maximum suppression.
+        yml: What the model says of itself.
+
+    Returns:
+        The leaf, input ``image`` uint8 ``[batch, H, W, 3]`` RGB, outputs ``boxes`` float32
+        ``[batch, A, 4]`` (x1, y1, x2, y2 in network pixels) and ``scores`` float32
+        ``[batch, A]`` of the person class; and the settings of the suppression cut away.
+
+    Raises:
+        ConversionError: The graph does not end that way, or an input or label does not fit.
+    """
+    suppressions = [node for node in model.graph.node if node.op_type == "NonMaxSuppression"]
+    if len(suppressions) != 1:
+        raise ConversionError(
+            f"expected one NonMaxSuppression node, the detector has {len(suppressions)}: export "
+            "it with its NMS (PaddleDetection's default)"
+        )
+    settings = _nms_settings(model, suppressions[0])
+    boxes, scores = suppressions[0].input[:2]
+    image = _image_input(model, yml)
+    class_count = onnx_graph.inferred_shape(model, scores)
+    anchors = onnx_graph.inferred_shape(model, boxes)
+    network = onnx.ModelProto()
+    network.CopyFrom(model)
+    if any(tensor.name == "scale_factor" for tensor in network.graph.input):
+        # Factor 1 leaves the boxes in network pixels.
+        onnx_graph.bind_inputs(network, {"scale_factor": np.ones((1, 2), np.float32)})
+    count = anchors[1] if len(anchors) == 3 else None
+    network = onnx_graph.cut_at(network, {boxes: [_BATCH, count, 4], scores: [_BATCH, None, count]})
+    _fix_size(network, yml)
+    person = person_class(yml.labels, class_count[1] if len(class_count) == 3 else None)
+    network.graph.initializer.append(
+        numpy_helper.from_array(np.array(person, np.int64), "leaf/person_class")
+    )
+    network.graph.node.append(
+        helper.make_node("Gather", [scores, "leaf/person_class"], ["leaf/person_scores"], axis=1)
+    )
+    del network.graph.output[1]
+    network.graph.output.append(
+        helper.make_tensor_value_info("leaf/person_scores", TensorProto.FLOAT, [_BATCH, count])
+    )
+    names = {boxes: "boxes", "leaf/person_scores": "scores"}
+    return finish_leaf(network, image, names, yml.normalization), settings
+
+
+def finish_leaf(
+    network: onnx.ModelProto,
+    image: str,
+    outputs: dict[str, str],
+    normalization: Normalization,
+    *,
+    bgr: bool = False,
+) -> onnx.ModelProto:
+    """Put preprocessing in front of a network and give inputs and outputs their final names.
+
+    Args:
+        network: Input ``image`` float32 ``[B, 3, h, w]``, all outputs float32.
+        image: Name of its input.
+        outputs: Final name of each of its outputs.
+        normalization: Of the network's input; mean and std in the network's channel order.
+        bgr: Whether the network takes its channels in the order blue, green, red.
+
+    Returns:
+        Input ``image`` uint8 ``[batch, h, w, 3]`` RGB.
+
+    Raises:
+        ConversionError: The result is not a valid ONNX model.
+    """
+    height, width = onnx_graph.tensor_shape(network.graph.input[0])[2:]
+    network = compose.add_prefix(network, "network/")
+    del network.graph.value_info[:]
+    network.graph.input[0].type.tensor_type.shape.dim[0].dim_param = _BATCH
+    renames = {f"network/{name}": final for name, final in outputs.items()}
+    for tensor in network.graph.output:
+        network.graph.node.append(
+            helper.make_node("Identity", [tensor.name], [renames[tensor.name]])
+        )
+        tensor.name = renames[tensor.name]
+    front = _preprocessing(height, width, normalization, bgr)
+    front.ir_version = network.ir_version
+    del front.opset_import[:]
+    front.opset_import.extend(network.opset_import)
+    try:
+        leaf = compose.merge_models(
+            front, network, io_map=[("preprocessed", f"network/{image}")], name="leaf"
+        )
+        # merge_models lists the opsets of both graphs, which are the same.
+        del leaf.opset_import[:]
+        leaf.opset_import.extend(network.opset_import)
+        onnx.checker.check_model(leaf, full_check=True)
+    except Exception as error:  # protobuf's and the checker's errors have no common base
+        raise ConversionError(f"the converted graph is not valid ONNX: {error}") from error
+    return leaf
+
+
+def _preprocessing(
+    height: int | str | None, width: int | str | None, normalization: Normalization, bgr: bool
+) -> onnx.ModelProto:
+    """Graph from uint8 ``[batch, h, w, 3]`` RGB to the network's float32 ``[batch, 3, h, w]``."""
+    std = np.array(normalization.std, np.float64)
+    factor = (normalization.scale / std).astype(np.float32)
+    offset = (-np.array(normalization.mean, np.float64) / std).astype(np.float32)
+    nodes = [helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT)]
+    initializers = [
+        numpy_helper.from_array(factor, "factor"),
+        numpy_helper.from_array(offset, "offset"),
+    ]
+    pixels = "pixels"
+    if bgr:
+        initializers.append(numpy_helper.from_array(np.array([2, 1, 0], np.int64), "bgr"))
+        nodes.append(helper.make_node("Gather", [pixels, "bgr"], ["pixels_bgr"], axis=3))
+        pixels = "pixels_bgr"
+    nodes += [
+        helper.make_node("Mul", [pixels, "factor"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "offset"], ["normalized"]),
+        helper.make_node("Transpose", ["normalized"], ["preprocessed"], perm=[0, 3, 1, 2]),
+    ]
+    shape = [_BATCH, height, width, 3]
+    graph = helper.make_graph(
+        nodes,
+        "preprocessing",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
+        [
+            helper.make_tensor_value_info(
+                "preprocessed", TensorProto.FLOAT, [_BATCH, 3, height, width]
+            )
+        ],
+        initializers,
+    )
+    return helper.make_model(graph)
+
+
+def _image_input(model: onnx.ModelProto, yml: InferenceYml) -> str:
+    """Name of the image input, after checking that it can have the size asked for."""
+    inputs = {
+        tensor.name: onnx_graph.tensor_shape(tensor)
+        for tensor in model.graph.input
+        if tensor.name not in {initializer.name for initializer in model.graph.initializer}
+    }
+    images = [name for name, shape in inputs.items() if len(shape) == 4]
+    extra = set(inputs) - set(images) - {"scale_factor"}
+    if len(images) != 1 or extra:
+        raise ConversionError(
+            "expected one image input [batch, 3, height, width] (and perhaps `scale_factor`), "
+            f"the model has {_describe(model.graph.input)}"
+        )
+    size = inputs[images[0]][2:]
+    if any(
+        isinstance(side, int) and side != wanted
+        for side, wanted in zip(size, (yml.height, yml.width), strict=True)
+    ):
+        raise ConversionError(
+            f"the graph was exported for images of {size[0]}x{size[1]} (height x width) and can't "
+            f"take {yml.height}x{yml.width}, which is asked for: export it for that size"
+        )
+    return images[0]
+
+
+def _fix_size(network: onnx.ModelProto, yml: InferenceYml) -> None:
+    """Give a network whose graph leaves it open the size of its images, in place."""
+    (image,) = network.graph.input
+    dims = image.type.tensor_type.shape.dim
+    dims[2].dim_value, dims[3].dim_value = yml.height, yml.width
+
+
+def person_class(labels: tuple[str, ...], class_count: int | str | None) -> int:
+    """Index of the person class."""
+    if isinstance(class_count, int) and labels and class_count != len(labels):
+        raise ConversionError(
+            f"the detector scores {class_count} classes, inference.yml lists {len(labels)} labels"
+        )
+    if len(labels) <= 1 and class_count in (1, None):
+        return 0
+    for index, label in enumerate(labels):
+        if label.lower() in _PERSON_LABELS:
+            return index
+    raise ConversionError(
+        f"none of the detector's labels is a person ({', '.join(_PERSON_LABELS)}): "
+        f"{', '.join(labels) or 'label_list is missing'}"
+    )
+
+
+def _nms_settings(model: onnx.ModelProto, node: onnx.NodeProto) -> NmsSettings:
+    """Read the settings of a ``NonMaxSuppression`` node and of the top-k that follows it."""
+    values = [onnx_graph.constant(model, name) for name in node.input[2:]]
+    if len(values) != 3 or any(value is None for value in values):
+        raise ConversionError(
+            "the limits and thresholds of the NonMaxSuppression node are not constants"
+        )
+    top_k, iou_threshold, score_threshold = (
+        value.reshape(-1)[0] for value in values if value is not None
+    )
+    return NmsSettings(
+        score_threshold=float(score_threshold),
+        iou_threshold=float(iou_threshold),
+        top_k=int(top_k),
+        keep_top_k=_keep_top_k(model, node),
+    )
+
+
+def _keep_top_k(model: onnx.ModelProto, suppression: onnx.NodeProto) -> int:
+    """The constant bound of the top-k after the suppression."""
+    producers = {output: node for node in model.graph.node for output in node.output}
+    position = list(model.graph.node).index(suppression)
+    for node in list(model.graph.node)[position:]:
+        if node.op_type != "TopK":
+            continue
+        bounds = [node.input[1]]
+        minimum = producers.get(node.input[1])
+        if minimum is not None and minimum.op_type == "ReduceMin":
+            bounds = list(producers[minimum.input[0]].input)
+        for name in bounds:
+            value = onnx_graph.constant(model, name)
+            if value is not None and value.size == 1:
+                return int(value.reshape(-1)[0])
+    raise ConversionError("found no constant limit of boxes kept after NonMaxSuppression")
+
+
+def _describe(tensors: Iterable[onnx.ValueInfoProto]) -> str:
+    return ", ".join(
+        f"{tensor.name} {onnx_graph.tensor_shape(tensor)}".replace("None", "?")
+        for tensor in tensors
+    )

@@ -1,0 +1,171 @@
+"""Post-training quantisation of a leaf: convolutions in 8-bit integers."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph import onnx_graph
+from tritonpose_server.models.graph.constant_folding import fold_constants
+
+Images = Sequence[npt.NDArray[np.uint8]]
+
+# Below, a convolution gains no speed. The first ones have fewest channels, and their errors go
+# through the whole network.
+_FEWEST_INPUT_CHANNELS = 32
+
+
+def quantize_leaf(leaf: onnx.ModelProto, calibration: Images) -> onnx.ModelProto:
+    """Let the dense convolutions of a leaf compute in 8-bit integers.
+
+    Depthwise convolutions and those with few input channels stay in floating point, and so does
+    everything else: preprocessing, the decoding of boxes, softmax.
+
+    Args:
+        leaf: Input ``image`` uint8 ``[batch, h, w, 3]``.
+        calibration: Typical inputs, uint8 ``[h, w, 3]``: the ranges that activations take on
+            them become the ranges of the integers.
+
+    Returns:
+        The same network with ``QuantizeLinear`` and ``DequantizeLinear`` around what computes in
+        integers: activations in 8 bits, weights in 7 with one scale per output channel.
+
+    Raises:
+        ConversionError: There is no calibration input, one does not fit, or nothing in the
+            network can be quantised.
+    """
+    _check_calibration(leaf, calibration)
+    model = _prepare(leaf)
+    return _quantize(
+        model,
+        calibration,
+        # CPUs without VNNI add two 8-bit products in 16 bits, which 8-bit weights overflow.
+        reduce_range=True,
+        activation_type=QuantType.QUInt8,
+    )
+
+
+def quantize_for_tensorrt(model: onnx.ModelProto, calibration: Images) -> onnx.ModelProto:
+    """Let the dense convolutions of a network compute in 8-bit integers by TensorRT's rules.
+
+    Its integers are signed and symmetric around zero, weights have all 8 bits, and biases stay
+    in floating point. What is quantised is the same as with ``quantize_leaf``.
+
+    Args:
+        model: Input ``image`` uint8 ``[batch, h, w, 3]``; weights are constants.
+        calibration: See ``quantize_leaf``.
+
+    Returns:
+        The same network with ``QuantizeLinear`` and ``DequantizeLinear`` around what computes in
+        integers.
+
+    Raises:
+        ConversionError: See ``quantize_leaf``.
+    """
+    _check_calibration(model, calibration)
+    return _quantize(
+        _prepare(model),
+        calibration,
+        activation_type=QuantType.QInt8,
+        options={
+            "ActivationSymmetric": True,
+            "WeightSymmetric": True,
+            "AddQDQPairToWeight": True,
+            "QuantizeBias": False,
+        },
+    )
+
+
+def _quantize(
+    model: onnx.ModelProto,
+    calibration: Images,
+    *,
+    activation_type: QuantType,
+    reduce_range: bool = False,
+    options: Mapping[str, bool] | None = None,
+) -> onnx.ModelProto:
+    nodes = _quantizable(model)
+    if not nodes:
+        raise ConversionError(
+            "nothing can be quantised: the network has no dense convolution with "
+            f"{_FEWEST_INPUT_CHANNELS} input channels or more"
+        )
+    with tempfile.TemporaryDirectory(prefix="tritonpose-int8-") as work:
+        target = Path(work) / "model.onnx"
+        quantize_static(
+            model,
+            target,
+            _Reader(calibration),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            nodes_to_quantize=nodes,
+            per_channel=True,
+            reduce_range=reduce_range,
+            activation_type=activation_type,
+            weight_type=QuantType.QInt8,
+            extra_options={
+                # A convolution's result is needed in full where the next one stays in floats.
+                "OpTypesToExcludeOutputQuantization": ["Conv"],
+                **(options or {}),
+            },
+        )
+        return onnx.load(target)
+
+
+class _Reader:
+    """Hands calibration inputs to ONNX Runtime one by one: not every leaf takes batches."""
+
+    def __init__(self, images: Images) -> None:
+        self._images: Iterator[npt.NDArray[np.uint8]] = iter(images)
+
+    def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
+        image = next(self._images, None)
+        return None if image is None else {"image": image[None]}
+
+
+def _check_calibration(leaf: onnx.ModelProto, calibration: Images) -> None:
+    if not calibration:
+        raise ConversionError("there is no calibration input")
+    expected = onnx_graph.tensor_shape(leaf.graph.input[0])[1:]
+    for index, image in enumerate(calibration):
+        if image.dtype != np.uint8 or list(image.shape) != expected:
+            raise ConversionError(
+                f"calibration input {index} is {image.dtype} {list(image.shape)}, the model takes "
+                f"uint8 {expected}"
+            )
+
+
+def _prepare(leaf: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose weights are constants and whose nodes have names."""
+    model = onnx.ModelProto()
+    model.CopyFrom(leaf)
+    # ONNX Runtime's own preparation would also take HardSwish to pieces, which OpenVINO then does
+    # not put together again: a detector becomes three times slower.
+    fold_constants(model)
+    helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    for index, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}_{index}"
+    version = max(entry.version for entry in model.opset_import if not entry.domain)
+    del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid("", version))
+    return model
+
+
+def _quantizable(model: onnx.ModelProto) -> list[str]:
+    """Names of the dense convolutions with enough input channels."""
+    shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv"
+        and all(attribute.i == 1 for attribute in node.attribute if attribute.name == "group")
+        and shapes.get(node.input[1], [0, 0])[1] >= _FEWEST_INPUT_CHANNELS
+    ]

@@ -1,0 +1,131 @@
+"""ONNX emission of TensorFlow's convolutions and pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tritonpose_server.models.open_models.tfjs.graph_builder import GraphBuilder, Value
+from tritonpose_server.models.open_models.tfjs.graph_model import Array, Node
+from tritonpose_server.models.open_models.tfjs.ops import (
+    Operand,
+    activation,
+    as_constant,
+    as_feature_map,
+    fixed,
+    unsupported,
+)
+
+_DEPTHWISE = ("DepthwiseConv2dNative", "FusedDepthwiseConv2dNative")
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """How windows slide over a feature map.
+
+    Attributes:
+        strides: Rows, columns.
+        dilations: Rows, columns.
+        pads: Top, left, bottom, right.
+        output: Rows and columns of geometry.
+    """
+
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    output: tuple[int, int]
+
+
+def emit_convolution(graph: GraphBuilder, node: Node, operands: Sequence[Operand]) -> list[Value]:
+    """Emit a plain or depthwise 2-D convolution, with what is fused into it."""
+    x = as_feature_map(node, operands[0])
+    weights = as_constant(node, operands[1])
+    height, width, channels, filters = weights.shape
+    geometry = _geometry(node, x, (height, width))
+    if node.op in _DEPTHWISE:
+        # TensorFlow's outputs go channel by channel, each with all its multiplier's filters.
+        weights = weights.transpose(2, 3, 0, 1).reshape(channels * filters, 1, height, width)
+        group, outputs = channels, channels * filters
+    else:
+        weights = weights.transpose(3, 2, 0, 1)
+        group, outputs = 1, filters
+    bias, activations = _fused(node, operands)
+    inputs = [x.name, graph.float32(weights)]
+    if bias is not None:
+        inputs.append(graph.float32(bias))
+    name = graph.add(
+        "Conv",
+        inputs,
+        kernel_shape=(height, width),
+        strides=geometry.strides,
+        dilations=geometry.dilations,
+        pads=geometry.pads,
+        group=group,
+    )
+    for op in activations:
+        name = activation(graph, node, op, name)
+    return [Value(name, (x.shape[0], *geometry.output, outputs), feature_map=True)]
+
+
+def emit_max_pool(graph: GraphBuilder, node: Node, operands: Sequence[Operand]) -> list[Value]:
+    """Emit ``MaxPool``; padding never wins, as in TensorFlow."""
+    x = as_feature_map(node, operands[0])
+    kernel = _rows_columns(node, "ksize")
+    geometry = _geometry(node, x, kernel)
+    name = graph.add(
+        "MaxPool", [x.name], kernel_shape=kernel, strides=geometry.strides, pads=geometry.pads
+    )
+    return [Value(name, (x.shape[0], *geometry.output, x.shape[3]), feature_map=True)]
+
+
+def _fused(node: Node, operands: Sequence[Operand]) -> tuple[Array | None, tuple[str, ...]]:
+    """Bias and activations that are fused into a convolution."""
+    ops = node.texts("fused_ops")
+    if "BiasAdd" not in ops:
+        return None, ops
+    if ops[0] != "BiasAdd":
+        raise unsupported(node, f"fused operations {ops} do not begin with BiasAdd")
+    return as_constant(node, operands[2]), ops[1:]
+
+
+def _geometry(node: Node, x: Value, kernel: tuple[int, int]) -> _Geometry:
+    if node.text("data_format", "NHWC") != "NHWC":
+        raise unsupported(node, "its data format is not NHWC")
+    strides = _rows_columns(node, "strides")
+    dilations = _rows_columns(node, "dilations")
+    padding = node.text("padding", "VALID")
+    rows = _axis(node, padding, fixed(node, x.shape[1]), kernel[0], strides[0], dilations[0])
+    columns = _axis(node, padding, fixed(node, x.shape[2]), kernel[1], strides[1], dilations[1])
+    return _Geometry(
+        strides,
+        dilations,
+        (rows[1], columns[1], rows[2], columns[2]),
+        (rows[0], columns[0]),
+    )
+
+
+def _axis(
+    node: Node, padding: str, size: int, kernel: int, stride: int, dilation: int
+) -> tuple[int, int, int]:
+    """Output size and the padding before and after, along one axis.
+
+    ``SAME`` gives ceil(size / stride) outputs and puts the odd pixel of padding at the end.
+    """
+    extent = (kernel - 1) * dilation + 1
+    if padding == "SAME":
+        output = -(-size // stride)
+        total = max((output - 1) * stride + extent - size, 0)
+        return output, total // 2, total - total // 2
+    if padding != "VALID":
+        raise unsupported(node, f"padding {padding} is not known")
+    if size < extent:
+        raise unsupported(node, f"its window of {extent} does not fit into {size}")
+    return (size - extent) // stride + 1, 0, 0
+
+
+def _rows_columns(node: Node, key: str) -> tuple[int, int]:
+    """The two middle numbers of an NHWC list; ones where it is absent."""
+    batch, rows, columns, channels = node.integers(key) or (1, 1, 1, 1)
+    if (batch, channels) != (1, 1):
+        raise unsupported(node, f"{key} goes along batch or channels")
+    return rows, columns

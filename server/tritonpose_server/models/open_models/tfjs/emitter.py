@@ -1,0 +1,124 @@
+"""Emits the part of a TensorFlow.js graph that given tensors depend on, as ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from tritonpose_server.models.open_models.tfjs import convolution, ops
+from tritonpose_server.models.open_models.tfjs.graph_builder import GraphBuilder, Value
+from tritonpose_server.models.open_models.tfjs.graph_model import (
+    GraphModel,
+    GraphModelError,
+    Node,
+    split_tensor_name,
+)
+
+_Emission = Callable[[GraphBuilder, Node, Sequence[ops.Operand]], list[Value]]
+
+_EMISSIONS: dict[str, _Emission] = {
+    "Add": ops.emit_binary,
+    "AddV2": ops.emit_binary,
+    "ConcatV2": ops.emit_concat,
+    "Conv2D": convolution.emit_convolution,
+    "DepthwiseConv2dNative": convolution.emit_convolution,
+    "FusedDepthwiseConv2dNative": convolution.emit_convolution,
+    "LeakyRelu": ops.emit_leaky_relu,
+    "MaxPool": convolution.emit_max_pool,
+    "Mul": ops.emit_binary,
+    "Pad": ops.emit_pad,
+    "PadV2": ops.emit_pad,
+    "Relu": ops.emit_activation,
+    "Relu6": ops.emit_activation,
+    "ResizeBilinear": ops.emit_resize,
+    "Sigmoid": ops.emit_activation,
+    "SplitV": ops.emit_split,
+    "Sub": ops.emit_binary,
+    "Transpose": ops.emit_transpose,
+    "_FusedConv2D": convolution.emit_convolution,
+}
+
+
+class Emitter:
+    """Translates tensors of one graph model, each node at most once.
+
+    NHWC feature maps are stored NCHW, ONNX's own order, so transposes between the two vanish.
+    """
+
+    def __init__(self, model: GraphModel, graph: GraphBuilder) -> None:
+        self._model = model
+        self._graph = graph
+        self._outputs: dict[str, list[Value]] = {}
+
+    def feed(self, node: str, value: Value) -> None:
+        """Let a tensor stand for a node's output; what the node depends on is not emitted.
+
+        Raises:
+            GraphModelError: The model has no such node.
+        """
+        self._outputs[self._model.node(node).name] = [value]
+
+    def emit(self, tensor: str) -> Value:
+        """Emit what a tensor depends on.
+
+        Args:
+            tensor: TensorFlow's name, ``node`` or ``node:k`` for output k.
+
+        Returns:
+            The tensor in the ONNX graph.
+
+        Raises:
+            UnsupportedOpError: A node's operation, or a setting of it, is not known.
+            GraphModelError: The tensor or a node it depends on is not there, or the nodes
+                depend on each other in a circle.
+        """
+        name, index = split_tensor_name(tensor)
+        for node in self._pending(name):
+            self._outputs[node.name] = self._emit_node(node)
+        return self._output(name, index)
+
+    def _pending(self, name: str) -> list[Node]:
+        """Nodes still to be emitted for a node, in an order in which they can be."""
+        dependencies: dict[str, list[str]] = {}
+        waiting = [name]
+        while waiting:
+            current = waiting.pop()
+            if current in dependencies or current in self._outputs:
+                continue
+            inputs = [split_tensor_name(tensor)[0] for tensor in self._model.node(current).inputs]
+            dependencies[current] = [
+                node
+                for node in inputs
+                if node not in self._model.weights and node not in self._outputs
+            ]
+            waiting.extend(dependencies[current])
+        try:
+            order = list(TopologicalSorter(dependencies).static_order())
+        except CycleError as error:
+            raise GraphModelError(
+                f"nodes depend on each other in a circle: {', '.join(error.args[1])}"
+            ) from None
+        return [self._model.node(node) for node in order]
+
+    def _emit_node(self, node: Node) -> list[Value]:
+        emission = _EMISSIONS.get(node.op)
+        if emission is None:
+            raise ops.unsupported(node, "this operation is not known")
+        operands = [self._operand(tensor) for tensor in node.inputs]
+        try:
+            return emission(self._graph, node, operands)
+        except (IndexError, ValueError) as error:
+            raise GraphModelError(f"{node.op} node {node.name!r} is malformed: {error}") from error
+
+    def _operand(self, tensor: str) -> ops.Operand:
+        name, index = split_tensor_name(tensor)
+        weight = self._model.weights.get(name)
+        return self._output(name, index) if weight is None else weight
+
+    def _output(self, name: str, index: int) -> Value:
+        outputs = self._outputs[name]
+        if index >= len(outputs):
+            raise GraphModelError(
+                f"node {name!r} has {len(outputs)} outputs, but output {index} is asked for"
+            )
+        return outputs[index]

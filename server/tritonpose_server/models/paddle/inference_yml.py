@@ -1,0 +1,203 @@
+"""Reads the ``inference.yml`` that PaddleX and PaddleDetection write beside a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from tritonpose_server.models.errors import ConversionError
+
+Role = Literal["detector", "keypoint"]
+
+_INTERPOLATIONS = {0: "nearest", 1: "linear", 2: "cubic", 3: "area", 4: "lanczos4"}
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Per-channel normalisation ``(pixel * scale - mean) / std`` of 0..255 RGB pixels.
+
+    Attributes:
+        scale: Factor applied first.
+        mean: R, G, B.
+        std: R, G, B.
+    """
+
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def zero_color(self) -> tuple[int, int, int]:
+        """The R, G, B that comes nearest to 0 in the network's input, which Paddle pads with."""
+        red, green, blue = (min(max(round(mean / self.scale), 0), 255) for mean in self.mean)
+        return red, green, blue
+
+
+@dataclass(frozen=True)
+class InferenceYml:
+    """What a model says of itself.
+
+    Attributes:
+        model_name: ``Global.model_name``, or the architecture where that is absent.
+        role: What the model is for.
+        height: Input height in pixels.
+        width: Input width in pixels.
+        normalization: Of the network's input.
+        interpolation: Resize interpolation of a detector, by OpenCV's name in lower case.
+        keep_ratio: Whether a detector's resize keeps the aspect ratio.
+        labels: Class labels.
+        threshold: Score threshold of a detector (``draw_threshold``).
+        use_udp: Whether a keypoint model was trained with unbiased data processing.
+    """
+
+    model_name: str
+    role: Role
+    height: int
+    width: int
+    normalization: Normalization
+    interpolation: str
+    keep_ratio: bool
+    labels: tuple[str, ...]
+    threshold: float
+    use_udp: bool
+
+
+def read_inference_yml(path: Path) -> InferenceYml:
+    """Read ``inference.yml``.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConversionError: It is missing or malformed, or asks for preprocessing that the pipeline
+            does not do; the message names the key.
+    """
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConversionError(f"{path} is missing: it describes the model's input") from None
+    except OSError as error:
+        raise ConversionError(f"{path} can't be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConversionError(f"{path} is not readable YAML: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("Preprocess"), list):
+        raise ConversionError(f"{path} has no list `Preprocess`: is it a PaddleX inference.yml?")
+    try:
+        return _interpret(content)
+    except ConversionError as error:
+        raise ConversionError(f"{path}: {error}") from None
+
+
+def _interpret(content: Mapping[str, Any]) -> InferenceYml:
+    steps: dict[str, Mapping[str, Any]] = {}
+    for step in content["Preprocess"]:
+        if not isinstance(step, dict) or not isinstance(step.get("type"), str):
+            raise ConversionError(f"Preprocess has a step without `type`: {step}")
+        steps[step["type"]] = step
+    unknown = sorted(set(steps) - {"Resize", "TopDownEvalAffine", "NormalizeImage", "Permute"})
+    if unknown:
+        raise ConversionError(
+            f"preprocessing step {unknown[0]!r} is not supported (supported: Resize or "
+            "TopDownEvalAffine, NormalizeImage, Permute)"
+        )
+    if ("Resize" in steps) == ("TopDownEvalAffine" in steps):
+        raise ConversionError(
+            "Preprocess must have either `Resize` (a detector) or `TopDownEvalAffine` "
+            "(a keypoint model)"
+        )
+    resize = steps.get("Resize", {})
+    affine = steps.get("TopDownEvalAffine", {})
+    if resize:
+        height, width = _size(resize, "Resize", "target_size")
+    else:
+        width, height = _size(affine, "TopDownEvalAffine", "trainsize")
+    info = content.get("Global") or {}
+    if not isinstance(info, dict):
+        raise ConversionError(f"Global must be a mapping, got {info!r}")
+    labels = content.get("label_list") or []
+    if not isinstance(labels, list):
+        raise ConversionError(f"label_list must be a list of labels, got {labels!r}")
+    return InferenceYml(
+        model_name=str(info.get("model_name") or content.get("arch") or "model"),
+        role="detector" if resize else "keypoint",
+        height=height,
+        width=width,
+        normalization=_normalization(steps.get("NormalizeImage")),
+        interpolation=_interpolation(resize.get("interp", 2)),
+        keep_ratio=_flag(resize, "Resize", "keep_ratio", default=False),
+        labels=tuple(str(label) for label in labels),
+        threshold=_threshold(content.get("draw_threshold", 0.5)),
+        use_udp=_flag(affine, "TopDownEvalAffine", "use_udp", default=False),
+    )
+
+
+def _size(step: Mapping[str, Any], name: str, key: str) -> tuple[int, int]:
+    value = step.get(key)
+    if (
+        not isinstance(value, list)
+        or len(value) != 2
+        or not all(_is_number(side) and isinstance(side, int) and side > 0 for side in value)
+    ):
+        raise ConversionError(f"{name}.{key} must be two positive integers, got {value!r}")
+    return value[0], value[1]
+
+
+def _interpolation(value: object) -> str:
+    if isinstance(value, str) and value.lower() in _INTERPOLATIONS.values():
+        return value.lower()
+    if _is_number(value) and isinstance(value, int) and value in _INTERPOLATIONS:
+        return _INTERPOLATIONS[value]
+    raise ConversionError(f"Resize.interp must be OpenCV's number 0 to 4, got {value!r}")
+
+
+def _normalization(step: Mapping[str, Any] | None) -> Normalization:
+    """Interpret ``NormalizeImage``; without it pixels go in as they are."""
+    if step is None:
+        return Normalization(1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    scale = 1.0 / 255.0 if _flag(step, "NormalizeImage", "is_scale", default=True) else 1.0
+    norm_type = step.get("norm_type") or "mean_std"
+    if norm_type == "none":
+        return Normalization(scale, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    if norm_type != "mean_std":
+        raise ConversionError(f"NormalizeImage.norm_type {norm_type!r} is not supported")
+    mean = _triple(step.get("mean", list(_IMAGENET_MEAN)), "mean")
+    std = _triple(step.get("std", list(_IMAGENET_STD)), "std")
+    if min(std) <= 0:
+        raise ConversionError(f"NormalizeImage.std must be positive, got {list(std)}")
+    return Normalization(scale, mean, std)
+
+
+def _triple(value: object, key: str) -> tuple[float, float, float]:
+    if (
+        not isinstance(value, list)
+        or len(value) != 3
+        or not all(_is_number(part) for part in value)
+    ):
+        raise ConversionError(f"NormalizeImage.{key} must be three numbers, got {value!r}")
+    return float(value[0]), float(value[1]), float(value[2])
+
+
+def _threshold(value: object) -> float:
+    if isinstance(value, int | float) and _is_number(value) and 0 <= value <= 1:
+        return float(value)
+    raise ConversionError(f"draw_threshold must be a number from 0 to 1, got {value!r}")
+
+
+def _flag(step: Mapping[str, Any], name: str, key: str, *, default: bool) -> bool:
+    value = step.get(key, default)
+    # PaddleDetection writes some flags as 0 and 1.
+    if isinstance(value, int) and value in (0, 1):
+        return bool(value)
+    raise ConversionError(f"{name}.{key} must be true or false, got {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a finite number; for Python, true and false are numbers, too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,175 @@
+"""Python environments of tools whose packages can't be in tritonpose's own environment.
+
+Each is a virtual environment in the cache, made the first time it is needed and named by what it
+was made from, so that other pins give another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import shutil
+import sys
+import venv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.fetch.directory_lock import exclusive
+from tritonpose_server.models.paddle.tool_process import Outcome, run_tool
+from tritonpose_server.models.store import cache_home, replaced_directory
+
+Progress = Callable[[str], None]
+
+_PIP = (sys.executable, "-m", "pip")
+
+# Hundreds of megabytes over a slow line.
+_INSTALL_TIMEOUT_S = 1800.0
+_IMPORT_TIMEOUT_S = 120.0
+
+_SHOWN = re.compile(r"\s*(Downloading .* MB\)|Installing collected packages)")
+_NO_NETWORK = re.compile(
+    r"NewConnectionError|NameResolutionError|Max retries exceeded|ProxyError|TimeoutError"
+    r"|Temporary failure in name resolution|Network is unreachable|Connection refused"
+)
+
+
+@dataclass(frozen=True)
+class ToolEnvironment:
+    """An environment that a tool runs in.
+
+    Attributes:
+        name: Its directory is called so, with a digest of what it is made of.
+        purpose: What messages call it, such as ``the environment for Paddle models``.
+        requirements: What pip installs.
+        imports: Modules that must be importable in it.
+        libraries: Debian packages that these need and a minimal machine lacks.
+        size: What is downloaded and how much disk it takes, for the user.
+        pythons: Pythons that its packages exist for, for the user.
+        without_network: What to do where there is no network, for the user.
+    """
+
+    name: str
+    purpose: str
+    requirements: Path
+    imports: tuple[str, ...]
+    libraries: tuple[str, ...]
+    size: str
+    pythons: str
+    without_network: str
+
+    def find(self) -> Path | None:
+        """Its Python, None where it was not made yet."""
+        python = _python(self._directory())
+        # Dangling where the Python that it was made with is gone.
+        return python if python.exists() else None
+
+    def ensure(self, progress: Progress) -> Path:
+        """Make it unless it is there.
+
+        Of several processes that want it, one makes it and the others wait.
+
+        Args:
+            progress: Called with lines for the user.
+
+        Returns:
+            Its Python.
+
+        Raises:
+            ConversionError: It can't be made; the message says what to do.
+        """
+        found = self.find()
+        if found is not None:
+            return found
+        directory = self._directory()
+        progress(f"making {self.purpose} (once; {self.size} in {directory.parent})")
+        try:
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            with exclusive(directory.parent):
+                found = self.find()
+                if found is not None:
+                    return found
+                for abandoned in directory.parent.glob(f".{directory.name}-*"):
+                    shutil.rmtree(abandoned, ignore_errors=True)
+                with replaced_directory(directory) as staging:
+                    self._make(staging, progress)
+        except OSError as error:
+            raise ConversionError(
+                f"{self.purpose} can't be made in {directory.parent}: {error}"
+            ) from error
+        return _python(directory)
+
+    def _directory(self) -> Path:
+        pins = self.requirements.read_text("utf-8")
+        made_with = f"{sys.version_info[:2]} {platform.machine()}"
+        digest = hashlib.sha256(f"{made_with}\n{pins}".encode()).hexdigest()
+        return cache_home() / "environments" / f"{self.name}-{digest[:12]}"
+
+    def _make(self, staging: Path, progress: Progress) -> None:
+        """Install everything and try it, so that only what works takes its final place."""
+        # This process's pip installs into it: a pip of its own would be one more thing to keep.
+        venv.EnvBuilder(symlinks=True).create(staging)
+        python = _python(staging)
+
+        def show(line: str) -> None:
+            if (shown := _SHOWN.match(line)) is not None:
+                progress(f"  {shown[1]}")
+
+        installed = run_tool(
+            "pip",
+            [
+                *_PIP,
+                f"--python={python}",
+                "install",
+                "--disable-pip-version-check",
+                "--no-input",
+                "--progress-bar=off",
+                "--only-binary=:all:",
+                f"--requirement={self.requirements}",
+            ],
+            timeout_s=_INSTALL_TIMEOUT_S,
+            on_line=show,
+        )
+        if installed.status != 0:
+            raise ConversionError(self._explain(installed, staging.parent))
+        tried = run_tool(
+            "Python",
+            [str(python), "-I", "-c", f"import {', '.join(self.imports)}"],
+            timeout_s=_IMPORT_TIMEOUT_S,
+        )
+        if tried.status != 0:
+            raise ConversionError(
+                f"{self.purpose} was installed but does not start; a system library may be missing "
+                f"(Debian, Ubuntu: `apt-get install {' '.join(self.libraries)}`). "
+                f"{tried.last_lines()}"
+            )
+
+    def _explain(self, outcome: Outcome, place: Path) -> str:
+        failed = f"{self.purpose} can't be made: "
+        output = outcome.output
+        if "No module named pip" in output:
+            reason = f"this Python has no pip; run `{sys.executable} -m ensurepip`."
+        elif "No space left on device" in output:
+            reason = (
+                f"the disk is full ({self.size}). Room is needed in {place} and, 300 MB, in the "
+                "directory for temporary files; TRITONPOSE_HOME and TMPDIR name other places."
+            )
+        elif _NO_NETWORK.search(output):
+            reason = (
+                "pip can't reach its package index. Check the network and pip's configuration "
+                f"(pip config list), or {self.without_network}."
+            )
+        elif "No matching distribution found" in output:
+            reason = (
+                f"its packages exist for {self.pythons}; this is Python "
+                f"{platform.python_version()} on {platform.system()} {platform.machine()}."
+            )
+        else:
+            reason = f"pip failed with status {outcome.status}."
+        return f"{failed}{reason} {outcome.last_lines()}"
+
+
+def _python(directory: Path) -> Path:
+    return directory / "bin" / "python"

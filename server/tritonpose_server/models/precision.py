@@ -1,0 +1,170 @@
+"""Variants of installed leaves that compute in less than FP32, as leaves of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph import onnx_graph
+from tritonpose_server.models.graph.quantization import quantize_leaf
+from tritonpose_server.models.store import (
+    CONFIG_FILE,
+    PROVENANCE_FILE,
+    ModelFiles,
+    ModelStore,
+    check_model_name,
+    digest_files,
+    replaced_directory,
+)
+
+Precision = Literal["bf16", "int8"]
+
+
+@dataclass(frozen=True)
+class BaseLeaf:
+    """An installed leaf that variants can be made of.
+
+    Attributes:
+        name: Its name.
+        model: Its ONNX file.
+        config: Its Triton configuration.
+        provenance: Where it came from.
+    """
+
+    name: str
+    model: Path
+    config: model_config_pb2.ModelConfig
+    provenance: Mapping[str, object]
+
+
+def read_base(store: ModelStore, name: str) -> BaseLeaf:
+    """Read a leaf of which a variant is to be made.
+
+    Raises:
+        ConversionError: It is not installed, or is a variant itself.
+    """
+    check_model_name(name)
+    provenance = store.provenance(name)
+    if provenance is None:
+        installed = sorted(path.parent.name for path in store.root.glob("*/" + CONFIG_FILE))
+        raise ConversionError(
+            f"no model {name!r} is installed; installed: {', '.join(installed) or 'none'}"
+        )
+    if "precision" in provenance:
+        raise ConversionError(
+            f"{name!r} is the {provenance['precision']} variant of {provenance['base']!r}: name "
+            "that one instead"
+        )
+    directory = store.path(name)
+    config = model_config_pb2.ModelConfig()
+    text_format.Parse((directory / CONFIG_FILE).read_text("utf-8"), config)
+    return BaseLeaf(name, directory / "1" / "model.onnx", config, provenance)
+
+
+def make_bf16(store: ModelStore, name: str) -> Path:
+    """Make the variant ``NAME-bf16``: the same file, computed in bfloat16 by OpenVINO.
+
+    Args:
+        store: Where leaves are kept.
+        name: The leaf to make a variant of.
+
+    Returns:
+        The variant's directory; one of the same name is replaced.
+
+    Raises:
+        ConversionError: The leaf is not installed, is a variant, or does not run on OpenVINO.
+    """
+    base = read_base(store, name)
+    if base.config.backend != "openvino":
+        raise ConversionError(
+            f"bf16 is for models of the backend openvino, {name!r} has {base.config.backend!r}"
+        )
+    variant = _variant_name(name, "bf16")
+    config = _variant_config(base, variant)
+    config.parameters["HINT_BF16"].string_value = "YES"
+    with replaced_directory(store.path(variant)) as staging:
+        (staging / "1").mkdir()
+        _link(base.model, staging / "1" / "model.onnx")
+        (staging / CONFIG_FILE).write_text(text_format.MessageToString(config), "utf-8")
+        (staging / PROVENANCE_FILE).write_text(
+            json.dumps(_variant_provenance(base, "bf16"), indent=2) + "\n", "utf-8"
+        )
+    return store.path(variant)
+
+
+def make_int8(store: ModelStore, name: str, calibration: Iterable[npt.NDArray[np.uint8]]) -> Path:
+    """Make the variant ``NAME-int8``: most convolutions in 8-bit integers.
+
+    Args:
+        store: Where leaves are kept.
+        name: The leaf to make a variant of.
+        calibration: Typical inputs of the leaf, uint8 ``[h, w, 3]`` RGB. Photos that resemble
+            those to come, and other ones than accuracy is measured on.
+
+    Returns:
+        The variant's directory; one of the same name is replaced.
+
+    Raises:
+        ConversionError: The leaf is not installed, is a variant or can't be quantised, there is
+            no calibration input, or one does not fit.
+    """
+    base = read_base(store, name)
+    images = list(calibration)
+    model = quantize_leaf(onnx_graph.load_model(base.model), images)
+    variant = _variant_name(name, "int8")
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(image.tobytes())
+    provenance = {
+        **_variant_provenance(base, "int8"),
+        "calibration_inputs": len(images),
+        "calibration_sha256": digest.hexdigest(),
+        "quantizer": f"onnxruntime {onnxruntime.__version__}",
+    }
+    config = text_format.MessageToString(_variant_config(base, variant))
+    return store.add(variant, ModelFiles(model, config, provenance))
+
+
+def _variant_name(base: str, precision: Precision) -> str:
+    name = f"{base}-{precision}"
+    check_model_name(name)
+    return name
+
+
+def _variant_config(base: BaseLeaf, variant: str) -> model_config_pb2.ModelConfig:
+    config = model_config_pb2.ModelConfig()
+    config.CopyFrom(base.config)
+    config.name = variant
+    return config
+
+
+def _variant_provenance(base: BaseLeaf, precision: Precision) -> dict[str, object]:
+    # How far the base agrees with its source says nothing of the variant.
+    inherited = {key: value for key, value in base.provenance.items() if key != "agreement"}
+    return {
+        **inherited,
+        "base": base.name,
+        "base_sha256": digest_files(base.model),
+        "precision": precision,
+    }
+
+
+def _link(source: Path, target: Path) -> None:
+    """Share a file's content where the file system can, else copy it."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

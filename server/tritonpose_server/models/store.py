@@ -1,0 +1,152 @@
+"""The cache of converted models: one directory per leaf, ready for Triton."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+
+from tritonpose_server.models.errors import ConversionError
+
+CONFIG_FILE = "config.pbtxt"
+PROVENANCE_FILE = "provenance.json"
+
+
+def cache_home() -> Path:
+    """Directory of everything fetched or built for this user.
+
+    ``$TRITONPOSE_HOME``, else ``$XDG_CACHE_HOME/tritonpose``, else ``~/.cache/tritonpose``.
+    """
+    home = os.environ.get("TRITONPOSE_HOME")
+    if home:
+        return Path(home).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser().absolute() / "tritonpose"
+
+
+# What Triton and file systems take without surprises.
+_MODEL_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
+
+
+def check_model_name(name: str) -> None:
+    """Refuse names that can't be served.
+
+    Raises:
+        ConversionError: It is such a name.
+    """
+    if not _MODEL_NAME.fullmatch(name):
+        raise ConversionError(
+            f"{name!r} can't be a model name: use up to 128 letters, digits, '_', '.', '+' and '-'"
+        )
+
+
+def config_path(leaf: Path, name: str) -> Path:
+    """Where Triton looks for the configuration that ``--model-config-name`` calls ``name``."""
+    return leaf / "configs" / f"{name}.pbtxt"
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """What a leaf directory is made of.
+
+    Attributes:
+        model: The ONNX leaf.
+        config: Text of its ``config.pbtxt``.
+        provenance: Where it came from: JSON-serialisable facts kept beside it.
+        configs: Texts of further configurations, by what ``--model-config-name`` calls them.
+    """
+
+    model: onnx.ModelProto
+    config: str
+    provenance: Mapping[str, object]
+    configs: Mapping[str, str] = field(default_factory=dict)
+
+
+class ModelStore:
+    """Leaf directories under one root, each named like its Triton model."""
+
+    def __init__(self, root: Path) -> None:
+        """Open the store; the directory is made when the first leaf is added."""
+        self.root = root
+
+    def path(self, name: str) -> Path:
+        """Directory of the leaf ``name``, whether or not it exists."""
+        return self.root / name
+
+    def provenance(self, name: str) -> dict[str, object] | None:
+        """Provenance of the leaf ``name``, None where it is not in the store."""
+        try:
+            content = json.loads((self.path(name) / PROVENANCE_FILE).read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        return dict(content)
+
+    def add(self, name: str, files: ModelFiles) -> Path:
+        """Put a leaf in place as a whole, replacing one of the same name.
+
+        Args:
+            name: Triton model name.
+            files: What it is made of.
+
+        Returns:
+            The leaf's directory.
+
+        Raises:
+            ConversionError: The name can't be served.
+        """
+        check_model_name(name)
+        with replaced_directory(self.path(name)) as staging:
+            (staging / "1").mkdir()
+            onnx.save(files.model, staging / "1" / "model.onnx")
+            (staging / CONFIG_FILE).write_text(files.config, "utf-8")
+            for name_of_config, text in files.configs.items():
+                path = config_path(staging, name_of_config)
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text, "utf-8")
+            (staging / PROVENANCE_FILE).write_text(
+                json.dumps(files.provenance, indent=2) + "\n", "utf-8"
+            )
+        return self.path(name)
+
+
+@contextmanager
+def replaced_directory(target: Path) -> Iterator[Path]:
+    """Fill a temporary directory that takes the place of ``target`` when all went well.
+
+    Args:
+        target: The directory to make or replace; its parent is made where missing.
+
+    Yields:
+        An empty directory beside it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield staging
+        staging.chmod(0o755)
+        if target.exists():
+            retired = staging.with_name(f"{staging.name}-old")
+            target.rename(retired)
+            staging.rename(target)
+            shutil.rmtree(retired)
+        else:
+            staging.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def digest_files(*paths: Path) -> str:
+    """SHA-256 over the contents of files, in the given order, as hexadecimal text."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

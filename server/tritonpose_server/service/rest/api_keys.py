@@ -1,0 +1,118 @@
+"""Letting in those who have a key."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterable
+from hashlib import sha256
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers
+
+from tritonpose.errors import ConfigError
+from tritonpose_server.service.contract import ServiceError
+from tritonpose_server.service.rest.observation import request_id
+from tritonpose_server.service.rest.responses import error_response
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+# What guessing won't find, and what can stand in a header and in a list.
+_KEY = re.compile(r"[!-+\--~]{16,256}")
+
+_BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
+
+# What tells whether the service runs, and the pages, which are the same everywhere. They ask for
+# a key when they need one, which a browser could not send with its first request.
+OPEN_PATHS = frozenset({"/health", "/health/ready", "/", "/docs"})
+_OPEN_BELOW = ("/page/", "/docs/")
+
+
+def parse_keys(text: str, origin: str) -> tuple[str, ...]:
+    """Reads keys, separated by commas or line breaks; lines that begin with ``#`` are skipped.
+
+    Args:
+        text: The keys.
+        origin: Where they come from, for messages, which show no key.
+
+    Raises:
+        ConfigError: There is none, or one is too short or has characters that can't be sent.
+    """
+    lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    keys = [key.strip() for line in lines for key in line.split(",") if key.strip()]
+    if not keys:
+        raise ConfigError(f"{origin} has no API key: put one there, or leave it out")
+    for number, key in enumerate(keys, 1):
+        if not _KEY.fullmatch(key):
+            raise ConfigError(
+                f"API key {number} of {origin} can't be used: it needs 16 to 256 printable ASCII "
+                "characters without blanks and commas; make one with `openssl rand -hex 32`"
+            )
+    return tuple(keys)
+
+
+def read_keys(path: str) -> tuple[str, ...]:
+    """Reads the keys in a file; see `parse_keys`.
+
+    Raises:
+        ConfigError: The file can't be read, or `parse_keys` refuses its content.
+    """
+    try:
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't read the API keys in {path!r}: {error}") from error
+    return parse_keys(text, repr(path))
+
+
+class KeyGate:
+    """ASGI middleware: answers 401 to requests without a key, before their bodies are read."""
+
+    def __init__(self, app: ASGIApp, keys: Iterable[str]) -> None:
+        """Wrap an application.
+
+        Args:
+            app: The application.
+            keys: Any of them lets in.
+        """
+        self._app = app
+        self._digests = [_digest(key) for key in keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        if scope["type"] != "http" or _is_open(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        presented = _presented(Headers(scope=scope))
+        if presented is not None and self._admits(presented):
+            await self._app(scope, receive, send)
+            return
+        failure = ServiceError(
+            HTTPStatus.UNAUTHORIZED,
+            "an API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+            if presented is None
+            else "the API key is not valid",
+        )
+        refusal = error_response(failure, request_id(scope), {"WWW-Authenticate": "Bearer"})
+        await refusal(scope, receive, send)
+
+    def _admits(self, presented: str) -> bool:
+        digest = _digest(presented)
+        # A list, so that all are compared, whichever fits.
+        matches = [hmac.compare_digest(digest, known) for known in self._digests]
+        return any(matches)
+
+
+def _presented(headers: Headers) -> str | None:
+    bearer = _BEARER.fullmatch(headers.get("authorization", "").strip())
+    return bearer[1] if bearer else headers.get("x-api-key")
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(_OPEN_BELOW)
+
+
+def _digest(key: str) -> bytes:
+    return sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,103 @@
+"""How the service describes itself (OpenAPI): what the code does not say by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Any
+
+from tritonpose_server.service.contract import InferRequest, NoResultResponse
+from tritonpose_server.service.rest.responses import REQUEST_ID_HEADER
+
+DESCRIPTION = """\
+Finds the people in an image and 17 keypoints of each, in COCO order. The interface is that of
+PaddleX's pipeline `human_keypoint_detection`; the work is done by NVIDIA Triton.
+
+All answers but those of `/metrics` are JSON with `logId`, `errorCode` (0, or the HTTP status of a
+failure) and `errorMsg`."""
+
+_FAILURES = {
+    HTTPStatus.UNAUTHORIZED: "The server asks for an API key, and the request has none of its.",
+    HTTPStatus.FORBIDDEN: "`image` is a URL that this server does not fetch.",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body, or the file at a URL, is too large.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not declared as `application/json`.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The body is not JSON, a field is missing or wrong, or "
+    "`image` is not base64 or not an image that can be processed.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "A fault of the server; its log has the details.",
+    HTTPStatus.BAD_GATEWAY: "The host of a URL does not give the image.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Too many requests are under way, or the inference server is "
+    "out of reach or busy.",
+    HTTPStatus.GATEWAY_TIMEOUT: "The inference server, or the host of a URL, gave no answer in "
+    "time.",
+}
+
+_REQUEST_ID = {
+    REQUEST_ID_HEADER: {"description": "The `logId` of the body.", "schema": {"type": "string"}}
+}
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds after which to try again.",
+        "schema": {"type": "integer"},
+    }
+}
+
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def success(description: str) -> dict[str, Any]:
+    """Describes a success, whose model the route has."""
+    return {"description": description, "headers": _REQUEST_ID}
+
+
+def failures(*statuses: HTTPStatus) -> Responses:
+    """Describes failures; without arguments, all that a request for keypoints can meet."""
+    return {
+        status.value: {
+            "description": _FAILURES[status],
+            "model": NoResultResponse,
+            "headers": _REQUEST_ID
+            | (_RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else {}),
+        }
+        for status in statuses or _FAILURES
+    }
+
+
+def with_keys(description: dict[str, Any], open_paths: Collection[str]) -> dict[str, Any]:
+    """Says in a whole description that keys are asked for, except at some paths."""
+    open_operations = {
+        path: {method: {**each, "security": []} for method, each in methods.items()}
+        for path, methods in description["paths"].items()
+        if path in open_paths
+    }
+    return {
+        **description,
+        "paths": {**description["paths"], **open_operations},
+        "components": {**description["components"], "securitySchemes": _KEYS},
+        "security": [{name: []} for name in _KEYS],
+    }
+
+
+def infer_extra() -> dict[str, Any]:
+    """Describes what a request for keypoints has, which the route reads by itself."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": InferRequest.model_json_schema()}},
+        },
+        "parameters": [
+            {
+                "name": REQUEST_ID_HEADER,
+                "in": "header",
+                "required": False,
+                "description": "Name for this request where its body has no `logId`; 1 to 128 "
+                "printable ASCII characters without blanks, else it is ignored.",
+                "schema": {"type": "string"},
+            }
+        ],
+    }

@@ -1,0 +1,85 @@
+"""How the REST service runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from tritonpose.transport.tls import TlsFiles
+from tritonpose_server.service.urls import URLS_OFF, UrlSettings
+
+
+@dataclass(frozen=True)
+class RestSettings:
+    """How the REST service runs. All its limits are here.
+
+    Attributes:
+        triton_url: The Triton server behind it, ``grpc://HOST:PORT`` or ``http://HOST:PORT``.
+        host: Address to listen on.
+        port: Port to listen on.
+        visualize: Whether a request that doesn't say gets a picture.
+        api_keys: Keys of which a request must have one; none: everybody is served. See
+            `tritonpose_server.service.rest.api_keys`.
+        cert_file: The service's certificate, and those that lead from it to an authority, a PEM
+            file; with `key_file`. None: connections are not encrypted.
+        key_file: Its private key, a PEM file, not encrypted.
+        page_threshold: Score, 0 to 1, above which the web page shows persons at first.
+        urls: Which images are fetched that a request names by a URL.
+        max_connections: Open connections, idle ones included; more are answered 503 and closed.
+        max_header_bytes: Size of a request's line and headers; larger ones get 431.
+        header_timeout: Seconds for them to arrive; then the client gets 408.
+        max_body_bytes: Size of a request's body; larger ones get 413.
+        max_bodies_bytes: Size of all bodies that are being received or worked on; what is beyond
+            gets 503.
+        receive_timeout: Seconds for a body to arrive; then the client gets 408.
+        send_timeout: Seconds for a client to take an answer; then its connection is cut.
+        keep_alive_timeout: Seconds that a connection may be idle between two requests.
+        max_in_flight: Requests worked on at the same time; more get 503 at once.
+        triton_timeout: Seconds Triton gets to answer; then the client gets 504.
+        shutdown_timeout: Seconds that requests under way get to finish when the service stops.
+        workers: Threads that read large bodies and draw pictures.
+    """
+
+    triton_url: str
+    host: str = "127.0.0.1"
+    port: int = 8080
+    visualize: bool = True
+    page_threshold: float = 0.5
+    # Never shown.
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    cert_file: str | None = None
+    key_file: str | None = None
+    urls: UrlSettings = URLS_OFF
+    max_connections: int = 800
+    max_header_bytes: int = 65_536
+    header_timeout: float = 10.0
+    max_body_bytes: int = 20_000_000
+    max_bodies_bytes: int = 1_000_000_000
+    receive_timeout: float = 30.0
+    send_timeout: float = 60.0
+    # Longer than clients and proxies usually keep idle connections: they close theirs first.
+    keep_alive_timeout: float = 75.0
+    max_in_flight: int = 128
+    triton_timeout: float = 60.0
+    shutdown_timeout: float = 10.0
+    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+
+    def check_certificate(self) -> None:
+        """Makes sure that `cert_file` and `key_file` can be used.
+
+        Raises:
+            ConfigError: They can't be read, are no PEM files or don't belong together, the key
+                is encrypted, or only one of them is given.
+        """
+        TlsFiles.checked(None, self.cert_file, self.key_file)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the service speaks HTTPS."""
+        return self.cert_file is not None
+
+    @property
+    def address(self) -> str:
+        """The URL of the service, without a slash at its end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.encrypted else 'http'}://{host}:{self.port}"

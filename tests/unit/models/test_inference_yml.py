@@ -1,0 +1,203 @@
+"""What a PaddleX model says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paddle_networks import MEAN, STD, inference_yml, write_model_directory
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.paddle.inference_yml import (
+    InferenceYml,
+    Normalization,
+    read_inference_yml,
+)
+
+IDENTITY = Normalization(1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+IMAGENET = Normalization(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def read(folder: Path, content: dict[str, Any]) -> InferenceYml:
+    return read_inference_yml(write_model_directory(folder, None, content) / "inference.yml")
+
+
+def test_detector(tmp_path: Path) -> None:
+    assert read(tmp_path, inference_yml("detector", 192, 320)) == InferenceYml(
+        model_name="PicoDet-S",
+        role="detector",
+        height=192,
+        width=320,
+        normalization=IMAGENET,
+        interpolation="cubic",
+        keep_ratio=False,
+        labels=("pedestrian",),
+        threshold=0.5,
+        use_udp=False,
+    )
+
+
+def test_keypoint_model(tmp_path: Path) -> None:
+    """Its size is written width first."""
+    yml = read(tmp_path, inference_yml("keypoint", 128, 96))
+    assert (yml.model_name, yml.role, yml.height, yml.width) == (
+        "PP-TinyPose_32x24",
+        "keypoint",
+        128,
+        96,
+    )
+    assert yml.normalization == IMAGENET
+    assert yml.use_udp is False
+
+
+@pytest.mark.parametrize(
+    ("role", "change", "field", "expected"),
+    [
+        ("detector", {"Global": None}, "model_name", "GFL"),
+        ("detector", {"Global__model_name": ""}, "model_name", "GFL"),
+        ("detector", {"Global": None, "arch": None}, "model_name", "model"),
+        ("detector", {"Resize__interp": 0}, "interpolation", "nearest"),
+        ("detector", {"Resize__interp": 1}, "interpolation", "linear"),
+        ("detector", {"Resize__interp": 3}, "interpolation", "area"),
+        ("detector", {"Resize__interp": 4}, "interpolation", "lanczos4"),
+        ("detector", {"Resize__interp": "LINEAR"}, "interpolation", "linear"),
+        ("detector", {"Resize__interp": None}, "interpolation", "cubic"),
+        ("detector", {"Resize__keep_ratio": True}, "keep_ratio", True),
+        ("detector", {"Resize__keep_ratio": None}, "keep_ratio", False),
+        ("detector", {"label_list": None}, "labels", ()),
+        ("detector", {"label_list": ["cat", 7]}, "labels", ("cat", "7")),
+        ("detector", {"draw_threshold": 0}, "threshold", 0.0),
+        ("detector", {"draw_threshold": 1}, "threshold", 1.0),
+        ("detector", {"draw_threshold": 0.25}, "threshold", 0.25),
+        ("detector", {"draw_threshold": None}, "threshold", 0.5),
+        ("keypoint", {"TopDownEvalAffine__use_udp": True}, "use_udp", True),
+        ("keypoint", {"TopDownEvalAffine__use_udp": False}, "use_udp", False),
+    ],
+)
+def test_values(
+    tmp_path: Path, role: str, change: dict[str, Any], field: str, expected: object
+) -> None:
+    value = getattr(read(tmp_path, inference_yml(role, 32, 32, **change)), field)
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"is_scale": False}, Normalization(1.0, IMAGENET.mean, IMAGENET.std)),
+        ({"is_scale": None}, IMAGENET),
+        ({"mean": None, "std": None}, IMAGENET),
+        (
+            {"is_scale": False, "mean": [103.5, 116, 123.6], "std": [57, 57.5, 58]},
+            Normalization(1.0, (103.5, 116.0, 123.6), (57.0, 57.5, 58.0)),
+        ),
+        ({"norm_type": "mean_std"}, IMAGENET),
+        ({"norm_type": "none"}, Normalization(1 / 255, IDENTITY.mean, IDENTITY.std)),
+        ({"norm_type": "none", "is_scale": False}, IDENTITY),
+    ],
+)
+def test_normalization(tmp_path: Path, change: dict[str, Any], expected: Normalization) -> None:
+    steps = {f"NormalizeImage__{key}": value for key, value in change.items()}
+    assert read(tmp_path, inference_yml("detector", 32, 32, **steps)).normalization == expected
+
+
+def test_without_normalization(tmp_path: Path) -> None:
+    content = inference_yml("detector", 32, 32)
+    del content["Preprocess"][1]
+    assert read(tmp_path, content).normalization == IDENTITY
+
+
+@pytest.mark.parametrize(
+    ("normalization", "expected"),
+    [
+        (IMAGENET, (124, 116, 104)),
+        (Normalization(1.0, (103.53, 116.28, 123.675), (57.0, 57.0, 58.0)), (104, 116, 124)),
+        (Normalization(1.0, (-3.0, 300.0, 0.0), (1.0, 1.0, 1.0)), (0, 255, 0)),
+        (IDENTITY, (0, 0, 0)),
+    ],
+)
+def test_zero_color(normalization: Normalization, expected: tuple[int, int, int]) -> None:
+    assert normalization.zero_color() == expected
+
+
+@pytest.mark.parametrize(
+    ("role", "change", "key"),
+    [
+        ("detector", {"Resize__target_size": None}, "Resize.target_size"),
+        ("detector", {"Resize__target_size": 320}, "Resize.target_size"),
+        ("detector", {"Resize__target_size": [320]}, "Resize.target_size"),
+        ("detector", {"Resize__target_size": [320, 0]}, "Resize.target_size"),
+        ("detector", {"Resize__target_size": [320, -1]}, "Resize.target_size"),
+        ("detector", {"Resize__target_size": [320.0, 320]}, "Resize.target_size"),
+        ("keypoint", {"TopDownEvalAffine__trainsize": None}, "TopDownEvalAffine.trainsize"),
+        ("keypoint", {"TopDownEvalAffine__trainsize": [96, 0]}, "TopDownEvalAffine.trainsize"),
+        ("detector", {"Resize__interp": 5}, "Resize.interp"),
+        ("detector", {"Resize__interp": -1}, "Resize.interp"),
+        ("detector", {"Resize__interp": "bilinear"}, "Resize.interp"),
+        ("detector", {"Resize__interp": [2]}, "Resize.interp"),
+        ("detector", {"draw_threshold": 1.5}, "draw_threshold"),
+        ("detector", {"draw_threshold": -0.1}, "draw_threshold"),
+        ("detector", {"draw_threshold": "high"}, "draw_threshold"),
+        ("detector", {"draw_threshold": float("nan")}, "draw_threshold"),
+        ("detector", {"NormalizeImage__norm_type": "minmax"}, "NormalizeImage.norm_type"),
+        ("detector", {"NormalizeImage__mean": MEAN[:2]}, "NormalizeImage.mean"),
+        ("detector", {"NormalizeImage__mean": 0.5}, "NormalizeImage.mean"),
+        ("keypoint", {"NormalizeImage__std": ["a", "b", "c"]}, "NormalizeImage.std"),
+        ("keypoint", {"NormalizeImage__std": [*STD[:2], 0]}, "NormalizeImage.std"),
+        ("keypoint", {"NormalizeImage__std": [*STD[:2], -1.0]}, "NormalizeImage.std"),
+    ],
+)
+def test_wrong_values(tmp_path: Path, role: str, change: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConversionError) as caught:
+        read(tmp_path, inference_yml(role, 32, 32, **change))
+    assert key in str(caught.value)
+    assert str(tmp_path / "inference.yml") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ([{"target_size": [32, 32]}], "step without `type`"),
+        (["Resize"], "step without `type`: Resize"),
+        ([{"type": 3}], "step without `type`"),
+        ([{"type": "Resize", "target_size": [8, 8]}, {"type": "Pad"}], "'Pad' is not supported"),
+        ([], "either `Resize`"),
+        ([{"type": "Permute"}], "either `Resize`"),
+        (
+            [
+                {"type": "Resize", "target_size": [8, 8]},
+                {"type": "TopDownEvalAffine", "trainsize": [8, 8]},
+            ],
+            "either `Resize`",
+        ),
+    ],
+)
+def test_wrong_steps(tmp_path: Path, steps: list[Any], words: str) -> None:
+    with pytest.raises(ConversionError) as caught:
+        read(tmp_path, {"Preprocess": steps})
+    assert words in str(caught.value)
+    assert str(tmp_path / "inference.yml") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "is missing"),
+        (b"", "no list `Preprocess`"),
+        (b"[1, 2]", "no list `Preprocess`"),
+        (b"Preprocess: {type: Resize}", "no list `Preprocess`"),
+        (b"arch: GFL", "no list `Preprocess`"),
+        (b"a: [1", "not readable YAML"),
+        (b"a: \xff\xfe", "not readable YAML"),
+    ],
+)
+def test_unreadable_files(tmp_path: Path, content: bytes | None, words: str) -> None:
+    path = tmp_path / "inference.yml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConversionError) as caught:
+        read_inference_yml(path)
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)

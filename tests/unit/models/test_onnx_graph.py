@@ -1,0 +1,144 @@
+"""Operations on ONNX graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from paddle_networks import Graph, run_model, signature
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph.onnx_graph import (
+    bind_inputs,
+    constant,
+    cut_at,
+    inferred_shape,
+    load_model,
+    tensor_shape,
+)
+
+X = np.array([[1, 2], [3, 4]], np.float32)
+Y = np.array([[10, 20]], np.float32)
+
+
+def two_branches(*, constants_as_nodes: bool = False) -> onnx.ModelProto:
+    """``sum = 2 x + y`` and ``product = 3 y``."""
+    graph = Graph(constants_as_nodes=constants_as_nodes)
+    graph.input("x", "N", 2)
+    graph.input("y", 1, 2)
+    graph.node("Mul", ["x", graph.constant("two", [2], np.float32)], "double")
+    graph.node("Add", ["double", "y"], "sum")
+    graph.node("Mul", ["y", graph.constant("three", [3], np.float32)], "product")
+    graph.output("sum", "N", 2)
+    graph.output("product", 1, 2)
+    return graph.model()
+
+
+def names(tensors: object) -> set[str]:
+    return {tensor.name for tensor in tensors}  # type: ignore[attr-defined]
+
+
+def test_load(tmp_path: Path) -> None:
+    onnx.save(two_branches(), tmp_path / "model.onnx")
+    assert load_model(tmp_path / "model.onnx") == two_branches()
+
+
+def test_load_missing(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=r"model\.onnx is missing"):
+        load_model(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("damage", ["garbage", "empty", "unknown input", "unknown operator"])
+def test_load_invalid(tmp_path: Path, damage: str) -> None:
+    model = two_branches()
+    if damage == "unknown input":
+        model.graph.node[0].input[0] = "nowhere"
+    elif damage == "unknown operator":
+        model.graph.node[0].op_type = "Nonsense"
+    path = tmp_path / "model.onnx"
+    contents = {"garbage": b"\xff" * 40, "empty": b""}
+    path.write_bytes(contents.get(damage, model.SerializeToString()))
+    with pytest.raises(ConversionError, match=r"model\.onnx is not a valid ONNX model"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("constants_as_nodes", [False, True])
+def test_constant(constants_as_nodes: bool) -> None:
+    model = two_branches(constants_as_nodes=constants_as_nodes)
+    for name, expected in (("two", 2), ("three", 3)):
+        value = constant(model, name)
+        assert value is not None
+        assert value.tolist() == [expected]
+        assert value.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["x", "double", "sum", "nowhere", ""])
+def test_no_constant(name: str) -> None:
+    assert constant(two_branches(), name) is None
+
+
+def test_bind_inputs() -> None:
+    model = two_branches()
+    bind_inputs(model, {"y": Y})
+    assert [tensor.name for tensor in model.graph.input] == ["x"]
+    np.testing.assert_array_equal(run_model(model, x=X)["sum"], [[12, 24], [16, 28]])
+
+
+def test_bind_what_is_no_input() -> None:
+    with pytest.raises(KeyError, match="double"):
+        bind_inputs(two_branches(), {"double": Y})
+
+
+@pytest.mark.parametrize(
+    ("tensor", "nodes", "inputs", "constants", "expected"),
+    [
+        ("double", ["Mul"], {"x"}, {"two"}, [[2, 4], [6, 8]]),
+        ("sum", ["Mul", "Add"], {"x", "y"}, {"two"}, [[12, 24], [16, 28]]),
+        ("product", ["Mul"], {"y"}, {"three"}, [[30, 60]]),
+    ],
+)
+def test_cut(
+    tensor: str,
+    nodes: list[str],
+    inputs: set[str],
+    constants: set[str],
+    expected: list[list[float]],
+) -> None:
+    model = two_branches()
+    cut = cut_at(model, {tensor: ["batch", 2]})
+    assert model == two_branches()
+    assert [node.op_type for node in cut.graph.node] == nodes
+    assert names(cut.graph.input) == inputs
+    assert names(cut.graph.initializer) == constants
+    assert signature(cut.graph.output) == [(tensor, onnx.TensorProto.FLOAT, ["batch", 2])]
+    feeds = {name: {"x": X, "y": Y}[name] for name in inputs}
+    np.testing.assert_array_equal(run_model(cut, **feeds)[tensor], expected)
+
+
+def test_cut_keeps_order_and_versions() -> None:
+    cut = cut_at(two_branches(), {"product": ["N", 2], "double": ["N", 2]})
+    assert [tensor.name for tensor in cut.graph.output] == ["product", "double"]
+    assert [(opset.domain, opset.version) for opset in cut.opset_import] == [("", 16)]
+    assert cut.ir_version == 8
+
+
+def test_cut_keeps_nodes_that_give_constants() -> None:
+    cut = cut_at(two_branches(constants_as_nodes=True), {"product": ["N", 2]})
+    assert [node.op_type for node in cut.graph.node] == ["Constant", "Mul"]
+    np.testing.assert_array_equal(run_model(cut, y=Y)["product"], [[30, 60]])
+
+
+def test_tensor_shape() -> None:
+    tensor = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 3, None])
+    assert tensor_shape(tensor) == ["N", 3, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("x", ["N", 2]), ("double", ["N", 2]), ("product", [1, 2]), ("nowhere", [])],
+)
+def test_inferred_shape(name: str, expected: list[object]) -> None:
+    assert inferred_shape(two_branches(), name) == expected

@@ -1,0 +1,246 @@
+"""Variants of leaves that compute in less than FP32."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from quantizable_leaf import HEIGHT, WIDTH, images, install, quantizable_leaf
+from tritonpose_server.models import precision
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph import onnx_graph
+from tritonpose_server.models.precision import make_bf16, make_int8
+from tritonpose_server.models.store import ModelStore, digest_files
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    """Holds the leaf ``toy``."""
+    store = ModelStore(tmp_path / "leaves")
+    install(store)
+    return store
+
+
+@pytest.fixture
+def toy(store: ModelStore) -> Path:
+    return store.path("toy")
+
+
+def model_file(leaf: Path) -> Path:
+    return leaf / "1" / "model.onnx"
+
+
+def run(model: onnx.ModelProto, batch: Sequence[np.ndarray]) -> np.ndarray:
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return np.asarray(session.run(None, {"image": np.stack(batch)})[0])
+
+
+def error(store: ModelStore, variant: Path, batch: Sequence[np.ndarray]) -> float:
+    """Root mean square of a variant's error, relative to that of the result."""
+    expected = run(onnx.load(model_file(store.path("toy"))), batch)
+    difference = run(onnx.load(model_file(variant)), batch) - expected
+    return float(np.sqrt(np.square(difference).mean() / np.square(expected).mean()))
+
+
+def read_config(leaf: Path) -> model_config_pb2.ModelConfig:
+    text = (leaf / "config.pbtxt").read_text()
+    return text_format.Parse(text, model_config_pb2.ModelConfig())
+
+
+# --- INT8 ---
+
+
+def test_int8_is_close_to_float_but_not_equal(store: ModelStore) -> None:
+    """Two layers of 8-bit activations and 7-bit weights: a few percent."""
+    variant = make_int8(store, "toy", images(8))
+    assert 0.001 < error(store, variant, images(8, seed=1)) < 0.03
+
+
+def test_int8_takes_any_batch(store: ModelStore) -> None:
+    model = onnx.load(model_file(make_int8(store, "toy", images(4))))
+    batch = images(5, seed=2)
+    singles = np.concatenate([run(model, [image]) for image in batch])
+    np.testing.assert_allclose(run(model, batch), singles, atol=1e-5)
+
+
+def test_what_is_quantised(store: ModelStore) -> None:
+    """Neither the first convolution nor the depthwise one."""
+    graph = onnx.load(model_file(make_int8(store, "toy", images(4)))).graph
+    producers = {output: node.op_type for node in graph.node for output in node.output}
+    inputs = [producers[node.input[0]] for node in graph.node if node.op_type == "Conv"]
+    assert inputs == ["Transpose", "DequantizeLinear", "Conv", "DequantizeLinear"]
+    integers = [tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8]
+    weights = [tensor for tensor in integers if len(tensor.dims) == 4]
+    assert [list(tensor.dims) for tensor in weights] == [[32, 32, 1, 1], [17, 32, 1, 1]]
+    for tensor in weights:
+        assert np.abs(onnx.numpy_helper.to_array(tensor)).max() <= 64
+
+
+def test_preprocessing_and_first_convolution_stay_exact(store: ModelStore, toy: Path) -> None:
+    variant = make_int8(store, "toy", images(4))
+
+    def stem(leaf: Path) -> np.ndarray:
+        model = onnx.load(model_file(leaf))
+        first = next(node for node in model.graph.node if node.op_type == "Conv")
+        shape = ["batch", 32, HEIGHT // 4, WIDTH // 4]
+        return run(onnx_graph.cut_at(model, {first.output[0]: shape}), images(3, seed=3))
+
+    np.testing.assert_array_equal(stem(variant), stem(toy))
+
+
+def test_calibration_decides_the_ranges(store: ModelStore) -> None:
+    photos = images(8, seed=4)
+    with_photos = error(store, make_int8(store, "toy", images(8)), photos)
+    # Grey is near zero after normalisation: what photos hold lies outside such narrow ranges.
+    grey = images(8, values=(110, 120))
+    with_grey = error(store, make_int8(store, "toy", grey), photos)
+    assert with_grey > 5 * with_photos
+
+
+def test_calibration_may_be_an_iterator(store: ModelStore) -> None:
+    def generate() -> Iterator[np.ndarray]:
+        yield from images(3)
+
+    make_int8(store, "toy", generate())
+    assert (store.provenance("toy-int8") or {})["calibration_inputs"] == 3
+
+
+def test_the_same_calibration_gives_the_same_file(store: ModelStore) -> None:
+    first = model_file(make_int8(store, "toy", images(4))).read_bytes()
+    assert model_file(make_int8(store, "toy", images(4))).read_bytes() == first
+
+
+def test_int8_leaf(store: ModelStore, toy: Path) -> None:
+    calibration = images(4)
+    variant = make_int8(store, "toy", calibration)
+    assert variant == store.path("toy-int8")
+    expected = read_config(toy)
+    expected.name = "toy-int8"
+    assert read_config(variant) == expected
+    pixels = hashlib.sha256(np.stack(calibration).tobytes()).hexdigest()
+    assert store.provenance("toy-int8") == {
+        "source": "made up",
+        "base": "toy",
+        "base_sha256": digest_files(model_file(toy)),
+        "precision": "int8",
+        "calibration_inputs": 4,
+        "calibration_sha256": pixels,
+        "quantizer": f"onnxruntime {onnxruntime.__version__}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("calibration", "words"),
+    [
+        ([], "there is no calibration input"),
+        (
+            [*images(1), np.zeros((HEIGHT, WIDTH + 1, 3), np.uint8)],
+            r"calibration input 1 is uint8 \[32, 25, 3\], the model takes uint8 \[32, 24, 3\]",
+        ),
+        ([np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)], r"is uint8 \[1, 32, 24, 3\]"),
+        ([np.zeros((HEIGHT, WIDTH, 3), np.float32)], r"is float32 \[32, 24, 3\]"),
+    ],
+    ids=["none", "wrong shape", "batch", "wrong type"],
+)
+def test_calibration_that_does_not_fit(
+    store: ModelStore, calibration: list[np.ndarray], words: str
+) -> None:
+    with pytest.raises(ConversionError, match=words):
+        make_int8(store, "toy", calibration)
+    assert not store.path("toy-int8").exists()
+
+
+def test_network_without_anything_to_quantise(store: ModelStore) -> None:
+    install(store, "thin", quantizable_leaf(channels=31))
+    with pytest.raises(ConversionError, match="no dense convolution with 32 input channels"):
+        make_int8(store, "thin", images(1))
+
+
+# --- bf16 ---
+
+
+def test_bf16_leaf(store: ModelStore, toy: Path) -> None:
+    variant = make_bf16(store, "toy")
+    assert variant == store.path("toy-bf16")
+    assert model_file(variant).samefile(model_file(toy))
+    expected = read_config(toy)
+    expected.name = "toy-bf16"
+    expected.parameters["HINT_BF16"].string_value = "YES"
+    assert read_config(variant) == expected
+    assert store.provenance("toy-bf16") == {
+        "source": "made up",
+        "base": "toy",
+        "base_sha256": digest_files(model_file(toy)),
+        "precision": "bf16",
+    }
+
+
+def test_bf16_where_files_cannot_be_linked(
+    store: ModelStore, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_paths: Path) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(precision.os, "link", refuse)
+    variant = make_bf16(store, "toy")
+    assert not model_file(variant).samefile(model_file(toy))
+    assert model_file(variant).read_bytes() == model_file(toy).read_bytes()
+
+
+def test_bf16_survives_another_base(store: ModelStore) -> None:
+    """The file is shared, but a base that is installed anew is a new file."""
+    variant = make_bf16(store, "toy")
+    before = model_file(variant).read_bytes()
+    install(store, leaf=quantizable_leaf(channels=48))
+    assert model_file(variant).read_bytes() == before
+
+
+def test_bf16_of_another_backend(store: ModelStore) -> None:
+    install(store, backend="onnxruntime")
+    with pytest.raises(ConversionError, match="backend openvino, 'toy' has 'onnxruntime'"):
+        make_bf16(store, "toy")
+
+
+# --- both ---
+
+
+def make(store: ModelStore, name: str, kind: str) -> Path:
+    return make_bf16(store, name) if kind == "bf16" else make_int8(store, name, images(2))
+
+
+@pytest.mark.parametrize("kind", ["bf16", "int8"])
+def test_a_variant_is_replaced(store: ModelStore, kind: str) -> None:
+    leftover = make(store, "toy", kind) / "leftover"
+    leftover.touch()
+    make(store, "toy", kind)
+    assert not leftover.exists()
+    assert {path.name for path in store.root.iterdir()} == {"toy", f"toy-{kind}"}
+
+
+@pytest.mark.parametrize("kind", ["bf16", "int8"])
+def test_names_that_do_not_do(store: ModelStore, kind: str) -> None:
+    make_bf16(store, "toy")
+    for name, words in (
+        ("gone", "no model 'gone' is installed; installed: toy, toy-bf16"),
+        ("toy-bf16", "'toy-bf16' is the bf16 variant of 'toy': name that one instead"),
+        ("../toy", "can't be a model name"),
+    ):
+        with pytest.raises(ConversionError, match=words):
+            make(store, name, kind)
+
+
+@pytest.mark.parametrize("kind", ["bf16", "int8"])
+def test_a_name_that_gets_too_long(store: ModelStore, kind: str) -> None:
+    install(store, "x" * 126)
+    with pytest.raises(ConversionError, match="up to 128"):
+        make(store, "x" * 126, kind)

@@ -1,0 +1,394 @@
+"""Fetching models from one source after the other."""
+
+import hashlib
+import io
+import socket
+import tarfile
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from file_server import Route, file_server
+from tritonpose_server.models.errors import FetchError
+from tritonpose_server.models.fetch import sources as sources_module
+from tritonpose_server.models.fetch.download import DownloadLimits
+from tritonpose_server.models.fetch.lock import LockError, ModelLock
+from tritonpose_server.models.fetch.progress_bar import StreamProgress
+from tritonpose_server.models.fetch.sources import (
+    DEFAULT_SOURCES,
+    MIRROR_VARIABLE,
+    ArchiveSource,
+    FilesSource,
+    default_sources,
+    fetch_model,
+)
+
+NAME = "PP-TinyPose_128x96"
+MODEL = {
+    "inference.yml": b"Global: {}\n",
+    "inference.json": b'{"program": {}}',
+    "inference.pdiparams": bytes(range(256)) * 40,
+}
+DIGESTS = {name: hashlib.sha256(data).hexdigest() for name, data in MODEL.items()}
+LIMITS = DownloadLimits(attempts=2, backoff_s=0.01)
+
+
+def packed(files=MODEL):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(f"{NAME}_infer/{name}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with file_server() as running:
+        yield running
+
+
+def archives(server, title="archives", route=None):
+    """A source of archives that has the model, or whatever the route answers."""
+    server.add(f"/{title}/{NAME}_infer.tar", route or Route(packed()))
+    return ArchiveSource(title, f"{server.address}/{title}/{{model}}_infer.tar")
+
+
+def single_files(server, title="files", files=MODEL):
+    for name, data in files.items():
+        server.add(f"/{title}/{NAME}/{name}", Route(data))
+    return FilesSource(title, f"{server.address}/{title}/{{model}}/{{file}}")
+
+
+def content(directory):
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def fetch(tmp_path, *sources, **options):
+    """Fetch from these sources; nothing but the model is left."""
+    fetched = fetch_model(NAME, tmp_path / NAME, sources=sources, limits=LIMITS, **options)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert (fetched.name, fetched.directory) == (NAME, tmp_path / NAME)
+    return fetched
+
+
+def failed(tmp_path, *sources, **options):
+    """Lines of the error after the first; no new file is left."""
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(FetchError) as caught:
+        fetch_model(NAME, tmp_path / NAME, sources=sources, **{"limits": LIMITS, **options})
+    assert sorted(tmp_path.rglob("*")) == before
+    first, *lines = str(caught.value).splitlines()
+    assert first == f"{NAME} can't be fetched:"
+    return lines
+
+
+# One source
+
+
+@pytest.mark.parametrize("kind", [archives, single_files])
+def test_a_model_is_fetched(server, tmp_path, kind):
+    source = kind(server)
+    fetched = fetch(tmp_path, source)
+    assert content(tmp_path / NAME) == MODEL
+    assert fetched.files == DIGESTS
+    assert fetched.source == source.title
+    assert fetched.address == source.address.replace("{model}", NAME)
+    assert fetched.failures == ()
+
+
+def test_a_fetched_model_replaces_another(server, tmp_path):
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "inference.onnx").write_bytes(b"of the other")
+    fetch(tmp_path, archives(server))
+    assert content(tmp_path / NAME) == MODEL
+
+
+@pytest.mark.parametrize(
+    "graph", [{"inference.pdmodel", "inference.pdiparams"}, {"inference.onnx"}]
+)
+def test_single_files_are_those_that_are_there(server, tmp_path, graph):
+    files = {"inference.yml": b"Global: {}\n", **dict.fromkeys(graph, b"network")}
+    fetch(tmp_path, single_files(server, files=files))
+    assert content(tmp_path / NAME) == files
+
+
+def test_without_its_description_no_more_of_a_model_is_asked_for(server, tmp_path):
+    source = single_files(server, files={"inference.onnx": b"network"})
+    assert "inference.yml: the server answers 404 Not Found" in failed(tmp_path, source)[0]
+    assert server.paths() == [f"/files/{NAME}/inference.yml"]
+
+
+def test_an_optional_file_is_not_left_out_because_the_server_is_down(server, tmp_path):
+    source = single_files(server)
+    server.routes[f"/files/{NAME}/inference.json"] = Route(statuses=[503] * 9)
+    server.add(f"/files/{NAME}/inference.onnx", Route(b"network"))
+    assert "inference.json: the server answers 503" in failed(tmp_path, source)[0]
+
+
+def test_incomplete_models_are_refused(server, tmp_path):
+    incomplete = {"inference.yml": b"Global: {}\n", "inference.json": b"{}"}
+    lines = failed(
+        tmp_path,
+        single_files(server, files=incomplete),
+        archives(server, route=Route(packed(incomplete))),
+    )
+    for line, address in zip(lines, ("/files/{}/{{file}}", "/archives/{}_infer.tar"), strict=True):
+        assert f"{server.address}{address.format(NAME)}: holds no complete model" in line
+
+
+# Several sources
+
+
+def test_sources_are_asked_in_order_until_one_has_the_model(server, tmp_path):
+    sources = [
+        archives(server, "first", Route(statuses=[404])),
+        single_files(server, "second"),
+        archives(server, "third"),
+    ]
+    fetched = fetch(tmp_path, *sources)
+    assert fetched.source == "second"
+    assert fetched.failures == (
+        f"first: {server.address}/first/{NAME}_infer.tar: the server answers 404 Not Found",
+    )
+    assert {path.split("/")[1] for path in server.paths()} == {"first", "second"}
+    assert server.paths()[0].startswith("/first/")
+
+
+def test_nothing_of_a_failed_source_gets_into_the_model(server, tmp_path):
+    # Unpacking gets as far as the first file.
+    damaged = packed({"inference.onnx": b"network", **MODEL})[:4000]
+    fetch(tmp_path, archives(server, "damaged", Route(damaged)), archives(server))
+    assert content(tmp_path / NAME) == MODEL
+
+
+def test_when_all_fail_each_has_its_line(server, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = listener.getsockname()[1]
+    page = Route(b"<html>", headers={"Content-Type": "text/html"})
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "inference.onnx").write_bytes(b"fetched before")
+    lines = failed(
+        tmp_path,
+        ArchiveSource("closed", f"http://127.0.0.1:{closed}/{{model}}"),
+        archives(server, "silent", Route(silent=True)),
+        archives(server, "login", page),
+        archives(server, "text", Route(b"Welcome!\n" * 99)),
+        archives(server, "short", Route(packed()[:2000])),
+        single_files(server, "empty", files={}),
+        limits=replace(LIMITS, read_timeout_s=0.5),
+    )
+    expected = [
+        ("closed", "can't be reached"),
+        ("silent", "does not answer"),
+        ("login", "a web page instead of the file"),
+        ("text", f"{server.address}/text/{NAME}_infer.tar: the archive is damaged or cut short"),
+        ("short", "the archive is damaged or cut short"),
+        ("empty", "404 Not Found"),
+    ]
+    assert len(lines) == len(expected)
+    for line, (title, reason) in zip(lines, expected, strict=True):
+        assert line.startswith(f"  {title}: http://127.0.0.1:")
+        assert reason in line
+    assert content(tmp_path / NAME) == {"inference.onnx": b"fetched before"}
+
+
+def test_an_unknown_name_is_pointed_out(server, tmp_path):
+    with pytest.raises(FetchError, match=r"Is the name right\? Known models: .*PP-YOLOE-S_human"):
+        fetch_model("PP-TinyPoze", tmp_path / "x", sources=[archives(server)], limits=LIMITS)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "a/b", "a b", "{file}", "a?b", "-x", "a\n"]
+)
+def test_some_names_can_be_no_models(server, tmp_path, name):
+    with pytest.raises(ValueError, match="can't be the name of a model"):
+        fetch_model(name, tmp_path / "x", sources=[archives(server)])
+    assert server.requests == []
+
+
+def test_two_fetches_at_once_leave_one_good_directory(server, tmp_path):
+    # Both have their files before either puts them in place.
+    meeting = threading.Barrier(2)
+    source = archives(server)
+    outcomes = []
+
+    class Meeting:
+        title = source.title
+
+        def fetch(self, model, directory, download):
+            found = source.fetch(model, directory, download)
+            meeting.wait(5)
+            return found
+
+    def run():
+        lock = ModelLock(tmp_path / "models.lock.json")
+        outcomes.append(
+            fetch_model(NAME, tmp_path / NAME, sources=[Meeting()], lock=lock).files == DIGESTS
+        )
+
+    for _ in range(5):
+        threads = [threading.Thread(target=run) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert content(tmp_path / NAME) == MODEL
+        assert sorted(path.name for path in tmp_path.iterdir()) == [NAME, "models.lock.json"]
+    assert outcomes == [True] * 10
+
+
+def test_directories_are_put_in_place_one_at_a_time(server, tmp_path, monkeypatch):
+    inside = []
+    most = []
+    replaced = sources_module.replaced_directory
+
+    @contextmanager
+    def slow(target):
+        inside.append(target)
+        most.append(len(inside))
+        threading.Event().wait(0.05)
+        with replaced(target) as staging:
+            yield staging
+        inside.pop()
+
+    monkeypatch.setattr(sources_module, "replaced_directory", slow)
+    source = archives(server)
+    threads = [
+        threading.Thread(
+            target=fetch_model, args=(NAME, tmp_path / NAME), kwargs={"sources": [source]}
+        )
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1]
+    assert content(tmp_path / NAME) == MODEL
+
+
+# Defaults and the mirror
+
+
+def test_the_default_sources_are_paddlex_official_hosts():
+    assert [(source.title, source.address) for source in DEFAULT_SOURCES] == [
+        (
+            "official archive",
+            "https://paddle-model-ecology.bj.bcebos.com/paddlex/official_inference_model/paddle3.0.0/{model}_infer.tar",
+        ),
+        ("Hugging Face", "https://huggingface.co/PaddlePaddle/{model}/resolve/main/{file}"),
+        (
+            "ModelScope",
+            "https://www.modelscope.cn/models/PaddlePaddle/{model}/resolve/master/{file}",
+        ),
+    ]
+
+
+def test_the_mirror_is_asked_first(server, tmp_path, monkeypatch):
+    default = archives(server, "default")
+    monkeypatch.setattr(sources_module, "DEFAULT_SOURCES", (default,))
+    monkeypatch.setenv(MIRROR_VARIABLE, archives(server, "mirror").address)
+    fetched = fetch_model(NAME, tmp_path / NAME, limits=LIMITS)
+    assert fetched.source == "mirror"
+    assert server.paths() == [f"/mirror/{NAME}_infer.tar"]
+
+    server.routes[f"/mirror/{NAME}_infer.tar"].statuses = [404]
+    assert fetch_model(NAME, tmp_path / NAME, limits=LIMITS).source == "default"
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_a_mirror_there_are_only_the_defaults(monkeypatch, value):
+    if value is None:
+        monkeypatch.delenv(MIRROR_VARIABLE, raising=False)
+    else:
+        monkeypatch.setenv(MIRROR_VARIABLE, value)
+    assert default_sources() == DEFAULT_SOURCES
+
+
+def test_a_mirror_without_a_place_for_the_name_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv(MIRROR_VARIABLE, "https://me:secret@mirror.example/models")
+    with pytest.raises(FetchError, match=rf"{MIRROR_VARIABLE} must .*\{{model\}}") as caught:
+        fetch_model(NAME, tmp_path / NAME)
+    assert str(caught.value).endswith("it is https://mirror.example/models")
+
+
+# The lock file
+
+
+def test_the_first_fetch_is_recorded_and_later_ones_are_held_to_it(server, tmp_path):
+    (tmp_path / "models").mkdir()
+    lock = ModelLock(tmp_path / "models.lock.json")
+    source = archives(server)
+    fetch(tmp_path / "models", source, lock=lock)
+    record = lock.record(NAME)
+    assert record.source == f"{server.address}/archives/{NAME}_infer.tar"
+    assert record.files == DIGESTS
+    assert record.archive_sha256 == hashlib.sha256(packed()).hexdigest()
+
+    fetch(tmp_path / "models", source, lock=lock)
+    fetch(tmp_path / "models", single_files(server), lock=lock)
+    assert lock.record(NAME) == record
+
+
+def test_a_source_with_other_files_is_passed_over(server, tmp_path):
+    (tmp_path / "models").mkdir()
+    lock = ModelLock(tmp_path / "models.lock.json")
+    good = archives(server)
+    fetch(tmp_path / "models", good, lock=lock)
+    changed = single_files(server, "changed", {**MODEL, "inference.json": b"{}"})
+
+    fetched = fetch(tmp_path / "models", changed, good, lock=lock)
+    assert fetched.source == good.title
+    assert f"recorded is {DIGESTS['inference.json']}" in fetched.failures[0]
+
+    line = failed(tmp_path / "models", changed, lock=lock)[0]
+    assert f"inference.json has SHA-256 {hashlib.sha256(b'{}').hexdigest()}, recorded is" in line
+    assert f'remove the entry "{NAME}" from {lock.path} and fetch again' in line
+    assert content(tmp_path / "models" / NAME) == MODEL
+
+
+def test_passwords_are_not_recorded(server, tmp_path):
+    (tmp_path / "models").mkdir()
+    lock = ModelLock(tmp_path / "models.lock.json")
+    address = archives(server).address.replace("//", "//me:secret@")
+    assert (
+        "secret" not in fetch(tmp_path / "models", ArchiveSource("x", address), lock=lock).address
+    )
+    assert "secret" not in lock.path.read_text()
+
+
+def test_a_malformed_lock_file_is_found_before_any_request(server, tmp_path):
+    (tmp_path / "models.lock.json").write_text("{}")
+    with pytest.raises(LockError, match="is not a model lock file"):
+        fetch_model(
+            NAME,
+            tmp_path / NAME,
+            sources=[archives(server)],
+            lock=ModelLock(tmp_path / "models.lock.json"),
+        )
+    assert server.requests == []
+
+
+# Progress
+
+
+def test_progress_is_lines_on_a_stream(server, tmp_path):
+    out = io.StringIO()
+    missing = archives(server, "first", Route(statuses=[404]))
+    fetch(tmp_path, missing, archives(server), progress=StreamProgress(out))
+    lines = out.getvalue().splitlines()
+    size = f"{len(packed()) / 1e6:.1f} MB"
+    assert lines[:4] == [
+        f"fetching {NAME} from first",
+        f"first: {server.address}/first/{NAME}_infer.tar: the server answers 404 Not Found",
+        f"fetching {NAME} from archives",
+        f"{NAME} {NAME}_infer.tar: {size}",
+    ]
+    assert lines[4].startswith(f"{NAME} {NAME}_infer.tar: done, {size} in ")
+    assert len(lines) == 5

@@ -1,0 +1,285 @@
+"""Operations of graph models, run with ONNX Runtime against numpy."""
+
+import numpy as np
+import pytest
+
+from tensorflow_reference import convolve, resize_bilinear, window_starts
+from tfjs_graphs import graph_model, node, placeholder, run_emission
+from tritonpose_server.models.open_models.tfjs.graph_model import UnsupportedOpError
+
+TO_NCHW = np.array([0, 3, 1, 2], np.int32)
+TO_NHWC = np.array([0, 2, 3, 1], np.int32)
+
+
+def values(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def run(directory, nodes, weights, x, tensors=("y",)):
+    model = graph_model(directory, [placeholder("x", *x.shape), *nodes], weights)
+    return run_emission(model, list(tensors), x)
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+@pytest.mark.parametrize(
+    ("size", "kernel", "strides", "dilations", "padding"),
+    [
+        ((6, 8), (3, 3), (1, 1), (1, 1), "SAME"),
+        ((6, 8), (3, 3), (2, 2), (1, 1), "SAME"),
+        ((7, 9), (3, 3), (2, 2), (1, 1), "SAME"),
+        ((7, 8), (5, 2), (2, 3), (1, 1), "SAME"),
+        ((9, 8), (3, 3), (1, 1), (2, 3), "SAME"),
+        ((5, 6), (1, 1), (2, 2), (1, 1), "SAME"),
+        ((7, 8), (3, 3), (1, 1), (1, 1), "VALID"),
+        ((8, 7), (3, 2), (2, 2), (1, 1), "VALID"),
+        ((9, 8), (3, 3), (2, 1), (2, 2), "VALID"),
+    ],
+)
+def test_convolution(tmp_path, size, kernel, strides, dilations, padding, depthwise):
+    x, weights = values(2, *size, 3), values(*kernel, 3, 2, seed=1)
+    op = "DepthwiseConv2dNative" if depthwise else "Conv2D"
+    attributes = {"strides": (1, *strides, 1), "dilations": (1, *dilations, 1), "padding": padding}
+    (y,) = run(tmp_path, [node("y", op, "x", "w", **attributes)], {"w": weights}, x)
+    expected = convolve(x, weights, strides, dilations, padding, depthwise)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("op", "depthwise"), [("_FusedConv2D", False), ("FusedDepthwiseConv2dNative", True)]
+)
+@pytest.mark.parametrize(
+    ("fused", "activation"),
+    [
+        ((), lambda x: x),
+        (("BiasAdd",), lambda x: x),
+        (("BiasAdd", "Relu"), lambda x: np.maximum(x, 0)),
+        (("BiasAdd", "Relu6"), lambda x: np.clip(x, 0, 6)),
+        (("BiasAdd", "Sigmoid"), lambda x: 1 / (1 + np.exp(-x))),
+    ],
+)
+def test_fused_convolution(tmp_path, op, depthwise, fused, activation):
+    x, weights = values(2, 5, 4, 3), 4 * values(3, 3, 3, 2, seed=1)
+    bias = values(6 if depthwise else 2, seed=2)
+    inputs = ("x", "w", "b") if fused else ("x", "w")
+    attributes = {"strides": (1, 1, 1, 1), "padding": "SAME", "fused_ops": fused}
+    nodes = [node("y", op, *inputs, **attributes)]
+    (y,) = run(tmp_path, nodes, {"w": weights, "b": bias}, x)
+    plain = convolve(x, weights, (1, 1), (1, 1), "SAME", depthwise)
+    assert plain.max() > 6 > 0 > plain.min()
+    np.testing.assert_allclose(y, activation(plain + bias if fused else plain), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "strides", "padding"),
+    [
+        ((6, 7), (3, 3), (2, 2), "SAME"),
+        ((7, 6), (3, 3), (2, 2), "VALID"),
+        ((6, 6), (2, 3), (1, 2), "SAME"),
+    ],
+)
+def test_max_pool(tmp_path, size, kernel, strides, padding):
+    x = values(2, *size, 3) - 5.0
+    attributes = {"ksize": (1, *kernel, 1), "strides": (1, *strides, 1), "padding": padding}
+    (y,) = run(tmp_path, [node("y", "MaxPool", "x", **attributes)], {}, x)
+    padded, (rows, columns) = window_starts(x, kernel, strides, padding, -np.inf)
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            window = padded[:, row : row + kernel[0], column : column + kernel[1]]
+            np.testing.assert_array_equal(y[:, i, j], window.max(axis=(1, 2)))
+    assert y.shape[1:3] == (len(rows), len(columns))
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes", "expected"),
+    [
+        ("Relu", {}, lambda x: np.maximum(x, 0)),
+        ("Relu6", {}, lambda x: np.clip(x, 0, 6)),
+        ("Sigmoid", {}, lambda x: 1 / (1 + np.exp(-x))),
+        ("LeakyRelu", {"alpha": 0.1}, lambda x: np.where(x > 0, x, x * 0.1)),
+        ("LeakyRelu", {}, lambda x: np.where(x > 0, x, x * 0.2)),
+    ],
+)
+def test_activations(tmp_path, op, attributes, expected):
+    x = 5 * values(2, 3, 4, 2)
+    (y,) = run(tmp_path, [node("y", op, "x", **attributes)], {}, x)
+    np.testing.assert_allclose(y, expected(x.astype(np.float64)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("op", "function"),
+    [("Add", np.add), ("AddV2", np.add), ("Sub", np.subtract), ("Mul", np.multiply)],
+)
+@pytest.mark.parametrize("shape", [(), (4,), (3, 1), (2, 3, 4), (1, 2, 3, 4)])
+@pytest.mark.parametrize("constant_first", [False, True])
+def test_elementwise_with_constant(tmp_path, op, function, shape, constant_first):
+    x, constant = values(2, 2, 3, 4), np.asarray(values(*shape, seed=1))
+    operands = (constant, x) if constant_first else (x, constant)
+    names = ("c", "x") if constant_first else ("x", "c")
+    (y,) = run(tmp_path, [node("y", op, *names)], {"c": constant}, x)
+    np.testing.assert_array_equal(y, function(*operands))
+
+
+def test_elementwise_of_two_feature_maps(tmp_path):
+    x = values(2, 2, 3, 4)
+    pool = node("p", "MaxPool", "x", ksize=(1, 2, 3, 1), strides=(1, 1, 1, 1), padding="VALID")
+    (y,) = run(tmp_path, [pool, node("y", "Sub", "p", "x")], {}, x)
+    np.testing.assert_array_equal(y, x.max(axis=(1, 2), keepdims=True) - x)
+
+
+def test_elementwise_on_an_nchw_tensor(tmp_path):
+    x, constant = values(2, 2, 3, 4), values(3, seed=1)
+    nodes = [node("t", "Transpose", "x", "order"), node("y", "Mul", "t", "c")]
+    (y,) = run(tmp_path, nodes, {"order": TO_NCHW, "c": constant}, x)
+    np.testing.assert_array_equal(y, x.transpose(0, 3, 1, 2) * constant)
+
+
+@pytest.mark.parametrize("mode", ["align_corners", "half_pixel_centers", "neither"])
+@pytest.mark.parametrize(
+    ("size", "target"),
+    [
+        ((4, 3), (8, 6)),
+        ((5, 7), (13, 11)),
+        ((8, 6), (4, 3)),
+        ((3, 3), (3, 3)),
+        ((41, 59), (49, 61)),
+    ],
+)
+def test_resize_bilinear(tmp_path, mode, size, target):
+    x = values(2, *size, 3)
+    flags = {} if mode == "neither" else {mode: True}
+    nodes = [node("y", "ResizeBilinear", "x", "size", **flags)]
+    (y,) = run(tmp_path, nodes, {"size": np.array(target, np.int32)}, x)
+    expected = resize_bilinear(x, target, mode)
+    np.testing.assert_allclose(y, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", range(1, 60))
+def test_resize_reaches_its_size_exactly(tmp_path, size):
+    x, target = values(1, size, 1, 1), np.array([61, 1], np.int32)
+    nodes = [node("y", "ResizeBilinear", "x", "size", half_pixel_centers=True)]
+    (y,) = run(tmp_path, nodes, {"size": target}, x)
+    assert y.shape == (1, 61, 1, 1)
+
+
+PADDINGS = np.array([[0, 0], [1, 2], [0, 3], [0, 1]], np.int32)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "fill"), [("Pad", ("p",), 0.0), ("PadV2", ("p", "fill"), -7.5)]
+)
+def test_pad(tmp_path, op, inputs, fill):
+    x = values(2, 2, 3, 4)
+    weights = {"p": PADDINGS, "fill": np.asarray(fill, np.float32)}
+    (y,) = run(tmp_path, [node("y", op, "x", *inputs)], weights, x)
+    np.testing.assert_array_equal(y, np.pad(x, PADDINGS, constant_values=fill))
+
+
+def test_pad_of_an_nchw_tensor(tmp_path):
+    x = values(2, 2, 3, 4)
+    nodes = [node("t", "Transpose", "x", "order"), node("y", "Pad", "t", "p")]
+    (y,) = run(tmp_path, nodes, {"order": TO_NCHW, "p": PADDINGS}, x)
+    np.testing.assert_array_equal(y, np.pad(x.transpose(0, 3, 1, 2), PADDINGS))
+
+
+def test_pad_by_nothing(tmp_path):
+    x = values(2, 2, 3, 4)
+    nodes = [node("p", "Pad", "x", "zeros"), node("y", "Relu", "p")]
+    (y,) = run(tmp_path, nodes, {"zeros": np.zeros((4, 2), np.int32)}, x)
+    np.testing.assert_array_equal(y, np.maximum(x, 0))
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3, -1, -3])
+def test_concat(tmp_path, axis):
+    x = values(2, 2, 3, 4)
+    nodes = [node("a", "Relu", "x"), node("y", "ConcatV2", "a", "x", "a", "axis")]
+    (y,) = run(tmp_path, nodes, {"axis": np.asarray(axis, np.int32)}, x)
+    a = np.maximum(x, 0)
+    np.testing.assert_array_equal(y, np.concatenate([a, x, a], axis))
+
+
+@pytest.mark.parametrize(("axis", "sizes"), [(3, (1, 2, 2)), (-1, (4, 1)), (1, (2, 1))])
+@pytest.mark.parametrize("nchw", [False, True])
+def test_split(tmp_path, axis, sizes, nchw):
+    x = values(2, 3, 5, 5)
+    x = x.transpose(0, 2, 3, 1) if nchw else x  # so that the NCHW form has the sizes of the table
+    nodes = [node("y", "SplitV", "t" if nchw else "x", "sizes", "axis")]
+    nodes += [node("t", "Transpose", "x", "order")]
+    weights = {
+        "order": TO_NCHW,
+        "sizes": np.array(sizes, np.int32),
+        "axis": np.asarray(axis, np.int32),
+    }
+    parts = run(tmp_path, nodes, weights, x, [f"y:{i}" for i in range(len(sizes))])
+    whole = x.transpose(0, 3, 1, 2) if nchw else x
+    for part, expected in zip(parts, np.split(whole, np.cumsum(sizes)[:-1], axis), strict=True):
+        np.testing.assert_array_equal(part, expected)
+
+
+def test_transposes_there_and_back(tmp_path):
+    x = values(2, 2, 3, 4)
+    nodes = [
+        node("a", "Transpose", "x", "nchw"),
+        node("b", "Relu", "a"),
+        node("c", "Transpose", "b", "nhwc"),
+        node("y", "Conv2D", "c", "w", strides=(1, 1, 1, 1), padding="VALID"),
+    ]
+    weights = {"nchw": TO_NCHW, "nhwc": TO_NHWC, "w": values(1, 1, 4, 5, seed=1)}
+    b, y = run(tmp_path, nodes, weights, x, ["b", "y"])
+    np.testing.assert_array_equal(b, np.maximum(x, 0).transpose(0, 3, 1, 2))
+    np.testing.assert_allclose(y, np.maximum(x, 0) @ weights["w"][0, 0], atol=1e-5)
+
+
+CONV = {"strides": (1, 1, 1, 1), "padding": "SAME"}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([node("y", "Conv2D", "x", "w", **CONV, data_format="NCHW")], "data format"),
+        ([node("y", "Conv2D", "x", "w", **CONV | {"padding": "EXPLICIT"})], "padding EXPLICIT"),
+        ([node("y", "Conv2D", "x", "w", **CONV | {"strides": (2, 1, 1, 1)})], "strides"),
+        ([node("y", "Conv2D", "w", "w", **CONV)], "constant"),
+        ([node("y", "Conv2D", "x", "x", **CONV)], "'image' would have to be a constant"),
+        ([node("y", "Conv2D", "x", "big", strides=(1, 1, 1, 1), padding="VALID")], "does not fit"),
+        (
+            [node("y", "_FusedConv2D", "x", "w", "b", **CONV, fused_ops=("BiasAdd", "Tanh"))],
+            "fused Tanh",
+        ),
+        (
+            [node("y", "_FusedConv2D", "x", "w", "b", **CONV, fused_ops=("Relu", "BiasAdd"))],
+            "begin with BiasAdd",
+        ),
+        (
+            [node("t", "Transpose", "x", "nchw"), node("y", "Conv2D", "t", "w", **CONV)],
+            "not an NHWC feature map",
+        ),
+        ([node("t", "Transpose", "x", "nchw"), node("y", "Add", "t", "x")], "different layouts"),
+        (
+            [node("t", "Transpose", "x", "nchw"), node("y", "ConcatV2", "t", "x", "axis")],
+            "different layouts",
+        ),
+        ([node("y", "Transpose", "x", "nhwc")], "no change between NHWC and NCHW"),
+        ([node("y", "Add", "b", "b")], "both inputs are constants"),
+        ([node("y", "Add", "x", "b")], "do not broadcast"),
+        ([node("y", "Add", "x", "deep")], "meets a feature map"),
+        ([node("y", "SplitV", "x", "b_sizes", "axis")], "do not add up"),
+        ([node("y", "ConcatV2", "x", "x", "zero")], "batch axis"),
+        ([node("y", "Pad", "x", "batch_pad")], "batch axis"),
+    ],
+)
+def test_unsupported_settings_name_operation_and_node(tmp_path, nodes, message):
+    weights = {
+        "w": values(1, 1, 3, 2),
+        "big": values(5, 5, 3, 2),
+        "b": values(2),
+        "deep": values(1, 1, 4, 4, 3),
+        "nchw": TO_NCHW,
+        "nhwc": TO_NHWC,
+        "axis": np.asarray(3, np.int32),
+        "zero": np.asarray(0, np.int32),
+        "b_sizes": np.array([1, 1], np.int32),
+        "batch_pad": np.array([[0, 1], [0, 0], [0, 0], [0, 0]], np.int32),
+    }
+    x = values(1, 4, 4, 3)
+    with pytest.raises(UnsupportedOpError, match=rf"{nodes[-1]['op']} node 'y': .*{message}"):
+        run(tmp_path, nodes, weights, x)

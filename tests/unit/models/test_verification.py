@@ -1,0 +1,297 @@
+"""Comparing leaves with what they were converted from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from onnx import helper, numpy_helper
+
+from paddle_networks import (
+    detector_network,
+    detector_reference,
+    inference_yml,
+    keypoint_network,
+    keypoint_reference,
+)
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph import model_graph
+from tritonpose_server.models.paddle.inference_yml import InferenceYml, read_inference_yml
+from tritonpose_server.models.paddle.source_model import OnnxSource
+from tritonpose_server.models.paddle.verification import Agreement, verify_leaf
+
+Arrays = list[np.ndarray]
+
+WRONG_MEAN = (0.5, 0.456, 0.406)
+
+
+class Source:
+    """A source computed by numpy."""
+
+    name = "numpy"
+
+    def __init__(self, compute: Callable[[np.ndarray], Arrays]) -> None:
+        self._compute, self.runs = compute, 0
+
+    def run(self, images: Sequence[np.ndarray]) -> list[Arrays]:
+        self.runs += 1
+        assert all(image.dtype == np.float32 and image.shape[:2] == (1, 3) for image in images)
+        return [self._compute(image.astype(np.float64)) for image in images]
+
+
+@pytest.fixture
+def keypoint_yml(tmp_path: Path) -> InferenceYml:
+    return read(tmp_path, "keypoint", 32, 24)
+
+
+@pytest.fixture
+def detector_yml(tmp_path: Path) -> InferenceYml:
+    return read(tmp_path, "detector", 32, 48)
+
+
+def read(folder: Path, role: str, height: int, width: int, **changes: Any) -> InferenceYml:
+    path = folder / f"{role}.yml"
+    path.write_text(yaml.safe_dump(inference_yml(role, height, width, **changes)))
+    return read_inference_yml(path)
+
+
+def keypoint_leaf(yml: InferenceYml, **options: Any) -> onnx.ModelProto:
+    return model_graph.keypoint_leaf(keypoint_network(32, 24, **options), yml)
+
+
+def detector_leaf(yml: InferenceYml, **options: Any) -> onnx.ModelProto:
+    return model_graph.detector_leaf(detector_network(32, 48, **options), yml)[0]
+
+
+def with_mean(yml: InferenceYml, mean: tuple[float, float, float]) -> InferenceYml:
+    return replace(yml, normalization=replace(yml.normalization, mean=mean))
+
+
+def swap_channels(leaf: onnx.ModelProto) -> None:
+    """Read the image as BGR, in place."""
+    order = numpy_helper.from_array(np.array([2, 1, 0], np.int64), "order")
+    leaf.graph.initializer.append(order)
+    (cast,) = (node for node in leaf.graph.node if "image" in node.input)
+    cast.input[:] = ["swapped"]
+    leaf.graph.node.insert(0, helper.make_node("Gather", ["image", "order"], ["swapped"], axis=3))
+
+
+def change_output(leaf: onnx.ModelProto, output: str, operator: str, value: Any) -> None:
+    """Apply an operator to an output, in place."""
+    (node,) = (node for node in leaf.graph.node if output in node.output)
+    node.output[:] = ["before"]
+    leaf.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), "change"))
+    leaf.graph.node.append(helper.make_node(operator, ["before", "change"], [output]))
+
+
+def keypoints(image: np.ndarray) -> Arrays:
+    """What the toy keypoint model gives: an argmax and the heatmap."""
+    heatmap = keypoint_reference(image).astype(np.float32)
+    return [heatmap.reshape(1, 17, -1).argmax(axis=2), heatmap]
+
+
+def detections(image: np.ndarray, count: int = 8, classes: int = 1) -> Arrays:
+    """The toy detector's best candidates of each class, as rows, and their number."""
+    boxes, scores = detector_reference(image)
+    rows = [
+        [label, scores[0, label, index], *boxes[0, index]]
+        for label in range(classes)
+        for index in np.argsort(-scores[0, label])[:count]
+    ]
+    return [np.array(rows, np.float32), np.array([len(rows)], np.int32)]
+
+
+def verify(leaf: onnx.ModelProto, yml: InferenceYml, source: Any) -> Agreement:
+    return verify_leaf(leaf, yml, source, lambda _: None)
+
+
+def test_keypoint_model(keypoint_yml: InferenceYml) -> None:
+    lines: list[str] = []
+    agreement = verify_leaf(
+        keypoint_leaf(keypoint_yml), keypoint_yml, Source(keypoints), lines.append
+    )
+    assert agreement.heatmap is not None
+    assert 0 < agreement.heatmap < 1e-5
+    assert replace(agreement, heatmap=0) == Agreement("numpy", 4, True, heatmap=0)
+    assert lines == ["comparing PP-TinyPose_32x24 with numpy"]
+
+
+def test_detector(detector_yml: InferenceYml) -> None:
+    agreement = verify(detector_leaf(detector_yml), detector_yml, Source(detections))
+    assert agreement.box_px is not None
+    assert agreement.score is not None
+    assert 0 < agreement.box_px < 1e-4
+    assert 0 < agreement.score < 1e-5
+    expected = Agreement("numpy", 4, True, box_px=0, score=0, rows=32)
+    assert replace(agreement, box_px=0, score=0) == expected
+    assert "in 32 detections" in str(agreement)
+
+
+def test_only_the_person_class_is_compared(tmp_path: Path) -> None:
+    yml = read(tmp_path, "detector", 32, 48, label_list=["car", "person", "dog"])
+    leaf = detector_leaf(yml, classes=3)
+    agreement = verify(leaf, yml, Source(lambda image: detections(image, classes=3)))
+    assert agreement.rows == 32
+
+
+def test_unconverted_graph_as_source(detector_yml: InferenceYml) -> None:
+    source = OnnxSource(detector_network(32, 48))
+    agreement = verify(detector_leaf(detector_yml), detector_yml, source)
+    assert agreement.compared_with == "the unconverted ONNX model"
+    assert (agreement.rows or 0) > 20
+
+
+# Leaves that are wrong
+
+
+@pytest.mark.parametrize("mistake", ["mean", "channels", "heatmap", "nan"])
+def test_wrong_keypoint_leaf(keypoint_yml: InferenceYml, mistake: str) -> None:
+    yml = with_mean(keypoint_yml, WRONG_MEAN) if mistake == "mean" else keypoint_yml
+    leaf = keypoint_leaf(yml)
+    if mistake == "channels":
+        swap_channels(leaf)
+    elif mistake == "heatmap":
+        change_output(leaf, "heatmap", "Add", 1.2e-3)
+    elif mistake == "nan":
+        change_output(leaf, "heatmap", "Mul", np.nan)
+    with pytest.raises(
+        ConversionError, match=r"not be the same .* heatmaps differ by up to (?!0,)"
+    ):
+        verify(leaf, keypoint_yml, Source(keypoints))
+
+
+CHANGES: dict[str, tuple[str, str, Any]] = {
+    "offset": ("boxes", "Add", 1),
+    "edges": ("boxes", "Add", [0, 0, 1, 1]),
+    "score": ("scores", "Add", 1.2e-3),
+    "nan box": ("boxes", "Mul", np.nan),
+    "nan score": ("scores", "Mul", np.nan),
+}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        ("mean", "boxes differ by up to"),
+        ("channels", "boxes differ by up to"),
+        ("offset", "boxes differ by up to 1 px"),
+        ("edges", "boxes differ by up to 1 px"),
+        ("score", "scores by up to 0.0012"),
+        ("nan box", "boxes differ by up to nan px"),
+        ("nan score", "scores by up to nan"),
+        ("class", "scores by up to"),
+    ],
+)
+def test_wrong_detector_leaf(detector_yml: InferenceYml, mistake: str, words: str) -> None:
+    source = Source(lambda image: of_class(image, 1) if mistake == "class" else detections(image))
+    yml = with_mean(detector_yml, WRONG_MEAN) if mistake == "mean" else detector_yml
+    leaf = detector_leaf(yml)
+    if mistake == "channels":
+        swap_channels(leaf)
+    elif mistake in CHANGES:
+        change_output(leaf, *CHANGES[mistake])
+    with pytest.raises(ConversionError) as caught:
+        verify(leaf, detector_yml, source)
+    assert words in str(caught.value)
+    assert "would not be the same after conversion" in str(caught.value)
+
+
+def of_class(image: np.ndarray, label: int) -> Arrays:
+    """Detections of another class, which the source says are persons."""
+    rows, count = detections(image, classes=label + 1)
+    rows = rows[rows[:, 0] == label]
+    rows[:, 0] = 0
+    return [rows, count]
+
+
+@pytest.mark.parametrize("lost", [0, 3])
+def test_candidates_that_the_source_lacks(detector_yml: InferenceYml, lost: int) -> None:
+    """Only the best can't have been suppressed."""
+
+    def lose(image: np.ndarray) -> Arrays:
+        rows, count = detections(image)
+        return [np.delete(rows, lost, axis=0), count]
+
+    leaf = detector_leaf(detector_yml)
+    if lost == 0:
+        with pytest.raises(ConversionError, match="would not be the same"):
+            verify(leaf, detector_yml, Source(lose))
+    else:
+        assert verify(leaf, detector_yml, Source(lose)).rows == 28
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "refused"),
+    [(2, 0.19, False), (2, 0.21, True), (5, 0.21, True), (1, 9e-4, False), (1, 1.1e-3, True)],
+)
+def test_tolerances(detector_yml: InferenceYml, column: int, change: float, refused: bool) -> None:
+    """A single value of a single detection that differs is enough."""
+
+    def shift(image: np.ndarray) -> Arrays:
+        rows, count = detections(image)
+        rows[5, column] += change
+        return [rows, count]
+
+    leaf = detector_leaf(detector_yml)
+    if refused:
+        with pytest.raises(ConversionError, match="would not be the same"):
+            verify(leaf, detector_yml, Source(shift))
+    else:
+        verify(leaf, detector_yml, Source(shift))
+
+
+# Batches
+
+
+@pytest.mark.parametrize(
+    ("spoil", "batches"), [("", True), ("reshape", False), ("mix", False), ("first", False)]
+)
+def test_batches(keypoint_yml: InferenceYml, spoil: str, batches: bool) -> None:
+    """Where only batches are wrong, single images are still compared."""
+    network = keypoint_network(32, 24, spoil=spoil)
+    leaf = model_graph.keypoint_leaf(network, keypoint_yml)
+    agreement = verify(leaf, keypoint_yml, OnnxSource(network))
+    assert agreement.batches is batches
+    assert agreement.heatmap is not None
+    assert agreement.heatmap < 1e-5
+
+
+# Nothing to compare
+
+
+@pytest.mark.parametrize("filler", [np.empty((0, 6)), np.full((1, 6), -1.0), np.zeros((1, 6))])
+def test_other_images_are_tried(detector_yml: InferenceYml, filler: np.ndarray) -> None:
+    nothing = [filler.astype(np.float32), np.array([0], np.int32)]
+    source = Source(lambda image: nothing if source.runs < 3 else detections(image))
+    agreement = verify(detector_leaf(detector_yml), detector_yml, source)
+    assert (agreement.images, agreement.rows) == (12, 32)
+    never = Source(lambda _: nothing)
+    with pytest.raises(ConversionError, match=r"finds nothing on 16 made-up .* score threshold"):
+        verify(detector_leaf(detector_yml), detector_yml, never)
+
+
+def test_few_detections_are_enough_when_there_are_no_more(detector_yml: InferenceYml) -> None:
+    source = Source(lambda image: detections(image, count=1))
+    agreement = verify(detector_leaf(detector_yml), detector_yml, source)
+    assert (agreement.images, agreement.rows) == (16, 16)
+
+
+@pytest.mark.parametrize("shape", [(1, 17, 8), (1, 16, 8, 6), None])
+def test_sources_without_a_heatmap(
+    keypoint_yml: InferenceYml, shape: tuple[int, ...] | None
+) -> None:
+    other = [] if shape is None else [np.zeros(shape, np.float32)]
+    with pytest.raises(ConversionError, match=r"a heatmap of shape \(1, 17, 8, 6\) was expected"):
+        verify(keypoint_leaf(keypoint_yml), keypoint_yml, Source(lambda _: other))
+
+
+def test_sources_without_rows(detector_yml: InferenceYml) -> None:
+    source = Source(lambda _: [np.zeros((1, 24, 4), np.float32)])
+    with pytest.raises(ConversionError, match=r"detections of shape \(n, 6\) .* \(1, 24, 4\)"):
+        verify(detector_leaf(detector_yml), detector_yml, source)

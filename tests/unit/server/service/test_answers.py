@@ -1,0 +1,100 @@
+"""Bodies of answers: PaddleX's names, exact numbers, the picture as PaddleX encodes it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import uuid
+from dataclasses import replace
+from http import HTTPStatus
+
+import cv2
+import numpy as np
+import pytest
+
+from poses import people
+from tritonpose.result import KeypointResult
+from tritonpose_server.service.contract import (
+    InferResponse,
+    KeypointRequest,
+    NoResultResponse,
+    ServiceError,
+    choose_log_id,
+    error_body,
+    notice_body,
+    success_body,
+)
+
+
+@pytest.fixture
+def image() -> bytes:
+    noise = np.random.default_rng(5).integers(0, 256, (240, 320, 3), np.uint8)
+    return cv2.imencode(".png", noise)[1].tobytes()
+
+
+def asked(*, visualize: bool) -> KeypointRequest:
+    return KeypointRequest(b"", None, visualize=visualize, log_id=None)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_persons(count: int) -> None:
+    poses = people(count)
+    answer = json.loads(success_body(asked(visualize=False), b"not looked at", poses, "name"))
+    assert answer == {
+        "logId": "name",
+        "result": {
+            "persons": [
+                {
+                    "bbox": [float(x) for x in poses.boxes[index]],
+                    "kpts": [[float(x) for x in point] for point in poses.keypoints[index]],
+                    "detScore": float(poses.det_scores[index]),
+                    "kptScore": float(poses.kpt_scores[index]),
+                }
+                for index in range(count)
+            ]
+        },
+        "errorCode": 0,
+        "errorMsg": "Success",
+    }
+    InferResponse.model_validate(answer, strict=False)
+
+
+def test_picture_is_what_the_client_draws(image: bytes) -> None:
+    poses = people(2)
+    answer = json.loads(success_body(asked(visualize=True), image, poses, "name"))
+    boxes = [{"keypoints": keypoints} for keypoints in poses.keypoints]
+    expected = io.BytesIO()
+    KeypointResult(None, image, boxes).img["res"].save(expected, format="JPEG")
+    assert base64.b64decode(answer["result"]["image"], validate=True) == expected.getvalue()
+    plain = json.loads(success_body(asked(visualize=True), image, people(0), "name"))
+    assert plain["result"]["image"] != answer["result"]["image"]
+
+
+def test_bodies_without_a_result() -> None:
+    error = ServiceError(HTTPStatus.SERVICE_UNAVAILABLE, 'say "später"')
+    answer = json.loads(error_body(error, "name"))
+    assert answer == {"logId": "name", "errorCode": 503, "errorMsg": 'say "später"'}
+    NoResultResponse.model_validate(answer)
+    assert json.loads(notice_body("Healthy", "name")) == {
+        "logId": "name",
+        "errorCode": 0,
+        "errorMsg": "Healthy",
+    }
+
+
+def test_first_usable_name_is_taken() -> None:
+    assert choose_log_id(None, "a b", "second", "third") == "second"
+
+
+def test_new_names_are_uuids() -> None:
+    names = {choose_log_id(), choose_log_id(None), choose_log_id("\n")}
+    assert len(names) == 3
+    assert {uuid.UUID(name).version for name in names} == {4}
+
+
+def test_more_people_than_are_given() -> None:
+    poses = replace(people(2), truncated=True)
+    answer = json.loads(success_body(asked(visualize=False), b"not looked at", poses, "name"))
+    assert answer["result"]["truncated"] is True
+    assert len(InferResponse.model_validate(answer, strict=False).result.persons) == 2

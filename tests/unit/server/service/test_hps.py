@@ -1,0 +1,214 @@
+"""The contract in tensors, around a pipeline that the test plays."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from poses import people
+from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose_server.service.contract import ServiceError
+from tritonpose_server.service.hps import Hps, HpsSettings, InputError, PipelineError, failures
+from tritonpose_server.service.urls import UrlSettings
+
+SETTINGS = HpsSettings(visualize=False, workers=1, max_in_flight=1)
+IMAGE = cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))[1].tobytes()
+REQUEST = {"image": base64.b64encode(IMAGE).decode(), "logId": "mine"}
+
+Estimate = Callable[[PoseRequest], PoseResponse]
+
+
+class Model:
+    """The model with a pipeline that does what the test says."""
+
+    def __init__(self, folder: Path, estimate: Estimate, settings: HpsSettings = SETTINGS) -> None:
+        config = folder / "config.pbtxt"
+        config.write_text('parameters { key: "max_pixels" value { string_value: "3000" } }')
+        self.logged: list[str] = []
+        self._hps = Hps(settings, config, estimate, self.fetch, self.logged.append)
+
+    def fetch(self, url: str) -> bytes:
+        if url == "https://images.example/a.png":
+            return IMAGE
+        raise ServiceError(HTTPStatus.FORBIDDEN, f"not fetched: {url}")
+
+    def call(self, document: object) -> Any:
+        return json.loads(self._hps.answer(np.array([[json.dumps(document).encode()]], object)))
+
+    def answer(self, tensor: Any) -> bytes:
+        return self._hps.answer(tensor)
+
+
+def failing(message: str) -> Estimate:
+    def estimate(_request: PoseRequest) -> PoseResponse:
+        raise PipelineError(message)
+
+    return estimate
+
+
+def test_success(tmp_path: Path) -> None:
+    seen: list[PoseRequest] = []
+
+    def estimate(request: PoseRequest) -> PoseResponse:
+        seen.append(request)
+        return people(2)
+
+    answer = Model(tmp_path, estimate).call({**REQUEST, "detThreshold": 0.25})
+    assert (answer["logId"], answer["errorCode"], answer["errorMsg"]) == ("mine", 0, "Success")
+    assert len(answer["result"]["persons"]) == 2
+    assert "image" not in answer["result"]
+    (request,) = seen
+    assert (request.image, request.det_threshold) == (IMAGE, 0.25)
+    assert request.request_id == "mine"
+
+
+def test_image_at_a_url(tmp_path: Path) -> None:
+    seen: list[PoseRequest] = []
+
+    def estimate(request: PoseRequest) -> PoseResponse:
+        seen.append(request)
+        return people(1)
+
+    answer = Model(tmp_path, estimate).call(
+        {"image": "https://images.example/a.png", "visualize": True}
+    )
+    assert seen[0].image == IMAGE
+    picture = cv2.imdecode(
+        np.frombuffer(base64.b64decode(answer["result"]["image"]), np.uint8), cv2.IMREAD_COLOR
+    )
+    assert picture.shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize(
+    ("default", "said", "drawn"),
+    [(True, None, True), (True, False, False), (False, None, False), (False, True, True)],
+)
+def test_picture(tmp_path: Path, default: bool, said: bool | None, drawn: bool) -> None:
+    settings = HpsSettings(visualize=default, workers=1, max_in_flight=1)
+    model = Model(tmp_path, lambda _: people(1), settings)
+    result = model.call({**REQUEST, "visualize": said})["result"]
+    assert ("image" in result) == drawn
+
+
+@pytest.mark.parametrize(
+    ("document", "code", "words"),
+    [
+        ({"logId": "mine"}, 422, "Field required"),
+        ({"image": "@", "logId": "mine"}, 422, "not base64"),
+        ({"image": "http://host/a.jpg", "logId": "mine"}, 403, "not fetched: http://host/a.jpg"),
+    ],
+)
+def test_wrong_requests_never_reach_the_pipeline(
+    tmp_path: Path, document: object, code: int, words: str
+) -> None:
+    model = Model(tmp_path, failing("was asked"))
+    answer = model.call(document)
+    assert (answer["logId"], answer["errorCode"]) == ("mine", code)
+    assert words in answer["errorMsg"]
+    assert "result" not in answer
+    assert model.logged == []
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (b"Dear friend", "it is text"),
+        (IMAGE[:60], "truncated or corrupt"),
+        (cv2.imencode(".png", np.zeros((50, 70, 3), np.uint8))[1].tobytes(), "max_pixels"),
+    ],
+    ids=["text", "half a file", "beyond the pipeline's limit"],
+)
+def test_images_that_the_pipeline_refuses(tmp_path: Path, image: bytes, words: str) -> None:
+    model = Model(tmp_path, failing("whatever it says"))
+    answer = model.call({"image": base64.b64encode(image).decode()})
+    assert answer["errorCode"] == 422
+    (problem,) = json.loads(answer["errorMsg"])
+    assert problem["loc"] == "body.image"
+    assert words in problem["msg"]
+    assert model.logged == []
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "told"),
+    [
+        ("4 requests are already under way", 503, "4 requests are already under way"),
+        ("internal error: ValueError: secret", 500, "Internal server error"),
+    ],
+)
+def test_failures_of_the_pipeline(tmp_path: Path, message: str, code: int, told: str) -> None:
+    model = Model(tmp_path, failing(message))
+    answer = model.call(REQUEST)
+    assert answer == {"logId": "mine", "errorCode": code, "errorMsg": told}
+    assert model.logged == [f"request mine failed: {message}"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["128 requests (max_in_flight) are already in flight; retry later", "late; retry later"],
+)
+def test_refusals_of_the_pipeline_are_passed_on_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    def decode(_image: bytes) -> None:
+        raise AssertionError("a refused image was decoded")
+
+    monkeypatch.setattr(failures, "decode_image", decode)
+    model = Model(tmp_path, failing(message))
+    answer = model.call(REQUEST)
+    assert answer == {"logId": "mine", "errorCode": 503, "errorMsg": message}
+    # The pipeline's log has told of it.
+    assert model.logged == []
+
+
+def test_own_failures(tmp_path: Path) -> None:
+    def estimate(_request: PoseRequest) -> PoseResponse:
+        raise RuntimeError("secret")
+
+    model = Model(tmp_path, estimate)
+    answer = model.call(REQUEST)
+    assert answer == {"logId": "mine", "errorCode": 500, "errorMsg": "Internal server error"}
+    (entry,) = model.logged
+    assert entry.startswith("request mine failed: Traceback")
+    assert "RuntimeError: secret" in entry
+
+
+@pytest.mark.parametrize(
+    ("tensor", "words"),
+    [
+        (np.array([b"{}"], object), r"shape \[1, 1\], got \[1\]"),
+        (np.array([[b"{}", b"{}"]], object), r"got \[1, 2\]"),
+        (np.empty((0, 1), object), r"got \[0, 1\]"),
+        (np.array([[b"{"]], object), "JSON"),
+        (np.array([[b'"\xff"']], object), "UTF-8"),
+    ],
+)
+def test_tensors_that_are_no_request(tmp_path: Path, tensor: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Model(tmp_path, failing("was asked")).answer(tensor)
+
+
+PARAMETERS = {"visualize": "true", "workers": "3", "max_in_flight": "7"}
+
+
+def test_settings() -> None:
+    assert HpsSettings.from_parameters(PARAMETERS) == HpsSettings(True, 3, 7)
+    assert not HpsSettings.from_parameters({**PARAMETERS, "visualize": "false"}).visualize
+    urls = UrlSettings("https", ("a.example", "*.b.example"), (8443,), 1000, 2.5)
+    assert HpsSettings.from_parameters(PARAMETERS | urls.parameters()).urls == urls
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("visualize", "yes"), ("visualize", ""), ("workers", "0"), ("max_in_flight", "many")],
+)
+def test_settings_that_are_wrong(key: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"`{key}` must be .*, got '{value}'"):
+        HpsSettings.from_parameters({**PARAMETERS, key: value})

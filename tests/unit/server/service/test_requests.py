@@ -1,0 +1,121 @@
+"""Reading requests: what PaddleX accepts is accepted, and what is wrong is named as it does."""
+
+from __future__ import annotations
+
+import base64
+import json
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+
+from tritonpose_server.service.contract import (
+    KeypointRequest,
+    ServiceError,
+    check_request,
+    parse_json,
+)
+
+IMAGE = base64.b64encode(b"an image").decode()
+
+
+def problems(error: ServiceError) -> list[tuple[str, str]]:
+    """Type and place of each problem, which the message has as JSON."""
+    assert error.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    listed = json.loads(error.message)
+    assert all(set(each) == {"type", "loc", "msg"} and each["msg"] for each in listed)
+    return [(each["type"], each["loc"]) for each in listed]
+
+
+def test_what_a_request_says() -> None:
+    asked = check_request(
+        {"image": IMAGE, "detThreshold": 0.25, "visualize": False, "logId": "mine"},
+        visualize=True,
+    )
+    assert asked == KeypointRequest(b"an image", 0.25, visualize=False, log_id="mine")
+
+
+@pytest.mark.parametrize("default", [True, False])
+@pytest.mark.parametrize("silence", [{}, {"visualize": None, "detThreshold": None, "logId": None}])
+def test_what_it_does_not_say(silence: dict[str, None], default: bool) -> None:
+    asked = check_request({"image": IMAGE, **silence}, visualize=default)
+    assert asked == KeypointRequest(b"an image", None, visualize=default, log_id=None)
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert check_request({"image": IMAGE, "useDocUnwarping": 3}, visualize=True).image
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("detThreshold", 0, 0.0),
+        ("detThreshold", 1, 1.0),
+        ("detThreshold", "0.5", 0.5),
+        ("visualize", 0, False),
+        ("visualize", "true", True),
+        ("visualize", "no", False),
+    ],
+)
+def test_spellings_that_paddlex_accepts(field: str, value: object, expected: object) -> None:
+    asked = check_request({"image": IMAGE, field: value}, visualize=True)
+    assert {"detThreshold": asked.det_threshold, "visualize": asked.visualize}[field] == expected
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({}, [("missing", "body.image")]),
+        ({"image": None}, [("string_type", "body.image")]),
+        ({"image": [IMAGE]}, [("string_type", "body.image")]),
+        ({"image": IMAGE, "detThreshold": "high"}, [("float_parsing", "body.detThreshold")]),
+        ({"image": IMAGE, "detThreshold": []}, [("float_type", "body.detThreshold")]),
+        ({"image": IMAGE, "detThreshold": -0.1}, [("greater_than_equal", "body.detThreshold")]),
+        ({"image": IMAGE, "detThreshold": 1.1}, [("less_than_equal", "body.detThreshold")]),
+        ({"image": IMAGE, "visualize": "perhaps"}, [("bool_parsing", "body.visualize")]),
+        (
+            {"image": 5, "visualize": 5},
+            [("string_type", "body.image"), ("bool_parsing", "body.visualize")],
+        ),
+        ([], [("model_attributes_type", "body")]),
+        ("image", [("model_attributes_type", "body")]),
+        (None, [("model_attributes_type", "body")]),
+    ],
+)
+def test_what_is_wrong_is_named(document: object, expected: list[tuple[str, str]]) -> None:
+    with pytest.raises(ServiceError) as caught:
+        check_request(document, visualize=True)
+    assert problems(caught.value) == expected
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_not_finite(number: str) -> None:
+    document = parse_json(f'{{"image": "{IMAGE}", "detThreshold": {number}}}'.encode())
+    with pytest.raises(ServiceError) as caught:
+        check_request(document, visualize=True)
+    assert problems(caught.value) == [("finite_number", "body.detThreshold")]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b'{"image": }', b"{} {}", b"image", b"\xff\xfe", b"[" * 100_000]
+)
+def test_text_that_is_not_json(body: bytes) -> None:
+    with pytest.raises(ServiceError, match="JSON decode error") as caught:
+        parse_json(body)
+    assert problems(caught.value) == [("json_invalid", "body")]
+
+
+@pytest.mark.parametrize("wrong", [{}, {"image": "@"}, {"image": IMAGE, "detThreshold": 2}])
+def test_errors_have_the_name_of_the_request(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ServiceError) as caught:
+        check_request({**wrong, "logId": "mine"}, visualize=True)
+    assert caught.value.log_id == "mine"
+
+
+@pytest.mark.parametrize("log_id", [7, "", "two words", "a\nb", "é", "x" * 129, ["mine"]])
+def test_names_that_could_spoil_a_log_are_ignored(log_id: object) -> None:
+    assert check_request({"image": IMAGE, "logId": log_id}, visualize=True).log_id is None
+    with pytest.raises(ServiceError) as caught:
+        check_request({"logId": log_id}, visualize=True)
+    assert caught.value.log_id is None
+    assert problems(caught.value) == [("missing", "body.image")]

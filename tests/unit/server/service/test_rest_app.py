@@ -1,0 +1,361 @@
+"""The REST service without a Triton behind it: what needs none, and what is said without one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from typing import Any
+
+import httpx
+import pytest
+from openapi_spec_validator import validate
+
+from leftovers import wait_until
+from rest_service import rest_service
+from tritonpose import ConfigError
+from tritonpose.transport.failures import refusal
+from tritonpose_server.service.rest.app import create_app
+from tritonpose_server.service.rest.observation import ACCESS
+from tritonpose_server.service.rest.settings import RestSettings
+from tritonpose_server.service.rest.upstream import Upstream
+
+PATH = "/human-keypoint-detection"
+IMAGE = base64.b64encode(b"\xff\xd8\xff an image").decode()
+
+# Nothing listens on port 9 of this machine.
+NO_TRITON = "grpc://127.0.0.1:9"
+
+
+@contextmanager
+def client_of(**settings: Any) -> Iterator[httpx.Client]:
+    with rest_service(NO_TRITON, **settings) as address, httpx.Client(base_url=address) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with client_of(max_body_bytes=1000) as running:
+        yield running
+
+
+def body_of(response: Any, status: int) -> dict[str, Any]:
+    """The body of an answer without a result, checked."""
+    assert response.status_code == status
+    body: dict[str, Any] = response.json()
+    assert set(body) == {"logId", "errorCode", "errorMsg"}
+    assert body["errorCode"] == (0 if status == 200 else status)
+    assert response.headers["x-request-id"] == body["logId"]
+    return body
+
+
+def test_alive_but_not_ready(client: httpx.Client) -> None:
+    alive = body_of(client.get("/health"), 200)
+    assert alive["errorMsg"] == "Healthy"
+    uuid.UUID(alive["logId"])
+    response = client.get("/health/ready")
+    assert "inference server is out of reach" in body_of(response, 503)["errorMsg"]
+    assert response.headers["retry-after"] == "1"
+
+
+def test_no_triton(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    response = client.post(PATH, json={"image": IMAGE, "logId": "mine"})
+    body = body_of(response, 503)
+    assert body["logId"] == "mine"
+    assert response.headers["retry-after"] == "1"
+    # Where it is and why it fails is for the log alone.
+    assert "127.0.0.1:9" not in body["errorMsg"]
+    assert "request_id=mine failed: ServerUnavailableError: grpc://127.0.0.1:9" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/", 200, None),
+        ("GET", "/nowhere", 404, "Not Found"),
+        ("GET", "/page/nothing.js", 404, "Not Found"),
+        ("GET", "/page/../service.py", 404, "Not Found"),
+        ("GET", "/page/%2e%2e/__init__.py", 404, "Not Found"),
+        ("GET", PATH, 405, "Method Not Allowed"),
+        ("PUT", "/health", 405, "Method Not Allowed"),
+    ],
+)
+def test_paths(
+    client: httpx.Client, method: str, path: str, status: int, words: str | None
+) -> None:
+    response = client.request(method, path)
+    assert response.status_code == status
+    if words:
+        assert body_of(response, status)["errorMsg"] == words
+    if status == 405:
+        assert response.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json", 422),
+        ("application/json; charset=utf-8", 422),
+        ("Application/JSON;charset=UTF-8", 422),
+        ("application/vnd.api+json", 422),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("application/jsonlines", 415),
+        (None, 415),
+    ],
+)
+def test_content_types(client: httpx.Client, content_type: str | None, status: int) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    message = body_of(client.post(PATH, content=b"{}", headers=headers), status)["errorMsg"]
+    assert ("Content-Type: application/json" in message) == (status == 415)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_size_of_the_body(client: httpx.Client, streamed: bool) -> None:
+    def request(size: int) -> Any:
+        content = b'"' + b"x" * (size - 2) + b'"'
+        parts = iter([content[:500], content[500:]])
+        headers = {"Content-Type": "application/json"}
+        return client.post(PATH, content=parts if streamed else content, headers=headers)
+
+    assert "model_attributes_type" in body_of(request(1000), 422)["errorMsg"]
+    assert "larger than the 0.001 MB accepted" in body_of(request(1001), 413)["errorMsg"]
+
+
+def test_length_that_is_too_large_already(client: httpx.Client) -> None:
+    connection = HTTPConnection(client.base_url.netloc.decode())
+    headers = {"Content-Type": "application/json", "Content-Length": "1000000"}
+    connection.request("POST", PATH, b"{", headers)
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "place"),
+    [
+        ("", "json_invalid", "body"),
+        ("{", "json_invalid", "body"),
+        ("[]", "model_attributes_type", "body"),
+        ("{}", "missing", "body.image"),
+        ('{"image": "@"}', "base64", "body.image"),
+        ('{"image": ""}', "base64", "body.image"),
+        ('{"image": "aaaa", "detThreshold": NaN}', "finite_number", "body.detThreshold"),
+    ],
+)
+def test_wrong_bodies(client: httpx.Client, content: str, kind: str, place: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    message = body_of(client.post(PATH, content=content, headers=headers), 422)["errorMsg"]
+    (problem,) = json.loads(message)
+    assert (problem["type"], problem["loc"]) == (kind, place)
+
+
+def test_urls_are_off(client: httpx.Client) -> None:
+    body = body_of(client.post(PATH, json={"image": "http://127.0.0.1/a.jpg"}), 403)
+    assert "URLs are off" in body["errorMsg"]
+
+
+@pytest.mark.parametrize(
+    ("in_body", "in_header", "expected"),
+    [
+        ("mine", None, "mine"),
+        ("mine", "other", "mine"),
+        (None, "other", "other"),
+        ("two words", "other", "other"),
+        (None, "x" * 129, None),
+    ],
+)
+def test_name_of_the_request(
+    client: httpx.Client, in_body: str | None, in_header: str | None, expected: str | None
+) -> None:
+    headers = {} if in_header is None else {"X-Request-ID": in_header}
+    document = {} if in_body is None else {"logId": in_body}
+    log_id = body_of(client.post(PATH, json=document, headers=headers), 422)["logId"]
+    if expected is None:
+        uuid.UUID(log_id)
+    else:
+        assert log_id == expected
+
+
+def test_faults_keep_the_name_of_the_request(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def poses(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(Upstream, "poses", poses)
+    body = body_of(client.post(PATH, json={"image": IMAGE, "logId": "mine"}), 500)
+    assert (body["logId"], body["errorMsg"]) == ("mine", "Internal server error")
+    assert "request_id=mine failed" in caplog.text
+    assert "RuntimeError: secret" in caplog.text
+
+
+def test_no_room() -> None:
+    with client_of(max_in_flight=0) as client:
+        response = client.post(PATH, json={"image": IMAGE})
+        assert "0 requests are already under way" in body_of(response, 503)["errorMsg"]
+        assert response.headers["retry-after"] == "1"
+        body_of(client.get("/health"), 200)
+
+
+@pytest.mark.parametrize(
+    ("detail", "told", "reason"),
+    [
+        (
+            "the answer was not ready within 10 s (deadline_s); retry later",
+            "the answer was not ready within 10 s (deadline_s); try again later",
+            "triton_busy",
+        ),
+        (
+            "failed to connect to 10.0.0.7",
+            "the inference server is unavailable; try again later",
+            "triton_unavailable",
+        ),
+    ],
+)
+def test_refusals_of_the_pipeline_are_passed_on_and_faults_are_not(
+    client: httpx.Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    detail: str,
+    told: str,
+    reason: str,
+) -> None:
+    async def infer(*_: object) -> None:
+        raise refusal("503", "http://10.0.0.7:8000", detail)
+
+    def counted() -> float:
+        text = client.get("/metrics").text
+        return float(re.findall(rf'rejections_total{{reason="{reason}"}} (\S+)', text)[0])
+
+    monkeypatch.setattr("tritonpose.transport.retrying.AsyncRetryingTransport.infer", infer)
+    before = counted()
+    response = client.post(PATH, json={"image": IMAGE})
+    assert body_of(response, 503)["errorMsg"] == told
+    assert response.headers["retry-after"] == "1"
+    # Of refusals the pipeline's log tells.
+    assert ("10.0.0.7" in caplog.text) == (reason == "triton_unavailable")
+    # Once the answer is on its way.
+    assert wait_until(lambda: counted() == before + 1)
+
+
+def test_metrics() -> None:
+    with client_of() as client:
+        for document in ({}, {}, {"image": IMAGE}):
+            client.post(PATH, json=document)
+        client.get("/nowhere")
+        response = client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    numbers = dict(re.findall(r"^(\w[^ ]*) ([\d.e+-]+)$", response.text, re.M))
+    assert numbers['tritonpose_rest_requests_total{status="422"}'] == "2.0"
+    assert numbers['tritonpose_rest_requests_total{status="503"}'] == "1.0"
+    assert numbers['tritonpose_rest_rejections_total{reason="invalid"}'] == "2.0"
+    assert numbers['tritonpose_rest_rejections_total{reason="triton_unavailable"}'] == "1.0"
+    assert numbers["tritonpose_rest_request_seconds_count"] == "3.0"
+    assert numbers['tritonpose_rest_stage_seconds_count{stage="read"}'] == "3.0"
+    assert numbers['tritonpose_rest_stage_seconds_count{stage="triton"}'] == "1.0"
+    assert numbers["tritonpose_rest_requests_in_flight"] == "0.0"
+    assert numbers["tritonpose_rest_persons_total"] == "0.0"
+
+
+def test_each_service_counts_for_itself(client: httpx.Client) -> None:
+    client.post(PATH, json={})
+    with client_of() as other:
+        numbers = other.get("/metrics").text
+        assert 'tritonpose_rest_requests_total{status="422"} 0.0' in numbers
+
+
+def test_log(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, ACCESS.name)
+    body_of(client.post(PATH, json={"image": "@" + IMAGE, "logId": "mine"}), 422)
+    client.get("/health")
+    client.get("/health/ready")
+    client.get("/metrics")
+    client.get("/no%0Awhere")
+
+    def lines() -> list[str]:
+        return [entry.getMessage() for entry in caplog.records if entry.name == ACCESS.name]
+
+    # Written once the answer is on its way.
+    assert wait_until(lambda: len(lines()) == 2)
+    assert re.fullmatch(
+        r"request_id=mine client=127.0.0.1 method=POST "
+        r'path="/human-keypoint-detection" status=422 received=\d+ sent=\d+ ms=\d+\.\d',
+        lines()[0],
+    )
+    assert r'path="/no\nwhere" status=404' in lines()[1]
+    assert IMAGE not in caplog.text
+
+
+def test_wrong_address_of_triton() -> None:
+    with pytest.raises(ConfigError, match="localhost"):
+        create_app(RestSettings("localhost:8001"))
+
+
+# --- description and pages ---
+
+
+def test_description_is_valid_and_complete(client: httpx.Client) -> None:
+    description = client.get("/openapi.json").json()
+    validate(description)
+    documented = {(path, method) for path, each in description["paths"].items() for method in each}
+    assert documented == {
+        (PATH, "post"),
+        ("/health", "get"),
+        ("/health/ready", "get"),
+        ("/metrics", "get"),
+    }
+    infer = description["paths"][PATH]["post"]
+    assert set(infer["responses"]) == {
+        *("200", "401", "403", "408", "413", "415", "422", "500", "502", "503", "504")
+    }
+    fields = infer["requestBody"]["content"]["application/json"]["schema"]
+    assert fields["required"] == ["image"]
+    assert set(fields["properties"]) == {"image", "detThreshold", "visualize", "logId"}
+    assert all(field["description"] for field in fields["properties"].values())
+    models = description["components"]["schemas"]
+    assert set(models) == {"InferResponse", "InferResult", "Person", "NoResultResponse"}
+    for model in models.values():
+        assert model["description"]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_load_nothing_from_elsewhere(client: httpx.Client, path: str) -> None:
+    response = client.get(path)
+    assert response.headers["content-type"].startswith("text/html")
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    linked = re.findall(r'(?:src|href)="([^"]*)"', response.text)
+    assert linked
+    for link in linked:
+        assert not re.match(r"[a-z]+:|//", link)
+        assert client.get(f"/{link}").status_code == 200
+    assert not re.search(r"<style|<script>|\son\w+=|style=", response.text)
+
+
+def test_the_page_begins_at_the_threshold_of_the_pipeline() -> None:
+    with client_of(page_threshold=0.35) as client:
+        page = client.get("/").text
+    assert re.findall(r'id="detection"[^>]* value="([^"]*)"', page) == ["0.35"]
+    assert re.findall(r'id="keypoint"[^>]* value="([^"]*)"', page) == ["0.1"]
+
+
+def test_only_the_page_may_ask_other_hosts(client: httpx.Client) -> None:
+    """For the picture at an address that its user names."""
+    for path, expected in (("/", True), ("/docs", False), ("/health", False)):
+        policy = client.get(path).headers["content-security-policy"]
+        assert ("connect-src 'self' https: http:" in policy) is expected
+
+
+def test_headers_of_every_answer(client: httpx.Client) -> None:
+    for path in ("/", "/docs", "/page/style.css", "/health", "/metrics", "/nowhere"):
+        headers = client.get(path, headers={"X-Request-ID": "mine"}).headers
+        assert headers.get_list("x-request-id") == ["mine"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-cache"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]

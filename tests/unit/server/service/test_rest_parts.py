@@ -1,0 +1,232 @@
+"""Parts of the REST service that need no more than ASGI messages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message, Receive, Scope, Send
+
+from tritonpose.cli.console import json_formatter
+from tritonpose_server.service.contract import ServiceError
+from tritonpose_server.service.rest.body import receive_json
+from tritonpose_server.service.rest.hang_up import unless_hung_up
+from tritonpose_server.service.rest.memory import BodyMemory
+from tritonpose_server.service.rest.metrics import HUNG_UP
+from tritonpose_server.service.rest.observation import ACCESS, Observation, name_request, note
+from tritonpose_server.service.rest.settings import RestSettings
+from tritonpose_server.service.rest.slots import Slots
+
+SCOPE: Scope = {
+    "type": "http",
+    "method": "POST",
+    "path": "/somewhere",
+    "headers": [(b"content-type", b"application/json"), (b"x-request-id", b"mine")],
+}
+
+
+def receiving(messages: AsyncIterator[Message]) -> Receive:
+    async def receive() -> Message:
+        return await anext(messages)
+
+    return receive
+
+
+async def chunks(*parts: bytes, pause: float = 0) -> AsyncIterator[Message]:
+    for part in parts:
+        await asyncio.sleep(pause)
+        yield {"type": "http.request", "body": part, "more_body": True}
+    yield {"type": "http.request", "body": b"", "more_body": False}
+
+
+# --- body ---
+
+
+def test_body_in_parts() -> None:
+    request = Request(SCOPE, receiving(chunks(b"one", b"", b"two")))
+    memory = BodyMemory(6)
+    with memory.share() as share:
+        assert asyncio.run(receive_json(request, RestSettings(""), share)) == b"onetwo"
+        assert share.held == 6
+        with memory.share() as other:
+            request = Request(SCOPE, receiving(chunks(b"x")))
+            with pytest.raises(ServiceError, match="take all the memory") as caught:
+                asyncio.run(receive_json(request, RestSettings(""), other))
+        assert caught.value.status == HTTPStatus.SERVICE_UNAVAILABLE
+    with memory.share() as again:
+        again.take(6)
+
+
+def test_body_that_does_not_arrive() -> None:
+    settings = RestSettings("", receive_timeout=0.05)
+    request = Request(SCOPE, receiving(chunks(*[b"x"] * 100, pause=0.02)))
+    with (
+        BodyMemory(1000).share() as share,
+        pytest.raises(ServiceError, match=r"did not arrive within 0\.05 s") as caught,
+    ):
+        asyncio.run(receive_json(request, settings, share))
+    assert caught.value.status == HTTPStatus.REQUEST_TIMEOUT
+
+
+# --- clients that hang up ---
+
+
+async def hang_up_after(seconds: float) -> AsyncIterator[Message]:
+    await asyncio.sleep(seconds)
+    yield {"type": "http.disconnect"}
+
+
+def test_work_is_cancelled_when_nobody_waits() -> None:
+    ends: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+            raise
+
+    async def run() -> None:
+        with pytest.raises(ClientDisconnect):
+            await unless_hung_up(Request(SCOPE, receiving(hang_up_after(0.01))), work())
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert ends == ["cancelled"]
+
+
+def test_work_that_somebody_waits_for() -> None:
+    async def succeed() -> str:
+        await asyncio.sleep(0.01)
+        return "done"
+
+    async def fail() -> str:
+        raise ValueError("failed")
+
+    async def run(work: Callable[[], Any]) -> str:
+        result: str = await unless_hung_up(Request(SCOPE, receiving(hang_up_after(30))), work())
+        return result
+
+    assert asyncio.run(run(succeed)) == "done"
+    with pytest.raises(ValueError, match="failed"):
+        asyncio.run(run(fail))
+
+
+# --- slots ---
+
+
+def test_slots() -> None:
+    slots = Slots(2)
+    with slots.take():
+        with slots.take(), pytest.raises(ServiceError, match="2 requests"), slots.take():
+            pass
+        assert slots.taken == 1
+        with pytest.raises(ZeroDivisionError), slots.take():
+            raise ZeroDivisionError
+        assert slots.taken == 1
+    assert slots.taken == 0
+
+
+def test_requests_that_are_here_when_the_door_closes_go_on() -> None:
+    slots = Slots(2)
+    with slots.admit():
+        assert (slots.present, slots.taken) == (1, 0)
+        slots.close()
+        with pytest.raises(ServiceError, match="shutting down"), slots.admit():
+            pass
+        with slots.take():
+            assert (slots.present, slots.taken) == (1, 1)
+    assert (slots.present, slots.taken) == (0, 0)
+
+
+def test_nothing_is_received_from_those_who_would_be_refused() -> None:
+    slots = Slots(1)
+    with slots.take(), pytest.raises(ServiceError, match="1 requests"), slots.admit():
+        pass
+
+
+# --- observation ---
+
+
+def observe(app: Callable[[Scope, Receive, Send], Any]) -> tuple[list[Message], list[Any]]:
+    """Runs one request: messages sent, what was counted."""
+    sent: list[Message] = []
+    counted: list[Any] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    def count(path: str, status: int, seconds: float, _reason: str | None) -> None:
+        assert seconds >= 0
+        counted.append((path, status))
+
+    asyncio.run(Observation(app, count)(dict(SCOPE), receiving(chunks()), send))
+    return sent, counted
+
+
+@pytest.mark.parametrize(("log_id", "expected"), [(None, "mine"), ("b", "b")])
+def test_faults_are_told_to_the_log_alone(
+    caplog: pytest.LogCaptureFixture, log_id: str | None, expected: str
+) -> None:
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        name_request(scope, log_id)
+        raise RuntimeError("secret")
+
+    sent, counted = observe(app)
+    assert sent[0]["status"] == 500
+    body = json.loads(sent[1]["body"])
+    assert body == {"logId": expected, "errorCode": 500, "errorMsg": "Internal server error"}
+    assert counted == [("/somewhere", 500)]
+    assert f"request_id={expected} failed" in caplog.text
+    assert "RuntimeError: secret" in caplog.text
+
+
+def test_clients_that_hang_up_are_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, ACCESS.name)
+
+    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise ClientDisconnect
+
+    sent, counted = observe(app)
+    assert sent == []
+    assert counted == [("/somewhere", HUNG_UP)]
+    (entry,) = caplog.records
+    assert "status=499" in entry.getMessage()
+
+
+def test_answers_cut_off(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        observe(app)
+    assert "RuntimeError: halfway" in caplog.text
+
+
+def test_a_line_of_the_log_is_fields(caplog: pytest.LogCaptureFixture) -> None:
+    """As text for people, and as JSON for programs."""
+    caplog.set_level(logging.INFO, ACCESS.name)
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        note(scope, persons=2, reason="busy")
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    observe(app)
+    (entry,) = caplog.records
+    assert 'path="/somewhere" status=503' in entry.getMessage()
+    assert entry.getMessage().endswith(" persons=2 reason=busy")
+    formatter = json_formatter()
+    line = json.loads(formatter.format(entry))
+    assert {"status": 503, "persons": 2, "path": "/somewhere", "sent": 2}.items() <= line.items()
+    assert line["level"] == "INFO"
+    assert line["logger"] == ACCESS.name
+    assert isinstance(line["ms"], float)
+    assert "T" in line["time"]
