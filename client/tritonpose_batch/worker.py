@@ -116,7 +116,7 @@ class NodeServer:
         self._told: list[str] = []
         choice = choose_models(config, self._told.append)
         options = ServerOptions(device=place)
-        self._server: EmbeddedServer = EmbeddedServer(choice.leaves, choice.settings, options)
+        self._server: EmbeddedServer = EmbeddedServer(choice.models, choice.settings, options)
         self._server.start()
 
     def url(self) -> str:

@@ -22,19 +22,19 @@ from tritonpose_server.models.store import ModelStore, cache_home
 @pytest.fixture(scope="session")
 def store() -> ModelStore:
     """The user's own store: what is converted once serves later test runs, too."""
-    return ModelStore(cache_home() / "leaves")
+    return ModelStore(cache_home() / "models")
 
 
 @pytest.fixture(scope="session")
-def open_leaves(store: ModelStore) -> list[Path]:
-    """Leaf directories of the open models: detector, keypoint model."""
+def installed_open_models(store: ModelStore) -> list[Path]:
+    """Model directories of the open models: detector, keypoint model."""
     names = [DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL]
     return install_open_models(names, cache_home() / "downloads", store, print)
 
 
 @pytest.fixture(scope="session")
-def paddle_leaves(store: ModelStore) -> dict[str, Path]:
-    """Leaf directories of the reference models by their folder's name; empty without them."""
+def installed_paddle_models(store: ModelStore) -> dict[str, Path]:
+    """Model directories of the reference models by their folder's name; empty without them."""
     return {
         directory.name: install_paddle_model(directory, role, store)
         for directory, role in reference_data.paddle_models()
@@ -42,11 +42,15 @@ def paddle_leaves(store: ModelStore) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def server(open_leaves: list[Path], paddle_leaves: dict[str, Path]) -> Iterator[EmbeddedServer]:
+def server(
+    installed_open_models: list[Path], installed_paddle_models: dict[str, Path]
+) -> Iterator[EmbeddedServer]:
     """The server; its defaults are the open models."""
-    detector, keypoint_model = open_leaves
+    detector, keypoint_model = installed_open_models
     settings = PipelineSettings(detector.name, keypoint_model.name)
-    with EmbeddedServer([*open_leaves, *paddle_leaves.values()], settings) as running:
+    with EmbeddedServer(
+        [*installed_open_models, *installed_paddle_models.values()], settings
+    ) as running:
         yield running
 
 

@@ -48,7 +48,7 @@ def transport(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterato
 def test_same_persons_and_keypoints(
     setting: Setting,
     transport: Transport,
-    paddle_leaves: dict[str, Path],
+    installed_paddle_models: dict[str, Path],
 ) -> None:
     series = reference_data.golden(setting.name)
     assert series
@@ -59,8 +59,8 @@ def test_same_persons_and_keypoints(
                 image=reference_data.image(expected.image).read_bytes(),
                 frame=None,
                 det_threshold=setting.threshold,
-                detector=paddle_leaves[setting.detector].name,
-                keypoint_model=paddle_leaves[setting.keypoint_model].name,
+                detector=installed_paddle_models[setting.detector].name,
+                keypoint_model=installed_paddle_models[setting.keypoint_model].name,
                 flip=setting.flip,
                 use_udp=setting.use_udp,
             )

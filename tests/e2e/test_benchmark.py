@@ -80,7 +80,7 @@ def check_reports(report: dict[str, Any], printed: str, directory: Path) -> None
 
 @pytest.mark.timeout(600)
 def test_against_the_bare_engine(
-    environment: dict[str, str], tmp_path: Path, photo: Path, open_leaves: list[Path]
+    environment: dict[str, str], tmp_path: Path, photo: Path, installed_open_models: list[Path]
 ) -> None:
     report, printed = run_benchmark(environment, tmp_path, "--images", photo)
     assert [each["name"] for each in report["measurements"]] == ALL
@@ -105,7 +105,7 @@ def test_against_the_bare_engine(
     overhead = report["overhead"]
     assert overhead["throughput_share"] > 0
     assert overhead["crop_ms"] > 0
-    assert report["models"]["detector"] == open_leaves[0].name
+    assert report["models"]["detector"] == installed_open_models[0].name
     assert report["images"] == [
         {
             "name": photo.name,

@@ -37,11 +37,11 @@ def run_evaluate(
 @reference_data.needed
 def test_coco_scores(
     server: EmbeddedServer,
-    paddle_leaves: dict[str, Path],
+    installed_paddle_models: dict[str, Path],
     environment: dict[str, str],
     tmp_path: Path,
 ) -> None:
-    models = [f"--keypoint_model={paddle_leaves[name].name}" for name in LOWEST_AP]
+    models = [f"--keypoint_model={installed_paddle_models[name].name}" for name in LOWEST_AP]
     evaluations, printed = run_evaluate(
         environment,
         tmp_path,
@@ -49,11 +49,11 @@ def test_coco_scores(
         *("--annotations", reference_data.image("coco_annotations.json")),
         *("--images", reference_data.image("coco_000000000785.jpg").parent),
         *("--image_prefix", "coco_"),
-        *("--detector", paddle_leaves["PicoDet-S_pedestrian_320"].name, *models),
+        *("--detector", installed_paddle_models["PicoDet-S_pedestrian_320"].name, *models),
     )
     print(f"\n{printed}")
     for evaluation, (name, lowest) in zip(evaluations, LOWEST_AP.items(), strict=True):
-        assert evaluation["variant"]["keypoint_model"] == paddle_leaves[name].name
+        assert evaluation["variant"]["keypoint_model"] == installed_paddle_models[name].name
         coco = evaluation["coco"]
         assert coco["images"] == 4
         assert coco["given_persons"] == 12

@@ -58,15 +58,15 @@ def fine_tuned(size: tuple[int, int], tmp_path: Path) -> Path:
 def test_is_served_as_its_files_say(
     fine_tuned: Path,
     size: tuple[int, int],
-    open_leaves: list[Path],
+    installed_open_models: list[Path],
     photo: Path,
     tmp_path: Path,
 ) -> None:
-    store = ModelStore(tmp_path / "leaves")
-    leaf = install_paddle_model(fine_tuned, None, store, name="fine-tuned")
+    store = ModelStore(tmp_path / "models")
+    model = install_paddle_model(fine_tuned, None, store, name="fine-tuned")
     detector = store.path(DEFAULT_DETECTOR)
-    shutil.copytree(open_leaves[0], detector)
-    with EmbeddedServer([detector, leaf], PipelineSettings(detector.name, leaf.name)) as server:
+    shutil.copytree(installed_open_models[0], detector)
+    with EmbeddedServer([detector, model], PipelineSettings(detector.name, model.name)) as server:
         transport = connect(server.grpc_url)
         served = transport.infer(PoseRequest(image=photo.read_bytes()))
         transport.close()

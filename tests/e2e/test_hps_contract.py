@@ -187,13 +187,13 @@ def test_overload_is_refused_at_once_and_passes(server: EmbeddedServer) -> None:
 
 
 @pytest.fixture(scope="module")
-def plain_server(open_leaves: list[Path]) -> Iterator[EmbeddedServer]:
+def plain_server(installed_open_models: list[Path]) -> Iterator[EmbeddedServer]:
     """A server whose configuration switches pictures off and URLs on."""
-    detector, keypoint_model = open_leaves
+    detector, keypoint_model = installed_open_models
     settings = PipelineSettings(
         detector.name, keypoint_model.name, visualize=False, urls=UrlSettings("http")
     )
-    with EmbeddedServer(open_leaves, settings) as running:
+    with EmbeddedServer(installed_open_models, settings) as running:
         yield running
 
 

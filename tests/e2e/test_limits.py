@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="module")
 def tight(
-    open_leaves: list[Path], tmp_path_factory: pytest.TempPathFactory
+    installed_open_models: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmbeddedServer]:
     """A server that takes on little."""
     repository = tmp_path_factory.mktemp("tight") / "models"
@@ -61,9 +61,9 @@ def tight(
     config.write_text(text, "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resources, "model_repository", lambda: repository)
-        settings = PipelineSettings(open_leaves[0].name, open_leaves[1].name)
+        settings = PipelineSettings(installed_open_models[0].name, installed_open_models[1].name)
         options = ServerOptions(tuning=Tuning(pipeline=QUEUE))
-        with EmbeddedServer(open_leaves, settings, options) as running:
+        with EmbeddedServer(installed_open_models, settings, options) as running:
             yield running
 
 
@@ -157,9 +157,9 @@ def executions(server: EmbeddedServer, model: str) -> int:
 
 
 def test_what_nobody_waits_for_is_not_computed(
-    tight: EmbeddedServer, open_leaves: list[Path], photo: Path
+    tight: EmbeddedServer, installed_open_models: list[Path], photo: Path
 ) -> None:
-    detector = open_leaves[0].name
+    detector = installed_open_models[0].name
     patient = connect(tight.grpc_url)
     request = PoseRequest(image=photo.read_bytes(), det_threshold=0.0)
     patient.infer(request)

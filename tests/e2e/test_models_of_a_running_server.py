@@ -22,17 +22,17 @@ from tritonpose_server.models.store import ModelStore
 
 
 @pytest.fixture(scope="module")
-def own_store(open_leaves: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def own_store(installed_open_models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("store")
-    for leaf in open_leaves:
-        shutil.copytree(leaf, directory / leaf.name)
+    for model in installed_open_models:
+        shutil.copytree(model, directory / model.name)
     return directory
 
 
 @pytest.fixture(scope="module")
-def own_server(own_store: Path, open_leaves: list[Path]) -> Iterator[EmbeddedServer]:
-    leaves = [own_store / leaf.name for leaf in open_leaves]
-    with EmbeddedServer(leaves, PipelineSettings(leaves[0].name, leaves[1].name)) as server:
+def own_server(own_store: Path, installed_open_models: list[Path]) -> Iterator[EmbeddedServer]:
+    models = [own_store / model.name for model in installed_open_models]
+    with EmbeddedServer(models, PipelineSettings(models[0].name, models[1].name)) as server:
         yield server
 
 
@@ -44,7 +44,7 @@ def transport(own_server: EmbeddedServer) -> Iterator[Transport]:
 
 
 def install(source: Path, store: Path, name: str) -> None:
-    """A copy of a leaf under another name, complete when it appears."""
+    """A copy of a model under another name, complete when it appears."""
     staging = store / f".{name}"
     shutil.copytree(source, staging)
     config = staging / "config.pbtxt"
@@ -56,7 +56,7 @@ def test_added_and_removed_under_load(
     own_server: EmbeddedServer,
     transport: Transport,
     own_store: Path,
-    open_leaves: list[Path],
+    installed_open_models: list[Path],
     photo: Path,
 ) -> None:
     image = photo.read_bytes()
@@ -69,7 +69,7 @@ def test_added_and_removed_under_load(
         newcomer = PoseRequest(image=image, detector="newcomer")
         with pytest.raises(InvalidRequestError, match="no detector model 'newcomer' is installed"):
             transport.infer(newcomer)
-        install(open_leaves[0], own_store, "newcomer")
+        install(installed_open_models[0], own_store, "newcomer")
         np.testing.assert_allclose(transport.infer(newcomer).boxes, expected.boxes, atol=0.01)
 
         shutil.rmtree(own_store / "newcomer")
@@ -84,9 +84,9 @@ def test_added_and_removed_under_load(
 
 
 def test_asked_for_by_many_at_once_before_it_is_loaded(
-    transport: Transport, own_store: Path, open_leaves: list[Path], photo: Path
+    transport: Transport, own_store: Path, installed_open_models: list[Path], photo: Path
 ) -> None:
-    install(open_leaves[1], own_store, "wanted")
+    install(installed_open_models[1], own_store, "wanted")
     request = PoseRequest(image=photo.read_bytes(), keypoint_model="wanted")
     with ThreadPoolExecutor(8) as clients:
         answers = list(clients.map(transport.infer, [request] * 16))
@@ -95,6 +95,6 @@ def test_asked_for_by_many_at_once_before_it_is_loaded(
 
 def test_a_name_that_is_not_unique(store: ModelStore, own_store: Path) -> None:
     settings = PipelineSettings(DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL)
-    leaves = [store.path(DEFAULT_DETECTOR), own_store / DEFAULT_KEYPOINT_MODEL]
+    models = [store.path(DEFAULT_DETECTOR), own_store / DEFAULT_KEYPOINT_MODEL]
     with pytest.raises(ServerError, match="is in several of the folders that are served"):
-        EmbeddedServer(leaves, settings).start()
+        EmbeddedServer(models, settings).start()

@@ -68,13 +68,15 @@ class Service:
 
 
 @pytest.fixture(scope="module")
-def service(open_leaves: list[Path], photo: Path) -> Iterator[Service]:
-    detector, keypoint_model = (leaf.name for leaf in open_leaves)
+def service(installed_open_models: list[Path], photo: Path) -> Iterator[Service]:
+    detector, keypoint_model = (model.name for model in installed_open_models)
     with pytest.MonkeyPatch.context() as patch, otlp_receiver() as receiver:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
         with (
-            EmbeddedServer(open_leaves, PipelineSettings(detector, keypoint_model)) as triton,
+            EmbeddedServer(
+                installed_open_models, PipelineSettings(detector, keypoint_model)
+            ) as triton,
             rest_service(triton.grpc_url) as rest,
         ):
             running = Service(rest, triton, receiver, detector, keypoint_model)

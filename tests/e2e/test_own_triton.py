@@ -27,13 +27,15 @@ PIPELINE = "human_keypoint_detection"
 
 
 @pytest.fixture(scope="module")
-def own(open_leaves: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnTriton]:
+def own(
+    installed_open_models: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OwnTriton]:
     folder = tmp_path_factory.mktemp("own")
     done = run(folder, "models", "export", "repository")
     assert done.returncode == 0, done.stderr
     assert "--model-config-name=onnxruntime_cpu" in done.stdout
     assert {path.name for path in (folder / "repository").iterdir()} == {
-        *(leaf.name for leaf in open_leaves),
+        *(model.name for model in installed_open_models),
         *(PIPELINE, "human-keypoint-detection"),
     }
     assert not any(path.is_symlink() for path in (folder / "repository").rglob("*"))
@@ -98,11 +100,11 @@ def test_metrics_that_the_autoscalers_need(own: OwnTriton, photo: Path) -> None:
     assert {"nv_inference_queue_duration_us", "nv_inference_compute_infer_duration_us"} < names
     for name in names:
         assert re.search(rf"^{name}(\{{.*\}})? [\d.]+", text, re.MULTILINE), name
-    # The leaves' numbers are apart from the pipeline's.
+    # The models' numbers are apart from the pipeline's.
     (excluded,) = set(re.findall(r'model!~"(.*?)"', queries))
     models = set(re.findall(r'nv_inference_queue_duration_us\{model="(.*?)"', text))
-    leaves = {model for model in models if not re.fullmatch(excluded, model)}
-    assert leaves == {"NanoDet_person_416", "MoveNet-Thunder_256x192"}
+    composing_models = {model for model in models if not re.fullmatch(excluded, model)}
+    assert composing_models == {"NanoDet_person_416", "MoveNet-Thunder_256x192"}
     assert len(models) == 4
 
 

@@ -1,4 +1,4 @@
-"""Paddle models become leaves that agree with Paddle: real Paddle, real paddle2onnx.
+"""Paddle models become models that agree with Paddle: real Paddle, real paddle2onnx.
 
 The environment that this needs is kept in the cache; the first run makes it, which takes a minute
 and downloads 240 MB.
@@ -66,19 +66,19 @@ def store(tmp_path: Path) -> ModelStore:
     return ModelStore(tmp_path / "store")
 
 
-def run_leaf(leaf: Path, images: np.ndarray) -> list[np.ndarray]:
+def run_model(model: Path, images: np.ndarray) -> list[np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(
-        str(leaf / "1" / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        str(model / "1" / "model.onnx"), options, providers=["CPUExecutionProvider"]
     )
     return list(session.run(None, {"image": images}))
 
 
-def facts(leaf: Path) -> dict[str, Any]:
-    """What a leaf's provenance says of its comparison with the source."""
-    assert f"max_batch_size: {MAX_BATCH_SIZE}\n" in (leaf / "config.pbtxt").read_text()
-    found = json.loads((leaf / "provenance.json").read_text())["agreement"]
+def facts(model: Path) -> dict[str, Any]:
+    """What a model's provenance says of its comparison with the source."""
+    assert f"max_batch_size: {MAX_BATCH_SIZE}\n" in (model / "config.pbtxt").read_text()
+    found = json.loads((model / "provenance.json").read_text())["agreement"]
     assert (found["compared_with"], found["batches"]) == ("Paddle", True)
     return dict(found)
 
@@ -111,14 +111,14 @@ def without_onnx(directory: Path, folder: Path) -> Path:
 def test_models_that_come_in_both_forms(
     tmp_path: Path, store: ModelStore, name: str, role: Role, size: tuple[int, int]
 ) -> None:
-    """From Paddle they give the leaf that they give from ONNX."""
+    """From Paddle they give the model that they give from ONNX."""
     directory = reference_data.ROOT / "models" / name
     lines: list[str] = []
-    leaf = install_paddle_model(
+    model = install_paddle_model(
         without_onnx(directory, tmp_path), role, store, progress=lines.append
     )
     assert f"converting {tmp_path / name / 'inference.json'} to ONNX" in lines
-    found = facts(leaf)
+    found = facts(model)
     if role == "keypoint":
         assert found["heatmap"] < 1e-4
     else:
@@ -126,10 +126,10 @@ def test_models_that_come_in_both_forms(
         assert found["score"] < 1e-4
         assert found["rows"] > 50
     other = install_paddle_model(directory, role, store)
-    assert other != leaf
+    assert other != model
     facts(other)
     for result, expected in zip(
-        run_leaf(leaf, photos(*size)), run_leaf(other, photos(*size)), strict=True
+        run_model(model, photos(*size)), run_model(other, photos(*size)), strict=True
     ):
         assert np.ptp(expected) > 0.5
         np.testing.assert_allclose(result, expected, rtol=0, atol=2e-3)
@@ -140,15 +140,15 @@ def test_models_that_come_in_both_forms(
 def test_ppyoloe(tmp_path: Path, store: ModelStore) -> None:
     with tarfile.open(reference_data.ROOT / "models/archives/PP-YOLOE-S_human_infer.tar.xz") as tar:
         tar.extractall(tmp_path, filter="data")
-    leaf = install_paddle_model(tmp_path / "PP-YOLOE-S_human", "detector", store)
-    found = facts(leaf)
+    model = install_paddle_model(tmp_path / "PP-YOLOE-S_human", "detector", store)
+    found = facts(model)
     assert found["box_px"] < 0.05
     assert found["score"] < 1e-4
     assert found["rows"] > 50
-    boxes, scores = run_leaf(leaf, photos(640, 640))
+    boxes, scores = run_model(model, photos(640, 640))
     assert (boxes.shape, scores.shape) == ((2, 8400, 4), (2, 8400))
     # Constants are folded: paddle2onnx writes 1087 nodes.
-    assert len(onnx.load(leaf / "1" / "model.onnx").graph.node) < 600
+    assert len(onnx.load(model / "1" / "model.onnx").graph.node) < 600
 
 
 @reference_data.needed
@@ -199,9 +199,9 @@ def test_forms_of_other_versions(
     assert (directory / f"inference.{kind}").exists()
     if kind == "json":
         assert '"0.a_f64"' in (directory / "inference.json").read_text()
-    leaf = install_paddle_model(directory, "keypoint", store)
-    assert facts(leaf)["heatmap"] < 1e-4
-    (heatmap,) = run_leaf(leaf, np.zeros((2, 128, 96, 3), np.uint8))
+    model = install_paddle_model(directory, "keypoint", store)
+    assert facts(model)["heatmap"] < 1e-4
+    (heatmap,) = run_model(model, np.zeros((2, 128, 96, 3), np.uint8))
     assert np.ptp(heatmap) > 0.1
 
 

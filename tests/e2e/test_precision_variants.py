@@ -25,16 +25,16 @@ CLEAR = 0.3
 
 @pytest.fixture(scope="module")
 def variant_store(
-    open_leaves: list[Path], photo: Path, tmp_path_factory: pytest.TempPathFactory
+    installed_open_models: list[Path], photo: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> ModelStore:
     """The open models and their variants."""
     store = ModelStore(tmp_path_factory.mktemp("variants"))
-    for leaf in open_leaves:
-        shutil.copytree(leaf, store.path(leaf.name))
-    for leaf in open_leaves:
-        make_variant(store, leaf.name, "int8", [photo], print)
+    for model in installed_open_models:
+        shutil.copytree(model, store.path(model.name))
+    for model in installed_open_models:
+        make_variant(store, model.name, "int8", [photo], print)
         # Not by `make_variant`, which refuses where it gains nothing: it must be served there, too.
-        make_bf16(store, leaf.name)
+        make_bf16(store, model.name)
     return store
 
 
@@ -56,10 +56,10 @@ def triton_log() -> Iterator[list[str]]:
 @pytest.fixture(scope="module")
 def variant_server(
     variant_store: ModelStore,
-    open_leaves: list[Path],
+    installed_open_models: list[Path],
     triton_log: list[str],  # noqa: ARG001 - listens from before the start
 ) -> Iterator[EmbeddedServer]:
-    detector, keypoint_model = open_leaves
+    detector, keypoint_model = installed_open_models
     settings = PipelineSettings(detector.name, keypoint_model.name)
     with EmbeddedServer(sorted(variant_store.root.iterdir()), settings) as server:
         yield server
@@ -106,11 +106,11 @@ def test_keypoint_model(
     transport: Transport,
     fp32: PoseResponse,
     photo: Path,
-    open_leaves: list[Path],
+    installed_open_models: list[Path],
     precision: str,
 ) -> None:
     """The persons are more than 350 pixels tall."""
-    name = f"{open_leaves[1].name}-{precision}"
+    name = f"{installed_open_models[1].name}-{precision}"
     found = transport.infer(PoseRequest(image=photo.read_bytes(), keypoint_model=name))
     np.testing.assert_array_equal(found.boxes, fp32.boxes)
     assert 0 < mean_distance(found, fp32) < 4
@@ -121,10 +121,10 @@ def test_detector(
     transport: Transport,
     fp32: PoseResponse,
     photo: Path,
-    open_leaves: list[Path],
+    installed_open_models: list[Path],
     precision: str,
 ) -> None:
-    name = f"{open_leaves[0].name}-{precision}"
+    name = f"{installed_open_models[0].name}-{precision}"
     found = transport.infer(PoseRequest(image=photo.read_bytes(), detector=name))
     assert len(found.boxes) == len(fp32.boxes)
     assert not np.array_equal(found.boxes, fp32.boxes)
@@ -133,16 +133,20 @@ def test_detector(
 
 @pytest.mark.skipif(cpu_has_bf16(), reason="this machine's CPU has bf16")
 def test_bf16_variant_computes_in_fp32_on_a_cpu_without(
-    transport: Transport, fp32: PoseResponse, photo: Path, open_leaves: list[Path]
+    transport: Transport, fp32: PoseResponse, photo: Path, installed_open_models: list[Path]
 ) -> None:
-    request = PoseRequest(image=photo.read_bytes(), keypoint_model=f"{open_leaves[1].name}-bf16")
+    request = PoseRequest(
+        image=photo.read_bytes(), keypoint_model=f"{installed_open_models[1].name}-bf16"
+    )
     np.testing.assert_allclose(transport.infer(request).keypoints, fp32.keypoints, atol=0.01)
 
 
 @pytest.mark.usefixtures("variant_server")
-def test_the_log_says_what_computes_in_bf16(triton_log: list[str], open_leaves: list[Path]) -> None:
+def test_the_log_says_what_computes_in_bf16(
+    triton_log: list[str], installed_open_models: list[Path]
+) -> None:
     outcome = "in bf16" if cpu_has_bf16() else "in FP32, for this CPU has no bf16"
     said = [line for line in triton_log if "computes in" in line]
-    for leaf in open_leaves:
-        assert any(f"model {leaf.name}-bf16: computes {outcome}" in line for line in said)
-    assert len(said) == len(open_leaves)
+    for model in installed_open_models:
+        assert any(f"model {model.name}-bf16: computes {outcome}" in line for line in said)
+    assert len(said) == len(installed_open_models)

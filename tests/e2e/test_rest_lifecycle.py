@@ -153,10 +153,10 @@ def test_clients_that_hang_up_free_their_place(server: EmbeddedServer, photo: Pa
         assert requests.post(address + ENDPOINT, json=payload(photo), timeout=60).ok
 
 
-def test_triton_goes_and_comes_back(open_leaves: list[Path], photo: Path) -> None:
-    detector, keypoint_model = open_leaves
+def test_triton_goes_and_comes_back(installed_open_models: list[Path], photo: Path) -> None:
+    detector, keypoint_model = installed_open_models
     settings = PipelineSettings(detector.name, keypoint_model.name)
-    triton = EmbeddedServer(open_leaves, settings, ServerOptions(grpc_port=free_port()))
+    triton = EmbeddedServer(installed_open_models, settings, ServerOptions(grpc_port=free_port()))
 
     def status(path: str) -> int:
         return requests.get(address + path, timeout=10).status_code

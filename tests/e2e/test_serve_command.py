@@ -24,7 +24,7 @@ def is_gone(pid: int) -> bool:
     return not alive(pid)
 
 
-@pytest.mark.usefixtures("open_leaves")
+@pytest.mark.usefixtures("installed_open_models")
 def test_serves_rest_and_triton_until_sigterm(tmp_path: Path, photo: Path) -> None:
     with serving(tmp_path / "log", "serve") as service:
         rest, grpc, http, metrics = service.ports
@@ -54,7 +54,7 @@ def test_serves_rest_and_triton_until_sigterm(tmp_path: Path, photo: Path) -> No
         assert address in log
 
 
-@pytest.mark.usefixtures("open_leaves")
+@pytest.mark.usefixtures("installed_open_models")
 def test_what_dies_is_replaced_and_a_triton_that_is_stopped_is_not(
     tmp_path: Path, photo: Path
 ) -> None:
@@ -72,7 +72,7 @@ def test_what_dies_is_replaced_and_a_triton_that_is_stopped_is_not(
             assert wait_until(service.ready)
             assert len(service.persons(photo)) == 2
         assert {process.role for process in service.processes()} >= {
-            *("guardian", "triton", "pipeline", "hps", "leaf", "rest")
+            *("guardian", "triton", "pipeline", "hps", "model", "rest")
         }
         processes = descendants(service.process.pid)
         os.kill(service.process_of("guardian"), signal.SIGTERM)
@@ -87,7 +87,7 @@ def test_what_dies_is_replaced_and_a_triton_that_is_stopped_is_not(
     assert "Traceback" not in log
 
 
-@pytest.mark.usefixtures("open_leaves")
+@pytest.mark.usefixtures("installed_open_models")
 def test_nothing_is_left_of_one_that_is_killed(tmp_path: Path) -> None:
     with serving(tmp_path / "log", "serve") as service:
         processes = descendants(service.process.pid)
@@ -112,7 +112,7 @@ def test_in_front_of_another_triton(tmp_path: Path, photo: Path, server: Embedde
 
 
 @pytest.mark.parametrize("flag", ["--port", "--grpc_port"])
-@pytest.mark.usefixtures("open_leaves")
+@pytest.mark.usefixtures("installed_open_models")
 def test_port_in_use_is_an_error_in_a_line(tmp_path: Path, flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

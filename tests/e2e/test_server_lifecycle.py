@@ -31,19 +31,19 @@ import sys, time
 from pathlib import Path
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.staging import PipelineSettings
-leaves = [Path(path) for path in sys.argv[1:]]
-with EmbeddedServer(leaves, PipelineSettings(leaves[0].name, leaves[1].name)) as server:
+models = [Path(path) for path in sys.argv[1:]]
+with EmbeddedServer(models, PipelineSettings(models[0].name, models[1].name)) as server:
     print(server.identity, flush=True)
     time.sleep(600)
 """
 
 
 def start_host(
-    leaves: list[Path], environment: dict[str, str]
+    models: list[Path], environment: dict[str, str]
 ) -> tuple[subprocess.Popen[str], str]:
     """A program that runs a server, and the server's identity once it is ready."""
     host = subprocess.Popen(
-        [sys.executable, "-c", HOST, *map(str, leaves)],
+        [sys.executable, "-c", HOST, *map(str, models)],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
@@ -62,9 +62,9 @@ def nothing_left(identity: str, processes: list[int]) -> bool:
     return not (shared_memory(identity) or directories(identity) or any(map(alive, processes)))
 
 
-def test_stop_leaves_nothing(open_leaves: list[Path], photo: Path) -> None:
-    settings = PipelineSettings(open_leaves[0].name, open_leaves[1].name)
-    server = EmbeddedServer(open_leaves, settings)
+def test_stop_leaves_nothing(installed_open_models: list[Path], photo: Path) -> None:
+    settings = PipelineSettings(installed_open_models[0].name, installed_open_models[1].name)
+    server = EmbeddedServer(installed_open_models, settings)
     with server:
         processes = [server.pid or 0, *descendants(server.pid or 0)]
         assert len(processes) > 3
@@ -77,9 +77,9 @@ def test_stop_leaves_nothing(open_leaves: list[Path], photo: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_end_of_the_parent_leaves_nothing(
-    open_leaves: list[Path], environment: dict[str, str], number: signal.Signals
+    installed_open_models: list[Path], environment: dict[str, str], number: signal.Signals
 ) -> None:
-    host, identity = start_host(open_leaves, environment)
+    host, identity = start_host(installed_open_models, environment)
     processes = descendants(host.pid)
     assert len(processes) > 3
     try:
@@ -91,9 +91,9 @@ def test_end_of_the_parent_leaves_nothing(
 
 
 def test_death_of_the_guardian_leaves_no_process(
-    open_leaves: list[Path], environment: dict[str, str]
+    installed_open_models: list[Path], environment: dict[str, str]
 ) -> None:
-    host, identity = start_host(open_leaves, environment)
+    host, identity = start_host(installed_open_models, environment)
     processes = descendants(host.pid)
     (guardian,) = (pid for pid in processes if runs(pid, "guardian"))
     os.kill(guardian, signal.SIGKILL)
@@ -108,9 +108,9 @@ def test_death_of_the_guardian_leaves_no_process(
             shutil.rmtree(directory)
 
 
-def test_death_of_a_server_that_is_not_to_be_restarted(open_leaves: list[Path]) -> None:
-    settings = PipelineSettings(open_leaves[0].name, open_leaves[1].name)
-    with EmbeddedServer(open_leaves, settings, ServerOptions(restart=False)) as server:
+def test_death_of_a_server_that_is_not_to_be_restarted(installed_open_models: list[Path]) -> None:
+    settings = PipelineSettings(installed_open_models[0].name, installed_open_models[1].name)
+    with EmbeddedServer(installed_open_models, settings, ServerOptions(restart=False)) as server:
         processes = descendants(server.pid or 0)
         (target,) = (pid for pid in processes if runs(pid, "bin/tritonserver"))
         os.kill(target, signal.SIGKILL)
@@ -119,11 +119,11 @@ def test_death_of_a_server_that_is_not_to_be_restarted(open_leaves: list[Path]) 
 
 
 def test_a_model_that_is_not_what_its_configuration_says(
-    open_leaves: list[Path], tmp_path: Path
+    installed_open_models: list[Path], tmp_path: Path
 ) -> None:
-    detector, broken = (tmp_path / leaf.name for leaf in open_leaves)
-    for leaf in open_leaves:
-        shutil.copytree(leaf, tmp_path / leaf.name)
+    detector, broken = (tmp_path / model.name for model in installed_open_models)
+    for model in installed_open_models:
+        shutil.copytree(model, tmp_path / model.name)
     config = broken / "config.pbtxt"
     config.write_text(config.read_text().replace('name: "heatmap"', 'name: "headmap"'))
     server = EmbeddedServer([detector, broken], PipelineSettings(detector.name, broken.name))
@@ -134,19 +134,21 @@ def test_a_model_that_is_not_what_its_configuration_says(
     assert nothing_left(server.identity, [])
 
 
-def test_default_model_that_is_not_served(open_leaves: list[Path]) -> None:
-    server = EmbeddedServer(open_leaves, PipelineSettings("nobody", open_leaves[1].name))
+def test_default_model_that_is_not_served(installed_open_models: list[Path]) -> None:
+    server = EmbeddedServer(
+        installed_open_models, PipelineSettings("nobody", installed_open_models[1].name)
+    )
     with pytest.raises(ServerError, match="model 'nobody' is to be used by default"):
         server.start()
     assert nothing_left(server.identity, [])
 
 
-def test_port_that_is_taken(open_leaves: list[Path]) -> None:
+def test_port_that_is_taken(installed_open_models: list[Path]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         server = EmbeddedServer(
-            open_leaves,
-            PipelineSettings(open_leaves[0].name, open_leaves[1].name),
+            installed_open_models,
+            PipelineSettings(installed_open_models[0].name, installed_open_models[1].name),
             ServerOptions(grpc_port=port),
         )
         with pytest.raises(ServerError, match=f"can't listen on 127.0.0.1:{port}"):
@@ -154,12 +156,12 @@ def test_port_that_is_taken(open_leaves: list[Path]) -> None:
 
 
 def test_onnxruntime_backend_gives_the_same(
-    server: EmbeddedServer, open_leaves: list[Path], photo: Path, tmp_path: Path
+    server: EmbeddedServer, installed_open_models: list[Path], photo: Path, tmp_path: Path
 ) -> None:
     copies = []
-    for leaf in open_leaves:
-        copy = tmp_path / leaf.name
-        shutil.copytree(leaf, copy)
+    for model in installed_open_models:
+        copy = tmp_path / model.name
+        shutil.copytree(model, copy)
         config = copy / "config.pbtxt"
         text = config.read_text()
         assert 'backend: "openvino"' in text

@@ -37,10 +37,13 @@ Call = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def paddle_server(paddle_leaves: dict[str, Path]) -> Iterator[EmbeddedServer]:
+def paddle_server(installed_paddle_models: dict[str, Path]) -> Iterator[EmbeddedServer]:
     """A server whose own models are those of the recorded results."""
-    leaves = [paddle_leaves[SETTING.detector], paddle_leaves[SETTING.keypoint_model]]
-    with EmbeddedServer(leaves, PipelineSettings(*(leaf.name for leaf in leaves))) as running:
+    models = [
+        installed_paddle_models[SETTING.detector],
+        installed_paddle_models[SETTING.keypoint_model],
+    ]
+    with EmbeddedServer(models, PipelineSettings(*(model.name for model in models))) as running:
         yield running
 
 

@@ -33,10 +33,10 @@ JOIN_SECONDS = 60
 class Member:
     """A server among several that can be killed, at ports that stay the same."""
 
-    def __init__(self, leaves: list[Path]) -> None:
-        self._leaves = leaves
-        self._settings = PipelineSettings(leaves[0].name, leaves[1].name)
-        self._server = EmbeddedServer(leaves, self._settings)
+    def __init__(self, models: list[Path]) -> None:
+        self._models = models
+        self._settings = PipelineSettings(models[0].name, models[1].name)
+        self._server = EmbeddedServer(models, self._settings)
         self._server.start()
         ports = self._server.ports
         self._options = ServerOptions(
@@ -57,7 +57,7 @@ class Member:
     def join_again(self) -> None:
         """Starts a new server in the place of the one that was killed."""
         self._server.stop()
-        self._server = EmbeddedServer(self._leaves, self._settings, self._options)
+        self._server = EmbeddedServer(self._models, self._settings, self._options)
         self._server.start()
 
     def answers(self) -> int:
@@ -77,12 +77,12 @@ class Member:
 
 
 @pytest.fixture(scope="module")
-def members(open_leaves: list[Path]) -> Iterator[list[Member]]:
+def members(installed_open_models: list[Path]) -> Iterator[list[Member]]:
     """Those that are killed in turn: for one kill, one beside the server of all tests."""
     with ExitStack() as running:
         made = []
         for _ in range(min(KILLS, 2)):
-            made.append(Member(open_leaves))
+            made.append(Member(installed_open_models))
             running.callback(made[-1].stop)
         yield made
 

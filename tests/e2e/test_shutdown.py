@@ -36,7 +36,7 @@ def is_refused(call: Callable[[], object]) -> bool:
     return False
 
 
-@pytest.mark.usefixtures("open_leaves")
+@pytest.mark.usefixtures("installed_open_models")
 def test_no_request_under_way_is_lost(tmp_path: Path, photo: Path) -> None:
     with serving(tmp_path / "log", "serve") as service, ExitStack() as stack:
         urls = (f"grpc://127.0.0.1:{service.ports[1]}", f"http://127.0.0.1:{service.ports[2]}")
@@ -65,7 +65,7 @@ def test_no_request_under_way_is_lost(tmp_path: Path, photo: Path) -> None:
     assert "Traceback" not in service.log.read_text()
 
 
-@pytest.mark.usefixtures("open_leaves")
+@pytest.mark.usefixtures("installed_open_models")
 def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     with serving(tmp_path / "log", "serve", "--stop_timeout=600") as service:
         processes = descendants(service.process.pid)

@@ -28,9 +28,9 @@ RECOVERY_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
-def own_server(open_leaves: list[Path]) -> Iterator[EmbeddedServer]:
-    settings = PipelineSettings(open_leaves[0].name, open_leaves[1].name)
-    with EmbeddedServer(open_leaves, settings, ServerOptions(hang_timeout=4)) as running:
+def own_server(installed_open_models: list[Path]) -> Iterator[EmbeddedServer]:
+    settings = PipelineSettings(installed_open_models[0].name, installed_open_models[1].name)
+    with EmbeddedServer(installed_open_models, settings, ServerOptions(hang_timeout=4)) as running:
         yield running
 
 
@@ -125,7 +125,7 @@ def test_a_dead_server_leaves_no_shared_memory(own_server: EmbeddedServer, photo
 
 
 @pytest.mark.parametrize(
-    "victim", ["NanoDet_person_416_0_0", "--id="], ids=["leaf", "tritonserver"]
+    "victim", ["NanoDet_person_416_0_0", "--id="], ids=["model", "tritonserver"]
 )
 def test_a_process_that_hangs_is_replaced(
     own_server: EmbeddedServer, photo: Path, victim: str
@@ -150,16 +150,16 @@ def test_a_dead_server_leaves_no_directory(own_server: EmbeddedServer) -> None:
 
 
 def test_a_model_that_is_unloaded_is_no_fault(
-    own_server: EmbeddedServer, open_leaves: list[Path]
+    own_server: EmbeddedServer, installed_open_models: list[Path]
 ) -> None:
     triton_process = process_of(own_server, "--id=")
-    stub = process_of(own_server, f"{open_leaves[0].name}_0_0")
+    stub = process_of(own_server, f"{installed_open_models[0].name}_0_0")
     key = own_server.control_headers
     with triton.InferenceServerClient(own_server.grpc_url.removeprefix("grpc://")) as client:
-        client.unload_model(open_leaves[0].name, headers=key)
+        client.unload_model(installed_open_models[0].name, headers=key)
         assert wait_until(lambda: not alive(stub))
         # Time enough for a supervisor that takes this for a fault.
         time.sleep(1)
         assert alive(triton_process)
-        client.load_model(open_leaves[0].name, headers=key)
+        client.load_model(installed_open_models[0].name, headers=key)
     assert process_of(own_server, "--id=") == triton_process

@@ -22,7 +22,7 @@ pipeline: {workers: 3, max_in_flight: 7}
 """
 
 
-@pytest.mark.usefixtures("open_leaves")
+@pytest.mark.usefixtures("installed_open_models")
 def test_a_server_takes_a_tuning_file(tmp_path: Path, photo: Path) -> None:
     file = tmp_path / "tuning.yaml"
     file.write_text(TUNING)
@@ -50,9 +50,9 @@ def test_a_server_takes_a_tuning_file(tmp_path: Path, photo: Path) -> None:
         assert keypoint.max_batch_size == 4
         assert keypoint.dynamic_batching.max_queue_delay_microseconds == 300
         assert [group.count for group in keypoint.instance_group] == [2]
-        for leaf in (detector, keypoint):
-            assert leaf.parameters["NUM_STREAMS"].string_value == "1"
-            assert leaf.parameters["INFERENCE_NUM_THREADS"].string_value == "1"
+        for servable in (detector, keypoint):
+            assert servable.parameters["NUM_STREAMS"].string_value == "1"
+            assert servable.parameters["INFERENCE_NUM_THREADS"].string_value == "1"
         assert pipeline.parameters["workers"].string_value == "3"
         for model in (pipeline, hps):
             assert model.parameters["max_in_flight"].string_value == "7"

@@ -1,7 +1,7 @@
 """Triton model ``human_keypoint_detection``: a thin adapter around ``tritonpose_pipeline``.
 
-``execute`` only accepts requests: each is worked on in a thread pool, calls the leaf models
-through Triton (BLS) and sends its own response, so that requests overlap and the leaves see
+``execute`` only accepts requests: each is worked on in a thread pool, calls the models
+through Triton (BLS) and sends its own response, so that requests overlap and the models see
 them all at once.
 """
 
@@ -199,7 +199,7 @@ class TritonPythonModel:
     def _run_model(
         self, model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]
     ) -> list[npt.NDArray[np.float32]]:
-        """Run a leaf while others compute here (see ``pipeline.RunModel``)."""
+        """Run a model while others compute here (see ``pipeline.RunModel``)."""
         with self._gate.outside():
             return _run_model(model, images, outputs, self._spans.context())
 
@@ -227,7 +227,7 @@ def _tensors(poses: Poses) -> list[Any]:
 def _run_model(
     model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...], context: dict[str, str]
 ) -> list[npt.NDArray[np.float32]]:
-    """Run a leaf through Triton, as part of a trace (see ``Spans.context``)."""
+    """Run a model through Triton, as part of a trace (see ``Spans.context``)."""
     response = _execute(model, images, outputs, context)
     if response.has_error():
         # Installed, but not loaded yet: models are loaded when they are first asked for.

@@ -73,7 +73,7 @@ def open_field(
     """
     choice = choose_models(config, progress)
     if with_paddlex:
-        check_same_models(config, choice.leaves)
+        check_same_models(config, choice.models)
     with ExitStack() as stack:
 
         def enter(contestant: Contestant) -> Contestant:
@@ -84,7 +84,7 @@ def open_field(
         progress("starting Triton, the REST service and the bare engine")
         engine = ours.bare_engine(choice)
         enter(engine)
-        server = stack.enter_context(EmbeddedServer(choice.leaves, choice.settings))
+        server = stack.enter_context(EmbeddedServer(choice.models, choice.settings))
         predict = PredictContestant(server)
         enter(predict)
         served = tuple(

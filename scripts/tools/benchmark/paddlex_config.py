@@ -50,20 +50,20 @@ def with_threads(content: dict[str, Any], threads: int) -> dict[str, Any]:
     return {**content, "engine": "paddle_static", "engine_config": {"cpu_threads": threads}}
 
 
-def check_same_models(config: PipelineConfig, leaves: Sequence[Path]) -> None:
+def check_same_models(config: PipelineConfig, models: Sequence[Path]) -> None:
     """Refuse to compare with PaddleX where open models stand in for its own.
 
     Args:
         config: The pipeline.
-        leaves: What is served for it: detector, keypoint model.
+        models: What is served for it: detector, keypoint model.
 
     Raises:
         BenchmarkError: PaddleX can't run what is served.
     """
-    for module, leaf in zip((config.detector, config.keypoint), leaves, strict=True):
-        if module.model_dir is None and leaf.name in OPEN_MODELS:
+    for module, model in zip((config.detector, config.keypoint), models, strict=True):
+        if module.model_dir is None and model.name in OPEN_MODELS:
             raise BenchmarkError(
-                f"PaddleX can't run the open model {leaf.name}: to compare with PaddleX, name "
+                f"PaddleX can't run the open model {model.name}: to compare with PaddleX, name "
                 "directories of Paddle models by --detector and --keypoint_model or in a "
                 "--pipeline file"
             )

@@ -51,9 +51,9 @@ def serve_variants(
         )
         for variant, choice in zip(variants, choices, strict=True)
     ]
-    leaves = dict.fromkeys(leaf for choice in choices for leaf in choice.leaves)
+    models = dict.fromkeys(model for choice in choices for model in choice.models)
     progress("starting Triton")
-    with EmbeddedServer(list(leaves), choices[0].settings) as server:
+    with EmbeddedServer(list(models), choices[0].settings) as server:
         yield server.grpc_url, served
 
 

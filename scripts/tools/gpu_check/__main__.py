@@ -18,7 +18,7 @@ from tritonpose_server.embedded.gpus import count_gpus, require_visible
 from tritonpose_server.errors import ServerError
 
 if TYPE_CHECKING:
-    from tools.gpu_check.engines import Leaf
+    from tools.gpu_check.engines import Model
 
 NO_GPU = 3
 """Exit status where there is no GPU to check."""
@@ -96,8 +96,8 @@ def _run(options: argparse.Namespace) -> int:
         )
     trials = []
     for model in options.models:
-        leaf = _leaf(model)
-        trials += try_engines(leaf, engines, options.batches, options.seconds, print_status)
+        servable = _model(model)
+        trials += try_engines(servable, engines, options.batches, options.seconds, print_status)
     machine = _machine(options.device)
     table = as_markdown(trials, machine)
     print(table)
@@ -108,8 +108,8 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if all(trial.passed for trial in trials) else FAILED
 
 
-def _leaf(model: str) -> Leaf:
-    from tools.gpu_check.engines import Leaf
+def _model(model: str) -> Model:
+    from tools.gpu_check.engines import Model
     from tritonpose_server.models.graph.onnx_graph import load_model, tensor_shape
     from tritonpose_server.models.store import cache_home
 
@@ -117,7 +117,7 @@ def _leaf(model: str) -> Leaf:
     name = path.stem
     if path.suffix != ".onnx":
         name = model
-        path = cache_home() / "leaves" / model / "1" / "model.onnx"
+        path = cache_home() / "models" / model / "1" / "model.onnx"
         if not path.exists() and name in _DEFAULT_NAMES:
             _install(name)
         if not path.exists():
@@ -127,7 +127,7 @@ def _leaf(model: str) -> Leaf:
             )
     graph = load_model(path)
     batch = tensor_shape(graph.graph.input[0])[0]
-    return Leaf(name, path, graph, batch if isinstance(batch, int) else _LARGEST_BATCH)
+    return Model(name, path, graph, batch if isinstance(batch, int) else _LARGEST_BATCH)
 
 
 def _install(name: str) -> None:
@@ -138,7 +138,7 @@ def _install(name: str) -> None:
         return
     from tritonpose_server.models.store import ModelStore, cache_home
 
-    store = ModelStore(cache_home() / "leaves")
+    store = ModelStore(cache_home() / "models")
     install_open_models([name], cache_home() / "downloads", store, print_status)
 
 

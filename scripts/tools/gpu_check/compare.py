@@ -41,7 +41,7 @@ _TOLERANCES: Mapping[EnginePrecision, Tolerance] = {
 
 @dataclass(frozen=True)
 class Difference:
-    """Largest differences from the reference; None for what the leaf does not have.
+    """Largest differences from the reference; None for what the model does not have.
 
     Attributes:
         heatmap: Of a heatmap's cell.
@@ -65,7 +65,7 @@ def compare(
     """Compare an engine's results with the reference.
 
     Args:
-        outputs: Names of the leaf's outputs: ``heatmap``, or ``boxes`` and ``scores``.
+        outputs: Names of the model's outputs: ``heatmap``, or ``boxes`` and ``scores``.
         expected: The reference's.
         found: The engine's.
         precision: What it computed in.

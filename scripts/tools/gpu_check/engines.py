@@ -1,4 +1,4 @@
-"""What can compute a leaf on this machine."""
+"""What can compute a model on this machine."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Outputs = list[npt.NDArray[np.float32]]
 
 
 class Runner(Protocol):
-    """A leaf that is ready to run."""
+    """A model that is ready to run."""
 
     def run(self, images: Images) -> Outputs:
-        """Run a batch: uint8 ``[batch, h, w, 3]`` RGB to the leaf's outputs."""
+        """Run a batch: uint8 ``[batch, h, w, 3]`` RGB to the model's outputs."""
         ...
 
 
 @dataclass(frozen=True)
-class Leaf:
-    """A leaf to try.
+class Model:
+    """A model to try.
 
     Attributes:
         name: Its name.
@@ -47,17 +47,17 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Engine:
-    """One way to compute leaves.
+    """One way to compute models.
 
     Attributes:
         name: For the report.
         precision: What it computes in.
-        load: Makes a leaf ready; raises whatever the engine raises.
+        load: Makes a model ready; raises whatever the engine raises.
     """
 
     name: str
     precision: EnginePrecision
-    load: Callable[[Leaf], Runner]
+    load: Callable[[Model], Runner]
 
 
 _CPU = ("CPUExecutionProvider", dict[str, str]())
@@ -70,9 +70,9 @@ class _Calls:
         self.run = run
 
 
-def reference(leaf: Leaf) -> Runner:
-    """The leaf on the CPU, in FP32, with ONNX Runtime."""
-    return _onnxruntime(leaf.path, [_CPU])
+def reference(model: Model) -> Runner:
+    """The model on the CPU, in FP32, with ONNX Runtime."""
+    return _onnxruntime(model.path, [_CPU])
 
 
 def cpu_engines() -> list[Engine]:
@@ -95,7 +95,7 @@ def gpu_engines(gpu: int) -> list[Engine]:
 
     engines = []
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        engines.append(Engine("ONNX Runtime, CUDA", "fp32", lambda leaf: _cuda(leaf, gpu)))
+        engines.append(Engine("ONNX Runtime, CUDA", "fp32", lambda model: _cuda(model, gpu)))
     if _installed("torch"):
         engines += _torch_engines("PyTorch, CUDA", f"cuda:{gpu}")
     if _installed("tensorrt"):
@@ -120,20 +120,20 @@ def _onnxruntime(path: Path, providers: Sequence[tuple[str, dict[str, str]]]) ->
     return _Calls(lambda images: list(session.run(None, {"image": images})))
 
 
-def _cuda(leaf: Leaf, gpu: int) -> Runner:
+def _cuda(model: Model, gpu: int) -> Runner:
     import onnxruntime
 
     onnxruntime.preload_dlls()
     # As the backend `onnxruntime` does.
     options = {"device_id": str(gpu), "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
-    return _onnxruntime(leaf.path, [("CUDAExecutionProvider", options), _CPU])
+    return _onnxruntime(model.path, [("CUDAExecutionProvider", options), _CPU])
 
 
-def _openvino(leaf: Leaf) -> Runner:
+def _openvino(servable: Model) -> Runner:
     openvino: Any = importlib.import_module("openvino")
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(str(leaf.path), "CPU", settings)
-    names = [tensor.name for tensor in leaf.model.graph.output]
+    compiled = openvino.Core().compile_model(str(servable.path), "CPU", settings)
+    names = [tensor.name for tensor in servable.model.graph.output]
 
     def run(images: Images) -> Outputs:
         results = compiled({"image": images})
@@ -144,26 +144,26 @@ def _openvino(leaf: Leaf) -> Runner:
 
 def _torch_engines(name: str, device: str) -> list[Engine]:
     def engine(precision: EnginePrecision) -> Engine:
-        return Engine(name, precision, lambda leaf: _torch(leaf, precision, device))
+        return Engine(name, precision, lambda model: _torch(model, precision, device))
 
     return [engine("fp32"), engine("fp16")]
 
 
-def _torch(leaf: Leaf, precision: EnginePrecision, device: str) -> Runner:
+def _torch(servable: Model, precision: EnginePrecision, device: str) -> Runner:
     torch: Any = importlib.import_module("torch")
     from tools.gpu_check.torch_graph import TorchGraph
 
     # FP32 is to be FP32, and the results of every batch size the same.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    return TorchGraph(torch, engine_graph(leaf.model, precision), device)
+    return TorchGraph(torch, engine_graph(servable.model, precision), device)
 
 
 def _tensorrt_engine(precision: EnginePrecision, gpu: int) -> Engine:
-    def load(leaf: Leaf) -> Runner:
+    def load(servable: Model) -> Runner:
         from tools.gpu_check.tensorrt_engine import TensorRtEngine
 
         trt: Any = importlib.import_module("tensorrt")
-        return TensorRtEngine(trt, engine_graph(leaf.model, precision), leaf.max_batch, gpu)
+        return TensorRtEngine(trt, engine_graph(servable.model, precision), servable.max_batch, gpu)
 
     return Engine("TensorRT", precision, load)

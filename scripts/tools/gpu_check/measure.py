@@ -33,7 +33,7 @@ def measure(runner: Runner, images: Images, batch: int, seconds: float) -> Speed
     """Run one batch over and over.
 
     Args:
-        runner: The leaf.
+        runner: The model.
         images: uint8 ``[n, h, w, 3]``; repeated to fill the batch.
         batch: Images at a time.
         seconds: How long at least; never less than three runs.

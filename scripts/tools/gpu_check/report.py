@@ -12,10 +12,10 @@ from tools.gpu_check.measure import Speed
 
 @dataclass(frozen=True)
 class Trial:
-    """A leaf on an engine.
+    """A model on an engine.
 
     Attributes:
-        leaf: Its name.
+        model: Its name.
         engine: Name of the engine.
         precision: What it computes in.
         difference: From the CPU's results, None where it did not run.
@@ -23,7 +23,7 @@ class Trial:
         error: Why it did not run, None where it did.
     """
 
-    leaf: str
+    model: str
     engine: str
     precision: str
     difference: Difference | None
@@ -45,7 +45,7 @@ def as_markdown(trials: Sequence[Trial], machine: dict[str, str]) -> str:
         speeds = {speed.batch: f"{speed.per_second:.0f}" for speed in trial.speeds}
         rows.append(
             [
-                trial.leaf,
+                trial.model,
                 trial.engine,
                 trial.precision.upper(),
                 _differences(trial.difference),
@@ -58,7 +58,7 @@ def as_markdown(trials: Sequence[Trial], machine: dict[str, str]) -> str:
     lines += [f"| {' | '.join(row)} |" for row in rows]
     failures = [trial for trial in trials if trial.error is not None]
     if failures:
-        lines += ["", *(f"- {t.leaf}, {t.engine}, {t.precision}: {t.error}" for t in failures)]
+        lines += ["", *(f"- {t.model}, {t.engine}, {t.precision}: {t.error}" for t in failures)]
     return "\n".join(lines)
 
 

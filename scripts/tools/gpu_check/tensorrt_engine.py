@@ -1,4 +1,4 @@
-"""Builds a leaf's TensorRT engine in this process and runs it."""
+"""Builds a model's TensorRT engine in this process and runs it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Runs a leaf's graph with PyTorch, for machines whose GPU only PyTorch can use.
+"""Runs a model's graph with PyTorch, for machines whose GPU only PyTorch can use.
 
-Knows the operators that the project's leaves have once ``engine_graph`` has simplified them, and
+Knows the operators that the project's models have once ``engine_graph`` has simplified them, and
 refuses others by name. Meaning of the operators: https://onnx.ai/onnx/operators/, opset 19.
 """
 

@@ -1,4 +1,4 @@
-"""Runs leaves on engines; what fails is part of the result, not the end."""
+"""Runs models on engines; what fails is part of the result, not the end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tools.gpu_check.compare import compare
-from tools.gpu_check.engines import Engine, Images, Leaf, reference
+from tools.gpu_check.engines import Engine, Images, Model, reference
 from tools.gpu_check.measure import measure
 from tools.gpu_check.report import Trial
 from tritonpose_server.models.graph.onnx_graph import tensor_shape
@@ -15,46 +15,46 @@ from tritonpose_server.models.paddle.verification_images import verification_ima
 
 
 def try_engines(
-    leaf: Leaf,
+    servable: Model,
     engines: Sequence[Engine],
     batches: Sequence[int],
     seconds: float,
     progress: Callable[[str], None],
 ) -> list[Trial]:
-    """Compare a leaf's results on each engine with the CPU's, then measure its speed.
+    """Compare a model's results on each engine with the CPU's, then measure its speed.
 
     Args:
-        leaf: The leaf.
+        servable: The model.
         engines: What to run it on.
-        batches: Batch sizes to measure; larger ones than the leaf's largest are left out.
+        batches: Batch sizes to measure; larger ones than the model's largest are left out.
         seconds: How long at each batch size.
         progress: Called with lines for the user.
     """
-    images = _images(leaf)
-    names = [tensor.name for tensor in leaf.model.graph.output]
-    expected = reference(leaf).run(images)
+    images = _images(servable)
+    names = [tensor.name for tensor in servable.model.graph.output]
+    expected = reference(servable).run(images)
     trials = []
     for engine in engines:
-        progress(f"{leaf.name}: {engine.name}, {engine.precision}")
+        progress(f"{servable.name}: {engine.name}, {engine.precision}")
         try:
-            runner = engine.load(leaf)
+            runner = engine.load(servable)
             difference = compare(names, expected, runner.run(images), engine.precision)
             speeds = tuple(
                 measure(runner, images, batch, seconds)
                 for batch in batches
-                if batch <= leaf.max_batch
+                if batch <= servable.max_batch
             )
         except Exception as error:  # engines raise whatever they like: the others are to be tried
             text = " ".join(f"{type(error).__name__}: {error}".split())
             progress(f"  failed: {text}")
-            trials.append(Trial(leaf.name, engine.name, engine.precision, None, (), text))
+            trials.append(Trial(servable.name, engine.name, engine.precision, None, (), text))
         else:
-            trials.append(Trial(leaf.name, engine.name, engine.precision, difference, speeds))
+            trials.append(Trial(servable.name, engine.name, engine.precision, difference, speeds))
     return trials
 
 
-def _images(leaf: Leaf) -> Images:
+def _images(servable: Model) -> Images:
     """As many images as fit into a batch, at most eight."""
-    height, width = (int(size or 0) for size in tensor_shape(leaf.model.graph.input[0])[1:3])
+    height, width = (int(size or 0) for size in tensor_shape(servable.model.graph.input[0])[1:3])
     series = [verification_images(height, width, number) for number in range(2)]
-    return np.concatenate(series)[: leaf.max_batch]
+    return np.concatenate(series)[: servable.max_batch]

@@ -16,7 +16,7 @@ class Plan:
         overload: Its rate, as a multiple of what the service can do.
         kills: How often each process is killed.
         roles: Which processes are killed; None for all.
-        reloads: How often each leaf model is unloaded and loaded.
+        reloads: How often each model is unloaded and loaded.
         requests: How many requests the memory must bear.
         seed: Of everything random.
     """

@@ -15,7 +15,7 @@ COMMAND, TRITON = "command", "triton"
 
 
 def processes_by_role(root: int) -> dict[str, int]:
-    """Processes of a ``tritonpose serve`` by what they do; leaves have their model's name.
+    """Processes of a ``tritonpose serve`` by what they do; models have their model's name.
 
     Args:
         root: The command's process.
@@ -23,20 +23,20 @@ def processes_by_role(root: int) -> dict[str, int]:
     found = {COMMAND: root}
     seen: Counter[str] = Counter()
     for process in service_processes(root):
-        name = process.model if process.role == "leaf" and process.model else process.role
+        name = process.model if process.role == "model" and process.model else process.role
         seen[name] += 1
         found[name if seen[name] == 1 else f"{name} {seen[name]}"] = process.pid
     return found
 
 
-def leaf_models(root: int) -> list[str]:
-    """Names of the leaf models that a ``tritonpose serve`` has processes of, sorted.
+def models(root: int) -> list[str]:
+    """Names of the models that a ``tritonpose serve`` has processes of, sorted.
 
     Args:
         root: The command's process.
     """
     return sorted(
-        {each.model for each in service_processes(root) if each.role == "leaf" and each.model}
+        {each.model for each in service_processes(root) if each.role == "model" and each.model}
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 from tools.soak.errors import SoakError
-from tools.soak.processes import COMMAND, leaf_models, processes_by_role
+from tools.soak.processes import COMMAND, models, processes_by_role
 from tritonpose_server.supervision.triton_api import GRPC_HEADER
 
 _START_SECONDS = 300.0
@@ -67,9 +67,9 @@ class Service:
         """What to send to Triton's control endpoints over gRPC."""
         return {GRPC_HEADER: self._control_key}
 
-    def leaves(self) -> list[str]:
-        """Names of the leaf models that it runs."""
-        return leaf_models(self.process.pid)
+    def models(self) -> list[str]:
+        """Names of the models that it runs."""
+        return models(self.process.pid)
 
     def processes(self) -> dict[str, int]:
         """Its processes by role; one that is being started again may be missing."""

@@ -14,7 +14,7 @@ from tritonpose_server.engines.engine import Array, Engine, Stream
 
 
 class BackendModel:
-    """Serves one leaf: a Triton Python model whose batches run on the streams of an engine.
+    """Serves one model: a Triton Python model whose batches run on the streams of an engine.
 
     Each call of ``execute`` is one batch formed by Triton's scheduler. It is handed to an idle
     stream and answered from that stream's thread, so that several batches run side by side.
@@ -23,13 +23,13 @@ class BackendModel:
     engine: Engine
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Load the leaf.
+        """Load the model.
 
         Args:
             args: Triton's arguments (model configuration, repository, version).
 
         Raises:
-            TritonModelException: The leaf can't be served; the message says why.
+            TritonModelException: The model can't be served; the message says why.
         """
         # Exists only inside the processes that Triton starts.
         import triton_python_backend_utils as pb_utils

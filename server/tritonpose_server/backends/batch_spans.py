@@ -1,4 +1,4 @@
-"""Spans of a leaf's batches, where OpenTelemetry's environment variables ask for traces."""
+"""Spans of a model's batches, where OpenTelemetry's environment variables ask for traces."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BatchSpans:
         """Prepare what environment variables ask for.
 
         Args:
-            model: The leaf's name.
+            model: The model's name.
             warn: Told where traces are asked for, but can't be sent.
         """
         self._model = model

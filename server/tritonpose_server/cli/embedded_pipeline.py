@@ -45,7 +45,7 @@ def embedded_pipeline(
     choice = choose_models(config, report)
     report("starting Triton")
     began = time.monotonic()
-    with EmbeddedServer(choice.leaves, choice.settings, ServerOptions(device=place)) as server:
+    with EmbeddedServer(choice.models, choice.settings, ServerOptions(device=place)) as server:
         report(f"Triton is ready after {time.monotonic() - began:.1f} s at {server.grpc_url}")
         # The server's defaults are those of the configuration: nothing is left to request.
         with create_pipeline(PIPELINE_NAME, url=server.grpc_url) as client:

@@ -150,17 +150,17 @@ def _convert(options: argparse.Namespace) -> None:
 def _install(options: argparse.Namespace) -> None:
     from tritonpose_server.models import commands as manage
 
-    leaf = manage.install(
+    servable = manage.install(
         options.model, manage.default_store(), _progress(), _lock(options), name=options.name
     )
-    print(f"installed {leaf.name}")
+    print(f"installed {servable.name}")
 
 
 def _variant(options: argparse.Namespace) -> None:
     from tritonpose_server.models import commands as manage
     from tritonpose_server.models.variants import make_variant
 
-    leaf = make_variant(
+    model = make_variant(
         manage.default_store(),
         options.name,
         options.precision,
@@ -168,7 +168,7 @@ def _variant(options: argparse.Namespace) -> None:
         _progress().line,
         options.detector,
     )
-    print(f"installed {leaf.name}")
+    print(f"installed {model.name}")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -177,7 +177,7 @@ def _export(options: argparse.Namespace) -> None:
     from tritonpose_server.models.export import CPU_CONFIG, export_repository
 
     choice = choose_models(PipelineConfig.load(options.pipeline), _progress().line)
-    export_repository(options.directory, choice.leaves, choice.settings)
+    export_repository(options.directory, choice.models, choice.settings)
     print(f"exported {options.directory}; serve it with --model-config-name={CPU_CONFIG}")
 
 

@@ -61,7 +61,7 @@ def serve(
             limits = complete_pipeline(triton.tuning.pipeline, available_cores())
             tell_exposure(rest.host, triton.address)
             settings = replace(choice.settings, urls=rest.urls)
-            with EmbeddedServer(choice.leaves, settings, triton) as server:
+            with EmbeddedServer(choice.models, settings, triton) as server:
                 _tell_addresses(server, rest.address)
                 rest = replace(
                     rest,

@@ -1,6 +1,6 @@
-"""Where the leaves of an embedded server compute, named as PaddleX names devices.
+"""Where the models of an embedded server compute, named as PaddleX names devices.
 
-The leaves in the user's store stay as they are: a leaf that is to compute elsewhere than its
+The models in the user's store stay as they are: a model that is to compute elsewhere than its
 configuration says is served from a directory of its own, with the same model files and a
 configuration made for the device.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tritonpose.errors import ConfigError
-from tritonpose_server.embedded.model_view import read_config, write_leaf_view
+from tritonpose_server.embedded.model_view import read_config, write_model_view
 from tritonpose_server.errors import ServerError
 
 _NVIDIA = re.compile(r"gpu(?::(?P<numbers>\d+(?:,\d+)*))?", re.IGNORECASE)
@@ -61,8 +61,8 @@ class Device:
         return f"gpu:{','.join(map(str, self.gpus))}" if self.gpus else "cpu"
 
 
-def configure_leaf(config: ModelConfig, device: Device) -> ModelConfig:
-    """Make a leaf's configuration for a device.
+def configure_model(config: ModelConfig, device: Device) -> ModelConfig:
+    """Make a model's configuration for a device.
 
     Args:
         config: The configuration that it has; not changed.
@@ -73,7 +73,7 @@ def configure_leaf(config: ModelConfig, device: Device) -> ModelConfig:
         GPU, so there the backend is ONNX Runtime.
 
     Raises:
-        ServerError: The leaf is made for CPUs.
+        ServerError: The model is made for CPUs.
     """
     configured = ModelConfig()
     configured.CopyFrom(config)
@@ -97,11 +97,11 @@ def _computes_bf16(config: ModelConfig) -> bool:
     return hint in config.parameters and config.parameters[hint].string_value.upper() == "YES"
 
 
-def place_leaves(leaves: Iterable[Path], device: Device | None, target: Path) -> list[Path]:
-    """Make leaves compute on a device.
+def place_models(models: Iterable[Path], device: Device | None, target: Path) -> list[Path]:
+    """Make models compute on a device.
 
     Args:
-        leaves: Leaf directories, each named like its Triton model.
+        models: Model directories, each named like its Triton model.
         device: Where they are to compute; None for where their configurations say.
         target: Directory for those whose configurations say otherwise; made where needed.
 
@@ -109,16 +109,16 @@ def place_leaves(leaves: Iterable[Path], device: Device | None, target: Path) ->
         The directories to serve, in the same order: the given ones where they fit.
 
     Raises:
-        ServerError: A leaf can't compute there.
+        ServerError: A model can't compute there.
     """
     if device is None:
-        return list(leaves)
-    return [_place_leaf(leaf, device, target) for leaf in leaves]
+        return list(models)
+    return [_place_model(model, device, target) for model in models]
 
 
-def _place_leaf(leaf: Path, device: Device, target: Path) -> Path:
-    config = read_config(leaf)
+def _place_model(model: Path, device: Device, target: Path) -> Path:
+    config = read_config(model)
     kinds = {group.kind for group in config.instance_group}
     if not device.gpus and kinds == {ModelInstanceGroup.KIND_CPU}:
-        return leaf
-    return write_leaf_view(leaf, configure_leaf(config, device), target)
+        return model
+    return write_model_view(model, configure_model(config, device), target)

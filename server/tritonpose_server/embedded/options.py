@@ -25,7 +25,7 @@ class ServerOptions:
         hang_timeout: Seconds without an answer after which it, or one of its models, hangs.
         control_key: What opens Triton's control endpoints (load and unload models, shared
             memory, traces, log settings) to those who send it; None for one that is made up.
-        device: Where the leaves compute; None for where their configurations say.
+        device: Where the models compute; None for where their configurations say.
         tuning: Threads, streams, processes, batches and queues.
     """
 

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from tritonpose_server.embedded.device import place_leaves
+from tritonpose_server.embedded.device import place_models
 from tritonpose_server.embedded.gpus import require_gpus
 from tritonpose_server.embedded.libpython import find_libpython_directory
 from tritonpose_server.embedded.options import Ports, ServerOptions
@@ -28,7 +28,7 @@ from tritonpose_server.embedded.staging import (
 )
 from tritonpose_server.embedded.triton_command import triton_command, triton_environment
 from tritonpose_server.embedded.triton_wheel import TritonInstallation, find_triton
-from tritonpose_server.embedded.tuning.apply import tune_leaves
+from tritonpose_server.embedded.tuning.apply import tune_models
 from tritonpose_server.embedded.tuning.defaults import complete_pipeline
 from tritonpose_server.engines.cores import available_cores
 from tritonpose_server.errors import PortInUseError, ServerError
@@ -60,24 +60,24 @@ class EmbeddedServer:
         control_key: What opens Triton's control endpoints; see `control_headers`.
 
     Example:
-        with EmbeddedServer(leaves, PipelineSettings("det", "kpt")) as server:
+        with EmbeddedServer(models, PipelineSettings("det", "kpt")) as server:
             print(server.grpc_url)
     """
 
     def __init__(
         self,
-        leaves: Sequence[Path],
+        models: Sequence[Path],
         settings: PipelineSettings,
         options: ServerOptions | None = None,
     ) -> None:
         """Prepare a server.
 
         Args:
-            leaves: Directories of the leaf models to serve, each named like its model.
+            models: Directories of the models to serve, each named like its model.
             settings: The pipeline's defaults.
             options: Where and how it runs.
         """
-        self._leaves = leaves
+        self._models = models
         self._settings = settings
         self._options = options or ServerOptions()
         self.identity = ""
@@ -231,15 +231,15 @@ class EmbeddedServer:
         directory, lock = make_directory(self.identity)
         try:
             stage_backends(triton, directory / "backends")
-            leaves = place_leaves(self._leaves, self._options.device, directory / "leaves")
-            leaves = tune_leaves(leaves, self._options.tuning, directory / "tuned")
+            models = place_models(self._models, self._options.device, directory / "models")
+            models = tune_models(models, self._options.tuning, directory / "tuned")
             pipeline = complete_pipeline(self._options.tuning.pipeline, available_cores())
-            stage_pipeline(directory / "models", leaves, self._settings, pipeline)
+            stage_pipeline(directory / "models", models, self._settings, pipeline)
             command = triton_command(
                 triton,
                 self.identity,
                 directory,
-                leaves,
+                models,
                 self._options,
                 self.ports,
                 self.control_key,

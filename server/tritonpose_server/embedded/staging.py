@@ -81,32 +81,32 @@ def stage_backends(triton: TritonInstallation, target: Path) -> None:
 
 def stage_pipeline(
     target: Path,
-    leaves: Sequence[Path],
+    models: Sequence[Path],
     settings: PipelineSettings,
     tuning: PipelineTuning = PipelineTuning(),  # noqa: B008 - frozen
 ) -> None:
     """Make a model repository with the pipeline models, their defaults filled in.
 
-    The leaves stay where they are: the directories they lie in are model repositories, too.
+    The models stay where they are: the directories they lie in are model repositories, too.
 
     Args:
         target: Directory to make.
-        leaves: Leaf directories, each named like its Triton model.
+        models: Model directories, each named like its Triton model.
         settings: The pipeline's defaults.
         tuning: How much the pipeline models take on; what nobody chose is left as it is.
 
     Raises:
-        ServerError: A default names a model that is not among the leaves, or a leaf's name is
+        ServerError: A default names a model that is not among the models, or a model's name is
             not unique.
     """
-    directories = {leaf.name: leaf for leaf in leaves}
+    directories = {model.name: model for model in models}
     for name in (settings.detector, settings.keypoint_model):
         if name not in directories:
             raise ServerError(
                 f"model {name!r} is to be used by default but is not among those served: "
                 f"{', '.join(sorted(directories)) or 'none'}"
             )
-    repositories = model_repositories(leaves)
+    repositories = model_repositories(models)
     for name in directories:
         places = [str(root) for root in repositories if (root / name).exists()]
         if len(places) > 1:
@@ -144,6 +144,6 @@ def _stage_model(target: Path, name: str, parameters: Mapping[str, str | None]) 
     (directory / "config.pbtxt").write_text(text_format.MessageToString(config), "utf-8")
 
 
-def model_repositories(leaves: Iterable[Path]) -> list[Path]:
+def model_repositories(models: Iterable[Path]) -> list[Path]:
     """The directories that leaves lie in, each once."""
-    return list(dict.fromkeys(leaf.absolute().parent for leaf in leaves))
+    return list(dict.fromkeys(model.absolute().parent for model in models))

@@ -27,7 +27,7 @@ def triton_command(
     triton: TritonInstallation,
     identity: str,
     directory: Path,
-    leaves: Sequence[Path],
+    composing_models: Sequence[Path],
     options: ServerOptions,
     ports: Ports,
     control_key: str,
@@ -38,14 +38,14 @@ def triton_command(
         triton: Where tritonserver is.
         identity: Name of the server; its shared-memory regions begin with it.
         directory: Where backends and pipeline were staged.
-        leaves: Directories of the leaf models.
+        composing_models: Directories of the models.
         options: Where and how it runs.
         ports: The ports chosen.
         control_key: What opens the control endpoints.
     """
-    repositories = [directory / "models", *model_repositories(leaves)]
+    repositories = [directory / "models", *model_repositories(composing_models)]
     apis = ",".join(CONTROL_APIS)
-    models = [PIPELINE, HPS, *(leaf.name for leaf in leaves)]
+    models = [PIPELINE, HPS, *(model.name for model in composing_models)]
     return [
         str(triton.binary),
         f"--id={identity}",

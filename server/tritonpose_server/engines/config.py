@@ -1,4 +1,4 @@
-"""Reads what Triton tells a backend about the leaf it is to serve."""
+"""Reads what Triton tells a backend about the model it is to serve."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NUMPY_TYPES: dict[str, type[np.generic]] = {
 
 
 class EngineConfigError(Exception):
-    """A leaf's configuration can't be served; the message names model, key and fix."""
+    """A model's configuration can't be served; the message names model, key and fix."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TensorConfig:
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """A leaf as configured.
+    """A model as configured.
 
     Attributes:
         name: Triton model name.

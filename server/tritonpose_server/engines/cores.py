@@ -1,4 +1,4 @@
-"""Divides the cores that may be used between the parallel streams of a leaf."""
+"""Divides the cores that may be used between the parallel streams of a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_DEFAULT_STREAMS = 4
 
 @dataclass(frozen=True)
 class CorePlan:
-    """How a leaf uses the machine.
+    """How a model uses the machine.
 
     Attributes:
         streams: Batches that run at the same time.

@@ -1,4 +1,4 @@
-"""What an inference engine must offer to serve a leaf."""
+"""What an inference engine must offer to serve a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = npt.NDArray[np.generic]
 
 
 class Stream(Protocol):
-    """Runs one batch at a time; the streams of a leaf run side by side."""
+    """Runs one batch at a time; the streams of a model run side by side."""
 
     def load(self, parts: Mapping[str, Sequence[Array]]) -> None:
         """Copy the next batch in.
@@ -35,10 +35,10 @@ class Stream(Protocol):
 
 
 class Engine(Protocol):
-    """Loads a leaf."""
+    """Loads a model."""
 
     def __call__(self, config: EngineConfig) -> Sequence[Stream]:
-        """Load a leaf.
+        """Load a model.
 
         Args:
             config: Its configuration.

@@ -1,4 +1,4 @@
-"""Inputs that a leaf gets for photos, made by the pipeline's own code: for calibration."""
+"""Inputs that a model gets for photos, made by the pipeline's own code: for calibration."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Image = npt.NDArray[np.uint8]
 MAX_INPUTS = 200
 
 
-def detector_inputs(leaf: DetectorModel, images: Sequence[Path]) -> list[Image]:
+def detector_inputs(model: DetectorModel, images: Sequence[Path]) -> list[Image]:
     """What a detector gets for images.
 
     Args:
-        leaf: The detector's facts.
+        model: The detector's facts.
         images: Image files, and directories that are searched for them. From more than
             ``MAX_INPUTS``, so many are taken evenly.
 
@@ -40,16 +40,19 @@ def detector_inputs(leaf: DetectorModel, images: Sequence[Path]) -> list[Image]:
     """
     from tritonpose_pipeline.detection import resize_for_detector
 
-    return [resize_for_detector(read_photo(file).pixels, leaf).pixels for file in _choose(images)]
+    return [resize_for_detector(read_photo(file).pixels, model).pixels for file in _choose(images)]
 
 
 def person_crops(
-    leaf: KeypointModel, detector: DetectorModel, images: Sequence[Path], store: ModelStore
+    keypoint_model: KeypointModel,
+    detector: DetectorModel,
+    images: Sequence[Path],
+    store: ModelStore,
 ) -> list[Image]:
     """What a keypoint model gets for the persons in images.
 
     Args:
-        leaf: The keypoint model's facts.
+        keypoint_model: The keypoint model's facts.
         detector: The detector that finds the persons.
         images: See ``detector_inputs``.
         store: Holds the detector.
@@ -76,9 +79,16 @@ def person_crops(
         if model == detector.name:
             return list(session.run(list(outputs), {"image": images}))
         crops.extend(images)
-        return [np.zeros((len(images), JOINTS, leaf.height // 4, leaf.width // 4), np.float32)]
+        return [
+            np.zeros(
+                (len(images), JOINTS, keypoint_model.height // 4, keypoint_model.width // 4),
+                np.float32,
+            )
+        ]
 
-    options = PoseOptions(detector, leaf, detector.threshold, flip=False, use_udp=leaf.use_udp)
+    options = PoseOptions(
+        detector, keypoint_model, detector.threshold, flip=False, use_udp=keypoint_model.use_udp
+    )
     chosen = _choose(images)
     share = MAX_INPUTS // len(chosen)
     for file in chosen:

@@ -35,11 +35,11 @@ class ModelChoice:
     """What a server is to serve.
 
     Attributes:
-        leaves: Leaf directories.
+        models: Model directories.
         settings: The pipeline's defaults.
     """
 
-    leaves: tuple[Path, ...]
+    models: tuple[Path, ...]
     settings: PipelineSettings
 
     @property
@@ -47,7 +47,7 @@ class ModelChoice:
         """The detector score threshold of requests that name none."""
         if self.settings.threshold is not None:
             return self.settings.threshold
-        (detector,) = (leaf for leaf in self.leaves if leaf.name == self.settings.detector)
+        (detector,) = (model for model in self.models if model.name == self.settings.detector)
         return float(read_config(detector).parameters["threshold"].string_value)
 
 
@@ -83,13 +83,13 @@ def choose_models(config: PipelineConfig, progress: Progress) -> ModelChoice:
     open_names = [name for name in names.values() if name in OPEN_MODELS]
     install_open_models(open_names, cache_home() / "downloads", store, progress)
     detector, keypoint = (
-        _installed_leaf(names[role], role, store, progress)
+        _installed_model(names[role], role, store, progress)
         if role in names
         else _convert(module, role, store, progress)
         for role, module in modules.items()
     )
     return ModelChoice(
-        leaves=(detector, keypoint),
+        models=(detector, keypoint),
         settings=PipelineSettings(
             detector=detector.name,
             keypoint_model=keypoint.name,
@@ -136,7 +136,7 @@ class _BarsOnly(StreamProgress):
 def _convert(module: ModuleConfig, role: Role, store: ModelStore, progress: Progress) -> Path:
     if module.model_dir is None:
         raise ServerError(f"the {role} model has no directory")
-    leaf = install_paddle_model(
+    model = install_paddle_model(
         module.model_dir,
         role,
         store,
@@ -144,11 +144,11 @@ def _convert(module: ModuleConfig, role: Role, store: ModelStore, progress: Prog
         img_size=module.img_size if isinstance(module, DetectorConfig) else None,
         progress=progress,
     )
-    progress(f"{role} model: {leaf.name} (from {module.model_dir})")
-    return leaf
+    progress(f"{role} model: {model.name} (from {module.model_dir})")
+    return model
 
 
-def _installed_leaf(name: str, role: Role, store: ModelStore, progress: Progress) -> Path:
+def _installed_model(name: str, role: Role, store: ModelStore, progress: Progress) -> Path:
     origin = (
         f"open model, {OPEN_MODELS[name].licence}"
         if name in OPEN_MODELS

@@ -48,8 +48,8 @@ class ModelEntry:
 
 
 def default_store() -> ModelStore:
-    """The user's store of leaves."""
-    return ModelStore(cache_home() / "leaves")
+    """The user's store of models."""
+    return ModelStore(cache_home() / "models")
 
 
 def default_lock() -> ModelLock:
@@ -61,7 +61,7 @@ def list_models(store: ModelStore, *, digests: bool = True) -> list[ModelEntry]:
     """The models that are installed, and those that are known but not installed.
 
     Args:
-        store: Where leaves are kept.
+        store: Where models are kept.
         digests: Whether to tell the SHA-256 of those installed; all their files are read for it.
     """
     installed = [
@@ -117,13 +117,13 @@ def install(
 
     Args:
         what: Name of a known model, or path of a model directory.
-        store: Where leaves are kept.
+        store: Where models are kept.
         progress: Shows what goes on.
         lock: Checksums of earlier fetches.
         name: Name to serve a model directory under; default: its own name with a digest.
 
     Returns:
-        The leaf's directory.
+        The model's directory.
 
     Raises:
         ConversionError: The model does not fit, or the name is taken or reserved.
@@ -140,8 +140,8 @@ def install(
     if name is not None:
         raise ConversionError(f"--name is for model directories; {what!r} is none")
     if what in OPEN_MODELS:
-        (leaf,) = install_open_models([what], cache_home() / "downloads", store, progress.line)
-        return leaf
+        (model,) = install_open_models([what], cache_home() / "downloads", store, progress.line)
+        return model
     if what in CATALOG:
         directory = fetch(what, progress, lock)
         return install_paddle_model(
@@ -171,11 +171,11 @@ def remove(name: str, store: ModelStore) -> None:
     shutil.rmtree(retired)
 
 
-def _installed_entry(leaf: Path, digest: bool) -> ModelEntry:
-    name = leaf.name
-    provenance = ModelStore(leaf.parent).provenance(name) or {}
-    model = leaf / "1" / "model.onnx"
-    configs = [leaf / CONFIG_FILE, *sorted(leaf.glob("configs/*.pbtxt"))]
+def _installed_entry(directory: Path, digest: bool) -> ModelEntry:
+    name = directory.name
+    provenance = ModelStore(directory.parent).provenance(name) or {}
+    model = directory / "1" / "model.onnx"
+    configs = [directory / CONFIG_FILE, *sorted(directory.glob("configs/*.pbtxt"))]
     parsed = [_parse_config(path) for path in configs]
     known = CATALOG.get(name)
     return ModelEntry(

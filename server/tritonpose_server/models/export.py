@@ -17,33 +17,33 @@ CPU_CONFIG = "onnxruntime_cpu"
 """What ``tritonserver --model-config-name`` is to be given on CPUs."""
 
 
-def export_repository(target: Path, leaves: Sequence[Path], settings: PipelineSettings) -> None:
-    """Write the pipeline models and the leaves, which need nothing outside of the directory.
+def export_repository(target: Path, models: Sequence[Path], settings: PipelineSettings) -> None:
+    """Write the pipeline models and the models, which need nothing outside of the directory.
 
-    Each leaf keeps its own configurations and gets one more, for ONNX Runtime on the CPU, which
+    Each model keeps its own configurations and gets one more, for ONNX Runtime on the CPU, which
     every tritonserver of NVIDIA's has; the pipeline models are the same everywhere.
 
     Args:
         target: The model repository; models in it that have one of the names are replaced,
             others are left alone.
-        leaves: Leaf directories, each named like its Triton model.
+        models: Model directories, each named like its Triton model.
         settings: The pipeline's defaults.
 
     Raises:
-        ServerError: A default names a model that is not among the leaves, or a model can't be
+        ServerError: A default names a model that is not among the models, or a model can't be
             written.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        stage_pipeline(Path(temporary) / "models", leaves, settings)
-        for leaf in leaves:
-            directory = _copy(leaf, target)
-            config = _read(leaf / "config.pbtxt")
+        stage_pipeline(Path(temporary) / "models", models, settings)
+        for source in models:
+            directory = _copy(source, target)
+            config = _read(source / "config.pbtxt")
             (directory / "configs").mkdir(exist_ok=True)
             _write(directory / "configs" / f"{CPU_CONFIG}.pbtxt", _for_onnxruntime(config))
         for model in (Path(temporary) / "models").iterdir():
             path = _copy(model, target) / "config.pbtxt"
             config = _read(path)
-            # The leaves lie beside the pipeline now.
+            # The models lie beside the pipeline now.
             config.parameters.pop("model_repositories", None)
             _write(path, config)
 
@@ -66,7 +66,7 @@ def _copy(source: Path, target: Path) -> Path:
 
 
 def _for_onnxruntime(config: ModelConfig) -> ModelConfig:
-    """A leaf's configuration for ONNX Runtime on the CPU."""
+    """A model's configuration for ONNX Runtime on the CPU."""
     configured = ModelConfig()
     configured.CopyFrom(config)
     configured.backend = "onnxruntime"

@@ -1,7 +1,7 @@
-"""Triton configurations of a leaf for GPUs, which ``--model-config-name`` picks.
+"""Triton configurations of a model for GPUs, which ``--model-config-name`` picks.
 
-They lie in the leaf's ``configs`` beside its ``config.pbtxt``, from which the pipeline reads what
-it must know of the leaf: both say the same of tensors and parameters.
+They lie in the model's ``configs`` beside its ``config.pbtxt``, from which the pipeline reads what
+it must know of the model: both say the same of tensors and parameters.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def onnxruntime_config(config: str) -> str:
     """Make the configuration that serves ``model.onnx`` on every GPU with ONNX Runtime.
 
     Args:
-        config: The leaf's ``config.pbtxt``.
+        config: The model's ``config.pbtxt``.
 
     Returns:
         The configuration as protobuf text.
@@ -56,7 +56,7 @@ def tensorrt_config(config: str, max_batch_size: int, facts: Mapping[str, str]) 
     """Make the configuration that serves ``model.plan`` on every GPU with TensorRT.
 
     Args:
-        config: The leaf's ``config.pbtxt``.
+        config: The model's ``config.pbtxt``.
         max_batch_size: Largest batch of the plan.
         facts: How the plan was made; kept as ``parameters`` with the prefix ``engine_``.
 
@@ -64,7 +64,7 @@ def tensorrt_config(config: str, max_batch_size: int, facts: Mapping[str, str]) 
         The configuration as protobuf text.
 
     Raises:
-        ConversionError: The plan's largest batch is smaller than the leaf's.
+        ConversionError: The plan's largest batch is smaller than the model's.
     """
     base = parse_config(config)
     check_max_batch_size(base, max_batch_size)
@@ -79,10 +79,10 @@ def tensorrt_config(config: str, max_batch_size: int, facts: Mapping[str, str]) 
 
 
 def check_max_batch_size(config: pb.ModelConfig, max_batch_size: int) -> None:
-    """Check that an engine takes all that the pipeline sends to a leaf at once.
+    """Check that an engine takes all that the pipeline sends to a model at once.
 
     Args:
-        config: The leaf's configuration.
+        config: The model's configuration.
         max_batch_size: Largest batch of the engine.
 
     Raises:

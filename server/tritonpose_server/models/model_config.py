@@ -1,4 +1,4 @@
-"""The Triton configuration of a leaf model."""
+"""The Triton configuration of a model."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def render_config(
     max_batch_size: int,
     backend: Backend = "openvino",
 ) -> str:
-    """Write the ``config.pbtxt`` of a leaf.
+    """Write the ``config.pbtxt`` of a model.
 
     Args:
         name: Triton model name.
-        model: The leaf: input ``image`` uint8 ``[batch, h, w, 3]``, float32 outputs.
+        model: The model: input ``image`` uint8 ``[batch, h, w, 3]``, float32 outputs.
         parameters: What the pipeline must know of it.
-        max_batch_size: Largest batch the leaf takes.
+        max_batch_size: Largest batch the model takes.
         backend: Triton backend that runs ``model.onnx``.
 
     Returns:
@@ -83,7 +83,7 @@ def render_config(
         config.output.add(name=tensor.name, data_type=pb.TYPE_FP32, dims=_dims(tensor))
     config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
     if max_batch_size > 1:
-        # No delay: requests that wait for a busy leaf are batched, none waits for company.
+        # No delay: requests that wait for a busy model are batched, none waits for company.
         config.dynamic_batching.SetInParent()
     for key, value in parameters.items():
         config.parameters[key].string_value = value

@@ -1,4 +1,4 @@
-"""Variants of installed leaves that compute in less than FP32, as leaves of their own."""
+"""Variants of installed models that compute in less than FP32, as models of their own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tritonclient.grpc import model_config_pb2
 
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import onnx_graph
-from tritonpose_server.models.graph.quantization import quantize_leaf
+from tritonpose_server.models.graph.quantization import quantize_model
 from tritonpose_server.models.store import (
     CONFIG_FILE,
     PROVENANCE_FILE,
@@ -34,8 +34,8 @@ Precision = Literal["bf16", "int8"]
 
 
 @dataclass(frozen=True)
-class BaseLeaf:
-    """An installed leaf that variants can be made of.
+class BareModel:
+    """An installed model that variants can be made of.
 
     Attributes:
         name: Its name.
@@ -50,8 +50,8 @@ class BaseLeaf:
     provenance: Mapping[str, object]
 
 
-def read_base(store: ModelStore, name: str) -> BaseLeaf:
-    """Read a leaf of which a variant is to be made.
+def read_base(store: ModelStore, name: str) -> BareModel:
+    """Read a model of which a variant is to be made.
 
     Raises:
         ConversionError: It is not installed, or is a variant itself.
@@ -71,21 +71,21 @@ def read_base(store: ModelStore, name: str) -> BaseLeaf:
     directory = store.path(name)
     config = model_config_pb2.ModelConfig()
     text_format.Parse((directory / CONFIG_FILE).read_text("utf-8"), config)
-    return BaseLeaf(name, directory / "1" / "model.onnx", config, provenance)
+    return BareModel(name, directory / "1" / "model.onnx", config, provenance)
 
 
 def make_bf16(store: ModelStore, name: str) -> Path:
     """Make the variant ``NAME-bf16``: the same file, computed in bfloat16 by OpenVINO.
 
     Args:
-        store: Where leaves are kept.
-        name: The leaf to make a variant of.
+        store: Where models are kept.
+        name: The model to make a variant of.
 
     Returns:
         The variant's directory; one of the same name is replaced.
 
     Raises:
-        ConversionError: The leaf is not installed, is a variant, or does not run on OpenVINO.
+        ConversionError: The model is not installed, is a variant, or does not run on OpenVINO.
     """
     base = read_base(store, name)
     if base.config.backend != "openvino":
@@ -109,21 +109,21 @@ def make_int8(store: ModelStore, name: str, calibration: Iterable[npt.NDArray[np
     """Make the variant ``NAME-int8``: most convolutions in 8-bit integers.
 
     Args:
-        store: Where leaves are kept.
-        name: The leaf to make a variant of.
-        calibration: Typical inputs of the leaf, uint8 ``[h, w, 3]`` RGB. Photos that resemble
+        store: Where models are kept.
+        name: The model to make a variant of.
+        calibration: Typical inputs of the model, uint8 ``[h, w, 3]`` RGB. Photos that resemble
             those to come, and other ones than accuracy is measured on.
 
     Returns:
         The variant's directory; one of the same name is replaced.
 
     Raises:
-        ConversionError: The leaf is not installed, is a variant or can't be quantised, there is
+        ConversionError: The model is not installed, is a variant or can't be quantised, there is
             no calibration input, or one does not fit.
     """
     base = read_base(store, name)
     images = list(calibration)
-    model = quantize_leaf(onnx_graph.load_model(base.model), images)
+    model = quantize_model(onnx_graph.load_model(base.model), images)
     variant = _variant_name(name, "int8")
     digest = hashlib.sha256()
     for image in images:
@@ -144,14 +144,14 @@ def _variant_name(base: str, precision: Precision) -> str:
     return name
 
 
-def _variant_config(base: BaseLeaf, variant: str) -> model_config_pb2.ModelConfig:
+def _variant_config(base: BareModel, variant: str) -> model_config_pb2.ModelConfig:
     config = model_config_pb2.ModelConfig()
     config.CopyFrom(base.config)
     config.name = variant
     return config
 
 
-def _variant_provenance(base: BaseLeaf, precision: Precision) -> dict[str, object]:
+def _variant_provenance(base: BareModel, precision: Precision) -> dict[str, object]:
     # How far the base agrees with its source says nothing of the variant.
     inherited = {key: value for key, value in base.provenance.items() if key != "agreement"}
     return {

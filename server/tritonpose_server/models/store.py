@@ -1,4 +1,4 @@
-"""The cache of converted models: one directory per leaf, ready for Triton."""
+"""The cache of converted models: one directory per model, ready for Triton."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def check_model_name(name: str) -> None:
         )
 
 
-def config_path(leaf: Path, name: str) -> Path:
+def config_path(model: Path, name: str) -> Path:
     """Where Triton looks for the configuration that ``--model-config-name`` calls ``name``."""
-    return leaf / "configs" / f"{name}.pbtxt"
+    return model / "configs" / f"{name}.pbtxt"
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """What a leaf directory is made of.
+    """What a model directory is made of.
 
     Attributes:
-        model: The ONNX leaf.
+        model: The ONNX model.
         config: Text of its ``config.pbtxt``.
         provenance: Where it came from: JSON-serialisable facts kept beside it.
         configs: Texts of further configurations, by what ``--model-config-name`` calls them.
@@ -72,18 +72,18 @@ class ModelFiles:
 
 
 class ModelStore:
-    """Leaf directories under one root, each named like its Triton model."""
+    """Model directories under one root, each named like its Triton model."""
 
     def __init__(self, root: Path) -> None:
-        """Open the store; the directory is made when the first leaf is added."""
+        """Open the store; the directory is made when the first model is added."""
         self.root = root
 
     def path(self, name: str) -> Path:
-        """Directory of the leaf ``name``, whether or not it exists."""
+        """Directory of the model ``name``, whether or not it exists."""
         return self.root / name
 
     def provenance(self, name: str) -> dict[str, object] | None:
-        """Provenance of the leaf ``name``, None where it is not in the store."""
+        """Provenance of the model ``name``, None where it is not in the store."""
         try:
             content = json.loads((self.path(name) / PROVENANCE_FILE).read_text("utf-8"))
         except FileNotFoundError:
@@ -91,14 +91,14 @@ class ModelStore:
         return dict(content)
 
     def add(self, name: str, files: ModelFiles) -> Path:
-        """Put a leaf in place as a whole, replacing one of the same name.
+        """Put a model in place as a whole, replacing one of the same name.
 
         Args:
             name: Triton model name.
             files: What it is made of.
 
         Returns:
-            The leaf's directory.
+            The model's directory.
 
         Raises:
             ConversionError: The name can't be served.

@@ -27,7 +27,7 @@ def make_variant(
     """Make a variant of an installed model that computes in less than FP32.
 
     Args:
-        store: Where leaves are kept.
+        store: Where models are kept.
         name: The model.
         precision: ``bf16`` or ``int8``.
         images: Image files and directories to calibrate ``int8`` with; none for ``bf16``.
@@ -36,7 +36,7 @@ def make_variant(
             the open detector.
 
     Returns:
-        Directory of the variant, a leaf named ``NAME-PRECISION``. One that exists is replaced.
+        Directory of the variant, a model named ``NAME-PRECISION``. One that exists is replaced.
 
     Raises:
         ConversionError: The model is not installed, is a variant itself, or does not fit.
@@ -64,7 +64,7 @@ def calibration_inputs(
     """What a model gets for photos.
 
     Args:
-        store: Where leaves are kept.
+        store: Where models are kept.
         name: The model.
         images: Image files and directories.
         detector: Finds the persons in them where the model is a keypoint model.

@@ -43,7 +43,7 @@ def probe_for(config: Mapping[str, Any]) -> Probe | None:
 
     The pipeline gets a tiny image with a list of no persons, for which it calls no other model;
     PaddleX's contract a body that lacks everything, whose refusal is an answer like any other;
-    and a leaf a black image, as only computing shows whether it computes.
+    and a model a black image, as only computing shows whether it computes.
 
     Args:
         config: The model's configuration, as Triton tells it.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Role = Literal["guardian", "triton", "pipeline", "hps", "leaf", "rest"]
+Role = Literal["guardian", "triton", "pipeline", "hps", "model", "rest"]
 """What a process does: own Triton, be Triton, run a model in Triton's name, or serve REST."""
 
 GUARDIAN_MODULE = "tritonpose_server.supervision.guardian"
@@ -124,7 +124,7 @@ def _classify(pid: int) -> ServiceProcess | None:
     instance = _stub_instance(arguments)
     if instance is not None:
         model = model_of(instance)
-        return ServiceProcess(pid, _ROLES_OF_MODELS.get(model, "leaf"), model)
+        return ServiceProcess(pid, _ROLES_OF_MODELS.get(model, "model"), model)
     # An interpreter, its options, and what it runs.
     program = arguments[:5]
     if GUARDIAN_MODULE in program:

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-from quantizable_leaf import images, quantizable_leaf
+from quantizable_model import images, quantizable_model
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph.engine_graph import engine_graph
 from tritonpose_server.models.graph.half_precision import to_half
@@ -50,16 +50,16 @@ WEIGHT = {"w": np.eye(4, dtype=np.float32).reshape(4, 4, 1, 1)}
 
 def test_fp16_is_near_fp32_but_rounded() -> None:
     batch = images(2)
-    expected = run(engine_graph(quantizable_leaf(), "fp32"), batch)
-    found = run(engine_graph(quantizable_leaf(), "fp16"), batch)
+    expected = run(engine_graph(quantizable_model(), "fp32"), batch)
+    found = run(engine_graph(quantizable_model(), "fp16"), batch)
     assert found.dtype == np.float32
     assert 0 < np.abs(found - expected).max() < 0.01 * np.abs(expected).max()
 
 
 def test_inputs_and_outputs_keep_their_types() -> None:
-    leaf = quantizable_leaf()
+    model = quantizable_model()
     for precision in ("fp32", "fp16"):
-        graph = engine_graph(leaf, precision).graph
+        graph = engine_graph(model, precision).graph
         assert [(t.name, t.type.tensor_type.elem_type) for t in graph.input] == [
             ("image", TensorProto.UINT8)
         ]
@@ -71,12 +71,12 @@ def test_inputs_and_outputs_keep_their_types() -> None:
 def test_bytes_are_cast_at_once() -> None:
     """TensorRT takes uint8 for inputs only, and nothing but a cast of them."""
     for precision in ("fp32", "fp16", "int8"):
-        graph = engine_graph(quantizable_leaf(), precision, images(2)).graph
+        graph = engine_graph(quantizable_model(), precision, images(2)).graph
         assert [node.op_type for node in graph.node if "image" in node.input] == ["Cast"]
 
 
 def test_all_convolutions_compute_in_fp16() -> None:
-    model = engine_graph(quantizable_leaf(), "fp16")
+    model = engine_graph(quantizable_model(), "fp16")
     types = types_of(model)
     kinds = {types[node.output[0]] for node in model.graph.node if node.op_type == "Conv"}
     assert kinds == {TensorProto.FLOAT16}
@@ -154,7 +154,7 @@ def test_weights_beyond_fp16() -> None:
 
 def test_int8_is_signed_and_symmetric() -> None:
     """What TensorRT asks for."""
-    graph = engine_graph(quantizable_leaf(), "int8", images(4)).graph
+    graph = engine_graph(quantizable_model(), "int8", images(4)).graph
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     quantized = [node for node in graph.node if node.op_type == "QuantizeLinear"]
     # Inputs and weights of the two dense convolutions.
@@ -168,7 +168,7 @@ def test_int8_is_signed_and_symmetric() -> None:
 
 
 def test_no_cast_parts_quantised_tensors_from_their_convolution() -> None:
-    graph = engine_graph(quantizable_leaf(), "int8", images(4)).graph
+    graph = engine_graph(quantizable_model(), "int8", images(4)).graph
     makers = {name: node.op_type for node in graph.node for name in node.output}
     inputs = [
         [makers.get(name) for name in node.input[:2]]
@@ -181,24 +181,24 @@ def test_no_cast_parts_quantised_tensors_from_their_convolution() -> None:
 
 def test_int8_is_near_fp32() -> None:
     batch = images(4)
-    expected = run(engine_graph(quantizable_leaf(), "fp32"), batch)
-    found = run(engine_graph(quantizable_leaf(), "int8", batch), batch)
+    expected = run(engine_graph(quantizable_model(), "fp32"), batch)
+    found = run(engine_graph(quantizable_model(), "int8", batch), batch)
     assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
 
 
 def test_int8_needs_calibration() -> None:
     with pytest.raises(ConversionError, match="there is no calibration input"):
-        engine_graph(quantizable_leaf(), "int8")
+        engine_graph(quantizable_model(), "int8")
 
 
 # --- what does not do ---
 
 
 def test_operators_that_tensorrt_does_not_know() -> None:
-    leaf = quantizable_leaf()
-    leaf.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    model = quantizable_model()
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     node = helper.make_node("Gelu", ["heatmap"], ["other"], domain="com.microsoft")
-    leaf.graph.node.append(node)
-    leaf.graph.output[0].name = "other"
+    model.graph.node.append(node)
+    model.graph.output[0].name = "other"
     with pytest.raises(ConversionError, match=r"operators of com\.microsoft"):
-        engine_graph(leaf, "fp16")
+        engine_graph(model, "fp16")

@@ -1,4 +1,4 @@
-"""Configurations of leaves for GPUs."""
+"""Configurations of models for GPUs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tritonclient.grpc import model_config_pb2 as pb
 
-from quantizable_leaf import install, quantizable_leaf
+from quantizable_model import install, quantizable_model
 from tritonpose_pipeline.model_facts import parse_keypoint
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.gpu_config import (
@@ -23,7 +23,7 @@ from tritonpose_server.models.store import ModelFiles, ModelStore, config_path
 
 def config(max_batch_size: int = 32) -> str:
     parameters = keypoint_parameters(flip_shift=True, use_udp=False)
-    return render_config("toy", quantizable_leaf(), parameters, max_batch_size=max_batch_size)
+    return render_config("toy", quantizable_model(), parameters, max_batch_size=max_batch_size)
 
 
 @pytest.mark.parametrize(
@@ -65,18 +65,18 @@ def test_every_bucket_is_warmed_up() -> None:
         assert image.random_data
 
 
-def test_tensors_and_facts_are_the_leafs() -> None:
+def test_tensors_and_facts_are_the_models() -> None:
     base = parse_config(config())
     for text in (onnxruntime_config(config()), tensorrt_config(config(), 32, {})):
         gpu = parse_config(text)
         assert list(gpu.input) == list(base.input)
         assert list(gpu.output) == list(base.output)
         facts = {key: value.string_value for key, value in gpu.parameters.items()}
-        leaf = parse_keypoint("toy", (32, 24, 3), gpu.max_batch_size, facts)
-        assert leaf.flip_shift
+        model = parse_keypoint("toy", (32, 24, 3), gpu.max_batch_size, facts)
+        assert model.flip_shift
 
 
-def test_a_leaf_without_batches() -> None:
+def test_a_model_without_batches() -> None:
     gpu = parse_config(onnxruntime_config(config(1)))
     assert not gpu.HasField("dynamic_batching")
     assert [entry.batch_size for entry in gpu.model_warmup] == [1]
@@ -90,12 +90,12 @@ def test_an_engine_that_takes_less_than_the_pipeline_sends() -> None:
 def test_the_store_keeps_them(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     text = onnxruntime_config(config())
-    files = ModelFiles(quantizable_leaf(), config(), {"source": "x"}, {"onnxruntime": text})
-    leaf = store.add("toy", files)
-    assert config_path(leaf, "onnxruntime") == leaf / "configs" / "onnxruntime.pbtxt"
-    assert config_path(leaf, "onnxruntime").read_text() == text
-    assert json.loads((leaf / "provenance.json").read_text()) == {"source": "x"}
+    files = ModelFiles(quantizable_model(), config(), {"source": "x"}, {"onnxruntime": text})
+    model = store.add("toy", files)
+    assert config_path(model, "onnxruntime") == model / "configs" / "onnxruntime.pbtxt"
+    assert config_path(model, "onnxruntime").read_text() == text
+    assert json.loads((model / "provenance.json").read_text()) == {"source": "x"}
 
 
-def test_a_leaf_need_not_have_any(tmp_path: Path) -> None:
+def test_a_model_need_not_have_any(tmp_path: Path) -> None:
     assert not (install(ModelStore(tmp_path)) / "configs").exists()

@@ -1,4 +1,4 @@
-"""Installing Paddle models: what is converted, and what leaves are compared with."""
+"""Installing Paddle models: what is converted, and what models are compared with."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def paddle_directory(
     return folder
 
 
-def compared_with(store: ModelStore, leaf: Path) -> object:
-    agreement = (store.provenance(leaf.name) or {})["agreement"]
+def compared_with(store: ModelStore, model: Path) -> object:
+    agreement = (store.provenance(model.name) or {})["agreement"]
     assert isinstance(agreement, dict)
     assert agreement["batches"] is True
     assert agreement["images"] == 4
@@ -92,13 +92,13 @@ def test_paddle_models_are_exported(
     paddle("right")
     source = paddle_directory(tmp_path / "source", program=program)
     lines: list[str] = []
-    leaf = install_paddle_model(source, "keypoint", store, progress=lines.append)
+    model = install_paddle_model(source, "keypoint", store, progress=lines.append)
     assert exports == [source]
-    assert compared_with(store, leaf) == "Paddle"
+    assert compared_with(store, model) == "Paddle"
     assert lines[:2] == ["exporting", "comparing PP-TinyPose_32x24 with Paddle"]
-    assert lines[2].startswith(f"{leaf.name}: heatmaps differ by up to")
+    assert lines[2].startswith(f"{model.name}: heatmaps differ by up to")
     files = [source / name for name in (program, "inference.pdiparams", "inference.yml")]
-    assert (store.provenance(leaf.name) or {})["source_sha256"] == digest_files(*files)
+    assert (store.provenance(model.name) or {})["source_sha256"] == digest_files(*files)
 
 
 @pytest.mark.parametrize("file", ["inference.json", "inference.pdiparams", "inference.yml"])
@@ -107,15 +107,15 @@ def test_each_file_counts(
 ) -> None:
     paddle("right")
     source = paddle_directory(tmp_path / "source")
-    leaf = install_paddle_model(source, "keypoint", store)
+    model = install_paddle_model(source, "keypoint", store)
     # The same files elsewhere are the same model.
     copy = shutil.copytree(source, tmp_path / "copy")
-    assert install_paddle_model(copy, "keypoint", store) == leaf
+    assert install_paddle_model(copy, "keypoint", store) == model
     assert exports == [source]
     with (copy / file).open("a") as content:
         content.write("\n")
     other = install_paddle_model(copy, "keypoint", store)
-    assert other != leaf
+    assert other != model
     assert exports == [source, copy]
 
 
@@ -140,8 +140,8 @@ def test_what_onnx_models_are_compared_with(
     paddle(behaviour)
     source = paddle_directory(tmp_path / "source", with_onnx=True, damaged=damaged)
     lines: list[str] = []
-    leaf = install_paddle_model(source, "keypoint", store, progress=lines.append)
-    assert compared_with(store, leaf) == expected
+    model = install_paddle_model(source, "keypoint", store, progress=lines.append)
+    assert compared_with(store, model) == expected
     assert exports == []
     told = "Paddle can't run it; comparing with inference.onnx instead" in lines
     assert told is (behaviour == "fails")
@@ -149,7 +149,7 @@ def test_what_onnx_models_are_compared_with(
 
 @pytest.mark.parametrize("with_onnx", [False, True])
 @pytest.mark.usefixtures("exports")
-def test_leaves_that_differ_are_not_installed(
+def test_models_that_differ_are_not_installed(
     tmp_path: Path, store: ModelStore, paddle: Paddle, with_onnx: bool
 ) -> None:
     paddle("wrong")

@@ -59,9 +59,9 @@ def keypoint(folder: Path, spoil: str = "", **changes: Any) -> Path:
     )
 
 
-def configuration(leaf: Path) -> model_config_pb2.ModelConfig:
+def configuration(model: Path) -> model_config_pb2.ModelConfig:
     config = model_config_pb2.ModelConfig()
-    return text_format.Parse((leaf / "config.pbtxt").read_text(), config)
+    return text_format.Parse((model / "config.pbtxt").read_text(), config)
 
 
 def forbid_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,18 +76,18 @@ def forbid_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_install_detector(tmp_path: Path, store: ModelStore) -> None:
     source = detector(tmp_path / "source", draw_threshold=0.4)
-    leaf = install_paddle_model(source, "detector", store)
-    assert leaf.parent == store.root
-    assert leaf.name.startswith("PicoDet-S-")
-    assert configuration(leaf).name == leaf.name
-    assert configuration(leaf).max_batch_size == MAX_BATCH_SIZE
-    read = ModelRepository(store.root).detector(leaf.name)
+    model = install_paddle_model(source, "detector", store)
+    assert model.parent == store.root
+    assert model.name.startswith("PicoDet-S-")
+    assert configuration(model).name == model.name
+    assert configuration(model).max_batch_size == MAX_BATCH_SIZE
+    read = ModelRepository(store.root).detector(model.name)
     assert (read.height, read.width, read.threshold) == (32, 48, 0.4)
     assert read.interpolation == cv2.INTER_CUBIC
     assert read.pad_value == (124, 116, 104)
     assert (read.nms.top_k, read.nms.keep_top_k) == (900, 70)
     images = pixels(2, 32, 48)
-    result = run_model(onnx.load(leaf / "1" / "model.onnx"), image=images)
+    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)
     boxes, scores = detector_reference(normalize(images))
     np.testing.assert_allclose(result["boxes"], boxes, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(result["scores"], scores[:, 0], rtol=1e-5, atol=1e-5)
@@ -95,13 +95,13 @@ def test_install_detector(tmp_path: Path, store: ModelStore) -> None:
 
 def test_install_keypoint_model(tmp_path: Path, store: ModelStore) -> None:
     source = keypoint(tmp_path / "source", TopDownEvalAffine__use_udp=True)
-    leaf = install_paddle_model(source, "keypoint", store)
-    assert leaf.name.startswith("PP-TinyPose_32x24-")
-    read = ModelRepository(store.root).keypoint_model(leaf.name)
+    model = install_paddle_model(source, "keypoint", store)
+    assert model.name.startswith("PP-TinyPose_32x24-")
+    read = ModelRepository(store.root).keypoint_model(model.name)
     assert (read.height, read.width, read.max_batch_size) == (32, 24, MAX_BATCH_SIZE)
     assert read.use_udp
     images = pixels(2, 32, 24)
-    result = run_model(onnx.load(leaf / "1" / "model.onnx"), image=images)
+    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)
     expected = keypoint_reference(normalize(images))
     np.testing.assert_allclose(result["heatmap"], expected, rtol=1e-5, atol=1e-5)
 
@@ -109,9 +109,9 @@ def test_install_keypoint_model(tmp_path: Path, store: ModelStore) -> None:
 def test_provenance(tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     keypoint(tmp_path / "source")
     monkeypatch.chdir(tmp_path)
-    leaf = install_paddle_model(Path("source"), "keypoint", store)
+    model = install_paddle_model(Path("source"), "keypoint", store)
     source = tmp_path / "source"
-    provenance = store.provenance(leaf.name) or {}
+    provenance = store.provenance(model.name) or {}
     digest = digest_files(source / "inference.onnx", source / "inference.yml")
     assert provenance["source"] == str(source)
     assert provenance["source_sha256"] == digest
@@ -125,11 +125,11 @@ def test_installed_models_are_not_converted_again(
     tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = keypoint(tmp_path / "source")
-    leaf = install_paddle_model(source, "keypoint", store)
+    model = install_paddle_model(source, "keypoint", store)
     forbid_conversion(monkeypatch)
-    assert install_paddle_model(source, "keypoint", store) == leaf
+    assert install_paddle_model(source, "keypoint", store) == model
     copy = shutil.copytree(source, tmp_path / "copy")
-    assert install_paddle_model(copy, "keypoint", store) == leaf
+    assert install_paddle_model(copy, "keypoint", store) == model
     with pytest.raises(AssertionError, match="converted again"):
         install_paddle_model(source, "keypoint", store, model_name="other")
 
@@ -160,12 +160,12 @@ def test_name_given_by_the_user(tmp_path: Path, store: ModelStore) -> None:
     assert configuration(named).name == named.name
 
 
-def test_name_of_the_leaf(tmp_path: Path, store: ModelStore) -> None:
+def test_name_of_the_model(tmp_path: Path, store: ModelStore) -> None:
     source = detector(tmp_path / "source")
-    leaf = install_paddle_model(source, None, store, name="mine")
-    assert leaf == store.path("mine")
-    assert configuration(leaf).name == "mine"
-    assert install_paddle_model(source, None, store, name="mine") == leaf
+    model = install_paddle_model(source, None, store, name="mine")
+    assert model == store.path("mine")
+    assert configuration(model).name == "mine"
+    assert install_paddle_model(source, None, store, name="mine") == model
     other = detector(tmp_path / "other")
     description = other / "inference.yml"
     description.write_text(description.read_text() + "# tuned\n")
@@ -202,8 +202,8 @@ def test_shift_of_mirrored_heatmaps(
     tmp_path: Path, store: ModelStore, name: str, shift: bool
 ) -> None:
     source = keypoint(tmp_path / "source", Global__model_name=name)
-    leaf = install_paddle_model(source, "keypoint", store, model_name="mine")
-    assert ModelRepository(store.root).keypoint_model(leaf.name).flip_shift is shift
+    model = install_paddle_model(source, "keypoint", store, model_name="mine")
+    assert ModelRepository(store.root).keypoint_model(model.name).flip_shift is shift
 
 
 @pytest.mark.parametrize(
@@ -300,13 +300,13 @@ def run_source(path: Path, images: np.ndarray) -> list[np.ndarray]:
 @pytest.mark.parametrize("name", ["PP-TinyPose_128x96", "PP-TinyPose_256x192"])
 def test_tinypose(name: str, store: ModelStore) -> None:
     source = reference_data.ROOT / "models" / name
-    leaf = install_paddle_model(source, "keypoint", store)
-    read = ModelRepository(store.root).keypoint_model(leaf.name)
+    model = install_paddle_model(source, "keypoint", store)
+    read = ModelRepository(store.root).keypoint_model(model.name)
     assert name == f"PP-TinyPose_{read.height}x{read.width}"
     assert (read.max_batch_size, read.flip_shift, read.use_udp) == (MAX_BATCH_SIZE, True, False)
     images = photos(read.height, read.width)
     expected = run_source(source / "inference.onnx", images)[0]
-    result = run_model(onnx.load(leaf / "1" / "model.onnx"), image=images)["heatmap"]
+    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)["heatmap"]
     assert expected.max() > 0.3
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-4)
 
@@ -314,17 +314,17 @@ def test_tinypose(name: str, store: ModelStore) -> None:
 @reference_data.needed
 def test_picodet(store: ModelStore) -> None:
     models = reference_data.ROOT / "models"
-    leaf = install_paddle_model(models / "PicoDet-S_pedestrian_320", "detector", store)
-    read = ModelRepository(store.root).detector(leaf.name)
+    model = install_paddle_model(models / "PicoDet-S_pedestrian_320", "detector", store)
+    read = ModelRepository(store.root).detector(model.name)
     assert (read.height, read.width) == (320, 320)
-    assert configuration(leaf).max_batch_size == MAX_BATCH_SIZE
+    assert configuration(model).max_batch_size == MAX_BATCH_SIZE
     found = (read.nms.score_threshold, read.nms.iou_threshold, read.nms.top_k, read.nms.keep_top_k)
     assert found == pytest.approx((0.025, 0.6, 1000, 100))
     images = photos(320, 320)
     boxes, scores = run_source(
         models / "raw_heads" / "PicoDet-S_pedestrian_320_without_nms.onnx", images
     )
-    result = run_model(onnx.load(leaf / "1" / "model.onnx"), image=images)
+    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)
     assert scores.max() > 0.5
     # Boxes are in pixels of the network's input.
     assert 200 < boxes.max() < 640

@@ -1,4 +1,4 @@
-"""Variants of leaves that compute in less than FP32."""
+"""Variants of models that compute in less than FP32."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from quantizable_leaf import HEIGHT, WIDTH, images, install, quantizable_leaf
+from quantizable_model import HEIGHT, WIDTH, images, install, quantizable_model
 from tritonpose_server.models import precision
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import onnx_graph
@@ -23,8 +23,8 @@ from tritonpose_server.models.store import ModelStore, digest_files
 
 @pytest.fixture
 def store(tmp_path: Path) -> ModelStore:
-    """Holds the leaf ``toy``."""
-    store = ModelStore(tmp_path / "leaves")
+    """Holds the model ``toy``."""
+    store = ModelStore(tmp_path / "models")
     install(store)
     return store
 
@@ -34,8 +34,8 @@ def toy(store: ModelStore) -> Path:
     return store.path("toy")
 
 
-def model_file(leaf: Path) -> Path:
-    return leaf / "1" / "model.onnx"
+def model_file(model: Path) -> Path:
+    return model / "1" / "model.onnx"
 
 
 def run(model: onnx.ModelProto, batch: Sequence[np.ndarray]) -> np.ndarray:
@@ -52,8 +52,8 @@ def error(store: ModelStore, variant: Path, batch: Sequence[np.ndarray]) -> floa
     return float(np.sqrt(np.square(difference).mean() / np.square(expected).mean()))
 
 
-def read_config(leaf: Path) -> model_config_pb2.ModelConfig:
-    text = (leaf / "config.pbtxt").read_text()
+def read_config(model: Path) -> model_config_pb2.ModelConfig:
+    text = (model / "config.pbtxt").read_text()
     return text_format.Parse(text, model_config_pb2.ModelConfig())
 
 
@@ -89,8 +89,8 @@ def test_what_is_quantised(store: ModelStore) -> None:
 def test_preprocessing_and_first_convolution_stay_exact(store: ModelStore, toy: Path) -> None:
     variant = make_int8(store, "toy", images(4))
 
-    def stem(leaf: Path) -> np.ndarray:
-        model = onnx.load(model_file(leaf))
+    def stem(servable: Path) -> np.ndarray:
+        model = onnx.load(model_file(servable))
         first = next(node for node in model.graph.node if node.op_type == "Conv")
         shape = ["batch", 32, HEIGHT // 4, WIDTH // 4]
         return run(onnx_graph.cut_at(model, {first.output[0]: shape}), images(3, seed=3))
@@ -120,7 +120,7 @@ def test_the_same_calibration_gives_the_same_file(store: ModelStore) -> None:
     assert model_file(make_int8(store, "toy", images(4))).read_bytes() == first
 
 
-def test_int8_leaf(store: ModelStore, toy: Path) -> None:
+def test_int8_model(store: ModelStore, toy: Path) -> None:
     calibration = images(4)
     variant = make_int8(store, "toy", calibration)
     assert variant == store.path("toy-int8")
@@ -161,7 +161,7 @@ def test_calibration_that_does_not_fit(
 
 
 def test_network_without_anything_to_quantise(store: ModelStore) -> None:
-    install(store, "thin", quantizable_leaf(channels=31))
+    install(store, "thin", quantizable_model(channels=31))
     with pytest.raises(ConversionError, match="no dense convolution with 32 input channels"):
         make_int8(store, "thin", images(1))
 
@@ -169,7 +169,7 @@ def test_network_without_anything_to_quantise(store: ModelStore) -> None:
 # --- bf16 ---
 
 
-def test_bf16_leaf(store: ModelStore, toy: Path) -> None:
+def test_bf16_model(store: ModelStore, toy: Path) -> None:
     variant = make_bf16(store, "toy")
     assert variant == store.path("toy-bf16")
     assert model_file(variant).samefile(model_file(toy))
@@ -201,7 +201,7 @@ def test_bf16_survives_another_base(store: ModelStore) -> None:
     """The file is shared, but a base that is installed anew is a new file."""
     variant = make_bf16(store, "toy")
     before = model_file(variant).read_bytes()
-    install(store, leaf=quantizable_leaf(channels=48))
+    install(store, servable=quantizable_model(channels=48))
     assert model_file(variant).read_bytes() == before
 
 

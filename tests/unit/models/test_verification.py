@@ -1,4 +1,4 @@
-"""Comparing leaves with what they were converted from."""
+"""Comparing models with what they were converted from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import model_graph
 from tritonpose_server.models.paddle.inference_yml import InferenceYml, read_inference_yml
 from tritonpose_server.models.paddle.source_model import OnnxSource
-from tritonpose_server.models.paddle.verification import Agreement, verify_leaf
+from tritonpose_server.models.paddle.verification import Agreement, verify_model
 
 Arrays = list[np.ndarray]
 
@@ -61,33 +61,33 @@ def read(folder: Path, role: str, height: int, width: int, **changes: Any) -> In
     return read_inference_yml(path)
 
 
-def keypoint_leaf(yml: InferenceYml, **options: Any) -> onnx.ModelProto:
-    return model_graph.keypoint_leaf(keypoint_network(32, 24, **options), yml)
+def servable_keypoint_model(yml: InferenceYml, **options: Any) -> onnx.ModelProto:
+    return model_graph.servable_keypoint_model(keypoint_network(32, 24, **options), yml)
 
 
-def detector_leaf(yml: InferenceYml, **options: Any) -> onnx.ModelProto:
-    return model_graph.detector_leaf(detector_network(32, 48, **options), yml)[0]
+def servable_detector(yml: InferenceYml, **options: Any) -> onnx.ModelProto:
+    return model_graph.servable_detector(detector_network(32, 48, **options), yml)[0]
 
 
 def with_mean(yml: InferenceYml, mean: tuple[float, float, float]) -> InferenceYml:
     return replace(yml, normalization=replace(yml.normalization, mean=mean))
 
 
-def swap_channels(leaf: onnx.ModelProto) -> None:
+def swap_channels(model: onnx.ModelProto) -> None:
     """Read the image as BGR, in place."""
     order = numpy_helper.from_array(np.array([2, 1, 0], np.int64), "order")
-    leaf.graph.initializer.append(order)
-    (cast,) = (node for node in leaf.graph.node if "image" in node.input)
+    model.graph.initializer.append(order)
+    (cast,) = (node for node in model.graph.node if "image" in node.input)
     cast.input[:] = ["swapped"]
-    leaf.graph.node.insert(0, helper.make_node("Gather", ["image", "order"], ["swapped"], axis=3))
+    model.graph.node.insert(0, helper.make_node("Gather", ["image", "order"], ["swapped"], axis=3))
 
 
-def change_output(leaf: onnx.ModelProto, output: str, operator: str, value: Any) -> None:
+def change_output(model: onnx.ModelProto, output: str, operator: str, value: Any) -> None:
     """Apply an operator to an output, in place."""
-    (node,) = (node for node in leaf.graph.node if output in node.output)
+    (node,) = (node for node in model.graph.node if output in node.output)
     node.output[:] = ["before"]
-    leaf.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), "change"))
-    leaf.graph.node.append(helper.make_node(operator, ["before", "change"], [output]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), "change"))
+    model.graph.node.append(helper.make_node(operator, ["before", "change"], [output]))
 
 
 def keypoints(image: np.ndarray) -> Arrays:
@@ -107,14 +107,14 @@ def detections(image: np.ndarray, count: int = 8, classes: int = 1) -> Arrays:
     return [np.array(rows, np.float32), np.array([len(rows)], np.int32)]
 
 
-def verify(leaf: onnx.ModelProto, yml: InferenceYml, source: Any) -> Agreement:
-    return verify_leaf(leaf, yml, source, lambda _: None)
+def verify(model: onnx.ModelProto, yml: InferenceYml, source: Any) -> Agreement:
+    return verify_model(model, yml, source, lambda _: None)
 
 
 def test_keypoint_model(keypoint_yml: InferenceYml) -> None:
     lines: list[str] = []
-    agreement = verify_leaf(
-        keypoint_leaf(keypoint_yml), keypoint_yml, Source(keypoints), lines.append
+    agreement = verify_model(
+        servable_keypoint_model(keypoint_yml), keypoint_yml, Source(keypoints), lines.append
     )
     assert agreement.heatmap is not None
     assert 0 < agreement.heatmap < 1e-5
@@ -123,7 +123,7 @@ def test_keypoint_model(keypoint_yml: InferenceYml) -> None:
 
 
 def test_detector(detector_yml: InferenceYml) -> None:
-    agreement = verify(detector_leaf(detector_yml), detector_yml, Source(detections))
+    agreement = verify(servable_detector(detector_yml), detector_yml, Source(detections))
     assert agreement.box_px is not None
     assert agreement.score is not None
     assert 0 < agreement.box_px < 1e-4
@@ -135,35 +135,35 @@ def test_detector(detector_yml: InferenceYml) -> None:
 
 def test_only_the_person_class_is_compared(tmp_path: Path) -> None:
     yml = read(tmp_path, "detector", 32, 48, label_list=["car", "person", "dog"])
-    leaf = detector_leaf(yml, classes=3)
-    agreement = verify(leaf, yml, Source(lambda image: detections(image, classes=3)))
+    model = servable_detector(yml, classes=3)
+    agreement = verify(model, yml, Source(lambda image: detections(image, classes=3)))
     assert agreement.rows == 32
 
 
 def test_unconverted_graph_as_source(detector_yml: InferenceYml) -> None:
     source = OnnxSource(detector_network(32, 48))
-    agreement = verify(detector_leaf(detector_yml), detector_yml, source)
+    agreement = verify(servable_detector(detector_yml), detector_yml, source)
     assert agreement.compared_with == "the unconverted ONNX model"
     assert (agreement.rows or 0) > 20
 
 
-# Leaves that are wrong
+# Models that are wrong
 
 
 @pytest.mark.parametrize("mistake", ["mean", "channels", "heatmap", "nan"])
-def test_wrong_keypoint_leaf(keypoint_yml: InferenceYml, mistake: str) -> None:
+def test_wrong_keypoint_model(keypoint_yml: InferenceYml, mistake: str) -> None:
     yml = with_mean(keypoint_yml, WRONG_MEAN) if mistake == "mean" else keypoint_yml
-    leaf = keypoint_leaf(yml)
+    model = servable_keypoint_model(yml)
     if mistake == "channels":
-        swap_channels(leaf)
+        swap_channels(model)
     elif mistake == "heatmap":
-        change_output(leaf, "heatmap", "Add", 1.2e-3)
+        change_output(model, "heatmap", "Add", 1.2e-3)
     elif mistake == "nan":
-        change_output(leaf, "heatmap", "Mul", np.nan)
+        change_output(model, "heatmap", "Mul", np.nan)
     with pytest.raises(
         ConversionError, match=r"not be the same .* heatmaps differ by up to (?!0,)"
     ):
-        verify(leaf, keypoint_yml, Source(keypoints))
+        verify(model, keypoint_yml, Source(keypoints))
 
 
 CHANGES: dict[str, tuple[str, str, Any]] = {
@@ -188,16 +188,16 @@ CHANGES: dict[str, tuple[str, str, Any]] = {
         ("class", "scores by up to"),
     ],
 )
-def test_wrong_detector_leaf(detector_yml: InferenceYml, mistake: str, words: str) -> None:
+def test_wrong_detector_model(detector_yml: InferenceYml, mistake: str, words: str) -> None:
     source = Source(lambda image: of_class(image, 1) if mistake == "class" else detections(image))
     yml = with_mean(detector_yml, WRONG_MEAN) if mistake == "mean" else detector_yml
-    leaf = detector_leaf(yml)
+    model = servable_detector(yml)
     if mistake == "channels":
-        swap_channels(leaf)
+        swap_channels(model)
     elif mistake in CHANGES:
-        change_output(leaf, *CHANGES[mistake])
+        change_output(model, *CHANGES[mistake])
     with pytest.raises(ConversionError) as caught:
-        verify(leaf, detector_yml, source)
+        verify(model, detector_yml, source)
     assert words in str(caught.value)
     assert "would not be the same after conversion" in str(caught.value)
 
@@ -218,12 +218,12 @@ def test_candidates_that_the_source_lacks(detector_yml: InferenceYml, lost: int)
         rows, count = detections(image)
         return [np.delete(rows, lost, axis=0), count]
 
-    leaf = detector_leaf(detector_yml)
+    model = servable_detector(detector_yml)
     if lost == 0:
         with pytest.raises(ConversionError, match="would not be the same"):
-            verify(leaf, detector_yml, Source(lose))
+            verify(model, detector_yml, Source(lose))
     else:
-        assert verify(leaf, detector_yml, Source(lose)).rows == 28
+        assert verify(model, detector_yml, Source(lose)).rows == 28
 
 
 @pytest.mark.parametrize(
@@ -238,12 +238,12 @@ def test_tolerances(detector_yml: InferenceYml, column: int, change: float, refu
         rows[5, column] += change
         return [rows, count]
 
-    leaf = detector_leaf(detector_yml)
+    model = servable_detector(detector_yml)
     if refused:
         with pytest.raises(ConversionError, match="would not be the same"):
-            verify(leaf, detector_yml, Source(shift))
+            verify(model, detector_yml, Source(shift))
     else:
-        verify(leaf, detector_yml, Source(shift))
+        verify(model, detector_yml, Source(shift))
 
 
 # Batches
@@ -255,8 +255,8 @@ def test_tolerances(detector_yml: InferenceYml, column: int, change: float, refu
 def test_batches(keypoint_yml: InferenceYml, spoil: str, batches: bool) -> None:
     """Where only batches are wrong, single images are still compared."""
     network = keypoint_network(32, 24, spoil=spoil)
-    leaf = model_graph.keypoint_leaf(network, keypoint_yml)
-    agreement = verify(leaf, keypoint_yml, OnnxSource(network))
+    model = model_graph.servable_keypoint_model(network, keypoint_yml)
+    agreement = verify(model, keypoint_yml, OnnxSource(network))
     assert agreement.batches is batches
     assert agreement.heatmap is not None
     assert agreement.heatmap < 1e-5
@@ -269,16 +269,16 @@ def test_batches(keypoint_yml: InferenceYml, spoil: str, batches: bool) -> None:
 def test_other_images_are_tried(detector_yml: InferenceYml, filler: np.ndarray) -> None:
     nothing = [filler.astype(np.float32), np.array([0], np.int32)]
     source = Source(lambda image: nothing if source.runs < 3 else detections(image))
-    agreement = verify(detector_leaf(detector_yml), detector_yml, source)
+    agreement = verify(servable_detector(detector_yml), detector_yml, source)
     assert (agreement.images, agreement.rows) == (12, 32)
     never = Source(lambda _: nothing)
     with pytest.raises(ConversionError, match=r"finds nothing on 16 made-up .* score threshold"):
-        verify(detector_leaf(detector_yml), detector_yml, never)
+        verify(servable_detector(detector_yml), detector_yml, never)
 
 
 def test_few_detections_are_enough_when_there_are_no_more(detector_yml: InferenceYml) -> None:
     source = Source(lambda image: detections(image, count=1))
-    agreement = verify(detector_leaf(detector_yml), detector_yml, source)
+    agreement = verify(servable_detector(detector_yml), detector_yml, source)
     assert (agreement.images, agreement.rows) == (16, 16)
 
 
@@ -288,10 +288,10 @@ def test_sources_without_a_heatmap(
 ) -> None:
     other = [] if shape is None else [np.zeros(shape, np.float32)]
     with pytest.raises(ConversionError, match=r"a heatmap of shape \(1, 17, 8, 6\) was expected"):
-        verify(keypoint_leaf(keypoint_yml), keypoint_yml, Source(lambda _: other))
+        verify(servable_keypoint_model(keypoint_yml), keypoint_yml, Source(lambda _: other))
 
 
 def test_sources_without_rows(detector_yml: InferenceYml) -> None:
     source = Source(lambda _: [np.zeros((1, 24, 4), np.float32)])
     with pytest.raises(ConversionError, match=r"detections of shape \(n, 6\) .* \(1, 24, 4\)"):
-        verify(detector_leaf(detector_yml), detector_yml, source)
+        verify(servable_detector(detector_yml), detector_yml, source)

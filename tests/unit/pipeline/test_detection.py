@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from leaves import detector_leaf
+from composing_models import detector_network
 from tritonpose_pipeline.detection import resize_for_detector, select_persons
 
 
@@ -26,7 +26,7 @@ def colours(height: int, width: int) -> np.ndarray:
 )
 def test_stretched_to_network_size(name: str, flag: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (50, 90, 3)).astype(np.uint8)
-    resized = resize_for_detector(image, detector_leaf(32, 48, interpolation=name))
+    resized = resize_for_detector(image, detector_network(32, 48, interpolation=name))
     for channel in range(3):
         expected = cv2.resize(image[:, :, 2 - channel], (48, 32), interpolation=flag)
         np.testing.assert_array_equal(resized.pixels[:, :, channel], expected)
@@ -35,7 +35,7 @@ def test_stretched_to_network_size(name: str, flag: int) -> None:
 
 
 def test_stretching_fills_the_whole_input_without_padding() -> None:
-    resized = resize_for_detector(np.full((7, 99, 3), 200, np.uint8), detector_leaf(32, 48))
+    resized = resize_for_detector(np.full((7, 99, 3), 200, np.uint8), detector_network(32, 48))
     assert resized.pixels.shape == (32, 48, 3)
     assert (resized.pixels == 200).all()
 
@@ -56,7 +56,7 @@ def test_stretching_fills_the_whole_input_without_padding() -> None:
 def test_padded_to_network_size(image_size: tuple, inner: tuple) -> None:
     image = colours(image_size[1], image_size[0])
     resized = resize_for_detector(
-        image, detector_leaf(32, 48, keep_ratio="true", interpolation="linear")
+        image, detector_network(32, 48, keep_ratio="true", interpolation="linear")
     )
     expected = cv2.resize(image, inner, interpolation=cv2.INTER_LINEAR)[..., ::-1]
     assert resized.pixels.shape == (32, 48, 3)
@@ -73,8 +73,10 @@ def test_padded_to_network_size(image_size: tuple, inner: tuple) -> None:
 def test_the_scale_leads_back_to_the_image(keep_ratio: str, spot: tuple) -> None:
     image = np.zeros((120, 200, 3), np.uint8)
     image[spot[1] - 5 : spot[1] + 5, spot[0] - 5 : spot[0] + 5] = 255
-    leaf = detector_leaf(96, 128, keep_ratio=keep_ratio, pad_value="0,0,0", interpolation="linear")
-    resized = resize_for_detector(image, leaf)
+    model = detector_network(
+        96, 128, keep_ratio=keep_ratio, pad_value="0,0,0", interpolation="linear"
+    )
+    resized = resize_for_detector(image, model)
     weights = resized.pixels[..., 0].astype(float)
     y, x = np.mgrid[:96, :128] + 0.5
     centre = np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
@@ -95,7 +97,7 @@ def select(
         np.array(scale, np.float32),
         size,
         threshold,
-        detector_leaf(**facts),
+        detector_network(**facts),
     )
     assert persons.boxes.dtype == persons.scores.dtype == np.float32
     assert persons.boxes.shape == (len(persons.scores), 4)

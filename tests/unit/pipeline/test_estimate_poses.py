@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from leaves import detector_leaf, keypoint_leaf, pose_options
+from composing_models import detector_network, keypoint_network, pose_options
 from tritonpose_pipeline.detection import Persons
 from tritonpose_pipeline.pipeline import Poses, estimate_keypoints, estimate_poses
 
@@ -92,8 +92,8 @@ def estimate(
     models: Callable[..., list], max_batch_size: int = 8, flip_shift: str = "true", **choices: bool
 ) -> Poses:
     options = pose_options(
-        detector_leaf(96, 128),
-        keypoint_leaf(128, 96, max_batch_size, flip_shift=flip_shift),
+        detector_network(96, 128),
+        keypoint_network(128, 96, max_batch_size, flip_shift=flip_shift),
         **choices,
     )
     return estimate_poses(scene(), options, models)
@@ -227,7 +227,7 @@ def test_when_nobody_is_found_the_keypoint_model_is_not_called(
 def test_given_persons_are_not_detected() -> None:
     models = DotModels()
     given = Persons(BOXES[[3, 0]], np.array([1.0, 0.25], np.float32))
-    options = pose_options(detector_leaf(96, 128), keypoint_leaf(128, 96), threshold=0.5)
+    options = pose_options(detector_network(96, 128), keypoint_network(128, 96), threshold=0.5)
     poses = estimate_poses(scene(), options, models, given=given)
     assert models.detector_inputs == []
     np.testing.assert_array_equal(poses.boxes, given.boxes)
@@ -251,7 +251,7 @@ def test_the_threshold_of_the_options_counts() -> None:
 @pytest.mark.parametrize(("max_persons", "kept"), [(None, 5), (6, 5), (5, 5), (4, 4), (1, 1)])
 def test_of_too_many_persons_the_best_are_kept(max_persons: int | None, kept: int) -> None:
     models = DotModels()
-    options = pose_options(detector_leaf(96, 128), keypoint_leaf(128, 96), threshold=0.0)
+    options = pose_options(detector_network(96, 128), keypoint_network(128, 96), threshold=0.0)
     everybody = estimate_poses(scene(), options, models)
     poses = estimate_poses(scene(), options, models, max_persons=max_persons)
     for all_values, values in zip(everybody[:4], poses[:4], strict=True):
@@ -276,7 +276,7 @@ def test_a_checkpoint_that_raises_stops_before_the_next_stage(
         if next(left, None) is None:
             raise AbandonedError
 
-    options = pose_options(detector_leaf(96, 128), keypoint_leaf(128, 96))
+    options = pose_options(detector_network(96, 128), keypoint_network(128, 96))
     if passes < 99:
         with pytest.raises(AbandonedError):
             estimate_poses(scene(), options, models, checkpoint)
@@ -303,7 +303,7 @@ def test_a_heatmaps_cell_has_its_place_in_the_padded_box(cell: tuple) -> None:
         heatmaps[:, :, cell[1], cell[0]] = 0.75
         return [heatmaps]
 
-    options = pose_options(keypoint_model=keypoint_leaf(128, 96))
+    options = pose_options(keypoint_model=keypoint_network(128, 96))
     keypoints = estimate_keypoints(scene(), boxes, options, peak_at_cell)
     for (x1, y1, x2, y2), person in zip(boxes.tolist(), keypoints, strict=True):
         width = 1.25 * max(x2 - x1, (y2 - y1) * 0.75)

@@ -1,10 +1,10 @@
-"""Leaf models found, and not found, beside the pipeline."""
+"""Models found, and not found, beside the pipeline."""
 
 from pathlib import Path
 
 import pytest
 
-from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
+from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
 from tritonpose_pipeline.model_facts import ModelError, parse_detector, parse_keypoint
 from tritonpose_pipeline.repository import ModelRepository
 

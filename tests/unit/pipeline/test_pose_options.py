@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
+from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
 from tritonpose_pipeline.errors import InvalidRequestError
 from tritonpose_pipeline.model_facts import ModelError
 from tritonpose_pipeline.options import PipelineDefaults, PoseOptions, resolve_options

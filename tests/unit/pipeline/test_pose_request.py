@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
+from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
 from tritonpose_pipeline.errors import InvalidRequestError
 from tritonpose_pipeline.limits import Limits
 from tritonpose_pipeline.options import PipelineDefaults

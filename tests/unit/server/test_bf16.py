@@ -14,7 +14,7 @@ import pytest
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
-import quantizable_leaf
+import quantizable_model
 import triton_stand_in
 from tritonpose_server.embedded import resources
 from tritonpose_server.engines import bf16
@@ -36,8 +36,8 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return lines
 
 
-def load(leaf: Path, monkeypatch: pytest.MonkeyPatch, *, cpu_has_bf16: bool) -> str:
-    """Load a leaf as Triton does.
+def load(servable: Path, monkeypatch: pytest.MonkeyPatch, *, cpu_has_bf16: bool) -> str:
+    """Load a model as Triton does.
 
     Returns:
         The precision that OpenVINO was asked for.
@@ -62,7 +62,7 @@ def load(leaf: Path, monkeypatch: pytest.MonkeyPatch, *, cpu_has_bf16: bool) -> 
             return openvino.Core().compile_model(model, device, settings)
 
     monkeypatch.setattr(backend, "openvino", types.SimpleNamespace(Core=Core))
-    text = (leaf / "config.pbtxt").read_text()
+    text = (servable / "config.pbtxt").read_text()
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
     model = backend.TritonPythonModel()
     model.initialize(
@@ -70,7 +70,7 @@ def load(leaf: Path, monkeypatch: pytest.MonkeyPatch, *, cpu_has_bf16: bool) -> 
             "model_config": json.dumps(
                 json_format.MessageToDict(config, preserving_proto_field_name=True)
             ),
-            "model_repository": str(leaf),
+            "model_repository": str(servable),
             "model_version": "1",
         }
     )
@@ -82,7 +82,7 @@ def load(leaf: Path, monkeypatch: pytest.MonkeyPatch, *, cpu_has_bf16: bool) -> 
 @pytest.fixture
 def store(tmp_path: Path) -> ModelStore:
     store = ModelStore(tmp_path)
-    quantizable_leaf.install(store)
+    quantizable_model.install(store)
     return store
 
 

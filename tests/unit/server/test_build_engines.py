@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 import pytest
 
-from quantizable_leaf import HEIGHT, WIDTH, install
+from quantizable_model import HEIGHT, WIDTH, install
 from tritonpose_server.embedded.gpus import visible_devices
 from tritonpose_server.errors import ServerError
 from tritonpose_server.models.errors import ConversionError
@@ -28,7 +28,7 @@ SHAPE = (HEIGHT, WIDTH, 3)
 
 @pytest.fixture
 def store(tmp_path: Path) -> ModelStore:
-    store = ModelStore(tmp_path / "leaves")
+    store = ModelStore(tmp_path / "models")
     install(store)
     return store
 
@@ -154,7 +154,7 @@ def test_files(store: ModelStore, worker: list[tuple[Job, onnx.ModelProto]]) -> 
     assert (config.backend, config.max_batch_size) == ("tensorrt", 16)
     assert config.parameters["engine_tensorrt"].string_value == "11.4.0"
     assert config.parameters["engine_precision"].string_value == "fp16"
-    # For leaves that were installed before there were such.
+    # For models that were installed before there were such.
     config = parse_config(config_path(store.path("toy"), "onnxruntime").read_text())
     assert config.backend == "onnxruntime"
     ((made, graph),) = worker

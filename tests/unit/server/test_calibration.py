@@ -12,8 +12,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import quantizable_leaf
-from leaves import DETECTOR_PARAMETERS
+import quantizable_model
+from composing_models import DETECTOR_PARAMETERS
 from tritonpose.errors import InputError
 from tritonpose_pipeline.affine import boxes_to_centers_and_scales, crop_matrices, crop_persons
 from tritonpose_pipeline.detection import resize_for_detector
@@ -61,8 +61,8 @@ def detector_graph() -> onnx.ModelProto:
 @pytest.fixture
 def store(tmp_path: Path) -> ModelStore:
     """Holds the keypoint model ``toy`` and the detector ``finder``."""
-    store = ModelStore(tmp_path / "leaves")
-    quantizable_leaf.install(store)
+    store = ModelStore(tmp_path / "models")
+    quantizable_model.install(store)
     model = detector_graph()
     config = render_config("finder", model, DETECTOR_PARAMETERS, max_batch_size=1)
     store.add("finder", ModelFiles(model, config, {"source": "made up"}))
@@ -92,12 +92,12 @@ def read(directory: Path) -> list[np.ndarray]:
 
 def crops(store: ModelStore, images: Sequence[Path]) -> list[np.ndarray]:
     repository = ModelRepository(store.root)
-    leaf, detector = repository.keypoint_model("toy"), repository.detector("finder")
-    return person_crops(leaf, detector, images, store)
+    model, detector = repository.keypoint_model("toy"), repository.detector("finder")
+    return person_crops(model, detector, images, store)
 
 
 def test_crops_are_those_of_the_pipeline(store: ModelStore, photos: Path) -> None:
-    size = (quantizable_leaf.WIDTH, quantizable_leaf.HEIGHT)
+    size = (quantizable_model.WIDTH, quantizable_model.HEIGHT)
     # The surer person first.
     centers, scales = boxes_to_centers_and_scales(BOXES[::-1], size[0] / size[1])
     matrices = crop_matrices(centers, scales, size)
@@ -106,15 +106,15 @@ def test_crops_are_those_of_the_pipeline(store: ModelStore, photos: Path) -> Non
 
 
 def test_inputs_of_a_detector(store: ModelStore, photos: Path) -> None:
-    leaf = ModelRepository(store.root).detector("finder")
-    expected = [resize_for_detector(image, leaf).pixels for image in read(photos)]
-    np.testing.assert_array_equal(detector_inputs(leaf, [photos]), expected)
+    model = ModelRepository(store.root).detector("finder")
+    expected = [resize_for_detector(image, model).pixels for image in read(photos)]
+    np.testing.assert_array_equal(detector_inputs(model, [photos]), expected)
 
 
 def test_files_and_directories(store: ModelStore, photos: Path) -> None:
-    leaf = ModelRepository(store.root).detector("finder")
-    together = detector_inputs(leaf, [photos / "2.png", photos / "deeper"])
-    everything = detector_inputs(leaf, [photos])
+    model = ModelRepository(store.root).detector("finder")
+    together = detector_inputs(model, [photos / "2.png", photos / "deeper"])
+    everything = detector_inputs(model, [photos])
     np.testing.assert_array_equal(together, everything[2:])
 
 

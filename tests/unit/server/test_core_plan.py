@@ -1,4 +1,4 @@
-"""How a leaf divides the machine's cores."""
+"""How a model divides the machine's cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Devices as PaddleX names them, and the configurations of leaves made for them."""
+"""Devices as PaddleX names them, and the configurations of models made for them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-import quantizable_leaf
+import quantizable_model
 from tritonpose.errors import ConfigError
 from tritonpose_pipeline.repository import ModelRepository
-from tritonpose_server.embedded.device import Device, configure_leaf, place_leaves
+from tritonpose_server.embedded.device import Device, configure_model, place_models
 from tritonpose_server.errors import ServerError
 from tritonpose_server.models.precision import make_bf16
 from tritonpose_server.models.store import ModelStore
@@ -25,8 +25,8 @@ def store(tmp_path: Path) -> ModelStore:
     return ModelStore(tmp_path / "store")
 
 
-def read_config(leaf: Path) -> ModelConfig:
-    return text_format.Parse((leaf / "config.pbtxt").read_text(), ModelConfig())
+def read_config(model: Path) -> ModelConfig:
+    return text_format.Parse((model / "config.pbtxt").read_text(), ModelConfig())
 
 
 def files(directory: Path) -> dict[str, bytes]:
@@ -74,9 +74,9 @@ def test_a_device_reads_as_it_is_written(text: str) -> None:
     assert str(Device.parse(text)) == text
 
 
-def test_a_leaf_on_gpus(store: ModelStore) -> None:
-    config = read_config(quantizable_leaf.install(store))
-    configured = configure_leaf(config, Device((0, 2)))
+def test_a_model_on_gpus(store: ModelStore) -> None:
+    config = read_config(quantizable_model.install(store))
+    configured = configure_model(config, Device((0, 2)))
     assert configured.backend == "onnxruntime"
     assert list(configured.instance_group) == [
         ModelInstanceGroup(kind=KIND_GPU, count=1, gpus=[0, 2])
@@ -89,61 +89,61 @@ def test_a_leaf_on_gpus(store: ModelStore) -> None:
 
 
 def test_the_given_configuration_is_not_changed(store: ModelStore) -> None:
-    leaf = quantizable_leaf.install(store)
-    config = read_config(leaf)
-    configure_leaf(config, Device((0,)))
-    assert config == read_config(leaf)
+    model = quantizable_model.install(store)
+    config = read_config(model)
+    configure_model(config, Device((0,)))
+    assert config == read_config(model)
 
 
-def test_a_leaf_back_on_the_cpu(store: ModelStore) -> None:
-    config = read_config(quantizable_leaf.install(store, backend="onnxruntime"))
-    there_and_back = configure_leaf(configure_leaf(config, Device((1,))), CPU)
+def test_a_model_back_on_the_cpu(store: ModelStore) -> None:
+    config = read_config(quantizable_model.install(store, backend="onnxruntime"))
+    there_and_back = configure_model(configure_model(config, Device((1,))), CPU)
     assert there_and_back == config
 
 
 def test_a_bf16_variant_stays_on_the_cpu(store: ModelStore) -> None:
-    quantizable_leaf.install(store)
+    quantizable_model.install(store)
     config = read_config(make_bf16(store, "toy"))
     with pytest.raises(ServerError, match=r"'toy-bf16' is a bf16 variant, .* instead of gpu:0"):
-        configure_leaf(config, Device((0,)))
-    assert configure_leaf(config, CPU) == config
+        configure_model(config, Device((0,)))
+    assert configure_model(config, CPU) == config
 
 
-def test_leaves_are_placed_without_touching_the_store(store: ModelStore, tmp_path: Path) -> None:
-    leaves = [quantizable_leaf.install(store, name) for name in ("one", "two")]
+def test_models_are_placed_without_touching_the_store(store: ModelStore, tmp_path: Path) -> None:
+    models = [quantizable_model.install(store, name) for name in ("one", "two")]
     before = files(store.root)
     target = tmp_path / "staging"
-    placed = place_leaves(leaves, Device((0,)), target)
+    placed = place_models(models, Device((0,)), target)
     assert placed == [target / "one", target / "two"]
     assert files(store.root) == before
-    for leaf, original in zip(placed, leaves, strict=True):
-        assert read_config(leaf).name == leaf.name
-        assert read_config(leaf).instance_group[0].kind == KIND_GPU
-        model = leaf / "1" / "model.onnx"
+    for servable, original in zip(placed, models, strict=True):
+        assert read_config(servable).name == servable.name
+        assert read_config(servable).instance_group[0].kind == KIND_GPU
+        model = servable / "1" / "model.onnx"
         assert model.samefile(original / "1" / "model.onnx")
     # The pipeline finds what it must know of them.
     assert ModelRepository(target).names("keypoint") == ["one", "two"]
 
 
 @pytest.mark.parametrize("device", [None, CPU])
-def test_leaves_that_are_right_stay_where_they_are(
+def test_models_that_are_right_stay_where_they_are(
     store: ModelStore, tmp_path: Path, device: Device | None
 ) -> None:
-    leaf = quantizable_leaf.install(store)
-    assert place_leaves([leaf], device, tmp_path / "staging") == [leaf]
+    model = quantizable_model.install(store)
+    assert place_models([model], device, tmp_path / "staging") == [model]
     assert not (tmp_path / "staging").exists()
 
 
 @pytest.mark.parametrize("groups", [[], [ModelInstanceGroup(kind=KIND_GPU, gpus=[0])]])
-def test_a_leaf_that_would_compute_elsewhere_is_put_on_the_cpu(
+def test_a_model_that_would_compute_elsewhere_is_put_on_the_cpu(
     store: ModelStore, tmp_path: Path, groups: list[ModelInstanceGroup]
 ) -> None:
-    leaf = quantizable_leaf.install(store)
-    config = read_config(leaf)
+    model = quantizable_model.install(store)
+    config = read_config(model)
     del config.instance_group[:]
     config.instance_group.extend(groups)
-    (leaf / "config.pbtxt").write_text(text_format.MessageToString(config))
-    assert place_leaves([leaf], None, tmp_path / "staging") == [leaf]
-    (placed,) = place_leaves([leaf], CPU, tmp_path / "staging")
+    (model / "config.pbtxt").write_text(text_format.MessageToString(config))
+    assert place_models([model], None, tmp_path / "staging") == [model]
+    (placed,) = place_models([model], CPU, tmp_path / "staging")
     assert placed == tmp_path / "staging" / "toy"
     assert list(read_config(placed).instance_group) == [ModelInstanceGroup(kind=KIND_CPU, count=1)]

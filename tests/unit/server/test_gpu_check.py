@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 import pytest
 
-from quantizable_leaf import HEIGHT, WIDTH, images, quantizable_leaf
+from quantizable_model import HEIGHT, WIDTH, images, quantizable_model
 from tools.gpu_check import engines
 from tools.gpu_check.__main__ import NO_GPU, main
 from tools.gpu_check.compare import compare
-from tools.gpu_check.engines import Engine, Leaf
+from tools.gpu_check.engines import Engine, Model
 from tools.gpu_check.measure import Speed, measure
 from tools.gpu_check.report import Trial, as_json, as_markdown
 from tools.gpu_check.trials import try_engines
@@ -29,20 +29,20 @@ BOXES = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     path = tmp_path / "toy.onnx"
-    onnx.save(quantizable_leaf(), path)
+    onnx.save(quantizable_model(), path)
     return path
 
 
 @pytest.fixture
-def leaf(model: Path) -> Leaf:
-    return Leaf("toy", model, onnx.load(model), max_batch=8)
+def servable(model: Path) -> Model:
+    return Model("toy", model, onnx.load(model), max_batch=8)
 
 
 class Altered:
     """The CPU's results, changed."""
 
-    def __init__(self, leaf: Leaf, change: Callable[[np.ndarray], np.ndarray]) -> None:
-        self._runner = engines.reference(leaf)
+    def __init__(self, model: Model, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._runner = engines.reference(model)
         self._change = change
         self.batches: list[int] = []
 
@@ -110,33 +110,33 @@ def test_other_shapes_are_no_agreement() -> None:
 # --- trials ---
 
 
-def test_an_engine_that_agrees(leaf: Leaf) -> None:
-    runner = Altered(leaf, lambda output: output + np.float32(0.001))
+def test_an_engine_that_agrees(model: Model) -> None:
+    runner = Altered(model, lambda output: output + np.float32(0.001))
     engine = Engine("E", "fp16", lambda _: runner)
-    (trial,) = try_engines(leaf, [engine], [1, 4, 16], 0.0, lambda _: None)
+    (trial,) = try_engines(model, [engine], [1, 4, 16], 0.0, lambda _: None)
     assert trial.passed
     assert trial.difference is not None
     assert trial.difference.heatmap == pytest.approx(0.001, rel=0.01)
-    # The largest batch of the leaf is 8.
+    # The largest batch of the model is 8.
     assert [speed.batch for speed in trial.speeds] == [1, 4]
     assert set(runner.batches) == {8, 1, 4}
 
 
-def test_an_engine_that_fails_does_not_stop_the_others(leaf: Leaf) -> None:
-    def fail(_: Leaf) -> Any:
+def test_an_engine_that_fails_does_not_stop_the_others(model: Model) -> None:
+    def fail(_: Model) -> Any:
         raise RuntimeError("no\n  such library")
 
-    def agree(leaf: Leaf) -> Any:
-        return Altered(leaf, lambda output: output)
+    def agree(model: Model) -> Any:
+        return Altered(model, lambda output: output)
 
     tried = [Engine("bad", "fp32", fail), Engine("good", "fp32", agree)]
-    bad, good = try_engines(leaf, tried, [1], 0.0, lambda _: None)
+    bad, good = try_engines(model, tried, [1], 0.0, lambda _: None)
     assert (bad.passed, bad.error) == (False, "RuntimeError: no such library")
     assert good.passed
 
 
-def test_speed(leaf: Leaf) -> None:
-    runner = Altered(leaf, lambda output: output)
+def test_speed(model: Model) -> None:
+    runner = Altered(model, lambda output: output)
     speed = measure(runner, np.stack(images(2)), 3, 0.0)
     assert set(runner.batches) == {3}
     assert (speed.batch, speed.runs) == (3, 3)
@@ -204,7 +204,7 @@ def test_the_whole_of_it_on_the_cpu(
 def test_disagreement_is_an_exit_status(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wrong = Engine("wrong", "fp32", lambda leaf: Altered(leaf, lambda output: output + 1))
+    wrong = Engine("wrong", "fp32", lambda servable: Altered(servable, lambda output: output + 1))
     monkeypatch.setattr(engines, "cpu_engines", lambda: [wrong])
     assert main([str(model), "--device", "cpu", "--batches", "1", "--seconds", "0"]) == 1
     assert "| no |" in capsys.readouterr().out
@@ -226,5 +226,5 @@ def test_wrong_command_lines(wrong: list[str]) -> None:
 
 def test_the_toys_size() -> None:
     """What the tests above take for granted."""
-    shape = quantizable_leaf().graph.input[0].type.tensor_type.shape.dim
+    shape = quantizable_model().graph.input[0].type.tensor_type.shape.dim
     assert [dim.dim_value for dim in shape[1:]] == [HEIGHT, WIDTH, 3]

@@ -9,8 +9,8 @@ import pytest
 from tritonpose_server.supervision.hang_watch import ROUNDS, HangWatch
 from tritonpose_server.supervision.probes import REQUEST_ID, Probe, probe_for
 
-LEAF = {
-    "name": "leaf",
+MODEL = {
+    "name": "model",
     "input": [{"name": "image", "data_type": "TYPE_UINT8", "dims": ["4", 6, 3]}],
 }
 IDLE_ROUNDS = 2
@@ -32,7 +32,7 @@ class Server:
     """A Triton, as far as it is asked."""
 
     def __init__(self) -> None:
-        self.counts: dict[str, int] | None = {"leaf": 0}
+        self.counts: dict[str, int] | None = {"model": 0}
         self.status: int | None = 200
         self.answers: list[Answer] = []
 
@@ -40,10 +40,10 @@ class Server:
         return self.counts
 
     def config(self, model: str) -> dict[str, Any] | None:
-        return {**LEAF, "name": model}
+        return {**MODEL, "name": model}
 
     def send(self, probe: Probe) -> Answer:
-        assert probe.path == "/v2/models/leaf/infer"
+        assert probe.path == "/v2/models/model/infer"
         self.answers.append(Answer(self.status))
         return self.answers[-1]
 
@@ -76,7 +76,7 @@ def test_a_model_that_answers_probes(bench: Bench) -> None:
 
 def test_a_model_that_has_other_work_gets_no_probe(bench: Bench) -> None:
     for count in range(1, 20):
-        bench.server.counts = {"leaf": count}
+        bench.server.counts = {"model": count}
         assert bench.rounds(1) == [None]
     assert bench.server.answers == []
 
@@ -84,7 +84,7 @@ def test_a_model_that_has_other_work_gets_no_probe(bench: Bench) -> None:
 def test_a_model_that_falls_silent(bench: Bench) -> None:
     bench.server.status = None
     found = bench.rounds(IDLE_ROUNDS + 1 + ROUNDS)
-    assert found == [None] * (IDLE_ROUNDS + ROUNDS) + ["model leaf does not answer"]
+    assert found == [None] * (IDLE_ROUNDS + ROUNDS) + ["model model does not answer"]
     assert len(bench.server.answers) == 1
 
 
@@ -92,7 +92,7 @@ def test_a_slow_model_is_left_alone(bench: Bench) -> None:
     """It answers others, then the probe, or at least computes."""
     bench.server.status = None
     bench.rounds(IDLE_ROUNDS + ROUNDS)
-    bench.server.counts = {"leaf": 1}
+    bench.server.counts = {"model": 1}
     assert bench.rounds(1 + ROUNDS) == [None] * (1 + ROUNDS)
     bench.server.answers[0].code = 200
     assert bench.rounds(ROUNDS) == [None] * ROUNDS
@@ -104,7 +104,7 @@ def test_a_model_that_computes_is_left_alone(bench: Bench) -> None:
     for _ in range(20):
         bench.cpu += 0.5
         assert bench.rounds(1) == [None]
-    assert bench.rounds(ROUNDS)[-1] == "model leaf does not answer"
+    assert bench.rounds(ROUNDS)[-1] == "model model does not answer"
 
 
 @pytest.mark.parametrize("status", [0, 500])
@@ -112,7 +112,7 @@ def test_a_model_that_worked_and_breaks(bench: Bench, status: int) -> None:
     bench.rounds(2 * IDLE_ROUNDS + 2)
     bench.server.status = status
     found = bench.rounds(IDLE_ROUNDS + 1 + ROUNDS)
-    assert "model leaf does not answer" in found
+    assert "model model does not answer" in found
 
 
 def test_a_model_that_never_could_answer_the_probe(bench: Bench) -> None:
@@ -122,7 +122,7 @@ def test_a_model_that_never_could_answer_the_probe(bench: Bench) -> None:
 
 def test_a_model_without_a_process_that_lives(bench: Bench) -> None:
     bench.server.status = 0
-    assert bench.rounds(IDLE_ROUNDS + 1 + ROUNDS)[-1] == "model leaf does not answer"
+    assert bench.rounds(IDLE_ROUNDS + 1 + ROUNDS)[-1] == "model model does not answer"
 
 
 @pytest.mark.parametrize("status", [400, 503])
@@ -156,8 +156,8 @@ def test_a_model_that_is_unloaded(bench: Bench) -> None:
     assert bench.server.answers[0].closed
 
 
-def test_the_probe_of_a_leaf() -> None:
-    probe = probe_for(LEAF)
+def test_the_probe_of_a_model() -> None:
+    probe = probe_for(MODEL)
     assert probe is not None
     length = int(probe.headers["Inference-Header-Content-Length"])
     assert f'"id": "{REQUEST_ID}"'.encode() in probe.body[:length]

@@ -30,7 +30,7 @@ MINE = Path("/models/mine")
 
 
 class World:
-    """What installs models: puts leaves without weights into the store and keeps the calls.
+    """What installs models: puts models without weights into the store and keeps the calls.
 
     Attributes:
         store: The user's store.
@@ -39,7 +39,7 @@ class World:
     """
 
     def __init__(self, home: Path) -> None:
-        self.store = ModelStore(home / "leaves")
+        self.store = ModelStore(home / "models")
         self.online = True
         self.calls: list[tuple[object, ...]] = []
 
@@ -96,7 +96,7 @@ def choose(pipeline: PipelineConfig) -> tuple[ModelChoice, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("detector", "keypoint", "online", "leaves", "calls"),
+    ("detector", "keypoint", "online", "models", "calls"),
     [
         (None, None, True, (YOLOE, TINYPOSE), [("fetch", YOLOE), ("fetch", TINYPOSE)]),
         (
@@ -139,16 +139,16 @@ def test_models_by_name(
     detector: str | None,
     keypoint: str | None,
     online: bool,
-    leaves: tuple[str, str],
+    models: tuple[str, str],
     calls: list[tuple[str, str]],
 ) -> None:
     world.online = online
     choice, lines = choose(config(detector, keypoint))
-    assert choice.leaves == tuple(world.store.path(name) for name in leaves)
-    assert choice.settings == PipelineSettings(*leaves)
+    assert choice.models == tuple(world.store.path(name) for name in models)
+    assert choice.settings == PipelineSettings(*models)
     assert world.calls == calls
-    assert [line for line in lines if line.startswith(f"detector model: {leaves[0]} ")]
-    assert [line for line in lines if line.startswith(f"keypoint model: {leaves[1]} ")]
+    assert [line for line in lines if line.startswith(f"detector model: {models[0]} ")]
+    assert [line for line in lines if line.startswith(f"keypoint model: {models[1]} ")]
 
 
 def test_stand_ins_are_announced(world: World) -> None:
@@ -162,7 +162,7 @@ def test_installed_models_are_not_fetched(world: World) -> None:
     world.put(YOLOE, "detector")
     world.put("mine", "keypoint")
     choice, lines = choose(config(YOLOE, "mine"))
-    assert choice.leaves == (world.store.path(YOLOE), world.store.path("mine"))
+    assert choice.models == (world.store.path(YOLOE), world.store.path("mine"))
     assert world.calls == []
     assert lines == [
         f"detector model: {YOLOE} (from nowhere)",
@@ -182,12 +182,12 @@ def test_models_are_chosen_without_reading_them(
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     choice, _ = choose(config(YOLOE, TINYPOSE))
-    assert choice.leaves[0] == detector
+    assert choice.models[0] == detector
 
 
 def test_digests_are_listed_where_they_are_asked_for(world: World) -> None:
-    leaf = world.put(YOLOE, "detector")
-    digest = hashlib.sha256((leaf / "1" / "model.onnx").read_bytes()).hexdigest()
+    model = world.put(YOLOE, "detector")
+    digest = hashlib.sha256((model / "1" / "model.onnx").read_bytes()).hexdigest()
     for options, expected in (({}, digest), ({"digests": False}, "")):
         entries = {entry.name: entry for entry in manage.list_models(world.store, **options)}
         assert entries[YOLOE].sha256 == expected
@@ -205,7 +205,7 @@ def test_what_could_not_be_fetched_is_not_asked_for_again(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("detector_dir", "keypoint_dir", "leaves", "calls"),
+    ("detector_dir", "keypoint_dir", "models", "calls"),
     [
         (
             MINE,
@@ -234,16 +234,16 @@ def test_own_models(
     world: World,
     detector_dir: Path | None,
     keypoint_dir: Path | None,
-    leaves: tuple[str, str],
+    models: tuple[str, str],
     calls: list[tuple[object, ...]],
 ) -> None:
     detector = "D" if detector_dir else None
     choice, lines = choose(config(detector, LIGHTNING, detector_dir, keypoint_dir))
     assert world.calls == calls
-    assert choice.leaves == tuple(world.store.path(name) for name in leaves)
-    assert (choice.settings.detector, choice.settings.keypoint_model) == leaves
+    assert choice.models == tuple(world.store.path(name) for name in models)
+    assert (choice.settings.detector, choice.settings.keypoint_model) == models
     if detector_dir:
-        assert f"detector model: {leaves[0]} (from {detector_dir})" in lines
+        assert f"detector model: {models[0]} (from {detector_dir})" in lines
 
 
 @pytest.mark.usefixtures("world")

@@ -15,7 +15,7 @@ from tritonpose_server.embedded.staging import HPS, PIPELINE, PipelineSettings
 from tritonpose_server.errors import ServerError
 from tritonpose_server.models.export import CPU_CONFIG, export_repository
 
-LEAF = """
+MODEL = """
 name: "{name}"
 backend: "openvino"
 max_batch_size: 32
@@ -26,11 +26,11 @@ parameters {{ key: "NUM_STREAMS" value {{ string_value: "3" }} }}
 """
 
 
-def leaf(folder: Path, name: str) -> Path:
-    directory = folder / "leaves" / name
+def make_model(folder: Path, name: str) -> Path:
+    directory = folder / "store" / name
     (directory / "1").mkdir(parents=True)
     (directory / "1" / "model.onnx").write_text(f"model of {name}")
-    (directory / "config.pbtxt").write_text(LEAF.format(name=name))
+    (directory / "config.pbtxt").write_text(MODEL.format(name=name))
     return directory
 
 
@@ -39,9 +39,9 @@ def read(path: Path) -> ModelConfig:
 
 
 def test_repository_is_complete(tmp_path: Path) -> None:
-    leaves = [leaf(tmp_path, name) for name in ("det", "kpt")]
+    models = [make_model(tmp_path, name) for name in ("det", "kpt")]
     target = tmp_path / "new" / "models"
-    export_repository(target, leaves, PipelineSettings("det", "kpt", threshold=0.25, flip=True))
+    export_repository(target, models, PipelineSettings("det", "kpt", threshold=0.25, flip=True))
     assert {path.name for path in target.iterdir()} == {"det", "kpt", PIPELINE, HPS}
     assert not any(path.is_symlink() for path in target.rglob("*"))
     assert not list(target.rglob("__pycache__"))
@@ -54,7 +54,7 @@ def test_repository_is_complete(tmp_path: Path) -> None:
         key: value.string_value
         for key, value in read(target / PIPELINE / "config.pbtxt").parameters.items()
     }
-    # The leaves lie beside it.
+    # The models lie beside it.
     assert "model_repositories" not in parameters
     defaults = PipelineDefaults.from_parameters(parameters)
     assert (defaults.detector, defaults.keypoint_model) == ("det", "kpt")
@@ -62,8 +62,8 @@ def test_repository_is_complete(tmp_path: Path) -> None:
     assert ModelRepository(target).names("detector") == ["det", "kpt"]
 
 
-def test_leaves_get_a_configuration_for_onnxruntime(tmp_path: Path) -> None:
-    source = leaf(tmp_path, "one")
+def test_models_get_a_configuration_for_onnxruntime(tmp_path: Path) -> None:
+    source = make_model(tmp_path, "one")
     (source / "configs").mkdir()
     (source / "configs" / "tensorrt.pbtxt").write_text("of another engine")
     export_repository(tmp_path / "models", [source], PipelineSettings("one", "one"))
@@ -80,7 +80,7 @@ def test_leaves_get_a_configuration_for_onnxruntime(tmp_path: Path) -> None:
 
 def test_written_again(tmp_path: Path) -> None:
     """What has a name that is written is replaced; anything else is none of our business."""
-    source = leaf(tmp_path, "one")
+    source = make_model(tmp_path, "one")
     target = tmp_path / "models"
     export_repository(target, [source], PipelineSettings("one", "one"))
     (target / "one" / "1" / "model.plan").write_text("an old engine")
@@ -95,7 +95,7 @@ def test_written_again(tmp_path: Path) -> None:
 def test_default_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="'two' is to be used by default but is not among"):
         export_repository(
-            tmp_path / "models", [leaf(tmp_path, "one")], PipelineSettings("one", "two")
+            tmp_path / "models", [make_model(tmp_path, "one")], PipelineSettings("one", "two")
         )
     assert not (tmp_path / "models").exists()
 
@@ -104,5 +104,5 @@ def test_target_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("")
     with pytest.raises(ServerError, match=r"can't write the model 'one' to .*models"):
         export_repository(
-            tmp_path / "models", [leaf(tmp_path, "one")], PipelineSettings("one", "one")
+            tmp_path / "models", [make_model(tmp_path, "one")], PipelineSettings("one", "one")
         )

@@ -15,12 +15,12 @@ import pytest
 from google.protobuf import json_format, text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-import quantizable_leaf
+import quantizable_model
 from tritonpose_server.embedded import resources
 from tritonpose_server.engines.config import EngineConfig, EngineConfigError
 from tritonpose_server.models.store import ModelStore
 
-SHAPE = (2, quantizable_leaf.HEIGHT, quantizable_leaf.WIDTH, 3)
+SHAPE = (2, quantizable_model.HEIGHT, quantizable_model.WIDTH, 3)
 
 
 @pytest.fixture(scope="module")
@@ -35,20 +35,20 @@ def backend() -> ModuleType:
 
 
 @pytest.fixture
-def leaf(tmp_path: Path) -> Path:
-    return quantizable_leaf.install(ModelStore(tmp_path), backend="onnxruntime")
+def model(tmp_path: Path) -> Path:
+    return quantizable_model.install(ModelStore(tmp_path), backend="onnxruntime")
 
 
-def model_config(leaf: Path, kind: str, device: int, **parameters: str) -> EngineConfig:
-    """What Triton says of an instance of the leaf."""
-    config = text_format.Parse((leaf / "config.pbtxt").read_text(), ModelConfig())
+def model_config(model: Path, kind: str, device: int, **parameters: str) -> EngineConfig:
+    """What Triton says of an instance of the model."""
+    config = text_format.Parse((model / "config.pbtxt").read_text(), ModelConfig())
     for key, value in parameters.items():
         config.parameters[key].string_value = value
     content = json_format.MessageToDict(config, preserving_proto_field_name=True)
     return EngineConfig.from_triton(
         {
             "model_config": json.dumps(content),
-            "model_repository": str(leaf),
+            "model_repository": str(model),
             "model_version": "1",
             "model_instance_kind": kind,
             "model_instance_device_id": str(device),
@@ -83,14 +83,14 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> type[CudaSession]:
 
 
 @pytest.mark.parametrize(("kind", "gpu"), [("CPU", None), ("GPU", 1)])
-def test_the_kind_of_an_instance_decides(leaf: Path, kind: str, gpu: int | None) -> None:
-    assert model_config(leaf, kind, 1).gpu == gpu
+def test_the_kind_of_an_instance_decides(model: Path, kind: str, gpu: int | None) -> None:
+    assert model_config(model, kind, 1).gpu == gpu
 
 
 def test_an_instance_computes_on_its_own_gpu(
-    backend: ModuleType, leaf: Path, cuda: type[CudaSession]
+    backend: ModuleType, model: Path, cuda: type[CudaSession]
 ) -> None:
-    streams = backend.load_onnxruntime(model_config(leaf, "GPU", 1))
+    streams = backend.load_onnxruntime(model_config(model, "GPU", 1))
     (name, options), fallback = cuda.providers
     assert (name, options["device_id"], fallback) == (
         "CUDAExecutionProvider",
@@ -108,9 +108,9 @@ def test_an_instance_computes_on_its_own_gpu(
 @pytest.mark.parametrize(("parameters", "streams"), [({}, 2), ({"NUM_STREAMS": "5"}, 5)])
 @pytest.mark.usefixtures("cuda")
 def test_streams_of_a_gpu_do_not_depend_on_the_cores(
-    backend: ModuleType, leaf: Path, parameters: dict[str, str], streams: int
+    backend: ModuleType, model: Path, parameters: dict[str, str], streams: int
 ) -> None:
-    config = model_config(leaf, "GPU", 0, **parameters)
+    config = model_config(model, "GPU", 0, **parameters)
     assert len(backend.load_onnxruntime(config)) == streams
 
 
@@ -125,7 +125,7 @@ def test_streams_of_a_gpu_do_not_depend_on_the_cores(
 )
 def test_threads_of_all_streams_together(
     backend: ModuleType,
-    leaf: Path,
+    model: Path,
     monkeypatch: pytest.MonkeyPatch,
     parameters: dict[str, str],
     streams: int,
@@ -139,7 +139,7 @@ def test_threads_of_all_streams_together(
 
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    found = backend.load_onnxruntime(model_config(leaf, "CPU", 0, **parameters))
+    found = backend.load_onnxruntime(model_config(model, "CPU", 0, **parameters))
     assert (len(found), asked[0].intra_op_num_threads) == (streams, threads)
 
 
@@ -149,7 +149,7 @@ def test_threads_of_all_streams_together(
 )
 @pytest.mark.filterwarnings("ignore:Specified provider")
 def test_a_gpu_that_can_not_be_used_is_no_reason_to_take_the_cpu(
-    backend: ModuleType, leaf: Path
+    backend: ModuleType, model: Path
 ) -> None:
     with pytest.raises(EngineConfigError, match="can't compute on GPU 3: it needs onnxruntime-gpu"):
-        backend.load_onnxruntime(model_config(leaf, "GPU", 3))
+        backend.load_onnxruntime(model_config(model, "GPU", 3))

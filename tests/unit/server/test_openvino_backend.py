@@ -15,20 +15,20 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
 import triton_stand_in
-from quantizable_leaf import HEIGHT, WIDTH, install
+from quantizable_model import HEIGHT, WIDTH, install
 from tritonpose_server.embedded import resources
 from tritonpose_server.engines.config import EngineConfig
 from tritonpose_server.models.store import ModelStore
 
 
 @pytest.fixture
-def leaf(tmp_path: Path) -> Path:
+def model(tmp_path: Path) -> Path:
     return install(ModelStore(tmp_path))
 
 
 @pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch, leaf: Path) -> Callable[..., list[Any]]:
-    """Loads the leaf as Triton does, with parameters; gives its streams."""
+def load(monkeypatch: pytest.MonkeyPatch, model: Path) -> Callable[..., list[Any]]:
+    """Loads the model as Triton does, with parameters; gives its streams."""
     triton_stand_in.install(monkeypatch)
     spec = importlib.util.spec_from_file_location(
         "openvino_backend", resources.backends() / "openvino" / "model.py"
@@ -39,13 +39,13 @@ def load(monkeypatch: pytest.MonkeyPatch, leaf: Path) -> Callable[..., list[Any]
     spec.loader.exec_module(backend)
 
     def make(**parameters: str) -> list[Any]:
-        text = (leaf / "config.pbtxt").read_text()
+        text = (model / "config.pbtxt").read_text()
         config = text_format.Parse(text, model_config_pb2.ModelConfig())
         for key, value in parameters.items():
             config.parameters[key].string_value = value
         arguments = {
             "model_config": json_format.MessageToJson(config, preserving_proto_field_name=True),
-            "model_repository": str(leaf),
+            "model_repository": str(model),
             "model_version": "1",
         }
         return list(backend.load_openvino(EngineConfig.from_triton(arguments)))
@@ -66,10 +66,10 @@ def run(stream: Any, *pieces: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("streams", ["1", "2"])
 def test_batches_of_all_sizes_from_several_threads(
-    load: Callable[..., list[Any]], leaf: Path, streams: str
+    load: Callable[..., list[Any]], model: Path, streams: str
 ) -> None:
     whole = openvino.Core().compile_model(
-        leaf / "1" / "model.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+        model / "1" / "model.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     made = load(NUM_STREAMS=streams)
     batches = [images(1 + seed % 5, seed) for seed in range(40)]

@@ -48,7 +48,7 @@ def stub(instance: str) -> list[str]:
     [
         (stub("human_keypoint_detection_0_0"), "pipeline", "human_keypoint_detection"),
         (stub("human-keypoint-detection_0_0"), "hps", "human-keypoint-detection"),
-        (stub("PP-TinyPose_128x96_0_1"), "leaf", "PP-TinyPose_128x96"),
+        (stub("PP-TinyPose_128x96_0_1"), "model", "PP-TinyPose_128x96"),
         (["/bin/tritonserver", "--id=x"], "triton", None),
         (["/bin/python", "tritonpose_server.supervision.guardian"], "guardian", None),
         (["/bin/python", "tritonpose_server.service.rest"], "rest", None),

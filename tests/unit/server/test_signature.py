@@ -21,8 +21,8 @@ OUTPUTS: Signatures = {"boxes": BOXES, "scores": SCORES}
 
 def config(boxes: tuple[int, ...] = (24, 4), max_batch_size: int = 8) -> EngineConfig:
     return EngineConfig(
-        name="leaf",
-        path=Path("/leaves/leaf/1/model.onnx"),
+        name="model",
+        path=Path("/models/model/1/model.onnx"),
         max_batch_size=max_batch_size,
         inputs=(TensorConfig("image", np.dtype(np.uint8), (32, 48, 3)),),
         outputs=(
@@ -97,7 +97,7 @@ def test_agreement(boxes: tuple[int, ...], inputs: Signatures, outputs: Signatur
 def test_one_difference(inputs: Signatures, outputs: Signatures, problem: str) -> None:
     with pytest.raises(EngineConfigError) as caught:
         check_signature(config(), inputs, outputs)
-    assert str(caught.value) == (f"model 'leaf': config.pbtxt and model.onnx disagree: {problem}")
+    assert str(caught.value) == (f"model 'model': config.pbtxt and model.onnx disagree: {problem}")
 
 
 def test_every_difference_is_listed() -> None:

@@ -53,8 +53,8 @@ def triton(folder: Path) -> TritonInstallation:
     return TritonInstallation(folder / "binary", folder / "libraries", backend, stub)
 
 
-def leaf(folder: Path, name: str) -> Path:
-    directory = folder / "leaves" / name
+def make_model(folder: Path, name: str) -> Path:
+    directory = folder / "store" / name
     directory.mkdir(parents=True)
     (directory / "config.pbtxt").write_text(
         f'name: "{name}" parameters {{ key: "role" value {{ string_value: "detector" }} }}'
@@ -111,9 +111,9 @@ def test_only_backends_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_repository(tmp_path: Path) -> None:
-    leaves = [leaf(tmp_path, name) for name in ("det", "kpt", "spare")]
+    models = [make_model(tmp_path, name) for name in ("det", "kpt", "spare")]
     target = tmp_path / "models"
-    stage_pipeline(target, leaves, PipelineSettings("det", "kpt"))
+    stage_pipeline(target, models, PipelineSettings("det", "kpt"))
     assert {path.name for path in target.iterdir()} == {PIPELINE, HPS}
     for model in (PIPELINE, HPS):
         code = target / model / "1"
@@ -121,13 +121,13 @@ def test_repository(tmp_path: Path) -> None:
         assert (code / "model.py").exists()
     written = parameters(target)
     assert (written["detector"], written["keypoint_model"]) == ("det", "kpt")
-    assert json.loads(written["model_repositories"]) == [str(tmp_path / "leaves")]
+    assert json.loads(written["model_repositories"]) == [str(tmp_path / "store")]
     assert written["workers"] == "AUTO"
 
 
-def test_leaves_in_several_places(tmp_path: Path) -> None:
-    leaves = [leaf(tmp_path / "one", "det"), leaf(tmp_path / "two", "kpt")]
-    stage_pipeline(tmp_path / "models", leaves, PipelineSettings("det", "kpt"))
+def test_models_in_several_places(tmp_path: Path) -> None:
+    models = [make_model(tmp_path / "one", "det"), make_model(tmp_path / "two", "kpt")]
+    stage_pipeline(tmp_path / "models", models, PipelineSettings("det", "kpt"))
     found = parameters(tmp_path / "models")["model_repositories"]
     repository = ModelRepository(*map(Path, json.loads(found)))
     assert repository.names("detector") == ["det", "kpt"]
@@ -136,41 +136,41 @@ def test_leaves_in_several_places(tmp_path: Path) -> None:
 @pytest.mark.parametrize("served", [True, False])
 def test_name_that_is_not_unique(tmp_path: Path, served: bool) -> None:
     """Whether or not both are to be served: Triton sees all that lies in the folders."""
-    leaves = [leaf(tmp_path / "one", "det"), leaf(tmp_path / "two", "kpt")]
-    other = leaf(tmp_path / "two", "det")
+    models = [make_model(tmp_path / "one", "det"), make_model(tmp_path / "two", "kpt")]
+    other = make_model(tmp_path / "two", "det")
     if served:
-        leaves.append(other)
+        models.append(other)
     with pytest.raises(ServerError, match="model 'det' is in several of the folders") as caught:
-        stage_pipeline(tmp_path / "models", leaves, PipelineSettings("det", "kpt"))
+        stage_pipeline(tmp_path / "models", models, PipelineSettings("det", "kpt"))
     for place in ("one", "two"):
-        assert str(tmp_path / place / "leaves") in str(caught.value)
+        assert str(tmp_path / place / "store") in str(caught.value)
     assert not (tmp_path / "models").exists()
 
 
 @pytest.mark.parametrize(
-    ("leaves", "expected"),
+    ("models", "expected"),
     [
         ([], []),
         (["/a/one", "/a/two"], ["/a"]),
         (["/b/one", "/a/two", "/b/three"], ["/b", "/a"]),
-        (["leaves/one"], ["HERE/leaves"]),
+        (["models/one"], ["HERE/models"]),
     ],
 )
-def test_leaf_repositories(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: list[str], expected: list[str]
+def test_model_repositories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: list[str], expected: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = model_repositories(map(Path, leaves))
+    found = model_repositories(map(Path, models))
     assert [str(path).replace(str(tmp_path), "HERE") for path in found] == expected
 
 
 def test_the_rest_of_the_configuration_is_kept(tmp_path: Path) -> None:
     target = tmp_path / "models"
-    stage_pipeline(target, [leaf(tmp_path, "a")], PipelineSettings("a", "a"))
-    for model in (PIPELINE, HPS):
+    stage_pipeline(target, [make_model(tmp_path, "a")], PipelineSettings("a", "a"))
+    for name in (PIPELINE, HPS):
         configs = []
         for path in (target, resources.model_repository()):
-            text = (path / model / "config.pbtxt").read_text()
+            text = (path / name / "config.pbtxt").read_text()
             configs.append(text_format.Parse(text, model_config_pb2.ModelConfig()))
             configs[-1].ClearField("parameters")
         assert configs[0] == configs[1]
@@ -194,8 +194,8 @@ def test_settings_as_the_pipeline_reads_them(
     (source / "config.pbtxt").write_text(STALE)
     shutil.copytree(resources.model_repository() / HPS, source.parent / HPS)
     monkeypatch.setattr(staging.resources, "model_repository", lambda: source.parent)
-    leaves = [leaf(tmp_path, name) for name in ("det", "kpt")]
-    stage_pipeline(tmp_path / "models", leaves, settings)
+    models = [make_model(tmp_path, name) for name in ("det", "kpt")]
+    stage_pipeline(tmp_path / "models", models, settings)
     written = parameters(tmp_path / "models")
     assert written["workers"] == "3"
     assert PipelineDefaults.from_parameters(written) == PipelineDefaults(
@@ -210,14 +210,14 @@ def test_settings_as_the_pipeline_reads_them(
 @pytest.mark.parametrize("visualize", [True, False])
 def test_settings_as_the_service_contract_reads_them(tmp_path: Path, visualize: bool) -> None:
     settings = PipelineSettings("det", "det", visualize=visualize)
-    stage_pipeline(tmp_path / "models", [leaf(tmp_path, "det")], settings)
+    stage_pipeline(tmp_path / "models", [make_model(tmp_path, "det")], settings)
     written = HpsSettings.from_parameters(parameters(tmp_path / "models", HPS))
     assert written == HpsSettings(visualize, workers=128, max_in_flight=128)
 
 
 def test_tuning_of_the_pipeline_models(tmp_path: Path) -> None:
     settings, tuning = PipelineSettings("det", "det"), PipelineTuning(5, 3, 9)
-    stage_pipeline(tmp_path / "models", [leaf(tmp_path, "det")], settings, tuning)
+    stage_pipeline(tmp_path / "models", [make_model(tmp_path, "det")], settings, tuning)
     limits = Limits.from_parameters(parameters(tmp_path / "models"))
     assert (limits.workers, limits.threads, limits.max_in_flight) == (5, 3, 9)
     hps = HpsSettings.from_parameters(parameters(tmp_path / "models", HPS))
@@ -236,7 +236,7 @@ def test_tuning_of_the_pipeline_models(tmp_path: Path) -> None:
 def test_defaults_that_are_not_served(
     tmp_path: Path, detector: str, keypoint: str, served: list[str], words: str
 ) -> None:
-    leaves = [leaf(tmp_path, name) for name in served]
+    models = [make_model(tmp_path, name) for name in served]
     with pytest.raises(ServerError, match=words):
-        stage_pipeline(tmp_path / "models", leaves, PipelineSettings(detector, keypoint))
+        stage_pipeline(tmp_path / "models", models, PipelineSettings(detector, keypoint))
     assert not (tmp_path / "models").exists()

@@ -1,4 +1,4 @@
-"""PyTorch as an engine for leaves; where it is installed."""
+"""PyTorch as an engine for models; where it is installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 
-from quantizable_leaf import images, quantizable_leaf
+from quantizable_model import images, quantizable_model
 from tools.gpu_check.torch_graph import TorchGraph
 from tritonpose_server.errors import ServerError
 from tritonpose_server.models.graph.engine_graph import engine_graph
@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 
 def expected(batch: np.ndarray) -> np.ndarray:
-    model = quantizable_leaf().SerializeToString()
+    model = quantizable_model().SerializeToString()
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {"image": batch})[0])
 
@@ -27,13 +27,13 @@ def expected(batch: np.ndarray) -> np.ndarray:
 def test_results(precision: Any, share: float) -> None:
     batch = np.stack(images(3))
     wanted = expected(batch)
-    (found,) = TorchGraph(torch, engine_graph(quantizable_leaf(), precision), "cpu").run(batch)
+    (found,) = TorchGraph(torch, engine_graph(quantizable_model(), precision), "cpu").run(batch)
     assert found.dtype == np.float32
     assert np.abs(found - wanted).max() < share * np.abs(wanted).max()
 
 
 def test_an_unknown_operator() -> None:
-    leaf = quantizable_leaf()
-    leaf.graph.node.append(helper.make_node("Erf", ["heatmap"], ["other"]))
+    model = quantizable_model()
+    model.graph.node.append(helper.make_node("Erf", ["heatmap"], ["other"]))
     with pytest.raises(ServerError, match="does not know the operators Erf"):
-        TorchGraph(torch, leaf, "cpu")
+        TorchGraph(torch, model, "cpu")

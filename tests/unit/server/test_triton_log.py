@@ -48,7 +48,7 @@ def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         ("Traceback (most recent call last):", logging.INFO, "Traceback (most recent call last):"),
         ("    raise ValueError", logging.INFO, "    raise ValueError"),
         ("+------+--------+", logging.DEBUG, "+------+--------+"),
-        ("| leaf | READY  |", logging.DEBUG, "| leaf | READY  |"),
+        ("| model | READY  |", logging.DEBUG, "| model | READY  |"),
         ("100 %s of cuda", logging.INFO, "100 %s of cuda"),
         (b"caf\xe9", logging.INFO, "caf\N{REPLACEMENT CHARACTER}"),
     ],

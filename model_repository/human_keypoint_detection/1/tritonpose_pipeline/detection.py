@@ -39,29 +39,29 @@ class Persons(NamedTuple):
     scores: FloatArray
 
 
-def resize_for_detector(image: Image, leaf: DetectorModel) -> Resized:
+def resize_for_detector(image: Image, model: DetectorModel) -> Resized:
     """Bring an image to the detector's input size.
 
     Args:
         image: uint8 ``[H, W, 3]``, BGR.
-        leaf: The detector's facts.
+        model: The detector's facts.
 
     Returns:
-        The resized image in RGB. With ``leaf.keep_ratio`` it fills the top left corner and the
-        rest has ``leaf.pad_value``.
+        The resized image in RGB. With ``model.keep_ratio`` it fills the top left corner and the
+        rest has ``model.pad_value``.
 
     Source: PaddleX ``Resize`` (cv2.resize on uint8).
     """
     height, width = image.shape[:2]
-    if not leaf.keep_ratio:
-        resized = cv2.resize(image, (leaf.width, leaf.height), interpolation=leaf.interpolation)
-        scale = np.array([leaf.width / width, leaf.height / height], np.float32)
+    if not model.keep_ratio:
+        resized = cv2.resize(image, (model.width, model.height), interpolation=model.interpolation)
+        scale = np.array([model.width / width, model.height / height], np.float32)
         return Resized(np.asarray(cv2.cvtColor(resized, cv2.COLOR_BGR2RGB), np.uint8), scale)
-    ratio = min(leaf.width / width, leaf.height / height)
+    ratio = min(model.width / width, model.height / height)
     inner = (max(round(width * ratio), 1), max(round(height * ratio), 1))
-    resized = cv2.resize(image, inner, interpolation=leaf.interpolation)
-    canvas = np.empty((leaf.height, leaf.width, 3), np.uint8)
-    canvas[:] = leaf.pad_value
+    resized = cv2.resize(image, inner, interpolation=model.interpolation)
+    canvas = np.empty((model.height, model.width, 3), np.uint8)
+    canvas[:] = model.pad_value
     canvas[: inner[1], : inner[0]] = cv2.cvtColor(resized, cv2.COLOR_BGR2RGB)
     return Resized(canvas, np.array([inner[0] / width, inner[1] / height], np.float32))
 
@@ -72,7 +72,7 @@ def select_persons(
     scale: FloatArray,
     image_size: tuple[int, int],
     threshold: float,
-    leaf: DetectorModel,
+    model: DetectorModel,
 ) -> Persons:
     """Turn the detector's raw output into the persons of one image.
 
@@ -82,7 +82,7 @@ def select_persons(
         scale: Network pixels per image pixel, float32 ``[2]``: x, y.
         image_size: Width and height of the image in pixels.
         threshold: Persons need a score strictly above it.
-        leaf: The detector's facts (NMS settings).
+        model: The detector's facts (NMS settings).
 
     Returns:
         Persons whose clipped box has an area.
@@ -92,7 +92,7 @@ def select_persons(
     # Before NMS, as worse boxes suppress no better ones: nine in ten candidates are gone.
     likely = scores > threshold
     boxes, scores = boxes[likely] / np.tile(scale, 2), scores[likely]
-    kept = nms(boxes, scores, leaf.nms)
+    kept = nms(boxes, scores, model.nms)
     limits = np.array(image_size * 2, np.float32)
     clipped = np.clip(boxes[kept], 0, limits)
     has_area = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])

@@ -66,7 +66,7 @@ class Limits:
 def default_workers(cores: int) -> int:
     """Requests worked on at the same time, where nobody says how many.
 
-    Workers mostly wait for the leaves: enough of them keep leaves and cores busy.
+    Workers mostly wait for the models: enough of them keep models and cores busy.
     """
     return min(4 * cores, _MAX_AUTO_WORKERS)
 

@@ -133,7 +133,7 @@ def parse_keypoint(
 
 
 class _Facts:
-    """Typed access to a leaf's parameters, with errors that name model and key."""
+    """Typed access to a model's parameters, with errors that name model and key."""
 
     def __init__(self, name: str, role: str, parameters: Parameters) -> None:
         self._name = name

@@ -71,7 +71,7 @@ def estimate_poses(
     Args:
         image: uint8 ``[H, W, 3]``, BGR.
         options: Models, threshold and refinements to use.
-        run_model: Runs the leaf models; one call per stage and batch.
+        run_model: Runs the models; one call per stage and batch.
         checkpoint: Called between stages; raises to abandon the work.
         given: Persons found elsewhere; then no detector runs.
         max_persons: Only so many persons with the best scores are kept; None for all.
@@ -110,14 +110,14 @@ def detect_persons(
     Returns:
         Boxes and scores by descending score.
     """
-    leaf = options.detector
+    model = options.detector
     with stages("detector_input"):
-        resized = resize_for_detector(image, leaf)
+        resized = resize_for_detector(image, model)
     with stages("detector"):
-        boxes, scores = run_model(leaf.name, resized.pixels[None], ("boxes", "scores"))
+        boxes, scores = run_model(model.name, resized.pixels[None], ("boxes", "scores"))
     size = (image.shape[1], image.shape[0])
     with stages("persons"):
-        return select_persons(boxes[0], scores[0], resized.scale, size, options.threshold, leaf)
+        return select_persons(boxes[0], scores[0], resized.scale, size, options.threshold, model)
 
 
 def estimate_keypoints(
@@ -141,14 +141,14 @@ def estimate_keypoints(
     """
     if not len(boxes):
         return np.zeros((0, JOINTS, 3), np.float32)
-    leaf = options.keypoint_model
-    size = (leaf.width, leaf.height)
+    model = options.keypoint_model
+    size = (model.width, model.height)
     with stages("crops"):
-        centers, scales = boxes_to_centers_and_scales(boxes, leaf.width / leaf.height)
+        centers, scales = boxes_to_centers_and_scales(boxes, model.width / model.height)
         to_crop = (udp_matrices if options.use_udp else crop_matrices)(centers, scales, size)
         crops = crop_persons(image, to_crop, size)
     with stages("keypoint_model"):
-        heatmaps = _predict_heatmaps(crops, leaf, options.flip, run_model)
+        heatmaps = _predict_heatmaps(crops, model, options.flip, run_model)
     with stages("heatmaps"):
         coordinates, scores = decode_heatmaps(heatmaps)
         heatmap_size = (heatmaps.shape[3], heatmaps.shape[2])
@@ -157,15 +157,15 @@ def estimate_keypoints(
 
 
 def _predict_heatmaps(
-    crops: npt.NDArray[np.uint8], leaf: KeypointModel, flip: bool, run_model: RunModel
+    crops: npt.NDArray[np.uint8], model: KeypointModel, flip: bool, run_model: RunModel
 ) -> FloatArray:
     """Heatmaps of crops, in as few calls as the model's batch size allows."""
     batch = np.concatenate([crops, crops[:, :, ::-1]]) if flip else crops
     chunks = [
-        run_model(leaf.name, batch[start : start + leaf.max_batch_size], ("heatmap",))[0]
-        for start in range(0, len(batch), leaf.max_batch_size)
+        run_model(model.name, batch[start : start + model.max_batch_size], ("heatmap",))[0]
+        for start in range(0, len(batch), model.max_batch_size)
     ]
     heatmaps = np.concatenate(chunks) if len(chunks) > 1 else chunks[0]
     if not flip:
         return heatmaps
-    return average_flipped(heatmaps[: len(crops)], heatmaps[len(crops) :], leaf.flip_shift)
+    return average_flipped(heatmaps[: len(crops)], heatmaps[len(crops) :], model.flip_shift)

@@ -22,7 +22,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
 
 
 class ModelRepository:
-    """Reads the facts of leaf models from their ``config.pbtxt``.
+    """Reads the facts of models from their ``config.pbtxt``.
 
     Files are read again when they change, so that models can be added to, replaced in and
     removed from a running server. Safe to use from several threads.

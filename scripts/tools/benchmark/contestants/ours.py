@@ -19,8 +19,8 @@ _WORKER = Path(__file__).parents[1] / "workers" / "bare_engine.py"
 
 
 def bare_engine(choice: ModelChoice) -> InProcessContestant:
-    """The leaves of a choice around the pipeline's numerics, without a server."""
-    by_name = {leaf.name: str(leaf) for leaf in choice.leaves}
+    """The models of a choice around the pipeline's numerics, without a server."""
+    by_name = {model.name: str(model) for model in choice.models}
     settings = choice.settings
     arguments = [
         by_name[settings.detector],

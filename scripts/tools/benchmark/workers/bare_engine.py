@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from tools.benchmark.load import measure_rate
-from tools.benchmark.workers.openvino_leaf import DirectLeaf, Leaf, SideBySideLeaf
+from tools.benchmark.workers.openvino_model import DirectModel, Model, SideBySideModel
 from tritonpose_pipeline.image import decode_image
 from tritonpose_pipeline.options import PipelineDefaults, resolve_options
 from tritonpose_pipeline.pipeline import Poses, estimate_poses
@@ -41,11 +41,11 @@ class BareEngine:
         self._keypoint_model = self._repository.keypoint_model(keypoint_model.name)
         outputs = {detector: ("boxes", "scores"), keypoint_model: ("heatmap",)}
         cores = len(os.sched_getaffinity(0))
-        self._direct: dict[str, Leaf] = {
-            path.name: DirectLeaf(path, names, cores) for path, names in outputs.items()
+        self._direct: dict[str, Model] = {
+            path.name: DirectModel(path, names, cores) for path, names in outputs.items()
         }
-        self._side_by_side: dict[str, Leaf] = {
-            path.name: SideBySideLeaf(path, names, streams=cores, threads=cores)
+        self._side_by_side: dict[str, Model] = {
+            path.name: SideBySideModel(path, names, streams=cores, threads=cores)
             for path, names in outputs.items()
         }
 
@@ -69,27 +69,27 @@ class BareEngine:
 
     def rate(self, shots: list[Shot], concurrency: int, skip: int, count: int) -> tuple[float, int]:
         """Images per second with so many in flight, and images in all; see `measure_rate`."""
-        leaves = self._direct if concurrency == 1 else self._side_by_side
+        models = self._direct if concurrency == 1 else self._side_by_side
         rate = measure_rate(
-            lambda shot: self._estimate(shot, leaves), shots, concurrency, skip, count
+            lambda shot: self._estimate(shot, models), shots, concurrency, skip, count
         )
         return rate.per_second, rate.images
 
     def crop_seconds(self, batch: int, repeat: int) -> list[float]:
         """Seconds of the keypoint model per crop, of each of some batches on all cores."""
-        leaf = self._keypoint_model
-        crops = np.zeros((batch, leaf.height, leaf.width, 3), np.uint8)
+        model = self._keypoint_model
+        crops = np.zeros((batch, model.height, model.width, 3), np.uint8)
         seconds = []
         for _ in range(repeat):
             began = time.perf_counter()
-            self._direct[leaf.name].run(crops)
+            self._direct[model.name].run(crops)
             seconds.append((time.perf_counter() - began) / batch)
         return seconds
 
-    def _estimate(self, shot: Shot, leaves: dict[str, Leaf]) -> Poses:
+    def _estimate(self, shot: Shot, models: dict[str, Model]) -> Poses:
         options = resolve_options(self._defaults, self._repository, shot["det_threshold"], {})
         image = decode_image(Path(shot["path"]).read_bytes())
-        return estimate_poses(image, options, lambda model, images, _: leaves[model].run(images))
+        return estimate_poses(image, options, lambda model, images, _: models[model].run(images))
 
 
 def open_worker(detector: str, keypoint_model: str, parameters: str) -> BareEngine:

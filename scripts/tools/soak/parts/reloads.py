@@ -21,12 +21,12 @@ _LONGEST_ABSENCE_SECONDS = 0.5
 
 
 async def run_reloads(bench: Bench, plan: Plan) -> PartReport:
-    """Unload and load each leaf model so many times, in random order."""
+    """Unload and load each model so many times, in random order."""
     report = PartReport("reloads")
     service = bench.service
-    before, leaves = service.processes(), service.leaves()
+    before, models = service.processes(), service.models()
     rng = random.Random(plan.seed)
-    turns = leaves * plan.reloads
+    turns = models * plan.reloads
     rng.shuffle(turns)
     address = service.addresses.grpc.removeprefix("grpc://")
     async with triton.InferenceServerClient(address) as control:
@@ -37,8 +37,8 @@ async def run_reloads(bench: Bench, plan: Plan) -> PartReport:
 
         await take_turns(bench, report, turns, _PAUSE_SECONDS, act)
     after = service.processes()
-    for leaf in leaves:
-        before.pop(leaf, None)
+    for servable in models:
+        before.pop(servable, None)
     report.compare_processes(before, after)
     return report
 

@@ -59,7 +59,7 @@ class OnnxRuntimeStream:
 
 
 def load_onnxruntime(config: EngineConfig) -> Sequence[OnnxRuntimeStream]:
-    """Load a leaf (see ``Engine``).
+    """Load a model (see ``Engine``).
 
     Raises:
         EngineConfigError: ONNX Runtime can't load it, or it is not what its configuration says.

@@ -38,7 +38,7 @@ class OpenVinoStream:
 
         Args:
             images: Runs single images; shared by all streams.
-            config: The leaf's configuration.
+            config: The model's configuration.
         """
         self._images = images
         self._inputs = [tensor.name for tensor in config.inputs]
@@ -63,7 +63,7 @@ class ImageRunner:
         Args:
             model: Of a batch of one.
             plan: Streams and threads.
-            config: The leaf's configuration.
+            config: The model's configuration.
         """
         self._inputs = [tensor.name for tensor in config.inputs]
         self._outputs = [tensor.name for tensor in config.outputs]
@@ -119,7 +119,7 @@ class ImageRunner:
 
 
 def load_openvino(config: EngineConfig) -> Sequence[OpenVinoStream]:
-    """Compile a leaf (see ``Engine``).
+    """Compile a model (see ``Engine``).
 
     Raises:
         EngineConfigError: OpenVINO can't load it, or it is not what its configuration says.
@@ -146,7 +146,7 @@ def _compile(model: openvino.Model, plan: CorePlan, config: EngineConfig) -> ope
         "NUM_STREAMS": plan.streams,
         "INFERENCE_NUM_THREADS": plan.threads,
         "INFERENCE_PRECISION_HINT": "bf16" if _computes_bf16(config) else "f32",
-        # Several leaves share the cores: pinned threads would fight for the same ones.
+        # Several models share the cores: pinned threads would fight for the same ones.
         "ENABLE_CPU_PINNING": False,
     }
     return openvino.Core().compile_model(model, "CPU", settings)
@@ -158,7 +158,7 @@ class TritonPythonModel(BackendModel):
     engine = staticmethod(load_openvino)
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Load the leaf and say what came of its wish for bf16 (see ``BackendModel``)."""
+        """Load the model and say what came of its wish for bf16 (see ``BackendModel``)."""
         super().initialize(args)
         if _computes_bf16(self._config):
             self._pb.Logger.log_info(f"model {self._config.name}: computes in bf16")

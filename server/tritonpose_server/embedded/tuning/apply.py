@@ -8,7 +8,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from tritonpose_server.embedded.model_view import CONFIG_FILE, read_config, write_leaf_view
+from tritonpose_server.embedded.model_view import CONFIG_FILE, read_config, write_model_view
 from tritonpose_server.embedded.tuning.settings import ModelTuning, Tuning
 from tritonpose_server.engines.cores import CORES_PER_STREAM, plan_cores
 from tritonpose_server.errors import ServerError
@@ -19,13 +19,13 @@ _THREADS = "INFERENCE_NUM_THREADS"
 _THREADS_OF_BATCH = "intra_op_thread_count"
 
 
-def tune_leaves(leaves: Sequence[Path], tuning: Tuning, target: Path) -> list[Path]:
-    """Have leaves served with a tuning; they themselves stay as they are.
+def tune_models(models: Sequence[Path], tuning: Tuning, target: Path) -> list[Path]:
+    """Have models served with a tuning; they themselves stay as they are.
 
     Args:
-        leaves: Leaf directories.
+        models: Model directories.
         tuning: What to change.
-        target: Directory to make for those with changed configurations. All leaves that lie beside
+        target: Directory to make for those with changed configurations. All models that lie beside
             the given ones come there, too, as requests may name them.
 
     Returns:
@@ -36,20 +36,20 @@ def tune_leaves(leaves: Sequence[Path], tuning: Tuning, target: Path) -> list[Pa
         ServerError: Two of the given ones have the same name.
     """
     if tuning.detector == tuning.keypoint_model == ModelTuning():
-        return list(leaves)
-    for leaf in _with_neighbours(leaves):
-        config = read_config(leaf)
-        write_leaf_view(leaf, tune_leaf(config, role_tuning(config, tuning)), target)
-    return [target / leaf.name for leaf in leaves]
+        return list(models)
+    for model in _with_neighbours(models):
+        config = read_config(model)
+        write_model_view(model, tune_model(config, role_tuning(config, tuning)), target)
+    return [target / model.name for model in models]
 
 
 def role_tuning(config: ModelConfig, tuning: Tuning) -> ModelTuning:
-    """The part of a tuning that is for a leaf, by its role."""
+    """The part of a tuning that is for a model, by its role."""
     return tuning.detector if _parameter(config, "role") == "detector" else tuning.keypoint_model
 
 
-def tune_leaf(config: ModelConfig, tuning: ModelTuning) -> ModelConfig:
-    """Change a leaf's configuration.
+def tune_model(config: ModelConfig, tuning: ModelTuning) -> ModelConfig:
+    """Change a model's configuration.
 
     Args:
         config: The configuration that it has; not changed.
@@ -82,7 +82,7 @@ def tune_leaf(config: ModelConfig, tuning: ModelTuning) -> ModelConfig:
 
 
 def model_tuning(config: ModelConfig, cores: int) -> ModelTuning:
-    """How a leaf is served by its own configuration.
+    """How a model is served by its own configuration.
 
     Args:
         config: The configuration.
@@ -115,22 +115,22 @@ def model_tuning(config: ModelConfig, cores: int) -> ModelTuning:
     )
 
 
-def _with_neighbours(leaves: Iterable[Path]) -> Iterator[Path]:
-    """Leaves, and those beside them whose configurations can be read; each name once."""
-    given = [leaf.absolute() for leaf in dict.fromkeys(leaves)]
+def _with_neighbours(models: Iterable[Path]) -> Iterator[Path]:
+    """Models, and those beside them whose configurations can be read; each name once."""
+    given = [model.absolute() for model in dict.fromkeys(models)]
     beside = [
         path.parent
-        for directory in dict.fromkeys(leaf.parent for leaf in given)
+        for directory in dict.fromkeys(model.parent for model in given)
         for path in sorted(directory.glob(f"[!.]*/{CONFIG_FILE}"))
-        if path.parent not in given and _is_leaf(path.parent)
+        if path.parent not in given and _is_model(path.parent)
     ]
-    found = {leaf.name: leaf for leaf in [*reversed(beside), *given]}
-    if len({leaf.name for leaf in given}) < len(given):
+    found = {model.name: model for model in [*reversed(beside), *given]}
+    if len({model.name for model in given}) < len(given):
         raise ServerError(f"two of the models to serve have one name: {', '.join(map(str, given))}")
     yield from found.values()
 
 
-def _is_leaf(directory: Path) -> bool:
+def _is_model(directory: Path) -> bool:
     try:
         return _parameter(read_config(directory), "role") is not None
     except (OSError, UnicodeDecodeError, text_format.ParseError):

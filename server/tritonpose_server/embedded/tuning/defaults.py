@@ -16,11 +16,11 @@ def default_tuning(cores: int) -> Tuning:
         What models with the backend openvino do by themselves on so many cores. Their largest
         batches are their own, and left out.
     """
-    leaf = default_leaf(cores, "openvino")
-    return Tuning(leaf, leaf, complete_pipeline(PipelineTuning(), cores))
+    model = default_model(cores, "openvino")
+    return Tuning(model, model, complete_pipeline(PipelineTuning(), cores))
 
 
-def default_leaf(cores: int, backend: str) -> ModelTuning:
+def default_model(cores: int, backend: str) -> ModelTuning:
     """The rules for a model on the CPU.
 
     Args:

@@ -76,10 +76,10 @@ class Tuning:
         for name, value in self.values().items():
             _check(name, value)
         for role in ("detector", "keypoint_model"):
-            leaf: ModelTuning = getattr(self, role)
-            if leaf.streams and leaf.threads and leaf.streams > leaf.threads:
+            model: ModelTuning = getattr(self, role)
+            if model.streams and model.threads and model.streams > model.threads:
                 raise ConfigError(
-                    f"{role}.streams is {leaf.streams}, but {role}.threads only {leaf.threads}: "
+                    f"{role}.streams is {model.streams}, but {role}.threads only {model.threads}: "
                     "each stream needs a thread"
                 )
         workers, most = self.pipeline.workers, self.pipeline.max_in_flight

@@ -1,4 +1,4 @@
-"""Prepares a leaf for TensorRT, which takes the precision of each layer from the graph."""
+"""Prepares a model for TensorRT, which takes the precision of each layer from the graph."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPSET = 19
 
 
 def engine_graph(
-    leaf: onnx.ModelProto, precision: EnginePrecision, calibration: Images = ()
+    servable: onnx.ModelProto, precision: EnginePrecision, calibration: Images = ()
 ) -> onnx.ModelProto:
     """Make the graph that TensorRT builds an engine from.
 
@@ -30,25 +30,25 @@ def engine_graph(
     on obey as well (as "strongly typed" networks).
 
     Args:
-        leaf: Input ``image`` uint8 ``[batch, h, w, 3]``, float32 outputs.
+        servable: Input ``image`` uint8 ``[batch, h, w, 3]``, float32 outputs.
         precision: ``fp32``; ``fp16`` between the first and the last convolutions; ``int8`` for
             the larger convolutions and ``fp16`` for what is between them.
         calibration: For ``int8``, typical inputs, uint8 ``[h, w, 3]``.
 
     Returns:
-        A graph with the leaf's inputs and outputs, without batch normalisations and constants to
+        A graph with the model's inputs and outputs, without batch normalisations and constants to
         compute.
 
     Raises:
-        ConversionError: The leaf can't be converted, or the calibration inputs don't fit.
+        ConversionError: The model can't be converted, or the calibration inputs don't fit.
     """
-    model = _simplify(leaf)
+    model = _simplify(servable)
     if precision == "int8":
         model = quantize_for_tensorrt(model, calibration)
     return model if precision == "fp32" else to_half(model)
 
 
-def _simplify(leaf: onnx.ModelProto) -> onnx.ModelProto:
+def _simplify(servable: onnx.ModelProto) -> onnx.ModelProto:
     """Fold constants and batch normalisations, with ONNX Runtime's basic optimisations."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -57,22 +57,22 @@ def _simplify(leaf: onnx.ModelProto) -> onnx.ModelProto:
         options.optimized_model_filepath = str(Path(work) / "model.onnx")
         try:
             onnxruntime.InferenceSession(
-                leaf.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                servable.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's errors have no public base class
-            raise ConversionError(f"ONNX Runtime can't load the leaf: {error}") from error
+            raise ConversionError(f"ONNX Runtime can't load the model: {error}") from error
         model = onnx.load(options.optimized_model_filepath)
     _keep_one_opset(model)
     foreign = sorted({node.domain for node in model.graph.node} - {"", "ai.onnx"})
     if foreign:
         raise ConversionError(
-            f"the leaf has operators of {', '.join(foreign)}, which TensorRT does not know"
+            f"the model has operators of {', '.join(foreign)}, which TensorRT does not know"
         )
     del model.graph.value_info[:]
     try:
         return version_converter.convert_version(model, _OPSET)
     except Exception as error:  # the converter's errors have no common base
-        raise ConversionError(f"the leaf can't be written in opset {_OPSET}: {error}") from error
+        raise ConversionError(f"the model can't be written in opset {_OPSET}: {error}") from error
 
 
 def _keep_one_opset(model: onnx.ModelProto) -> None:

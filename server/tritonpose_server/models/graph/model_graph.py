@@ -1,4 +1,4 @@
-"""Turns a model's ONNX graph into a leaf: uint8 NHWC RGB in, raw heads out, any batch."""
+"""Turns a model's ONNX graph into a model: uint8 NHWC RGB in, raw heads out, any batch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _PERSON_LABELS = ("pedestrian", "person", "human", "people")
 _BATCH = "batch"
 
 
-def keypoint_leaf(model: onnx.ModelProto, yml: InferenceYml) -> onnx.ModelProto:
-    """Make the leaf of a top-down heatmap model.
+def servable_keypoint_model(model: onnx.ModelProto, yml: InferenceYml) -> onnx.ModelProto:
+    """Make the model of a top-down heatmap model.
 
     Args:
         model: Input float32 ``[B, 3, h, w]``; one output is the heatmap, float32
@@ -50,11 +50,13 @@ def keypoint_leaf(model: onnx.ModelProto, yml: InferenceYml) -> onnx.ModelProto:
         )
     network = onnx_graph.cut_at(model, {heatmaps[0]: [_BATCH, *expected]})
     _fix_size(network, yml)
-    return finish_leaf(network, image, {heatmaps[0]: "heatmap"}, yml.normalization)
+    return finish_model(network, image, {heatmaps[0]: "heatmap"}, yml.normalization)
 
 
-def detector_leaf(model: onnx.ModelProto, yml: InferenceYml) -> tuple[onnx.ModelProto, NmsSettings]:
-    """Make the leaf of a detector that ends in ``NonMaxSuppression``.
+def servable_detector(
+    model: onnx.ModelProto, yml: InferenceYml
+) -> tuple[onnx.ModelProto, NmsSettings]:
+    """Make the model of a detector that ends in ``NonMaxSuppression``.
 
     Args:
         model: Inputs ``image`` float32 ``[B, 3, H, W]`` and perhaps ``scale_factor``
@@ -62,7 +64,7 @@ def detector_leaf(model: onnx.ModelProto, yml: InferenceYml) -> tuple[onnx.Model
         yml: What the model says of itself.
 
     Returns:
-        The leaf, input ``image`` uint8 ``[batch, H, W, 3]`` RGB, outputs ``boxes`` float32
+        The model, input ``image`` uint8 ``[batch, H, W, 3]`` RGB, outputs ``boxes`` float32
         ``[batch, A, 4]`` (x1, y1, x2, y2 in network pixels) and ``scores`` float32
         ``[batch, A]`` of the person class; and the settings of the suppression cut away.
 
@@ -90,20 +92,20 @@ def detector_leaf(model: onnx.ModelProto, yml: InferenceYml) -> tuple[onnx.Model
     _fix_size(network, yml)
     person = person_class(yml.labels, class_count[1] if len(class_count) == 3 else None)
     network.graph.initializer.append(
-        numpy_helper.from_array(np.array(person, np.int64), "leaf/person_class")
+        numpy_helper.from_array(np.array(person, np.int64), "model/person_class")
     )
     network.graph.node.append(
-        helper.make_node("Gather", [scores, "leaf/person_class"], ["leaf/person_scores"], axis=1)
+        helper.make_node("Gather", [scores, "model/person_class"], ["model/person_scores"], axis=1)
     )
     del network.graph.output[1]
     network.graph.output.append(
-        helper.make_tensor_value_info("leaf/person_scores", TensorProto.FLOAT, [_BATCH, count])
+        helper.make_tensor_value_info("model/person_scores", TensorProto.FLOAT, [_BATCH, count])
     )
-    names = {boxes: "boxes", "leaf/person_scores": "scores"}
-    return finish_leaf(network, image, names, yml.normalization), settings
+    names = {boxes: "boxes", "model/person_scores": "scores"}
+    return finish_model(network, image, names, yml.normalization), settings
 
 
-def finish_leaf(
+def finish_model(
     network: onnx.ModelProto,
     image: str,
     outputs: dict[str, str],
@@ -141,16 +143,16 @@ def finish_leaf(
     del front.opset_import[:]
     front.opset_import.extend(network.opset_import)
     try:
-        leaf = compose.merge_models(
-            front, network, io_map=[("preprocessed", f"network/{image}")], name="leaf"
+        model = compose.merge_models(
+            front, network, io_map=[("preprocessed", f"network/{image}")], name="model"
         )
         # merge_models lists the opsets of both graphs, which are the same.
-        del leaf.opset_import[:]
-        leaf.opset_import.extend(network.opset_import)
-        onnx.checker.check_model(leaf, full_check=True)
+        del model.opset_import[:]
+        model.opset_import.extend(network.opset_import)
+        onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # protobuf's and the checker's errors have no common base
         raise ConversionError(f"the converted graph is not valid ONNX: {error}") from error
-    return leaf
+    return model
 
 
 def _preprocessing(

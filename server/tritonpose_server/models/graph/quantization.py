@@ -1,4 +1,4 @@
-"""Post-training quantisation of a leaf: convolutions in 8-bit integers."""
+"""Post-training quantisation of a model: convolutions in 8-bit integers."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Images = Sequence[npt.NDArray[np.uint8]]
 _FEWEST_INPUT_CHANNELS = 32
 
 
-def quantize_leaf(leaf: onnx.ModelProto, calibration: Images) -> onnx.ModelProto:
-    """Let the dense convolutions of a leaf compute in 8-bit integers.
+def quantize_model(servable: onnx.ModelProto, calibration: Images) -> onnx.ModelProto:
+    """Let the dense convolutions of a model compute in 8-bit integers.
 
     Depthwise convolutions and those with few input channels stay in floating point, and so does
     everything else: preprocessing, the decoding of boxes, softmax.
 
     Args:
-        leaf: Input ``image`` uint8 ``[batch, h, w, 3]``.
+        servable: Input ``image`` uint8 ``[batch, h, w, 3]``.
         calibration: Typical inputs, uint8 ``[h, w, 3]``: the ranges that activations take on
             them become the ranges of the integers.
 
@@ -42,8 +42,8 @@ def quantize_leaf(leaf: onnx.ModelProto, calibration: Images) -> onnx.ModelProto
         ConversionError: There is no calibration input, one does not fit, or nothing in the
             network can be quantised.
     """
-    _check_calibration(leaf, calibration)
-    model = _prepare(leaf)
+    _check_calibration(servable, calibration)
+    model = _prepare(servable)
     return _quantize(
         model,
         calibration,
@@ -57,18 +57,18 @@ def quantize_for_tensorrt(model: onnx.ModelProto, calibration: Images) -> onnx.M
     """Let the dense convolutions of a network compute in 8-bit integers by TensorRT's rules.
 
     Its integers are signed and symmetric around zero, weights have all 8 bits, and biases stay
-    in floating point. What is quantised is the same as with ``quantize_leaf``.
+    in floating point. What is quantised is the same as with ``quantize_model``.
 
     Args:
         model: Input ``image`` uint8 ``[batch, h, w, 3]``; weights are constants.
-        calibration: See ``quantize_leaf``.
+        calibration: See ``quantize_model``.
 
     Returns:
         The same network with ``QuantizeLinear`` and ``DequantizeLinear`` around what computes in
         integers.
 
     Raises:
-        ConversionError: See ``quantize_leaf``.
+        ConversionError: See ``quantize_model``.
     """
     _check_calibration(model, calibration)
     return _quantize(
@@ -121,7 +121,7 @@ def _quantize(
 
 
 class _Reader:
-    """Hands calibration inputs to ONNX Runtime one by one: not every leaf takes batches."""
+    """Hands calibration inputs to ONNX Runtime one by one: not every model takes batches."""
 
     def __init__(self, images: Images) -> None:
         self._images: Iterator[npt.NDArray[np.uint8]] = iter(images)
@@ -131,10 +131,10 @@ class _Reader:
         return None if image is None else {"image": image[None]}
 
 
-def _check_calibration(leaf: onnx.ModelProto, calibration: Images) -> None:
+def _check_calibration(model: onnx.ModelProto, calibration: Images) -> None:
     if not calibration:
         raise ConversionError("there is no calibration input")
-    expected = onnx_graph.tensor_shape(leaf.graph.input[0])[1:]
+    expected = onnx_graph.tensor_shape(model.graph.input[0])[1:]
     for index, image in enumerate(calibration):
         if image.dtype != np.uint8 or list(image.shape) != expected:
             raise ConversionError(
@@ -143,10 +143,10 @@ def _check_calibration(leaf: onnx.ModelProto, calibration: Images) -> None:
             )
 
 
-def _prepare(leaf: onnx.ModelProto) -> onnx.ModelProto:
+def _prepare(servable: onnx.ModelProto) -> onnx.ModelProto:
     """A copy whose weights are constants and whose nodes have names."""
     model = onnx.ModelProto()
-    model.CopyFrom(leaf)
+    model.CopyFrom(servable)
     # ONNX Runtime's own preparation would also take HardSwish to pieces, which OpenVINO then does
     # not put together again: a detector becomes three times slower.
     fold_constants(model)

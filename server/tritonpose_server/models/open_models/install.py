@@ -1,4 +1,4 @@
-"""Installs an open model as a leaf."""
+"""Installs an open model as a model."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def install_open_models(
     Args:
         names: Which models.
         downloads: Where their files are kept.
-        store: Where leaves are kept.
+        store: Where models are kept.
         progress: Called with lines for the user.
 
     Returns:
-        The leaves' directories, in the order of the names.
+        The models' directories, in the order of the names.
 
     Raises:
         FetchError: The models can't be fetched.
@@ -49,7 +49,7 @@ def install_open_models(
 def _convert(model: OpenModel, downloads: Path) -> ModelFiles:
     preprocess = model.preprocess
     network = build_open_model(model.name, downloads)
-    leaf = model_graph.finish_leaf(
+    servable = model_graph.finish_model(
         network,
         network.graph.input[0].name,
         {tensor.name: tensor.name for tensor in network.graph.output},
@@ -57,10 +57,10 @@ def _convert(model: OpenModel, downloads: Path) -> ModelFiles:
         bgr=preprocess.channel_order == "BGR",
     )
     config = model_config.render_config(
-        model.name, leaf, _parameters(model), max_batch_size=MAX_BATCH_SIZE
+        model.name, servable, _parameters(model), max_batch_size=MAX_BATCH_SIZE
     )
     return ModelFiles(
-        model=leaf,
+        model=servable,
         config=config,
         provenance=_provenance(model),
         configs={gpu_config.ONNXRUNTIME: gpu_config.onnxruntime_config(config)},

@@ -20,7 +20,7 @@ _ENVIRONMENT = ToolEnvironment(
     libraries=("libgomp1",),
     size="it downloads 240 MB and takes 1 GB",
     pythons="Python 3.10 to 3.12 on Linux x86_64",
-    without_network="convert on a machine that has one and copy the leaf",
+    without_network="convert on a machine that has one and copy the model",
 )
 
 

@@ -1,4 +1,4 @@
-"""Installs a PaddleX or PaddleDetection model directory as a leaf."""
+"""Installs a PaddleX or PaddleDetection model directory as a model."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tritonpose_server.models.paddle.files import PaddleFiles, find_paddle_files
 from tritonpose_server.models.paddle.inference_yml import InferenceYml, Role, read_inference_yml
 from tritonpose_server.models.paddle.reference import PaddleRunError
 from tritonpose_server.models.paddle.source_model import OnnxSource, PaddleSource
-from tritonpose_server.models.paddle.verification import Agreement, verify_leaf
+from tritonpose_server.models.paddle.verification import Agreement, verify_model
 from tritonpose_server.models.store import ModelFiles, ModelStore, check_model_name, digest_files
 
-# Part of every cache key: raise it when the same source would give another leaf.
+# Part of every cache key: raise it when the same source would give another model.
 CONVERTER_VERSION = 1
 
 MAX_BATCH_SIZE = 32
@@ -42,27 +42,27 @@ def install_paddle_model(
     img_size: tuple[int, int] | None = None,
     progress: Callable[[str], None] = _silence,
 ) -> Path:
-    """Convert a model directory and put the leaf into the store, unless it is there already.
+    """Convert a model directory and put the model into the store, unless it is there already.
 
-    Unless a name is given, the leaf's name carries a digest of the source, so that one name never
-    stands for different weights. Only a leaf that was found to agree with its source is installed.
+    Unless a name is given, the model's name carries a digest of the source, so that one name never
+    stands for different weights. Only a model that was found to agree with its source is installed.
 
     Args:
         directory: Holds ``inference.yml`` and ``inference.onnx``, or instead of the latter a Paddle
             model: ``inference.json`` or ``inference.pdmodel``, and ``inference.pdiparams``.
         role: What the model is to be used for, None for what it says of itself.
-        store: Where leaves are kept.
+        store: Where models are kept.
         model_name: Name given by the user's configuration; default: that of ``inference.yml``.
-        name: Name of the leaf.
+        name: Name of the model.
         img_size: Height and width in pixels to run at, for a graph that leaves them open; default:
             those of ``inference.yml``.
         progress: Called with lines for the user.
 
     Returns:
-        The leaf's directory.
+        The model's directory.
 
     Raises:
-        ConversionError: The directory or the model does not fit, or the leaf does not agree with
+        ConversionError: The directory or the model does not fit, or the model does not agree with
             it; the message says how.
     """
     files = _source_files(directory)
@@ -90,15 +90,15 @@ def install_paddle_model(
         )
 
     model = _load(directory, files, progress)
-    leaf, parameters = convert(model, yml)
-    agreement = _verify(directory, files, model, leaf, yml, progress)
+    servable, parameters = convert(model, yml)
+    agreement = _verify(directory, files, model, servable, yml, progress)
     progress(f"{name}: {agreement}")
     batch = MAX_BATCH_SIZE if agreement.batches else 1
-    config = model_config.render_config(name, leaf, parameters, max_batch_size=batch)
+    config = model_config.render_config(name, servable, parameters, max_batch_size=batch)
     return store.add(
         name,
         ModelFiles(
-            model=leaf,
+            model=servable,
             config=config,
             provenance={
                 "source": str(directory.absolute()),
@@ -112,25 +112,25 @@ def install_paddle_model(
 
 
 def convert(model: onnx.ModelProto, yml: InferenceYml) -> tuple[onnx.ModelProto, dict[str, str]]:
-    """Convert a model to a leaf.
+    """Convert a model to a model.
 
     Args:
         model: The model as PaddleX gives it.
         yml: What it says of itself.
 
     Returns:
-        The leaf and what the pipeline must know of it.
+        The model and what the pipeline must know of it.
 
     Raises:
         ConversionError: The model does not fit; the message says how.
     """
     if yml.role == "keypoint":
-        leaf = model_graph.keypoint_leaf(model, yml)
+        servable = model_graph.servable_keypoint_model(model, yml)
         # PaddleX decides by name which models need the one-pixel shift when flipping.
         shift = "PP-TinyPose" in yml.model_name
-        return leaf, model_config.keypoint_parameters(flip_shift=shift, use_udp=yml.use_udp)
-    leaf, nms = model_graph.detector_leaf(model, yml)
-    return leaf, model_config.detector_parameters(
+        return servable, model_config.keypoint_parameters(flip_shift=shift, use_udp=yml.use_udp)
+    servable, nms = model_graph.servable_detector(model, yml)
+    return servable, model_config.detector_parameters(
         interpolation=yml.interpolation,
         keep_ratio=yml.keep_ratio,
         pad_value=yml.normalization.zero_color(),
@@ -141,7 +141,7 @@ def convert(model: onnx.ModelProto, yml: InferenceYml) -> tuple[onnx.ModelProto,
 
 @dataclass(frozen=True)
 class _SourceFiles:
-    """What a leaf is made from.
+    """What a model is made from.
 
     Attributes:
         network: ``inference.onnx``, or the program and the parameters of a Paddle model.
@@ -185,19 +185,19 @@ def _verify(
     directory: Path,
     files: _SourceFiles,
     model: onnx.ModelProto,
-    leaf: onnx.ModelProto,
+    servable: onnx.ModelProto,
     yml: InferenceYml,
     progress: Callable[[str], None],
 ) -> Agreement:
-    """Compare the leaf with the Paddle model where that can be run, else with the ONNX model."""
+    """Compare the model with the Paddle model where that can be run, else with the ONNX model."""
     if not files.is_onnx or (find_environment() and _paddle_beside_onnx(directory)):
         try:
-            return verify_leaf(leaf, yml, PaddleSource(directory, model), progress)
+            return verify_model(servable, yml, PaddleSource(directory, model), progress)
         except PaddleRunError as error:
             if not files.is_onnx:
                 raise
             progress(f"{error}; comparing with inference.onnx instead")
-    return verify_leaf(leaf, yml, OnnxSource(model), progress)
+    return verify_model(servable, yml, OnnxSource(model), progress)
 
 
 def _paddle_beside_onnx(directory: Path) -> PaddleFiles | None:

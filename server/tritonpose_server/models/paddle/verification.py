@@ -1,4 +1,4 @@
-"""Compares a leaf with the model that it was converted from."""
+"""Compares a model with the model that it was converted from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEATMAP_TOLERANCE = 1e-3
 SCORE_TOLERANCE = 1e-3
 BOX_TOLERANCE_PX = 0.2
 
-# Detectors return only what their suppression leaves: other images are tried until there is enough.
+# Detectors return only what their suppression models: other images are tried until there is enough.
 _ENOUGH_ROWS = 20
 _MOST_SERIES = 4
 
@@ -34,7 +34,7 @@ _SMALLEST_SCORE = 1e-3
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well a leaf agrees with its source.
+    """How well a model agrees with its source.
 
     Attributes:
         compared_with: What it was compared with.
@@ -65,17 +65,17 @@ class Agreement:
         return f"{differences}, on {self.images} images, compared with {self.compared_with}"
 
 
-def verify_leaf(
-    leaf: onnx.ModelProto, yml: InferenceYml, source: SourceModel, progress: Progress
+def verify_model(
+    model: onnx.ModelProto, yml: InferenceYml, source: SourceModel, progress: Progress
 ) -> Agreement:
-    """Compare a leaf with its source, with and without batching.
+    """Compare a model with its source, with and without batching.
 
     Keypoint models are compared by their heatmaps. A detector's source ends in non-maximum
-    suppression, its leaf does not: each detection of the source must be among the leaf's
-    candidates, and the leaf's best candidate must be one that the source returns.
+    suppression, its model does not: each detection of the source must be among the model's
+    candidates, and the model's best candidate must be one that the source returns.
 
     Args:
-        leaf: Input ``image`` uint8 ``[batch, h, w, 3]`` RGB; outputs as `model_graph` makes them.
+        model: Input ``image`` uint8 ``[batch, h, w, 3]`` RGB; outputs as `model_graph` makes them.
         yml: What the model says of itself.
         source: The model before conversion.
         progress: Called with lines for the user.
@@ -89,7 +89,7 @@ def verify_leaf(
     """
     progress(f"comparing {yml.model_name} with {source.name}")
     session = onnxruntime.InferenceSession(
-        leaf.SerializeToString(), providers=["CPUExecutionProvider"]
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     is_detector = yml.role == "detector"
     differences: list[_Difference] = []
@@ -182,7 +182,7 @@ def _equal(batch: list[Arrays], singles: list[Arrays]) -> bool:
 
 
 def _compare(outputs: Arrays, expected: Arrays, yml: InferenceYml) -> _Difference:
-    """Compare the leaf's outputs for an image with those of its source."""
+    """Compare the model's outputs for an image with those of its source."""
     if yml.role == "keypoint":
         (heatmap,) = outputs
         wanted = [
@@ -211,7 +211,7 @@ def _compare(outputs: Arrays, expected: Arrays, yml: InferenceYml) -> _Differenc
 
 
 def _compare_detections(boxes: FloatArray, scores: FloatArray, rows: FloatArray) -> _Difference:
-    """Find each detection of the source among the leaf's candidates.
+    """Find each detection of the source among the model's candidates.
 
     Args:
         boxes: ``[A, 4]``, x1, y1, x2, y2 in network pixels.

@@ -1,4 +1,4 @@
-"""Builds the TensorRT engine of an installed leaf and puts it in place."""
+"""Builds the TensorRT engine of an installed model and puts it in place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tritonpose_server.models.graph import onnx_graph
 from tritonpose_server.models.graph.engine_graph import EnginePrecision, engine_graph
 from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR
 from tritonpose_server.models.paddle.tool_process import run_tool
-from tritonpose_server.models.precision import BaseLeaf, read_base
+from tritonpose_server.models.precision import BareModel, read_base
 from tritonpose_server.models.store import CONFIG_FILE, ModelStore, config_path
 from tritonpose_server.models.tensorrt.worker import FACTS_PREFIX, Job
 from tritonpose_server.models.variants import calibration_inputs
@@ -43,7 +43,7 @@ class EngineOptions:
         precision: ``fp16``, ``fp32``, or ``int8`` with calibration images.
         calibration: Image files and directories, for ``int8``.
         detector: Finds the persons in them for a keypoint model; None for the open detector.
-        max_batch: Largest batch, None for the leaf's.
+        max_batch: Largest batch, None for the model's.
         workspace_mib: GPU memory that a layer may take, None for all.
         gpu: Number of the GPU to build on and for.
     """
@@ -75,11 +75,11 @@ def require_builder(gpu: int) -> None:
 
 
 def build_engine(store: ModelStore, name: str, options: EngineOptions, progress: Progress) -> Path:
-    """Build the engine of a leaf: ``1/model.plan`` and ``configs/tensorrt.pbtxt``.
+    """Build the engine of a model: ``1/model.plan`` and ``configs/tensorrt.pbtxt``.
 
     Args:
-        store: Where leaves are kept.
-        name: The leaf.
+        store: Where models are kept.
+        name: The model.
         options: How to build it.
         progress: Called with lines for the user.
 
@@ -87,23 +87,23 @@ def build_engine(store: ModelStore, name: str, options: EngineOptions, progress:
         The plan; one that exists is replaced.
 
     Raises:
-        ConversionError: The leaf is not installed, is a variant, or can't be converted.
+        ConversionError: The model is not installed, is a variant, or can't be converted.
         InputError: A calibration file can't be read or is no image.
         ServerError: TensorRT can't build it, or calibration images are missing.
     """
     base = read_base(store, name)
-    leaf = onnx_graph.load_model(base.model)
+    servable = onnx_graph.load_model(base.model)
     config_text = (store.path(name) / CONFIG_FILE).read_text("utf-8")
     max_batch = options.max_batch or base.config.max_batch_size
     gpu_config.check_max_batch_size(base.config, max_batch)
-    graph = _graph(store, base, leaf, options, progress)
+    graph = _graph(store, base, servable, options, progress)
     with tempfile.TemporaryDirectory(prefix="tritonpose-engine-") as work:
         source, plan = Path(work) / "model.onnx", Path(work) / gpu_config.PLAN_FILE
         onnx.save(graph, source)
         job = Job(
             graph=str(source),
             plan=str(plan),
-            shape=image_shape(leaf),
+            shape=image_shape(servable),
             opt_batch=min(_OPT_BATCH, max_batch),
             max_batch=max_batch,
             workspace_mib=options.workspace_mib,
@@ -125,27 +125,27 @@ def build_engine(store: ModelStore, name: str, options: EngineOptions, progress:
     return target
 
 
-def image_shape(leaf: onnx.ModelProto) -> tuple[int, int, int]:
-    """Height, width and channels of a leaf's input."""
-    height, width, channels = onnx_graph.tensor_shape(leaf.graph.input[0])[1:]
+def image_shape(model: onnx.ModelProto) -> tuple[int, int, int]:
+    """Height, width and channels of a model's input."""
+    height, width, channels = onnx_graph.tensor_shape(model.graph.input[0])[1:]
     return int(height or 0), int(width or 0), int(channels or 0)
 
 
 def _graph(
     store: ModelStore,
-    base: BaseLeaf,
-    leaf: onnx.ModelProto,
+    base: BareModel,
+    model: onnx.ModelProto,
     options: EngineOptions,
     progress: Progress,
 ) -> onnx.ModelProto:
     if options.precision != "int8":
         if options.calibration:
             raise ServerError(f"{options.precision} needs no calibration images")
-        return engine_graph(leaf, options.precision)
+        return engine_graph(model, options.precision)
     detector = options.detector or DEFAULT_DETECTOR
     inputs = calibration_inputs(store, base.name, options.calibration, detector)
     progress(f"{base.name}: calibrating with {len(inputs)} inputs")
-    return engine_graph(leaf, "int8", inputs)
+    return engine_graph(model, "int8", inputs)
 
 
 def _run_worker(job: Job, gpu: int, progress: Progress) -> Mapping[str, str]:

@@ -8,9 +8,9 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
+from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
 from tritonpose_server.embedded.model_view import read_config
-from tritonpose_server.embedded.tuning.apply import model_tuning, tune_leaf, tune_leaves
+from tritonpose_server.embedded.tuning.apply import model_tuning, tune_model, tune_models
 from tritonpose_server.embedded.tuning.defaults import complete_pipeline, default_tuning
 from tritonpose_server.embedded.tuning.settings import ModelTuning, PipelineTuning, Tuning
 from tritonpose_server.errors import ServerError
@@ -24,7 +24,7 @@ def model_config(text: str = "") -> ModelConfig:
     return config
 
 
-def leaf(folder: Path, name: str, parameters: dict[str, str]) -> Path:
+def model(folder: Path, name: str, parameters: dict[str, str]) -> Path:
     directory = write_config(folder, name, config_text(parameters)).parent
     (directory / "1").mkdir()
     (directory / "1" / "model.onnx").write_text(name)
@@ -36,7 +36,7 @@ def leaf(folder: Path, name: str, parameters: dict[str, str]) -> Path:
 
 def test_everything_is_set() -> None:
     config = model_config("instance_group { kind: KIND_CPU count: 1 }")
-    tuned = tune_leaf(config, ALL)
+    tuned = tune_model(config, ALL)
     assert tuned.instance_group[0].count == 2
     assert tuned.max_batch_size == 5
     assert tuned.dynamic_batching.max_queue_delay_microseconds == 250
@@ -44,33 +44,33 @@ def test_everything_is_set() -> None:
         "NUM_STREAMS": "3",
         "INFERENCE_NUM_THREADS": "4",
     }
-    # The leaf's own is left as it is.
+    # The model's own is left as it is.
     assert config == model_config("instance_group { kind: KIND_CPU count: 1 }")
 
 
 def test_nothing_chosen_changes_nothing() -> None:
     config = model_config('parameters { key: "NUM_STREAMS" value { string_value: "7" } }')
-    assert tune_leaf(config, ModelTuning()) == config
+    assert tune_model(config, ModelTuning()) == config
 
 
 def test_each_gpu_gets_its_instances() -> None:
     config = model_config("instance_group { kind: KIND_GPU count: 1 gpus: [0, 1] }")
-    (group,) = tune_leaf(config, ModelTuning(instances=3)).instance_group
+    (group,) = tune_model(config, ModelTuning(instances=3)).instance_group
     assert (group.count, group.kind, list(group.gpus)) == (3, ModelInstanceGroup.KIND_GPU, [0, 1])
 
 
 def test_no_queue_without_batches() -> None:
-    tuned = tune_leaf(model_config(), ModelTuning(max_batch_size=1, queue_delay_us=100))
+    tuned = tune_model(model_config(), ModelTuning(max_batch_size=1, queue_delay_us=100))
     assert tuned.max_batch_size == 1
     assert not tuned.HasField("dynamic_batching")
     # It takes no more.
-    again = tune_leaf(tuned, ModelTuning(max_batch_size=4, queue_delay_us=100))
+    again = tune_model(tuned, ModelTuning(max_batch_size=4, queue_delay_us=100))
     assert again == tuned
 
 
 def test_threads_win_over_those_of_a_batch() -> None:
     config = model_config('parameters { key: "intra_op_thread_count" value { string_value: "1" } }')
-    assert dict(tune_leaf(config, ModelTuning(threads=2)).parameters).keys() == {
+    assert dict(tune_model(config, ModelTuning(threads=2)).parameters).keys() == {
         "INFERENCE_NUM_THREADS"
     }
 
@@ -113,22 +113,22 @@ def test_untuned_onnxruntime() -> None:
 def test_applying_what_is_there_changes_nothing() -> None:
     for cores in (1, 2, 6, 32):
         tuning = model_tuning(model_config(), cores)
-        assert model_tuning(tune_leaf(model_config(), tuning), cores) == tuning
+        assert model_tuning(tune_model(model_config(), tuning), cores) == tuning
 
 
 # --- directories ---
 
 
-def test_leaves_are_served_from_elsewhere(tmp_path: Path) -> None:
+def test_models_are_served_from_elsewhere(tmp_path: Path) -> None:
     store = tmp_path / "store"
-    leaves = [leaf(store, "det", DETECTOR_PARAMETERS), leaf(store, "kpt", KEYPOINT_PARAMETERS)]
-    leaf(store, "spare", KEYPOINT_PARAMETERS)
-    write_config(store, "notes", "name: 'no leaf'")
+    models = [model(store, "det", DETECTOR_PARAMETERS), model(store, "kpt", KEYPOINT_PARAMETERS)]
+    model(store, "spare", KEYPOINT_PARAMETERS)
+    write_config(store, "notes", "name: 'no model'")
     write_config(store, "broken", "name: {")
     write_config(store, ".half", config_text(DETECTOR_PARAMETERS))
-    before = [(path / "config.pbtxt").read_text() for path in leaves]
+    before = [(path / "config.pbtxt").read_text() for path in models]
     tuning = Tuning(ModelTuning(streams=1), ModelTuning(streams=2))
-    served = tune_leaves(leaves, tuning, tmp_path / "tuned")
+    served = tune_models(models, tuning, tmp_path / "tuned")
     assert served == [tmp_path / "tuned" / "det", tmp_path / "tuned" / "kpt"]
     # One that a request may name is tuned by its role, too.
     streams = {
@@ -137,41 +137,41 @@ def test_leaves_are_served_from_elsewhere(tmp_path: Path) -> None:
     }
     assert streams == {"det": "1", "kpt": "2", "spare": "2"}
     assert (served[1] / "1" / "model.onnx").read_text() == "kpt"
-    assert [(path / "config.pbtxt").read_text() for path in leaves] == before
+    assert [(path / "config.pbtxt").read_text() for path in models] == before
 
 
-def test_leaves_stay_where_they_are_if_only_the_pipeline_is_tuned(tmp_path: Path) -> None:
-    leaves = [leaf(tmp_path, "det", DETECTOR_PARAMETERS)]
+def test_models_stay_where_they_are_if_only_the_pipeline_is_tuned(tmp_path: Path) -> None:
+    models = [model(tmp_path, "det", DETECTOR_PARAMETERS)]
     tuning = Tuning(pipeline=PipelineTuning(workers=3))
-    assert tune_leaves(leaves, tuning, tmp_path / "tuned") == leaves
+    assert tune_models(models, tuning, tmp_path / "tuned") == models
     assert not (tmp_path / "tuned").exists()
 
 
 def test_the_given_one_of_two_with_one_name(tmp_path: Path) -> None:
-    given = leaf(tmp_path / "one", "det", DETECTOR_PARAMETERS)
-    other = leaf(tmp_path / "two", "kpt", KEYPOINT_PARAMETERS)
-    beside = leaf(tmp_path / "two", "det", DETECTOR_PARAMETERS)
+    given = model(tmp_path / "one", "det", DETECTOR_PARAMETERS)
+    other = model(tmp_path / "two", "kpt", KEYPOINT_PARAMETERS)
+    beside = model(tmp_path / "two", "det", DETECTOR_PARAMETERS)
     (beside / "1" / "model.onnx").write_text("not this one")
     tuning = Tuning(ModelTuning(streams=1))
-    served = tune_leaves([given, other], tuning, tmp_path / "tuned")
+    served = tune_models([given, other], tuning, tmp_path / "tuned")
     assert (served[0] / "1" / "model.onnx").read_text() == "det"
     with pytest.raises(ServerError, match=r"two of the models to serve have one name: .*/one/det"):
-        tune_leaves([given, other, beside], tuning, tmp_path / "again")
+        tune_models([given, other, beside], tuning, tmp_path / "again")
 
 
 # --- rules ---
 
 
 @pytest.mark.parametrize(
-    ("cores", "leaves", "pipeline"),
+    ("cores", "models", "pipeline"),
     [
         (1, ModelTuning(1, 1, 1, None, 0), PipelineTuning(4, 1, 128)),
         (2, ModelTuning(1, 2, 2, None, 0), PipelineTuning(8, 2, 128)),
         (64, ModelTuning(1, 4, 64, None, 0), PipelineTuning(64, 64, 128)),
     ],
 )
-def test_default_rules(cores: int, leaves: ModelTuning, pipeline: PipelineTuning) -> None:
-    assert default_tuning(cores) == Tuning(leaves, leaves, pipeline)
+def test_default_rules(cores: int, models: ModelTuning, pipeline: PipelineTuning) -> None:
+    assert default_tuning(cores) == Tuning(models, models, pipeline)
 
 
 @pytest.mark.parametrize(

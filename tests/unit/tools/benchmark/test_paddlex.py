@@ -72,8 +72,8 @@ def test_thread_candidates(cores: int, expected: list[int]) -> None:
 
 
 def test_open_models_can_not_be_compared() -> None:
-    leaves = [Path("leaves/NanoDet_person_416"), Path("leaves/PP-TinyPose_128x96")]
+    models = [Path("models/NanoDet_person_416"), Path("models/PP-TinyPose_128x96")]
     with pytest.raises(BenchmarkError, match=r"the open model NanoDet_person_416: .*--detector"):
-        check_same_models(PipelineConfig(), leaves)
+        check_same_models(PipelineConfig(), models)
     own = PipelineConfig(DetectorConfig(model_dir=Path("/mine")))
-    check_same_models(own, leaves)
+    check_same_models(own, models)

@@ -45,7 +45,12 @@ def arguments(folder: Path, max_batch_size: int = 8) -> dict[str, str]:
     (folder / "1" / "model.onnx").write_bytes(b"")
     tensors = [{"name": name, "data_type": "TYPE_FP32", "dims": []} for name in ("a", "b")]
     outputs = [{"name": name, "data_type": "TYPE_FP32", "dims": []} for name in ("sum", "twice")]
-    config = {"name": "leaf", "max_batch_size": max_batch_size, "input": tensors, "output": outputs}
+    config = {
+        "name": "model",
+        "max_batch_size": max_batch_size,
+        "input": tensors,
+        "output": outputs,
+    }
     return {
         "model_config": json.dumps(config),
         "model_repository": str(folder),
@@ -143,9 +148,9 @@ def test_a_batch_that_fails(start: Callable[..., BackendModel], log: list[str]) 
     model.execute(requests[2:])
     model.finalize()
     for each in requests:
-        assert each.sender.error() == "model 'leaf' failed: out of luck"
+        assert each.sender.error() == "model 'model' failed: out of luck"
     assert len(log) == 2
-    assert log[0].startswith("model leaf: Traceback")
+    assert log[0].startswith("model model: Traceback")
     assert "out of luck" in log[0]
 
 
@@ -155,7 +160,7 @@ def test_inputs_that_do_not_fit(start: Callable[..., BackendModel], log: list[st
     wrong = request(1, 2, b=np.zeros(3, np.float32))
     right = request(3)
     model.execute([wrong])
-    assert wrong.sender.error().startswith("model 'leaf' failed: operands could not be broadcast")
+    assert wrong.sender.error().startswith("model 'model' failed: operands could not be broadcast")
     model.execute([right])
     model.finalize()
     assert right.sender.outputs()["sum"].tolist() == [103]
@@ -171,7 +176,7 @@ def test_a_response_that_can_not_be_sent(
     model.finalize()
     sums = [each.sender.outputs()["sum"].tolist() for each in (requests[0], requests[2])]
     assert sums == [[101], [103]]
-    assert log == ["model leaf: response not sent: the client is gone"]
+    assert log == ["model model: response not sent: the client is gone"]
 
 
 @pytest.mark.usefixtures("log")
@@ -182,7 +187,7 @@ def test_engine_that_can_not_load(tmp_path: Path) -> None:
     class Model(BackendModel):
         engine = staticmethod(refuse)
 
-    with pytest.raises(TritonModelException, match="model 'leaf' is broken"):
+    with pytest.raises(TritonModelException, match="model 'model' is broken"):
         Model().initialize(arguments(tmp_path))
 
 
@@ -191,5 +196,5 @@ def test_configuration_that_is_not_served(tmp_path: Path) -> None:
     class Model(BackendModel):
         engine = staticmethod(lambda _config: [])
 
-    with pytest.raises(TritonModelException, match="'leaf': max_batch_size must be at least 1"):
+    with pytest.raises(TritonModelException, match="'model': max_batch_size must be at least 1"):
         Model().initialize(arguments(tmp_path, max_batch_size=0))

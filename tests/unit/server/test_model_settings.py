@@ -1,4 +1,4 @@
-"""What Triton tells a backend about the leaf it is to serve."""
+"""What Triton tells a backend about the model it is to serve."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def image(**changes: Any) -> dict[str, Any]:
 
 
 def arguments(folder: Path, config: dict[str, Any], filename: str = "model.onnx") -> dict[str, str]:
-    """Arguments of Triton for a leaf whose file exists."""
+    """Arguments of Triton for a model whose file exists."""
     (folder / "1").mkdir()
     (folder / "1" / filename).write_bytes(b"")
     return {
@@ -33,7 +33,7 @@ def arguments(folder: Path, config: dict[str, Any], filename: str = "model.onnx"
 
 def configuration(**changes: Any) -> dict[str, Any]:
     content = {
-        "name": "leaf",
+        "name": "model",
         "max_batch_size": 8,
         "default_model_filename": "model.onnx",
         "input": [image()],
@@ -44,13 +44,13 @@ def configuration(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in content.items() if value is not None}
 
 
-def leaf(**parameters: str) -> EngineConfig:
-    return EngineConfig("leaf", Path("model.onnx"), 1, (), (), parameters)
+def model(**parameters: str) -> EngineConfig:
+    return EngineConfig("model", Path("model.onnx"), 1, (), (), parameters)
 
 
 def test_everything(tmp_path: Path) -> None:
     assert EngineConfig.from_triton(arguments(tmp_path, configuration())) == EngineConfig(
-        name="leaf",
+        name="model",
         path=tmp_path / "1" / "model.onnx",
         max_batch_size=8,
         inputs=(TensorConfig("image", np.dtype(np.uint8), (32, 48, 3)),),
@@ -113,7 +113,7 @@ def test_sizes_written_as_text(tmp_path: Path) -> None:
 def test_what_is_not_served(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     with pytest.raises(EngineConfigError) as caught:
         EngineConfig.from_triton(arguments(tmp_path, configuration(**change)))
-    assert str(caught.value).startswith("model 'leaf': ")
+    assert str(caught.value).startswith("model 'model': ")
     assert words in str(caught.value)
 
 
@@ -129,15 +129,15 @@ def test_what_is_not_served(tmp_path: Path, change: dict[str, Any], words: str) 
     ],
 )
 def test_positive_integer(parameters: dict[str, str], expected: int | None) -> None:
-    assert leaf(**parameters).positive_integer("NUM_STREAMS") == expected
+    assert model(**parameters).positive_integer("NUM_STREAMS") == expected
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many", "1 2"])
 def test_no_positive_integer(text: str) -> None:
     with pytest.raises(EngineConfigError) as caught:
-        leaf(NUM_STREAMS=text).positive_integer("NUM_STREAMS")
+        model(NUM_STREAMS=text).positive_integer("NUM_STREAMS")
     assert str(caught.value) == (
-        f"model 'leaf': parameter NUM_STREAMS must be a positive integer or AUTO, it is {text!r}"
+        f"model 'model': parameter NUM_STREAMS must be a positive integer or AUTO, it is {text!r}"
     )
 
 
@@ -152,13 +152,13 @@ def test_no_positive_integer(text: str) -> None:
     ],
 )
 def test_flag(parameters: dict[str, str], expected: bool) -> None:
-    assert leaf(**parameters).flag("HINT_BF16") is expected
+    assert model(**parameters).flag("HINT_BF16") is expected
 
 
 @pytest.mark.parametrize("text", ["", "true", "1"])
 def test_no_flag(text: str) -> None:
-    with pytest.raises(EngineConfigError, match="'leaf': parameter HINT_BF16 must be YES or NO"):
-        leaf(HINT_BF16=text).flag("HINT_BF16")
+    with pytest.raises(EngineConfigError, match="'model': parameter HINT_BF16 must be YES or NO"):
+        model(HINT_BF16=text).flag("HINT_BF16")
 
 
 def test_a_configuration_that_conversion_wrote(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_configuration_that_conversion_wrote(tmp_path: Path) -> None:
             ("heatmap", onnx.TensorProto.FLOAT, ["batch", 17, 8, None]),
         )
     ]
-    model = onnx.helper.make_model(onnx.helper.make_graph([], "leaf", tensors[:1], tensors[1:]))
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "model", tensors[:1], tensors[1:]))
     facts = keypoint_parameters(flip_shift=True, use_udp=False)
     text = render_config("pose", model, facts, max_batch_size=4)
     config = text_format.Parse(text, model_config_pb2.ModelConfig())

@@ -1,4 +1,4 @@
-"""Leaves give what the network gives for the normalised image."""
+"""Models give what the network gives for the normalised image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ from paddle_networks import (
     write_model_directory,
 )
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.graph.model_graph import detector_leaf, finish_leaf, keypoint_leaf
+from tritonpose_server.models.graph.model_graph import (
+    finish_model,
+    servable_detector,
+    servable_keypoint_model,
+)
 from tritonpose_server.models.nms import NmsSettings
 from tritonpose_server.models.paddle.inference_yml import (
     InferenceYml,
@@ -73,20 +77,20 @@ def copying_network(height: int, width: int) -> onnx.ModelProto:
 )
 def test_preprocessing(scale: float, mean: list[float], std: list[float], bgr: bool) -> None:
     normalization = Normalization(scale, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
-    leaf = finish_leaf(copying_network(5, 7), "x", {"y": "result"}, normalization, bgr=bgr)
+    model = finish_model(copying_network(5, 7), "x", {"y": "result"}, normalization, bgr=bgr)
     images = pixels(3, 5, 7)
     expected = normalize(images[..., ::-1] if bgr else images, scale, mean, std)
-    result = run_model(leaf, image=images)["result"]
+    result = run_model(model, image=images)["result"]
     assert result.dtype == np.float32
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4 if scale == 1 else 1e-5)
 
 
 def test_finished_signature() -> None:
-    leaf = finish_leaf(
+    model = finish_model(
         copying_network(5, 7), "x", {"y": "boxes"}, Normalization(1, *[(1, 1, 1)] * 2)
     )
-    assert signature(leaf.graph.input) == [("image", UINT8, ["batch", 5, 7, 3])]
-    assert signature(leaf.graph.output) == [("boxes", FLOAT, ["batch", 3, 5, 7])]
+    assert signature(model.graph.input) == [("image", UINT8, ["batch", 5, 7, 3])]
+    assert signature(model.graph.output) == [("boxes", FLOAT, ["batch", 3, 5, 7])]
 
 
 def test_names_of_the_network_do_not_matter() -> None:
@@ -96,11 +100,11 @@ def test_names_of_the_network_do_not_matter() -> None:
     graph.node("Add", ["image", graph.constant("factor", [1], np.float32)], "pixels")
     graph.node("Add", ["pixels", graph.constant("offset", [2], np.float32)], "preprocessed")
     graph.output("preprocessed", "N", 3, 4, 4)
-    leaf = finish_leaf(
+    servable = finish_model(
         graph.model(), "image", {"preprocessed": "boxes"}, Normalization(1, (0, 0, 0), (1, 1, 1))
     )
     images = pixels(1, 4, 4)
-    result = run_model(leaf, image=images)["boxes"]
+    result = run_model(servable, image=images)["boxes"]
     np.testing.assert_array_equal(result, images.transpose(0, 3, 1, 2).astype(np.float32) + 3)
 
 
@@ -108,7 +112,7 @@ def test_invalid_result() -> None:
     network = copying_network(4, 4)
     network.graph.node[0].op_type = "Nonsense"
     with pytest.raises(ConversionError, match="the converted graph is not valid ONNX"):
-        finish_leaf(network, "x", {"y": "y"}, Normalization(1, (0, 0, 0), (1, 1, 1)))
+        finish_model(network, "x", {"y": "y"}, Normalization(1, (0, 0, 0), (1, 1, 1)))
 
 
 # --- keypoint models ---
@@ -116,23 +120,23 @@ def test_invalid_result() -> None:
 
 @pytest.mark.parametrize("batch", [1, "N"])
 @pytest.mark.parametrize("is_scale", [True, False])
-def test_keypoint_leaf(folder: Path, is_scale: bool, batch: int | str) -> None:
+def test_keypoint_model(folder: Path, is_scale: bool, batch: int | str) -> None:
     network = keypoint_network(32, 24, batch=batch, rounded=True)
     before = network.SerializeToString()
     description = yml(folder, "keypoint", 32, 24, NormalizeImage__is_scale=is_scale)
-    leaf = keypoint_leaf(network, description)
+    model = servable_keypoint_model(network, description)
     assert network.SerializeToString() == before
-    assert signature(leaf.graph.input) == [("image", UINT8, ["batch", 32, 24, 3])]
-    assert signature(leaf.graph.output) == [("heatmap", FLOAT, ["batch", 17, 8, 6])]
+    assert signature(model.graph.input) == [("image", UINT8, ["batch", 32, 24, 3])]
+    assert signature(model.graph.output) == [("heatmap", FLOAT, ["batch", 17, 8, 6])]
     images = pixels(3, 32, 24)
     expected = keypoint_reference(normalize(images, 1 / 255 if is_scale else 1.0))
-    result = run_model(leaf, image=images)["heatmap"]
+    result = run_model(model, image=images)["heatmap"]
     np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-def test_keypoint_leaf_has_no_rest_of_other_outputs(folder: Path) -> None:
-    leaf = keypoint_leaf(keypoint_network(), yml(folder, "keypoint", 32, 24))
-    operators = [node.op_type for node in leaf.graph.node]
+def test_keypoint_model_has_no_rest_of_other_outputs(folder: Path) -> None:
+    model = servable_keypoint_model(keypoint_network(), yml(folder, "keypoint", 32, 24))
+    operators = [node.op_type for node in model.graph.node]
     assert "ArgMax" not in operators
     assert operators.count("Cast") == 1
 
@@ -147,7 +151,7 @@ def test_keypoint_leaf_has_no_rest_of_other_outputs(folder: Path) -> None:
 )
 def test_no_single_heatmap(folder: Path, options: dict[str, Any], found: str) -> None:
     with pytest.raises(ConversionError) as caught:
-        keypoint_leaf(keypoint_network(**options), yml(folder, "keypoint", 32, 24))
+        servable_keypoint_model(keypoint_network(**options), yml(folder, "keypoint", 32, 24))
     message = str(caught.value)
     assert "[batch, 17, 8, 6]" in message
     assert "pooled ['N', 3, 8, 6]" in message
@@ -159,7 +163,7 @@ def test_heatmap_of_another_scale(folder: Path) -> None:
     del network.graph.output[:-1]
     network.graph.output[0].type.tensor_type.shape.dim[2].dim_value = 16
     with pytest.raises(ConversionError, match=r"the model has heatmap0 \['N', 17, 16, 6\]"):
-        keypoint_leaf(network, yml(folder, "keypoint", 32, 24))
+        servable_keypoint_model(network, yml(folder, "keypoint", 32, 24))
 
 
 # --- detectors ---
@@ -176,14 +180,14 @@ def test_heatmap_of_another_scale(folder: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("is_scale", [True, False])
-def test_detector_leaf(folder: Path, options: dict[str, Any], is_scale: bool) -> None:
+def test_detector_model(folder: Path, options: dict[str, Any], is_scale: bool) -> None:
     network = detector_network(32, 48, **options)
     before = network.SerializeToString()
     description = yml(folder, "detector", 32, 48, NormalizeImage__is_scale=is_scale)
-    leaf, settings = detector_leaf(network, description)
+    model, settings = servable_detector(network, description)
     assert network.SerializeToString() == before
-    assert signature(leaf.graph.input) == [("image", UINT8, ["batch", 32, 48, 3])]
-    assert signature(leaf.graph.output) == [
+    assert signature(model.graph.input) == [("image", UINT8, ["batch", 32, 48, 3])]
+    assert signature(model.graph.output) == [
         ("boxes", FLOAT, ["batch", 24, 4]),
         ("scores", FLOAT, ["batch", 24]),
     ]
@@ -195,14 +199,14 @@ def test_detector_leaf(folder: Path, options: dict[str, Any], is_scale: bool) ->
     )
     images = pixels(3, 32, 48)
     boxes, scores = detector_reference(normalize(images, 1 / 255 if is_scale else 1.0))
-    result = run_model(leaf, image=images)
+    result = run_model(model, image=images)
     np.testing.assert_allclose(result["boxes"], boxes, rtol=1e-4, atol=1e-5 * np.abs(boxes).max())
     np.testing.assert_allclose(result["scores"], scores[:, 0], rtol=1e-3, atol=1e-5)
 
 
-def test_detector_leaf_ends_before_the_suppression(folder: Path) -> None:
-    leaf, _ = detector_leaf(detector_network(), yml(folder, "detector", 32, 48))
-    assert not {"NonMaxSuppression", "TopK"} & {node.op_type for node in leaf.graph.node}
+def test_detector_model_ends_before_the_suppression(folder: Path) -> None:
+    model, _ = servable_detector(detector_network(), yml(folder, "detector", 32, 48))
+    assert not {"NonMaxSuppression", "TopK"} & {node.op_type for node in model.graph.node}
 
 
 def test_suppression_settings_are_the_graphs(folder: Path) -> None:
@@ -211,7 +215,7 @@ def test_suppression_settings_are_the_graphs(folder: Path) -> None:
     description = yml(
         folder, "detector", 32, 48, NMS={"nms_top_k": 1000, "nms_threshold": 0.7, "keep_top_k": 9}
     )
-    assert detector_leaf(network, description)[1] == NmsSettings(0.25, 0.5, 10, 3)
+    assert servable_detector(network, description)[1] == NmsSettings(0.25, 0.5, 10, 3)
 
 
 @pytest.mark.parametrize(
@@ -228,10 +232,10 @@ def test_suppression_settings_are_the_graphs(folder: Path) -> None:
 )
 def test_person_class(folder: Path, labels: list[str], index: int) -> None:
     network = detector_network(classes=max(len(labels), 1))
-    leaf, _ = detector_leaf(network, yml(folder, "detector", 32, 48, label_list=labels))
+    model, _ = servable_detector(network, yml(folder, "detector", 32, 48, label_list=labels))
     images = pixels(2, 32, 48)
     _, scores = detector_reference(normalize(images))
-    result = run_model(leaf, image=images)["scores"]
+    result = run_model(model, image=images)["scores"]
     np.testing.assert_allclose(result, scores[:, index], **CLOSE)
 
 
@@ -265,7 +269,7 @@ def test_detectors_that_do_not_fit(
     folder: Path, options: dict[str, Any], labels: list[str], words: str
 ) -> None:
     with pytest.raises(ConversionError) as caught:
-        detector_leaf(
+        servable_detector(
             detector_network(**options), yml(folder, "detector", 32, 48, label_list=labels)
         )
     assert words in str(caught.value)
@@ -279,7 +283,7 @@ def test_computed_suppression_settings(folder: Path, position: int) -> None:
     node.input[position] = "computed"
     network.graph.node.insert(0, setting)
     with pytest.raises(ConversionError, match="NonMaxSuppression node are not constants"):
-        detector_leaf(network, yml(folder, "detector", 32, 48))
+        servable_detector(network, yml(folder, "detector", 32, 48))
 
 
 def test_suppression_without_settings(folder: Path) -> None:
@@ -287,7 +291,7 @@ def test_suppression_without_settings(folder: Path) -> None:
     (node,) = (node for node in network.graph.node if node.op_type == "NonMaxSuppression")
     del node.input[2:]
     with pytest.raises(ConversionError, match="NonMaxSuppression node are not constants"):
-        detector_leaf(network, yml(folder, "detector", 32, 48))
+        servable_detector(network, yml(folder, "detector", 32, 48))
 
 
 # --- inputs ---
@@ -296,14 +300,14 @@ def test_suppression_without_settings(folder: Path) -> None:
 @pytest.mark.parametrize("size", [(24, 32), (32, 32), (64, 24)])
 def test_keypoint_size_that_differs(folder: Path, size: tuple[int, int]) -> None:
     with pytest.raises(ConversionError) as caught:
-        keypoint_leaf(keypoint_network(32, 24), yml(folder, "keypoint", *size))
+        servable_keypoint_model(keypoint_network(32, 24), yml(folder, "keypoint", *size))
     assert "was exported for images of 32x24" in str(caught.value)
     assert f"can't take {size[0]}x{size[1]}, which is asked for" in str(caught.value)
 
 
 def test_detector_size_that_differs(folder: Path) -> None:
     with pytest.raises(ConversionError, match=r"of 32x48 .* can't take 48x32"):
-        detector_leaf(detector_network(32, 48), yml(folder, "detector", 48, 32))
+        servable_detector(detector_network(32, 48), yml(folder, "detector", 48, 32))
 
 
 @pytest.mark.parametrize("position", [0, 1])
@@ -312,10 +316,10 @@ def test_weights_may_be_declared_as_inputs(folder: Path, position: int) -> None:
     network = keypoint_network()
     weights = onnx.helper.make_tensor_value_info("weights", FLOAT, [17, 3, 1, 1])
     network.graph.input.insert(position, weights)
-    leaf = keypoint_leaf(network, yml(folder, "keypoint", 32, 24))
-    assert signature(leaf.graph.input) == [("image", UINT8, ["batch", 32, 24, 3])]
+    model = servable_keypoint_model(network, yml(folder, "keypoint", 32, 24))
+    assert signature(model.graph.input) == [("image", UINT8, ["batch", 32, 24, 3])]
     images = pixels(1, 32, 24)
-    result = run_model(leaf, image=images)["heatmap"]
+    result = run_model(model, image=images)["heatmap"]
     np.testing.assert_allclose(result, keypoint_reference(normalize(images)), **CLOSE)
 
 
@@ -324,10 +328,10 @@ def test_size_that_the_graph_leaves_open(folder: Path, size: tuple[int, int]) ->
     network = keypoint_network(*size)
     for dim in network.graph.input[0].type.tensor_type.shape.dim[2:]:
         dim.dim_param = "open"
-    leaf = keypoint_leaf(network, yml(folder, "keypoint", *size))
-    assert signature(leaf.graph.input) == [("image", UINT8, ["batch", *size, 3])]
+    model = servable_keypoint_model(network, yml(folder, "keypoint", *size))
+    assert signature(model.graph.input) == [("image", UINT8, ["batch", *size, 3])]
     images = pixels(2, *size)
-    result = run_model(leaf, image=images)["heatmap"]
+    result = run_model(model, image=images)["heatmap"]
     np.testing.assert_allclose(result, keypoint_reference(normalize(images)), **CLOSE)
 
 
@@ -336,14 +340,14 @@ def test_size_that_the_graph_leaves_open(folder: Path, size: tuple[int, int]) ->
 
 @pytest.mark.parametrize("role", ["keypoint", "detector"])
 def test_a_batch_gives_what_its_images_give(folder: Path, role: str) -> None:
-    leaf = (
-        keypoint_leaf(keypoint_network(32, 24, batch=1), yml(folder, role, 32, 24))
+    model = (
+        servable_keypoint_model(keypoint_network(32, 24, batch=1), yml(folder, role, 32, 24))
         if role == "keypoint"
-        else detector_leaf(detector_network(32, 24), yml(folder, role, 32, 24))[0]
+        else servable_detector(detector_network(32, 24), yml(folder, role, 32, 24))[0]
     )
     images = pixels(3, 32, 24)
-    together = run_model(leaf, image=images)
-    singles = [run_model(leaf, image=images[i : i + 1]) for i in range(3)]
+    together = run_model(model, image=images)
+    singles = [run_model(model, image=images[i : i + 1]) for i in range(3)]
     for name, output in together.items():
         assert not np.allclose(output[0], output[1])
         expected = np.concatenate([single[name] for single in singles])

@@ -1,9 +1,9 @@
-"""What the pipeline reads from a leaf model's configuration."""
+"""What the pipeline reads from a model's configuration."""
 
 import cv2
 import pytest
 
-from leaves import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS
+from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS
 from tritonpose_pipeline.model_facts import (
     DetectorModel,
     KeypointModel,
@@ -54,15 +54,15 @@ def test_a_keypoint_model() -> None:
     ],
 )
 def test_facts_of_detectors(key: str, text: str, attribute: str, value: object) -> None:
-    leaf = parse_detector("person", DIMS, {**DETECTOR_PARAMETERS, key: text})
-    assert getattr(leaf, attribute) == value
+    model = parse_detector("person", DIMS, {**DETECTOR_PARAMETERS, key: text})
+    assert getattr(model, attribute) == value
 
 
 @pytest.mark.parametrize("key", ["flip_shift", "use_udp"])
 def test_facts_of_keypoint_models(key: str) -> None:
     other = {"flip_shift": "use_udp", "use_udp": "flip_shift"}[key]
-    leaf = parse_keypoint("pose", DIMS, 1, {**KEYPOINT_PARAMETERS, key: "true"})
-    assert (getattr(leaf, key), getattr(leaf, other)) == (True, False)
+    model = parse_keypoint("pose", DIMS, 1, {**KEYPOINT_PARAMETERS, key: "true"})
+    assert (getattr(model, key), getattr(model, other)) == (True, False)
 
 
 @pytest.mark.parametrize(("configured", "used"), [(0, 1), (1, 1), (64, 64)])

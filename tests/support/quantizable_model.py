@@ -1,4 +1,4 @@
-"""A small keypoint leaf with every kind of convolution that quantisation tells apart."""
+"""A small keypoint model with every kind of convolution that quantisation tells apart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tritonpose_server.models.graph.model_graph import finish_leaf
+from tritonpose_server.models.graph.model_graph import finish_model
 from tritonpose_server.models.model_config import Backend, keypoint_parameters, render_config
 from tritonpose_server.models.paddle.inference_yml import Normalization
 from tritonpose_server.models.store import ModelFiles, ModelStore
@@ -18,8 +18,8 @@ HEIGHT, WIDTH = 32, 24
 SOURCE: Mapping[str, object] = {"source": "made up", "agreement": {"images": 4}}
 
 
-def quantizable_leaf(channels: int = 32) -> onnx.ModelProto:
-    """A leaf whose second and last convolutions are dense and have ``channels`` inputs."""
+def quantizable_model(channels: int = 32) -> onnx.ModelProto:
+    """A model whose second and last convolutions are dense and have ``channels`` inputs."""
     rng = np.random.default_rng(5)
     nodes, initializers = [], []
 
@@ -45,23 +45,23 @@ def quantizable_leaf(channels: int = 32) -> onnx.ModelProto:
     )
     network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)], ir_version=8)
     normalization = Normalization(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    return finish_leaf(network, "x", {"y": "heatmap"}, normalization)
+    return finish_model(network, "x", {"y": "heatmap"}, normalization)
 
 
 def install(
     store: ModelStore,
     name: str = "toy",
-    leaf: onnx.ModelProto | None = None,
+    servable: onnx.ModelProto | None = None,
     backend: Backend = "openvino",
 ) -> Path:
-    """Put a leaf into a store."""
-    model = leaf or quantizable_leaf()
+    """Put a model into a store."""
+    model = servable or quantizable_model()
     parameters = keypoint_parameters(flip_shift=True, use_udp=False)
     config = render_config(name, model, parameters, max_batch_size=8, backend=backend)
     return store.add(name, ModelFiles(model, config, SOURCE))
 
 
 def images(count: int, *, seed: int = 0, values: tuple[int, int] = (0, 256)) -> list[np.ndarray]:
-    """Inputs of the leaf with random values from the first up to the second."""
+    """Inputs of the model with random values from the first up to the second."""
     rng = np.random.default_rng(seed)
     return list(rng.integers(*values, (count, HEIGHT, WIDTH, 3), dtype=np.uint8))

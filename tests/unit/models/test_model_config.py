@@ -1,4 +1,4 @@
-"""The Triton configuration of a leaf, and what the pipeline reads from it."""
+"""The Triton configuration of a model, and what the pipeline reads from it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from tritonpose_server.models.paddle.inference_yml import read_inference_yml
 NMS = NmsSettings(score_threshold=0.05, iou_threshold=0.6, top_k=1000, keep_top_k=100)
 
 
-def leaf(*outputs: tuple[str, list[Any]]) -> onnx.ModelProto:
-    """A leaf by its signature; only inputs and outputs matter here."""
+def model(*outputs: tuple[str, list[Any]]) -> onnx.ModelProto:
+    """A model by its signature; only inputs and outputs matter here."""
     image = onnx.helper.make_tensor_value_info(
         "image", onnx.TensorProto.UINT8, ["batch", 32, 48, 3]
     )
@@ -40,11 +40,11 @@ def leaf(*outputs: tuple[str, list[Any]]) -> onnx.ModelProto:
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
         for name, shape in outputs
     ]
-    return onnx.helper.make_model(onnx.helper.make_graph([], "leaf", [image], tensors))
+    return onnx.helper.make_model(onnx.helper.make_graph([], "model", [image], tensors))
 
 
-DETECTOR = leaf(("boxes", ["batch", 24, 4]), ("scores", ["batch", 24]))
-KEYPOINT = leaf(("heatmap", ["batch", 17, 8, 12]))
+DETECTOR = model(("boxes", ["batch", 24, 4]), ("scores", ["batch", 24]))
+KEYPOINT = model(("heatmap", ["batch", 17, 8, 12]))
 
 
 def parsed(text: str) -> model_config_pb2.ModelConfig:
@@ -76,8 +76,8 @@ def read_detector(**changes: Any) -> DetectorModel:
 
 
 def test_tensors() -> None:
-    config = parsed(render_config("some-leaf", DETECTOR, {"a": "b"}, max_batch_size=8))
-    assert config.name == "some-leaf"
+    config = parsed(render_config("some-model", DETECTOR, {"a": "b"}, max_batch_size=8))
+    assert config.name == "some-model"
     assert config.default_model_filename == "model.onnx"
     assert [(t.name, t.data_type, list(t.dims)) for t in config.input] == [
         ("image", model_config_pb2.TYPE_UINT8, [32, 48, 3])
@@ -92,8 +92,8 @@ def test_tensors() -> None:
 
 
 def test_open_sizes() -> None:
-    model = leaf(("boxes", ["batch", None, 4]), ("scores", ["batch", "count"]))
-    config = parsed(render_config("d", model, {}, max_batch_size=8))
+    graph = model(("boxes", ["batch", None, 4]), ("scores", ["batch", "count"]))
+    config = parsed(render_config("d", graph, {}, max_batch_size=8))
     assert [list(tensor.dims) for tensor in config.output] == [[-1, 4], [-1]]
 
 

@@ -64,7 +64,7 @@ def test_cache_home_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert cache_home() == tmp_path / "relative"
 
 
-# --- leaves ---
+# --- models ---
 
 
 def test_add(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_add(tmp_path: Path) -> None:
     assert store.provenance("b") is None
 
 
-def test_leaves_can_be_read_by_other_users(tmp_path: Path) -> None:
+def test_models_can_be_read_by_other_users(tmp_path: Path) -> None:
     directory = ModelStore(tmp_path).add("a", files("first"))
     assert stat.S_IMODE(directory.stat().st_mode) == 0o755
 

@@ -1,4 +1,4 @@
-"""Leaves run by OpenVINO in this process, in FP32, as far as it goes: the limit of a server."""
+"""Models run by OpenVINO in this process, in FP32, as far as it goes: the limit of a server."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ Images = npt.NDArray[np.uint8]
 Outputs = list[npt.NDArray[np.float32]]
 
 
-class Leaf(Protocol):
-    """Runs a leaf. Safe to use from several threads."""
+class Model(Protocol):
+    """Runs a model. Safe to use from several threads."""
 
     def run(self, images: Images) -> Outputs:
         """Run it on uint8 ``[B, h, w, 3]`` RGB images; its outputs are ``[B, ...]`` each."""
         ...
 
 
-class DirectLeaf:
+class DirectModel:
     """Runs images for the least time of one request: one on all cores, several side by side.
 
     Args:
-        directory: The leaf's directory.
+        directory: The model's directory.
         outputs: Names of its outputs.
         cores: Threads.
     """
 
     def __init__(self, directory: Path, outputs: tuple[str, ...], cores: int) -> None:
-        self._alone = SideBySideLeaf(directory, outputs, streams=1, threads=cores)
-        self._together = SideBySideLeaf(directory, outputs, streams=cores, threads=cores)
+        self._alone = SideBySideModel(directory, outputs, streams=1, threads=cores)
+        self._together = SideBySideModel(directory, outputs, streams=cores, threads=cores)
 
     def run(self, images: Images) -> Outputs:
-        """Run the leaf (see ``Leaf``)."""
+        """Run the model (see ``Model``)."""
         return (self._alone if len(images) == 1 else self._together).run(images)
 
 
-class SideBySideLeaf:
+class SideBySideModel:
     """Runs images one by one, on a graph of fixed shape, as many at a time as there are streams.
 
     Args:
-        directory: The leaf's directory.
+        directory: The model's directory.
         outputs: Names of its outputs.
         streams: Images that run at the same time, of all batches together.
         threads: Threads of all streams together.
@@ -62,7 +62,7 @@ class SideBySideLeaf:
         self._outputs = outputs
 
     def run(self, images: Images) -> Outputs:
-        """Run the leaf (see ``Leaf``)."""
+        """Run the model (see ``Model``)."""
         first, *others = images
         with_others = [self._helpers.submit(self._infer, image) for image in others]
         results = [self._infer(first), *(future.result() for future in with_others)]

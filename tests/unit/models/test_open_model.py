@@ -14,7 +14,7 @@ from paddle_networks import Graph, normalize, pixels, run_model
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_server.models.nms import NmsSettings
 from tritonpose_server.models.open_models import catalog as open_models
-from tritonpose_server.models.open_models import install as open_leaf
+from tritonpose_server.models.open_models import install as open_model
 from tritonpose_server.models.open_models.catalog import Detection, OpenModel, Preprocess
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.open_models.npm_package import FetchError, Member
@@ -71,8 +71,8 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         calls.append(list(names))
 
     monkeypatch.setattr(open_models, "OPEN_MODELS", dict(MODELS))
-    monkeypatch.setattr(open_leaf, "fetch_open_models", fetch)
-    monkeypatch.setattr(open_leaf, "build_open_model", copying_network)
+    monkeypatch.setattr(open_model, "fetch_open_models", fetch)
+    monkeypatch.setattr(open_model, "build_open_model", copying_network)
     return calls
 
 
@@ -83,19 +83,19 @@ def install(store: ModelStore, *names: str) -> tuple[list[Path], list[str]]:
 
 @pytest.mark.usefixtures("fetched")
 def test_order_of_names_is_kept(store: ModelStore) -> None:
-    leaves, lines = install(store, "stretch", "pose")
-    assert leaves == [store.path("stretch"), store.path("pose")]
-    assert all((leaf / "1" / "model.onnx").exists() for leaf in leaves)
+    models, lines = install(store, "stretch", "pose")
+    assert models == [store.path("stretch"), store.path("pose")]
+    assert all((model / "1" / "model.onnx").exists() for model in models)
     assert lines == ["converting stretch", "converting pose"]
 
 
 def test_only_what_is_missing_is_fetched(store: ModelStore, fetched: list[list[str]]) -> None:
     install(store, "pose")
-    leaves, lines = install(store, "letterbox", "pose")
+    models, lines = install(store, "letterbox", "pose")
     assert fetched == [["pose"], ["letterbox"]]
     assert lines == ["converting letterbox"]
-    assert leaves == [store.path("letterbox"), store.path("pose")]
-    assert install(store, "letterbox", "pose") == (leaves, [])
+    assert models == [store.path("letterbox"), store.path("pose")]
+    assert install(store, "letterbox", "pose") == (models, [])
     assert len(fetched) == 2
 
 
@@ -108,7 +108,7 @@ def test_what_has_changed_is_converted_again(
     if change == "weights":
         monkeypatch.setitem(open_models.OPEN_MODELS, "pose", entry("pose", weights="new"))
     else:
-        monkeypatch.setattr(open_leaf, "CONVERTER_VERSION", 1_000_000)
+        monkeypatch.setattr(open_model, "CONVERTER_VERSION", 1_000_000)
     install(store, "pose")
     assert fetched == [["pose"], ["pose"]]
     assert store.provenance("pose") != before
@@ -133,7 +133,7 @@ def test_fetch_that_fails(store: ModelStore, monkeypatch: pytest.MonkeyPatch) ->
     def fail(*_: object) -> None:
         raise FetchError("offline")
 
-    monkeypatch.setattr(open_leaf, "fetch_open_models", fail)
+    monkeypatch.setattr(open_model, "fetch_open_models", fail)
     with pytest.raises(FetchError, match="offline"):
         install(store, "pose")
     assert not store.root.exists()
@@ -144,9 +144,9 @@ def test_fetch_that_fails(store: ModelStore, monkeypatch: pytest.MonkeyPatch) ->
     ("name", "output", "bgr"), [("pose", "heatmap", False), ("letterbox", "boxes", True)]
 )
 def test_preprocessing(store: ModelStore, name: str, output: str, bgr: bool) -> None:
-    (leaf,), _ = install(store, name)
+    (model,), _ = install(store, name)
     images = pixels(2, 4, 8)
-    result = run_model(onnx.load(leaf / "1" / "model.onnx"), image=images)
+    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)
     expected = normalize(images[..., ::-1] if bgr else images, 1.0, MEAN, STD)
     np.testing.assert_allclose(result[output], expected, rtol=1e-5, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""Facts of made-up leaf models, and their `config.pbtxt`."""
+"""Facts of made-up models, and their `config.pbtxt`."""
 
 import os
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ DETECTOR_PARAMETERS = {
 KEYPOINT_PARAMETERS = {"role": "keypoint", "flip_shift": "false", "use_udp": "false"}
 
 
-def detector_leaf(height: int = 32, width: int = 48, **changes: str) -> DetectorModel:
+def detector_network(height: int = 32, width: int = 48, **changes: str) -> DetectorModel:
     return parse_detector("detector", (height, width, 3), {**DETECTOR_PARAMETERS, **changes})
 
 
-def keypoint_leaf(
+def keypoint_network(
     height: int = 64, width: int = 48, max_batch_size: int = 8, **changes: str
 ) -> KeypointModel:
     parameters = {**KEYPOINT_PARAMETERS, **changes}
@@ -45,7 +45,11 @@ def pose_options(
     use_udp: bool = False,
 ) -> PoseOptions:
     return PoseOptions(
-        detector or detector_leaf(), keypoint_model or keypoint_leaf(), threshold, flip, use_udp
+        detector or detector_network(),
+        keypoint_model or keypoint_network(),
+        threshold,
+        flip,
+        use_udp,
     )
 
 
