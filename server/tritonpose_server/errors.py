@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from tritonpose.errors import TritonPoseError
+from tritonpose.errors import ServerError
 
 
-class ServerError(TritonPoseError):
+class EmbeddedServerError(ServerError):
     """The embedded server can't run; the message says why and what to do."""
 
 
-class TritonNotInstalledError(ServerError):
+class TritonNotInstalledError(EmbeddedServerError):
     """No tritonserver fits this machine or this Python environment."""
 
 
-class PortInUseError(ServerError):
+class PortInUseError(EmbeddedServerError):
     """A port the server should listen on is taken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 
 
 def bind(address: str, port: int | None) -> socket.socket:
@@ -19,7 +19,7 @@ def bind(address: str, port: int | None) -> socket.socket:
         A socket that holds the port until it is closed.
 
     Raises:
-        ServerError: It is taken, or can't be listened on.
+        EmbeddedServerError: It is taken, or can't be listened on.
     """
     holder = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:
@@ -28,7 +28,7 @@ def bind(address: str, port: int | None) -> socket.socket:
         holder.bind((address, port or 0))
     except OSError as error:
         holder.close()
-        raise ServerError(
+        raise EmbeddedServerError(
             f"can't listen on {address}:{port or 0}: {error.strerror}; choose another port or "
             "stop the program that uses it"
         ) from error

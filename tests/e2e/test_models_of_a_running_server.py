@@ -16,7 +16,7 @@ from tritonpose.transport import Transport, connect
 from tritonpose.transport.messages import PoseRequest
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.staging import PipelineSettings
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
 from tritonpose_server.models.store import ModelStore
 
@@ -96,5 +96,5 @@ def test_asked_for_by_many_at_once_before_it_is_loaded(
 def test_a_name_that_is_not_unique(store: ModelStore, own_store: Path) -> None:
     settings = PipelineSettings(DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL)
     models = [store.path(DEFAULT_DETECTOR), own_store / DEFAULT_KEYPOINT_MODEL]
-    with pytest.raises(ServerError, match="is in several of the folders that are served"):
+    with pytest.raises(EmbeddedServerError, match="is in several of the folders that are served"):
         EmbeddedServer(models, settings).start()

@@ -24,7 +24,7 @@ from rest_service import free_port, rest_service
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.staging import PipelineSettings
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.service.rest.run import run_rest
 from tritonpose_server.service.rest.settings import RestSettings
 
@@ -130,7 +130,9 @@ def test_ends_with_the_server_behind_it(server: EmbeddedServer) -> None:
 def test_port_that_is_taken() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
-        pytest.raises(ServerError, match=f"can't listen on 127.0.0.1:{taken.getsockname()[1]}"),
+        pytest.raises(
+            EmbeddedServerError, match=f"can't listen on 127.0.0.1:{taken.getsockname()[1]}"
+        ),
     ):
         run_rest(RestSettings("grpc://127.0.0.1:9", port=taken.getsockname()[1]))
 

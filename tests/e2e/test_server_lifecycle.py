@@ -24,7 +24,7 @@ from tritonpose import create_pipeline
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.staging import PipelineSettings
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 
 HOST = """
 import sys, time
@@ -128,7 +128,7 @@ def test_a_model_that_is_not_what_its_configuration_says(
     config.write_text(config.read_text().replace('name: "heatmap"', 'name: "headmap"'))
     server = EmbeddedServer([detector, broken], PipelineSettings(detector.name, broken.name))
     with pytest.raises(
-        ServerError, match="output 'headmap' is not in the model, which has heatmap"
+        EmbeddedServerError, match="output 'headmap' is not in the model, which has heatmap"
     ):
         server.start()
     assert nothing_left(server.identity, [])
@@ -138,7 +138,7 @@ def test_default_model_that_is_not_served(installed_open_models: list[Path]) -> 
     server = EmbeddedServer(
         installed_open_models, PipelineSettings("nobody", installed_open_models[1].name)
     )
-    with pytest.raises(ServerError, match="model 'nobody' is to be used by default"):
+    with pytest.raises(EmbeddedServerError, match="model 'nobody' is to be used by default"):
         server.start()
     assert nothing_left(server.identity, [])
 
@@ -151,7 +151,7 @@ def test_port_that_is_taken(installed_open_models: list[Path]) -> None:
             PipelineSettings(installed_open_models[0].name, installed_open_models[1].name),
             ServerOptions(grpc_port=port),
         )
-        with pytest.raises(ServerError, match=f"can't listen on 127.0.0.1:{port}"):
+        with pytest.raises(EmbeddedServerError, match=f"can't listen on 127.0.0.1:{port}"):
             server.start()
 
 

@@ -69,7 +69,7 @@ def open_field(
         BenchmarkError: A contestant can't be started, or PaddleX can't run the models.
         ConversionError: A model can't be converted, or PaddleX's environment can't be made.
         FetchError: The models can't be fetched.
-        ServerError: The server does not start.
+        EmbeddedServerError: The server does not start.
     """
     choice = choose_models(config, progress)
     if with_paddlex:

@@ -21,7 +21,6 @@ from tools.evaluation.variant import Variant, pair_models
 from tritonpose.config import PIPELINE_NAME, PipelineConfig, check_threshold
 from tritonpose.errors import TritonPoseError
 from tritonpose.transport import connect
-from tritonpose_server.errors import ServerError
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.open_models.npm_package import FetchError
 
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(table(evaluations))
         if options.json is not None:
             _write_json(options.json, evaluations)
-    except (EvaluationError, TritonPoseError, ServerError, ConversionError, FetchError) as error:
+    except (EvaluationError, TritonPoseError, ConversionError, FetchError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -33,7 +33,7 @@ def serve_variants(
     Raises:
         ConversionError: A model can't be converted.
         FetchError: The open models can't be fetched.
-        ServerError: A model name is unknown, or the server does not start.
+        EmbeddedServerError: A model name is unknown, or the server does not start.
     """
     told: set[str] = set()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tritonpose.cli.console import print_error, print_status
 from tritonpose.cli.exit_status import FAILED, exit_status
 from tritonpose_server.embedded.gpus import count_gpus, require_visible
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 
 if TYPE_CHECKING:
     from tools.gpu_check.engines import Model
@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.device is not None:
         try:
             require_visible([options.device], "or use --device cpu to try the check itself")
-        except ServerError as error:
+        except EmbeddedServerError as error:
             print_error(str(error))
             return NO_GPU
     # Only now: a machine without a GPU need not have any of this.
@@ -90,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
 
     engines = cpu_engines() if options.device is None else gpu_engines(options.device)
     if not engines:
-        raise ServerError(
+        raise EmbeddedServerError(
             "no engine for this device is installed: one of onnxruntime-gpu[cuda,cudnn], torch or "
             "tensorrt-cu13 is needed for a GPU, openvino or torch for the CPU"
         )
@@ -121,7 +121,7 @@ def _model(model: str) -> Model:
         if not path.exists() and name in _DEFAULT_NAMES:
             _install(name)
         if not path.exists():
-            raise ServerError(
+            raise EmbeddedServerError(
                 f"no model {model!r} is installed ({path} is missing): run `tritonpose models "
                 f"install {model}`, or name a model.onnx file"
             )

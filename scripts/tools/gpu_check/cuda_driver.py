@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 
 
 class CudaDriver:
@@ -23,12 +23,12 @@ class CudaDriver:
             gpu: Its number, from 0.
 
         Raises:
-            ServerError: There is no driver, or it reports an error.
+            EmbeddedServerError: There is no driver, or it reports an error.
         """
         try:
             self._driver = ctypes.CDLL("libcuda.so.1")
         except OSError as error:
-            raise ServerError(f"CUDA's driver can't be loaded: {error}") from error
+            raise EmbeddedServerError(f"CUDA's driver can't be loaded: {error}") from error
         device, context, stream = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
         self._call("cuInit", 0)
         self._call("cuDeviceGet", ctypes.byref(device), gpu)
@@ -62,4 +62,4 @@ class CudaDriver:
     def _call(self, name: str, *arguments: Any) -> None:
         status = getattr(self._driver, name)(*arguments)
         if status:
-            raise ServerError(f"CUDA's driver reports error {status} for {name}")
+            raise EmbeddedServerError(f"CUDA's driver reports error {status} for {name}")

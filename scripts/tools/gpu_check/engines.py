@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.graph.engine_graph import EnginePrecision, engine_graph
 
 Images = npt.NDArray[np.uint8]
@@ -113,7 +113,7 @@ def _onnxruntime(path: Path, providers: Sequence[tuple[str, dict[str, str]]]) ->
     session = onnxruntime.InferenceSession(str(path), providers=list(providers))
     # Where a GPU can't be used, ONNX Runtime takes the CPU with no more than a warning.
     if providers[0][0] not in session.get_providers():
-        raise ServerError(
+        raise EmbeddedServerError(
             "ONNX Runtime took the CPU: libraries of CUDA or cuDNN are missing, or the driver is "
             "too old for them (its warnings are above)"
         )

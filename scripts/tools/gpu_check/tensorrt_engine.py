@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from tools.gpu_check.cuda_driver import CudaDriver
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.graph.onnx_graph import tensor_shape
 from tritonpose_server.models.tensorrt.worker import EngineError, Job, build_plan
 
@@ -28,7 +28,7 @@ class TensorRtEngine:
             gpu: Number of the GPU.
 
         Raises:
-            ServerError: TensorRT or the driver reports an error.
+            EmbeddedServerError: TensorRT or the driver reports an error.
         """
         # First: TensorRT uses the context that is current.
         self._cuda = CudaDriver(gpu)
@@ -43,13 +43,13 @@ class TensorRtEngine:
             try:
                 plan = build_plan(trt, job)
             except EngineError as error:
-                raise ServerError(str(error)) from error
+                raise EmbeddedServerError(str(error)) from error
         # Kept, for the engine uses them.
         self._logger = trt.Logger(trt.Logger.WARNING)
         self._runtime = trt.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise ServerError("TensorRT can't load the engine that it built")
+            raise EmbeddedServerError("TensorRT can't load the engine that it built")
         self._context = self._engine.create_execution_context()
         self._input = self._cuda.allocate(max_batch * height * width * channels)
         self._outputs = {
@@ -74,13 +74,13 @@ class TensorRtEngine:
             Outputs float32 ``[batch, ...]``, in the graph's order.
 
         Raises:
-            ServerError: TensorRT or the driver reports an error.
+            EmbeddedServerError: TensorRT or the driver reports an error.
         """
         self._cuda.upload(self._input, np.ascontiguousarray(images))
         if not self._context.set_input_shape("image", images.shape):
-            raise ServerError(f"TensorRT refuses the shape {images.shape}")
+            raise EmbeddedServerError(f"TensorRT refuses the shape {images.shape}")
         if not self._context.execute_async_v3(self._cuda.stream):
-            raise ServerError("TensorRT could not run the engine")
+            raise EmbeddedServerError("TensorRT could not run the engine")
         self._cuda.wait()
         results = []
         for name, sizes in self._outputs.items():

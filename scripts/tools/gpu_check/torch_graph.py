@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 
 Tensor = Any
 Operator = Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]
@@ -31,11 +31,13 @@ class TorchGraph:
             device: Such as ``cuda:0`` or ``cpu``.
 
         Raises:
-            ServerError: It has an operator that is not known here.
+            EmbeddedServerError: It has an operator that is not known here.
         """
         unknown = sorted({node.op_type for node in model.graph.node} - set(_OPERATORS))
         if unknown:
-            raise ServerError(f"PyTorch's runner does not know the operators {', '.join(unknown)}")
+            raise EmbeddedServerError(
+                f"PyTorch's runner does not know the operators {', '.join(unknown)}"
+            )
         self._torch = torch
         self._device = device
         self._nodes = [
@@ -121,7 +123,7 @@ def _pad_image(
 
 def _pad(torch: Any, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Tensor:
     if attributes.get("mode", b"constant") != b"constant":
-        raise ServerError("PyTorch's runner pads with a constant only")
+        raise EmbeddedServerError("PyTorch's runner pads with a constant only")
     data, pads, value = [*inputs, None][:3]
     amounts = pads.tolist()
     rank = data.dim()
@@ -145,7 +147,7 @@ def _resize(torch: Any, inputs: Sequence[Any], attributes: Mapping[str, Any]) ->
     if mode == b"linear" and places in (b"half_pixel", b"align_corners"):
         corners = places == b"align_corners"
         return interpolate(data, size=size, mode="bilinear", align_corners=corners)
-    raise ServerError(f"PyTorch's runner does not know the Resize {mode!r}, {places!r}")
+    raise EmbeddedServerError(f"PyTorch's runner does not know the Resize {mode!r}, {places!r}")
 
 
 def _slice(torch: Any, inputs: Sequence[Any], _: Mapping[str, Any]) -> Tensor:
@@ -170,7 +172,7 @@ def _gather(torch: Any, inputs: Sequence[Any], attributes: Mapping[str, Any]) ->
 def _gather_nd(torch: Any, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Tensor:
     data, indices = inputs
     if attributes.get("batch_dims", 0) != 1:
-        raise ServerError("PyTorch's runner knows GatherND with one batch dimension only")
+        raise EmbeddedServerError("PyTorch's runner knows GatherND with one batch dimension only")
     indices = indices.to(data.device)
     batch = torch.arange(len(data), device=data.device)
     batch = batch.reshape([-1] + [1] * (indices.dim() - 2)).expand(indices.shape[:-1])

@@ -35,7 +35,7 @@ def embedded_pipeline(
         ConfigError: The configuration or the device is wrong.
         ConversionError: A model can't be converted.
         FetchError: The models can't be fetched.
-        ServerError: The server can't be started, or the device can't be used.
+        EmbeddedServerError: The server can't be started, or the device can't be used.
     """
     config = PipelineConfig.load(pipeline)
     place = None if device is None else Device.parse(device)

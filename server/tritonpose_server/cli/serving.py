@@ -14,7 +14,7 @@ from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.tuning.defaults import complete_pipeline
 from tritonpose_server.engines.cores import available_cores
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.choice import choose_models
 from tritonpose_server.ports import bind, is_loopback
 from tritonpose_server.service.rest.settings import RestSettings
@@ -45,7 +45,7 @@ def serve(
             can't be used.
         ConversionError: A model can't be converted.
         FetchError: The models can't be fetched.
-        ServerError: Triton or the REST service can't be started, or Triton was ended.
+        EmbeddedServerError: Triton or the REST service can't be started, or Triton was ended.
     """
     config = PipelineConfig.load(pipeline)
     rest.check_certificate()
@@ -75,7 +75,7 @@ def serve(
     except KeyboardInterrupt:
         return
     if status is not None:
-        raise ServerError(f"Triton has ended with status {status}; its log is above")
+        raise EmbeddedServerError(f"Triton has ended with status {status}; its log is above")
 
 
 def _run(server: EmbeddedServer, rest: RestProcess) -> int | None:

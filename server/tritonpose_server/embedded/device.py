@@ -16,7 +16,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tritonpose.errors import ConfigError
 from tritonpose_server.embedded.model_view import read_config, write_model_view
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 
 _NVIDIA = re.compile(r"gpu(?::(?P<numbers>\d+(?:,\d+)*))?", re.IGNORECASE)
 _OTHER_ACCELERATORS = re.compile(
@@ -73,7 +73,7 @@ def configure_model(config: ModelConfig, device: Device) -> ModelConfig:
         GPU, so there the backend is ONNX Runtime.
 
     Raises:
-        ServerError: The model is made for CPUs.
+        EmbeddedServerError: The model is made for CPUs.
     """
     configured = ModelConfig()
     configured.CopyFrom(config)
@@ -82,7 +82,7 @@ def configure_model(config: ModelConfig, device: Device) -> ModelConfig:
         configured.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
         return configured
     if _computes_bf16(config):
-        raise ServerError(
+        raise EmbeddedServerError(
             f"model {config.name!r} is a bf16 variant, which is for CPUs: name the model that it "
             f"was made from, or use --device cpu instead of {device}"
         )
@@ -109,7 +109,7 @@ def place_models(models: Iterable[Path], device: Device | None, target: Path) ->
         The directories to serve, in the same order: the given ones where they fit.
 
     Raises:
-        ServerError: A model can't compute there.
+        EmbeddedServerError: A model can't compute there.
     """
     if device is None:
         return list(models)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 
 _INSTEAD = "or use --device cpu, or --url of a server that has a GPU"
 
@@ -17,13 +17,13 @@ def require_gpus(numbers: Sequence[int]) -> None:
         numbers: Which ones, counted from 0 among those visible.
 
     Raises:
-        ServerError: Something is missing; the message says what and how to get it.
+        EmbeddedServerError: Something is missing; the message says what and how to get it.
     """
     if not numbers:
         return
     require_visible(numbers, _INSTEAD)
     if not _onnxruntime_has_cuda():
-        raise ServerError(
+        raise EmbeddedServerError(
             "the installed ONNX Runtime computes on CPUs only: run `pip uninstall onnxruntime` "
             f"and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, {_INSTEAD}"
         )
@@ -37,17 +37,17 @@ def require_visible(numbers: Sequence[int], instead: str) -> None:
         instead: What else the user can do: the end of a sentence, beginning with "or".
 
     Raises:
-        ServerError: There is none, or not these.
+        EmbeddedServerError: There is none, or not these.
     """
     count = count_gpus()
     if count == 0:
-        raise ServerError(
+        raise EmbeddedServerError(
             "no NVIDIA GPU is visible here: its driver is missing, or a container was started "
             f"without --gpus, or CUDA_VISIBLE_DEVICES hides it; mend that, {instead}"
         )
     absent = [number for number in numbers if number >= count]
     if absent:
-        raise ServerError(
+        raise EmbeddedServerError(
             f"there is no GPU {absent[0]}: {count} can be seen here, counted from 0; choose among "
             f"these, {instead}"
         )

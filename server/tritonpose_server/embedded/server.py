@@ -31,7 +31,7 @@ from tritonpose_server.embedded.triton_wheel import TritonInstallation, find_tri
 from tritonpose_server.embedded.tuning.apply import tune_models
 from tritonpose_server.embedded.tuning.defaults import complete_pipeline
 from tritonpose_server.engines.cores import available_cores
-from tritonpose_server.errors import PortInUseError, ServerError
+from tritonpose_server.errors import EmbeddedServerError, PortInUseError
 from tritonpose_server.ports import bind
 from tritonpose_server.supervision import guardian
 from tritonpose_server.supervision.cleanup import make_directory, remove_abandoned
@@ -91,10 +91,10 @@ class EmbeddedServer:
         """The ports in use.
 
         Raises:
-            ServerError: The server has not been started.
+            EmbeddedServerError: The server has not been started.
         """
         if self._ports is None:
-            raise ServerError("the server has not been started")
+            raise EmbeddedServerError("the server has not been started")
         return self._ports
 
     @property
@@ -140,11 +140,11 @@ class EmbeddedServer:
         Raises:
             TritonNotInstalledError: tritonserver or libpython is missing.
             PortInUseError: A port asked for is taken.
-            ServerError: The device can't be used, a model can't be loaded, or the server is not
-                ready in time.
+            EmbeddedServerError: The device can't be used, a model can't be loaded, or the server is
+                not ready in time.
         """
         if self._process is not None:
-            raise ServerError("the server is already running")
+            raise EmbeddedServerError("the server is already running")
         if self._options.device is not None:
             require_gpus(self._options.device.gpus)
         triton = find_triton()
@@ -171,7 +171,7 @@ class EmbeddedServer:
         Does not wait until it is ready.
 
         Raises:
-            ServerError: It was never started.
+            EmbeddedServerError: It was never started.
         """
         self.ports  # noqa: B018 - raises
         if self._process is not None:
@@ -211,7 +211,7 @@ class EmbeddedServer:
             Its exit status, None while it runs.
         """
         if self._process is None:
-            raise ServerError("the server is not running")
+            raise EmbeddedServerError("the server is not running")
         return self._process.poll()
 
     def wait(self) -> int:
@@ -221,7 +221,7 @@ class EmbeddedServer:
             Its exit status.
         """
         if self._process is None:
-            raise ServerError("the server is not running")
+            raise EmbeddedServerError("the server is not running")
         return self._process.wait()
 
     def _launch(self, triton: TritonInstallation, libpython: Path | None) -> None:
@@ -274,7 +274,7 @@ class EmbeddedServer:
             start_new_session=True,
         )
         if self._process.stdout is None:
-            raise ServerError("the server's output can't be read")
+            raise EmbeddedServerError("the server's output can't be read")
         self._log = LogForwarder(self._process.stdout)
 
     def _watch_settings(self) -> dict[str, str]:
@@ -302,7 +302,7 @@ class EmbeddedServer:
             if self._answers():
                 return
             time.sleep(_POLL_SECONDS)
-        raise ServerError(
+        raise EmbeddedServerError(
             f"the server was not ready after {self._options.start_timeout:g} s; its last words:\n"
             f"{self._log.tail() if self._log else ''}"
         )
@@ -312,7 +312,7 @@ class EmbeddedServer:
         tail = self._log.tail() if self._log else ""
         if "already in use" in tail or "failed to start" in tail.lower():
             raise PortInUseError(f"a port of the server is taken:\n{tail}")
-        raise ServerError(f"the server ended while starting:\n{tail}")
+        raise EmbeddedServerError(f"the server ended while starting:\n{tail}")
 
     def _answers(self) -> bool:
         """Whether our own server, and not another one on its port, is ready."""

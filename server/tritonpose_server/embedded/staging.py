@@ -14,7 +14,7 @@ from tritonclient.grpc import model_config_pb2
 from tritonpose_server.embedded import resources
 from tritonpose_server.embedded.triton_wheel import TritonInstallation
 from tritonpose_server.embedded.tuning.settings import PipelineTuning
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.service.urls.settings import URLS_OFF, UrlSettings
 
 PIPELINE = "human_keypoint_detection"
@@ -96,13 +96,13 @@ def stage_pipeline(
         tuning: How much the pipeline models take on; what nobody chose is left as it is.
 
     Raises:
-        ServerError: A default names a model that is not among the models, or a model's name is
-            not unique.
+        EmbeddedServerError: A default names a model that is not among the models, or a model's name
+            is not unique.
     """
     directories = {model.name: model for model in models}
     for name in (settings.detector, settings.keypoint_model):
         if name not in directories:
-            raise ServerError(
+            raise EmbeddedServerError(
                 f"model {name!r} is to be used by default but is not among those served: "
                 f"{', '.join(sorted(directories)) or 'none'}"
             )
@@ -110,7 +110,7 @@ def stage_pipeline(
     for name in directories:
         places = [str(root) for root in repositories if (root / name).exists()]
         if len(places) > 1:
-            raise ServerError(
+            raise EmbeddedServerError(
                 f"model {name!r} is in several of the folders that are served: "
                 f"{', '.join(places)}; remove all but one"
             )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.photos import choose_photos, read_photo
 from tritonpose_server.models.store import ModelStore
 
@@ -36,7 +36,7 @@ def detector_inputs(model: DetectorModel, images: Sequence[Path]) -> list[Image]
 
     Raises:
         InputError: A file can't be read or is no image.
-        ServerError: There is no image, or one can't be decoded.
+        EmbeddedServerError: There is no image, or one can't be decoded.
     """
     from tritonpose_pipeline.detection import resize_for_detector
 
@@ -63,7 +63,8 @@ def person_crops(
 
     Raises:
         InputError: A file can't be read or is no image.
-        ServerError: There is no image, one can't be decoded, or no person was found in them.
+        EmbeddedServerError: There is no image, one can't be decoded, or no person was found in
+            them.
     """
     from tritonpose_pipeline.options import PoseOptions
     from tritonpose_pipeline.pipeline import JOINTS, detect_persons, estimate_keypoints
@@ -96,7 +97,7 @@ def person_crops(
         boxes = detect_persons(image, options, run_model).boxes[:share]
         estimate_keypoints(image, boxes, options, run_model)
     if not crops:
-        raise ServerError(
+        raise EmbeddedServerError(
             f"{detector.name} found no person in the {len(chosen)} calibration images: name "
             "photos of people"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from tritonpose.config import DetectorConfig, ModuleConfig, PipelineConfig
 from tritonpose_server.embedded.model_view import read_config
 from tritonpose_server.embedded.staging import PipelineSettings
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import commands as manage
 from tritonpose_server.models.errors import ConversionError, FetchError
 from tritonpose_server.models.fetch.progress_bar import StreamProgress
@@ -65,10 +65,10 @@ def choose_models(config: PipelineConfig, progress: Progress) -> ModelChoice:
     Raises:
         ConversionError: A model can't be converted, or its name is unknown.
         FetchError: Neither the models nor the open ones can be fetched.
-        ServerError: A setting is not supported.
+        EmbeddedServerError: A setting is not supported.
     """
     if config.detector.img_size is not None and config.detector.model_dir is None:
-        raise ServerError(
+        raise EmbeddedServerError(
             "ObjectDetection.img_size needs a model_dir: an installed model keeps the size that it "
             "was installed with"
         )
@@ -135,7 +135,7 @@ class _BarsOnly(StreamProgress):
 
 def _convert(module: ModuleConfig, role: Role, store: ModelStore, progress: Progress) -> Path:
     if module.model_dir is None:
-        raise ServerError(f"the {role} model has no directory")
+        raise EmbeddedServerError(f"the {role} model has no directory")
     model = install_paddle_model(
         module.model_dir,
         role,

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tritonpose_server.embedded.staging import PipelineSettings, stage_pipeline
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 
 CPU_CONFIG = "onnxruntime_cpu"
 """What ``tritonserver --model-config-name`` is to be given on CPUs."""
@@ -30,8 +30,8 @@ def export_repository(target: Path, models: Sequence[Path], settings: PipelineSe
         settings: The pipeline's defaults.
 
     Raises:
-        ServerError: A default names a model that is not among the models, or a model can't be
-            written.
+        EmbeddedServerError: A default names a model that is not among the models, or a model can't
+            be written.
     """
     with tempfile.TemporaryDirectory() as temporary:
         stage_pipeline(Path(temporary) / "models", models, settings)
@@ -61,7 +61,9 @@ def _copy(source: Path, target: Path) -> Path:
             shutil.rmtree(directory)
         fresh.rename(directory)
     except OSError as error:
-        raise ServerError(f"can't write the model {source.name!r} to {target}: {error}") from error
+        raise EmbeddedServerError(
+            f"can't write the model {source.name!r} to {target}: {error}"
+        ) from error
     return directory
 
 

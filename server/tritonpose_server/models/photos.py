@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tritonpose.inputs import load_source
 from tritonpose.inputs.expansion import files_in
 from tritonpose.inputs.kinds import is_video
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +37,14 @@ def choose_photos(places: Sequence[Path], most: int, purpose: str) -> list[str]:
         purpose: What they are for, for the error.
 
     Raises:
-        ServerError: There is none.
+        EmbeddedServerError: There is none.
     """
     files: list[str] = []
     for path in map(str, places):
         found = [file.path for file in files_in(path) if not is_video(file.path)]
         files += found or [path]
     if not files:
-        raise ServerError(f"{purpose} needs images: name files or directories")
+        raise EmbeddedServerError(f"{purpose} needs images: name files or directories")
     return files[:: -(-len(files) // most)]
 
 
@@ -53,7 +53,7 @@ def read_photo(file: str) -> Photo:
 
     Raises:
         InputError: The file can't be read or is no image.
-        ServerError: It can't be decoded.
+        EmbeddedServerError: It can't be decoded.
     """
     from tritonpose_pipeline.errors import InvalidRequestError
     from tritonpose_pipeline.image import decode_image
@@ -62,4 +62,4 @@ def read_photo(file: str) -> Photo:
     try:
         return Photo(source, decode_image(source) if isinstance(source, bytes) else source)
     except InvalidRequestError as error:
-        raise ServerError(f"{file}: {error}") from error
+        raise EmbeddedServerError(f"{file}: {error}") from error

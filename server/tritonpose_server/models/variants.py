@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tritonpose_server.engines.bf16 import cpu_has_bf16
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import calibration
 from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR
 from tritonpose_server.models.precision import Precision, make_bf16, make_int8, read_base
@@ -41,14 +41,15 @@ def make_variant(
     Raises:
         ConversionError: The model is not installed, is a variant itself, or does not fit.
         InputError: A calibration file can't be read or is no image.
-        ServerError: The CPU has no bf16, or the calibration images or the detector don't do.
+        EmbeddedServerError: The CPU has no bf16, or the calibration images or the detector don't
+            do.
     """
     read_base(store, name)
     if precision == "bf16":
         if images:
-            raise ServerError("bf16 needs no calibration images")
+            raise EmbeddedServerError("bf16 needs no calibration images")
         if not cpu_has_bf16():
-            raise ServerError(
+            raise EmbeddedServerError(
                 "this machine's CPU has no bf16 instructions, so bf16 would gain nothing: use "
                 "int8 or FP32"
             )
@@ -74,7 +75,7 @@ def calibration_inputs(
 
     Raises:
         InputError: A file can't be read or is no image.
-        ServerError: The images or the detector don't do.
+        EmbeddedServerError: The images or the detector don't do.
     """
     from tritonpose_pipeline.model_facts import ModelError
     from tritonpose_pipeline.repository import ModelRepository
@@ -87,4 +88,4 @@ def calibration_inputs(
             repository.keypoint_model(name), repository.detector(detector), images, store
         )
     except ModelError as error:
-        raise ServerError(str(error)) from error
+        raise EmbeddedServerError(str(error)) from error

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from tritonpose.cli.console import LogOptions
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.service.rest.__main__ import write_spec
 from tritonpose_server.service.rest.settings import RestSettings
 from tritonpose_server.supervision.backoff import Backoff
@@ -57,7 +57,7 @@ class RestProcess:
         """Start it unless it runs well; to be called a few times a second.
 
         Raises:
-            ServerError: It can't be started at all.
+            EmbeddedServerError: It can't be started at all.
         """
         if self._process is None:
             if time.monotonic() >= self._start_at:
@@ -136,7 +136,7 @@ class RestProcess:
         delay = self._backoff.after(self._became_ready)
         self._clear()
         if delay is None:
-            raise ServerError(f"{fault} before it was ready; its log is above")
+            raise EmbeddedServerError(f"{fault} before it was ready; its log is above")
         pause = f" in {delay:g} s" if delay else ""
         LOGGER.warning("supervisor: %s: starting it again%s", fault, pause)
         self._start_at = self._fell + delay

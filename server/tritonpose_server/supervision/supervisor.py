@@ -78,7 +78,7 @@ def supervise(triton: Triton, rest: Rest, signals: StopSignals) -> int | None:
         Triton's exit status if that was ended from outside, None once it is time to stop.
 
     Raises:
-        ServerError: One can't be started.
+        EmbeddedServerError: One can't be started.
     """
     while not signals.asked:
         status = triton.poll()

@@ -10,7 +10,7 @@ import pytest
 
 from tritonpose.cli.exit_status import exit_status
 from tritonpose.errors import ConfigError, InputError, ServerUnavailableError
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.errors import ConversionError, FetchError
 
 
@@ -33,7 +33,7 @@ def test_a_command_that_ends_by_itself(status: int, capsys: pytest.CaptureFixtur
         (ConfigError("wrong YAML"), 2, "error: wrong YAML\n"),
         (InputError("no image"), 1, "error: no image\n"),
         (ServerUnavailableError("nobody there"), 1, "error: nobody there\n"),
-        (ServerError("no Triton"), 1, "error: no Triton\n"),
+        (EmbeddedServerError("no Triton"), 1, "error: no Triton\n"),
         (ConversionError("no model"), 1, "error: no model\n"),
         (FetchError("no network"), 1, "error: no network\n"),
         (PermissionError(13, "denied", "out"), 1, "error: [Errno 13] denied: 'out'\n"),

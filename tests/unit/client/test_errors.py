@@ -62,6 +62,12 @@ def test_tree(name: str, is_value_error: bool) -> None:
     assert name in (errors.__doc__ or "")
 
 
+def test_errors_of_an_embedded_server_are_server_errors() -> None:
+    from tritonpose_server.errors import EmbeddedServerError
+
+    assert issubclass(EmbeddedServerError, tritonpose.ServerError)
+
+
 def test_input_error_survives_a_process_pool() -> None:
     error = pickle.loads(pickle.dumps(errors.InputError("broken", "a.jpg")))
     assert (str(error), error.input) == ("broken", "a.jpg")

@@ -13,7 +13,7 @@ import pytest
 
 from quantizable_model import HEIGHT, WIDTH, install
 from tritonpose_server.embedded.gpus import visible_devices
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.gpu_config import parse_config
 from tritonpose_server.models.paddle.tool_process import run_tool
@@ -172,7 +172,7 @@ def test_too_small_a_batch(store: ModelStore, worker: list[Any]) -> None:
 
 def test_calibration_for_floats(store: ModelStore, worker: list[Any]) -> None:
     options = EngineOptions(precision="fp16", calibration=[Path("photos")])
-    with pytest.raises(ServerError, match="fp16 needs no calibration images"):
+    with pytest.raises(EmbeddedServerError, match="fp16 needs no calibration images"):
         build_engine(store, "toy", options, lambda _: None)
     assert not worker
 
@@ -184,7 +184,7 @@ def test_a_worker_that_dies(
     program.write_text("#!/bin/sh\necho 'lost the GPU'; kill -9 $$\n")
     program.chmod(0o755)
     monkeypatch.setattr(build.sys, "executable", str(program))
-    with pytest.raises(ServerError, match=r"ended with status -9(.|\n)*lost the GPU"):
+    with pytest.raises(EmbeddedServerError, match=r"ended with status -9(.|\n)*lost the GPU"):
         build_engine(store, "toy", EngineOptions(), lambda _: None)
     assert not (store.path("toy") / "1" / "model.plan").exists()
 

@@ -18,7 +18,7 @@ from tritonpose.errors import InputError
 from tritonpose_pipeline.affine import boxes_to_centers_and_scales, crop_matrices, crop_persons
 from tritonpose_pipeline.detection import resize_for_detector
 from tritonpose_pipeline.repository import ModelRepository
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import calibration, variants
 from tritonpose_server.models.calibration import detector_inputs, person_crops
 from tritonpose_server.models.errors import ConversionError
@@ -144,12 +144,14 @@ def test_how_many(
 
 def test_no_person(store: ModelStore, tmp_path: Path) -> None:
     dark = write(tmp_path / "dark.png", np.zeros((*SIZE, 3), np.uint8))
-    with pytest.raises(ServerError, match="finder found no person in the 1 calibration images"):
+    with pytest.raises(
+        EmbeddedServerError, match="finder found no person in the 1 calibration images"
+    ):
         crops(store, [dark])
 
 
 def test_no_image(store: ModelStore, tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match="calibration needs images"):
+    with pytest.raises(EmbeddedServerError, match="calibration needs images"):
         crops(store, [])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no images in the directory"):
@@ -161,7 +163,9 @@ def test_no_image(store: ModelStore, tmp_path: Path) -> None:
 def test_a_broken_file_is_named(store: ModelStore, photos: Path) -> None:
     broken = photos / "1.png"
     broken.write_bytes(broken.read_bytes()[:100])
-    with pytest.raises(ServerError, match=re.escape(f"{broken}: `image` begins like a PNG")):
+    with pytest.raises(
+        EmbeddedServerError, match=re.escape(f"{broken}: `image` begins like a PNG")
+    ):
         crops(store, [photos])
 
 
@@ -179,13 +183,13 @@ def test_int8_variants(store: ModelStore, photos: Path) -> None:
 def test_bf16_variant(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variants, "cpu_has_bf16", lambda: True)
     assert make_variant(store, "toy", "bf16", [], print) == store.path("toy-bf16")
-    with pytest.raises(ServerError, match="bf16 needs no calibration images"):
+    with pytest.raises(EmbeddedServerError, match="bf16 needs no calibration images"):
         make_variant(store, "toy", "bf16", [store.root], print)
 
 
 def test_bf16_on_a_cpu_without(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variants, "cpu_has_bf16", lambda: False)
-    with pytest.raises(ServerError, match="CPU has no bf16 instructions"):
+    with pytest.raises(EmbeddedServerError, match="CPU has no bf16 instructions"):
         make_variant(store, "toy", "bf16", [], print)
     assert not store.path("toy-bf16").exists()
 
@@ -193,9 +197,13 @@ def test_bf16_on_a_cpu_without(store: ModelStore, monkeypatch: pytest.MonkeyPatc
 def test_names_that_do_not_do(store: ModelStore, photos: Path) -> None:
     with pytest.raises(ConversionError, match="no model 'gone' is installed"):
         make_variant(store, "gone", "int8", [photos], print)
-    with pytest.raises(ServerError, match="no detector model 'gone' is installed on this server"):
+    with pytest.raises(
+        EmbeddedServerError, match="no detector model 'gone' is installed on this server"
+    ):
         make_variant(store, "toy", "int8", [photos], print, "gone")
-    with pytest.raises(ServerError, match="no detector model 'NanoDet_person_416' is installed"):
+    with pytest.raises(
+        EmbeddedServerError, match="no detector model 'NanoDet_person_416' is installed"
+    ):
         make_variant(store, "toy", "int8", [photos], print)
     with pytest.raises(ConversionError, match="nothing can be quantised"):
         make_variant(store, "finder", "int8", [photos], print)

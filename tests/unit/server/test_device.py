@@ -12,7 +12,7 @@ import quantizable_model
 from tritonpose.errors import ConfigError
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_server.embedded.device import Device, configure_model, place_models
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.precision import make_bf16
 from tritonpose_server.models.store import ModelStore
 
@@ -104,7 +104,9 @@ def test_a_model_back_on_the_cpu(store: ModelStore) -> None:
 def test_a_bf16_variant_stays_on_the_cpu(store: ModelStore) -> None:
     quantizable_model.install(store)
     config = read_config(make_bf16(store, "toy"))
-    with pytest.raises(ServerError, match=r"'toy-bf16' is a bf16 variant, .* instead of gpu:0"):
+    with pytest.raises(
+        EmbeddedServerError, match=r"'toy-bf16' is a bf16 variant, .* instead of gpu:0"
+    ):
         configure_model(config, Device((0,)))
     assert configure_model(config, CPU) == config
 

@@ -11,7 +11,7 @@ import pytest
 
 from tritonpose_server.embedded import gpus
 from tritonpose_server.embedded.gpus import count_gpus, require_gpus
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 
 CUDA = ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
@@ -48,7 +48,7 @@ def test_what_is_missing(
 ) -> None:
     machine.setattr(gpus, "count_gpus", lambda: count)
     machine.setattr(onnxruntime, "get_available_providers", lambda: providers)
-    with pytest.raises(ServerError) as caught:
+    with pytest.raises(EmbeddedServerError) as caught:
         require_gpus(wanted)
     message = str(caught.value)
     assert words in message

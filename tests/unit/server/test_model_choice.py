@@ -11,7 +11,7 @@ import pytest
 from paddle_networks import keypoint_network
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 from tritonpose_server.embedded.staging import PipelineSettings
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import choice as model_choice
 from tritonpose_server.models import commands as manage
 from tritonpose_server.models.catalog import CATALOG
@@ -307,6 +307,6 @@ def test_models_of_paddlex_in_the_other_role_offline(
 
 def test_image_size(world: World) -> None:
     pipeline = PipelineConfig(DetectorConfig(img_size=(320, 320)), KeypointConfig())
-    with pytest.raises(ServerError, match=r"ObjectDetection\.img_size needs a model_dir"):
+    with pytest.raises(EmbeddedServerError, match=r"ObjectDetection\.img_size needs a model_dir"):
         choose(pipeline)
     assert world.calls == []

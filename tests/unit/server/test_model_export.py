@@ -12,7 +12,7 @@ from tritonpose_pipeline.options import PipelineDefaults
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_server.embedded import resources
 from tritonpose_server.embedded.staging import HPS, PIPELINE, PipelineSettings
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.export import CPU_CONFIG, export_repository
 
 MODEL = """
@@ -93,7 +93,9 @@ def test_written_again(tmp_path: Path) -> None:
 
 
 def test_default_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match="'two' is to be used by default but is not among"):
+    with pytest.raises(
+        EmbeddedServerError, match="'two' is to be used by default but is not among"
+    ):
         export_repository(
             tmp_path / "models", [make_model(tmp_path, "one")], PipelineSettings("one", "two")
         )
@@ -102,7 +104,7 @@ def test_default_that_is_not_there(tmp_path: Path) -> None:
 
 def test_target_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("")
-    with pytest.raises(ServerError, match=r"can't write the model 'one' to .*models"):
+    with pytest.raises(EmbeddedServerError, match=r"can't write the model 'one' to .*models"):
         export_repository(
             tmp_path / "models", [make_model(tmp_path, "one")], PipelineSettings("one", "one")
         )

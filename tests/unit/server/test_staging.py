@@ -24,7 +24,7 @@ from tritonpose_server.embedded.staging import (
 )
 from tritonpose_server.embedded.triton_wheel import TritonInstallation
 from tritonpose_server.embedded.tuning.settings import PipelineTuning
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.service.hps import HpsSettings
 
 STALE = """
@@ -140,7 +140,9 @@ def test_name_that_is_not_unique(tmp_path: Path, served: bool) -> None:
     other = make_model(tmp_path / "two", "det")
     if served:
         models.append(other)
-    with pytest.raises(ServerError, match="model 'det' is in several of the folders") as caught:
+    with pytest.raises(
+        EmbeddedServerError, match="model 'det' is in several of the folders"
+    ) as caught:
         stage_pipeline(tmp_path / "models", models, PipelineSettings("det", "kpt"))
     for place in ("one", "two"):
         assert str(tmp_path / place / "store") in str(caught.value)
@@ -237,6 +239,6 @@ def test_defaults_that_are_not_served(
     tmp_path: Path, detector: str, keypoint: str, served: list[str], words: str
 ) -> None:
     models = [make_model(tmp_path, name) for name in served]
-    with pytest.raises(ServerError, match=words):
+    with pytest.raises(EmbeddedServerError, match=words):
         stage_pipeline(tmp_path / "models", models, PipelineSettings(detector, keypoint))
     assert not (tmp_path / "models").exists()

@@ -11,7 +11,7 @@ from onnx import helper
 
 from quantizable_model import images, quantizable_model
 from tools.gpu_check.torch_graph import TorchGraph
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.graph.engine_graph import engine_graph
 
 torch = pytest.importorskip("torch")
@@ -35,5 +35,5 @@ def test_results(precision: Any, share: float) -> None:
 def test_an_unknown_operator() -> None:
     model = quantizable_model()
     model.graph.node.append(helper.make_node("Erf", ["heatmap"], ["other"]))
-    with pytest.raises(ServerError, match="does not know the operators Erf"):
+    with pytest.raises(EmbeddedServerError, match="does not know the operators Erf"):
         TorchGraph(torch, model, "cpu")

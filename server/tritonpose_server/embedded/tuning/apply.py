@@ -11,7 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from tritonpose_server.embedded.model_view import CONFIG_FILE, read_config, write_model_view
 from tritonpose_server.embedded.tuning.settings import ModelTuning, Tuning
 from tritonpose_server.engines.cores import CORES_PER_STREAM, plan_cores
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 
 # Parameters of the backends.
 _STREAMS = "NUM_STREAMS"
@@ -33,7 +33,7 @@ def tune_models(models: Sequence[Path], tuning: Tuning, target: Path) -> list[Pa
         where nothing is to change.
 
     Raises:
-        ServerError: Two of the given ones have the same name.
+        EmbeddedServerError: Two of the given ones have the same name.
     """
     if tuning.detector == tuning.keypoint_model == ModelTuning():
         return list(models)
@@ -126,7 +126,9 @@ def _with_neighbours(models: Iterable[Path]) -> Iterator[Path]:
     ]
     found = {model.name: model for model in [*reversed(beside), *given]}
     if len({model.name for model in given}) < len(given):
-        raise ServerError(f"two of the models to serve have one name: {', '.join(map(str, given))}")
+        raise EmbeddedServerError(
+            f"two of the models to serve have one name: {', '.join(map(str, given))}"
+        )
     yield from found.values()
 
 

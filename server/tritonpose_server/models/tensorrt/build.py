@@ -14,7 +14,7 @@ from pathlib import Path
 import onnx
 
 from tritonpose_server.embedded.gpus import require_visible, visible_devices
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import gpu_config
 from tritonpose_server.models.graph import onnx_graph
 from tritonpose_server.models.graph.engine_graph import EnginePrecision, engine_graph
@@ -63,11 +63,11 @@ def require_builder(gpu: int) -> None:
         gpu: Number of the GPU to build on.
 
     Raises:
-        ServerError: There is no such GPU, or TensorRT is not installed.
+        EmbeddedServerError: There is no such GPU, or TensorRT is not installed.
     """
     require_visible([gpu], _INSTEAD)
     if importlib.util.find_spec("tensorrt") is None:
-        raise ServerError(
+        raise EmbeddedServerError(
             f"TensorRT is not installed in {sys.prefix}: install the version of the Triton that is "
             f"to load the engines, `{sys.executable} -m pip install tensorrt-cu13==VERSION` "
             "(docs/gpu.md says how to find it)"
@@ -89,7 +89,7 @@ def build_engine(store: ModelStore, name: str, options: EngineOptions, progress:
     Raises:
         ConversionError: The model is not installed, is a variant, or can't be converted.
         InputError: A calibration file can't be read or is no image.
-        ServerError: TensorRT can't build it, or calibration images are missing.
+        EmbeddedServerError: TensorRT can't build it, or calibration images are missing.
     """
     base = read_base(store, name)
     servable = onnx_graph.load_model(base.model)
@@ -140,7 +140,7 @@ def _graph(
 ) -> onnx.ModelProto:
     if options.precision != "int8":
         if options.calibration:
-            raise ServerError(f"{options.precision} needs no calibration images")
+            raise EmbeddedServerError(f"{options.precision} needs no calibration images")
         return engine_graph(model, options.precision)
     detector = options.detector or DEFAULT_DETECTOR
     inputs = calibration_inputs(store, base.name, options.calibration, detector)
@@ -161,7 +161,7 @@ def _run_worker(job: Job, gpu: int, progress: Progress) -> Mapping[str, str]:
     lines = outcome.output.splitlines()
     if outcome.status != 0:
         reason = next((line for line in reversed(lines) if line.startswith("error: ")), None)
-        raise ServerError(
+        raise EmbeddedServerError(
             reason.removeprefix("error: ")
             if reason
             else f"TensorRT ended with status {outcome.status}. {outcome.last_lines()}"

@@ -48,7 +48,7 @@ def run_rest(
 
     Raises:
         ConfigError: The URL of the Triton server is wrong, or the certificate can't be used.
-        ServerError: The address can't be listened on.
+        EmbeddedServerError: The address can't be listened on.
     """
     settings.check_certificate()
     slots = Slots(settings.max_in_flight)

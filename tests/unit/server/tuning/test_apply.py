@@ -13,7 +13,7 @@ from tritonpose_server.embedded.model_view import read_config
 from tritonpose_server.embedded.tuning.apply import model_tuning, tune_model, tune_models
 from tritonpose_server.embedded.tuning.defaults import complete_pipeline, default_tuning
 from tritonpose_server.embedded.tuning.settings import ModelTuning, PipelineTuning, Tuning
-from tritonpose_server.errors import ServerError
+from tritonpose_server.errors import EmbeddedServerError
 
 ALL = ModelTuning(instances=2, streams=3, threads=4, max_batch_size=5, queue_delay_us=250)
 
@@ -155,7 +155,9 @@ def test_the_given_one_of_two_with_one_name(tmp_path: Path) -> None:
     tuning = Tuning(ModelTuning(streams=1))
     served = tune_models([given, other], tuning, tmp_path / "tuned")
     assert (served[0] / "1" / "model.onnx").read_text() == "det"
-    with pytest.raises(ServerError, match=r"two of the models to serve have one name: .*/one/det"):
+    with pytest.raises(
+        EmbeddedServerError, match=r"two of the models to serve have one name: .*/one/det"
+    ):
         tune_models([given, other, beside], tuning, tmp_path / "again")
 
 
