@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.benchmark.errors import BenchmarkError
 from tools.benchmark.outcome import Outcome
 from tools.benchmark.plan import FULL, QUICK
 from tools.benchmark.report.as_json import as_json
@@ -19,6 +18,7 @@ from tools.benchmark.report.text import as_markdown, as_text
 from tools.benchmark.run import run_benchmark
 from tools.benchmark.session import MEASUREMENTS
 from tools.benchmark.workload import find_images
+from tools.errors import BenchmarkError
 from tools.evaluation.embedded_variants import with_models
 from tools.evaluation.variant import Variant
 from tools.sample_photo import sample_photo

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from tools.benchmark.errors import BenchmarkError
+from tools.errors import BenchmarkError
 from tritonpose_server.models.paddle.tool_process import process_environment
 from tritonpose_server.supervision import guardian
 

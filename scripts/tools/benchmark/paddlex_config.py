@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.benchmark.errors import BenchmarkError
+from tools.errors import BenchmarkError
 from tritonpose.config import PIPELINE_NAME, ModuleConfig, PipelineConfig
 from tritonpose_server.models.open_models.catalog import OPEN_MODELS
 from tritonpose_server.models.paddle.inference_yml import read_inference_yml

@@ -22,6 +22,7 @@ from tools.benchmark.shots import Shot
 from tools.benchmark.workload import Workload, make_workload
 from tools.evaluation.server_facts import ask_server
 from tritonpose.config import PipelineConfig
+from tritonpose.transport.connection import Connection
 
 _TRIAL_IMAGES = 5
 
@@ -95,7 +96,7 @@ def _entries(field: Field) -> dict[str, Entry]:
 
 def _facts(field: Field, workload: Workload, plan: Plan) -> dict[str, object]:
     versions: dict[str, object] = {"ours": package_versions()}
-    versions["triton"] = ask_server(field.server.grpc_url).version
+    versions["triton"] = ask_server(Connection.checked(field.server.grpc_url)).version
     versions["engine"] = field.engine.worker.call("facts")
     if field.paddlex is not None:
         versions["paddlex"] = field.paddlex.worker.call("facts")

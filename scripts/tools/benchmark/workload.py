@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tools.benchmark.errors import BenchmarkError
 from tools.benchmark.measure.rendering import Scene
 from tools.benchmark.plan import Plan
 from tools.benchmark.shots import Shot
+from tools.errors import BenchmarkError
 from tritonpose.transport.messages import PoseResponse
 
 # Detector scores of contestants agree within 0.00001: a threshold in the middle of such a gap

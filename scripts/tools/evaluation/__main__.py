@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tritonpose
+from tools.errors import EvaluationError
 from tools.evaluation.agreement import load_saved_results
 from tools.evaluation.coco_ground_truth import load_ground_truth
 from tools.evaluation.embedded_variants import serve_variants
-from tools.evaluation.errors import EvaluationError
 from tools.evaluation.evaluate import Evaluation, References, evaluate
 from tools.evaluation.report import as_json, table
 from tools.evaluation.server_facts import ask_server
@@ -21,6 +21,7 @@ from tools.evaluation.variant import Variant, pair_models
 from tritonpose.config import PIPELINE_NAME, PipelineConfig, check_threshold
 from tritonpose.errors import TritonPoseError
 from tritonpose.transport import connect
+from tritonpose.transport.connection import Connection
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.open_models.npm_package import FetchError
 
@@ -129,7 +130,7 @@ def _evaluate_all(
 ) -> list[Evaluation]:
     transport = connect(url, _TIMEOUT_SECONDS)
     try:
-        server = ask_server(url)
+        server = ask_server(Connection.checked(url))
         evaluations = []
         for variant in variants:
             _report(f"evaluating {_describe(server.resolve(variant))}")

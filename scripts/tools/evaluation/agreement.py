@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tools.evaluation.errors import EvaluationError
+from tools.errors import EvaluationError
 from tritonpose.transport.messages import PoseResponse
 
 Floats = npt.NDArray[np.float64]

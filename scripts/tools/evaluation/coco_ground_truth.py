@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tools.evaluation.errors import EvaluationError
+from tools.errors import EvaluationError
 
 _NEEDED = ("image_id", "category_id", "bbox", "area", "iscrowd", "keypoints", "num_keypoints")
 

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from tools.errors import EvaluationError
 from tools.evaluation.agreement import Agreement, SavedResult, compare
 from tools.evaluation.coco_ground_truth import CocoImage, GroundTruth
 from tools.evaluation.coco_results import box_results, keypoint_results
 from tools.evaluation.coco_scores import Scores, coco_scores
-from tools.evaluation.errors import EvaluationError
 from tools.evaluation.server_facts import ServerFacts
 from tools.evaluation.variant import Variant
 from tritonpose.errors import InvalidRequestError

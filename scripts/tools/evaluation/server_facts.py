@@ -1,18 +1,19 @@
-"""What a server says about itself: its version and its defaults."""
+"""The facts that a server reports about itself: its version and its defaults."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
+import httpx
 import tritonclient.grpc
-import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
-from tools.evaluation.errors import EvaluationError
+from tools.errors import EvaluationError
 from tools.evaluation.variant import Variant
+from tritonpose.transport.connection import Connection
 from tritonpose.transport.messages import MODEL_NAME
 
 _TIMEOUT_SECONDS = 10.0
@@ -40,30 +41,34 @@ class ServerFacts:
         )
 
 
-def ask_server(url: str) -> ServerFacts:
-    """Ask a server about itself.
+def ask_server(connection: Connection) -> ServerFacts:
+    """Ask for a server's facts.
 
     Args:
-        url: ``grpc://host:port`` or ``http://host:port``, checked before.
+        connection: How to reach it; of several servers, the first that answers is asked.
 
     Raises:
-        EvaluationError: It doesn't answer, or lacks the pipeline.
+        EvaluationError: No server answers, or the one that does lacks the pipeline.
     """
-    parts = urlsplit(url)
-    ask = _ask_grpc if parts.scheme == "grpc" else _ask_http
-    try:
-        version, config = ask(parts.netloc)
-    except (InferenceServerException, OSError) as error:
-        reason = error.message() if isinstance(error, InferenceServerException) else str(error)
-        raise EvaluationError(f"{url} doesn't answer as a tritonpose server: {reason}") from error
-    parameters = {
-        name: value["string_value"] for name, value in config.get("parameters", {}).items()
-    }
-    return ServerFacts(version, parse_defaults(parameters))
+    ask = _ask_grpc if connection.scheme in ("grpc", "grpcs") else _ask_http
+    failures = []
+    for address in connection.addresses:
+        try:
+            version, config = ask(address, connection)
+        except (InferenceServerException, httpx.HTTPError, LookupError, ValueError) as error:
+            message = error.message() if isinstance(error, InferenceServerException) else error
+            url = connection.url_of(address)
+            failures.append(f"{url} doesn't answer as a tritonpose server: {message}")
+            continue
+        parameters = {
+            name: value["string_value"] for name, value in config.get("parameters", {}).items()
+        }
+        return ServerFacts(version, parse_defaults(parameters))
+    raise EvaluationError("; ".join(failures))
 
 
 def parse_defaults(parameters: Mapping[str, str]) -> Variant:
-    """The defaults in the ``parameters`` of the pipeline's configuration."""
+    """Read the defaults from the ``parameters`` of the pipeline's configuration."""
     use_udp = parameters.get("use_udp")
     return Variant(
         detector=parameters.get("detector"),
@@ -73,17 +78,37 @@ def parse_defaults(parameters: Mapping[str, str]) -> Variant:
     )
 
 
-def _ask_grpc(address: str) -> tuple[str, dict[str, Any]]:
-    with tritonclient.grpc.InferenceServerClient(address) as client:
-        server = client.get_server_metadata(as_json=True, client_timeout=_TIMEOUT_SECONDS)
-        model = client.get_model_config(MODEL_NAME, as_json=True, client_timeout=_TIMEOUT_SECONDS)
+def _ask_grpc(address: str, connection: Connection) -> tuple[str, dict[str, Any]]:
+    tls = connection.tls
+    call: dict[str, Any] = {
+        "as_json": True,
+        "client_timeout": _TIMEOUT_SECONDS,
+        "headers": dict(connection.headers),
+    }
+    with tritonclient.grpc.InferenceServerClient(
+        address,
+        ssl=tls is not None,
+        root_certificates=tls and tls.ca_file,
+        certificate_chain=tls and tls.cert_file,
+        private_key=tls and tls.key_file,
+    ) as client:
+        server = client.get_server_metadata(**call)
+        model = client.get_model_config(MODEL_NAME, **call)
     return str(server["version"]), model["config"]
 
 
-def _ask_http(address: str) -> tuple[str, dict[str, Any]]:
-    with tritonclient.http.InferenceServerClient(
-        address, connection_timeout=_TIMEOUT_SECONDS, network_timeout=_TIMEOUT_SECONDS
+def _ask_http(address: str, connection: Connection) -> tuple[str, dict[str, Any]]:
+    with httpx.Client(
+        base_url=connection.url_of(address),
+        headers=dict(connection.headers),
+        timeout=_TIMEOUT_SECONDS,
+        verify=connection.tls.context(ssl.create_default_context) if connection.tls else False,
+        # As for requests: no proxy stands between client and server.
+        trust_env=False,
     ) as client:
-        server = client.get_server_metadata()
-        model = client.get_model_config(MODEL_NAME)
+        answers = [client.get(path) for path in ("/v2", f"/v2/models/{MODEL_NAME}/config")]
+    for answer in answers:
+        if not answer.is_success:
+            raise httpx.HTTPError(f"{answer.status_code} {' '.join(answer.text.split())[:200]}")
+    server, model = (answer.json() for answer in answers)
     return str(server["version"]), model

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tools.evaluation.errors import EvaluationError
+from tools.errors import EvaluationError
 from tritonpose.transport.messages import PoseRequest
 
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
+from tools.errors import SoakError
 from tools.sample_photo import sample_photo
 from tools.soak.bench import PartReport
-from tools.soak.errors import SoakError
 from tools.soak.plan import QUICK, Plan
 from tools.soak.report import as_json, as_text
 from tools.soak.run import PARTS, run_soak

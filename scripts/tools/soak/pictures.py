@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tools.soak.errors import SoakError
+from tools.errors import SoakError
 from tritonpose.transport.messages import PoseResponse
 
 # How far equal answers may be apart: crops are batched differently from time to time.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
 
-from tools.soak.errors import SoakError
+from tools.errors import SoakError
 from tools.soak.processes import COMMAND, models, processes_by_role
 from tritonpose_server.supervision.triton_api import GRPC_HEADER
 

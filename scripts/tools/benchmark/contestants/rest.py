@@ -13,9 +13,9 @@ import urllib3
 
 from tools.benchmark.contestants.base import CalledContestant, Role
 from tools.benchmark.contestants.triton import TIMEOUT_SECONDS
-from tools.benchmark.errors import BenchmarkError
 from tools.benchmark.http_service import HttpService
 from tools.benchmark.shots import Shot
+from tools.errors import BenchmarkError
 from tritonpose.transport.messages import PoseResponse
 
 _PATH = "/human-keypoint-detection"

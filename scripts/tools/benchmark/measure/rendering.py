@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tools.benchmark.contestants.in_process import InProcessContestant
-from tools.benchmark.errors import BenchmarkError
 from tools.benchmark.plan import Plan
 from tools.benchmark.results import Case, Measurement, Series, percentile
+from tools.errors import BenchmarkError
 from tritonpose.render import draw_poses
 
 OURS = "render"

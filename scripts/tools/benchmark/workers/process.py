@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tools.benchmark.errors import BenchmarkError
+from tools.errors import BenchmarkError
 from tritonpose_server.models.paddle.tool_process import process_environment
 
 _LINE_SERVER = Path(__file__).with_name("line_server.py")

@@ -11,9 +11,9 @@ from collections import defaultdict
 
 import aiohttp
 
+from tools.errors import SoakError
 from tools.soak.bench import Bench, PartReport
 from tools.soak.endless_load import EndlessLoad
-from tools.soak.errors import SoakError
 from tools.soak.plan import Plan
 from tools.soak.turns import LONGEST_SECONDS, POLL_SECONDS, spans, take_turns
 

@@ -8,8 +8,8 @@ import pytest
 
 from paddle_networks import inference_yml, write_model_directory
 from tools.benchmark.contestants.paddlex import thread_candidates
-from tools.benchmark.errors import BenchmarkError
 from tools.benchmark.paddlex_config import check_same_models, paddlex_config, with_threads
+from tools.errors import BenchmarkError
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 
 

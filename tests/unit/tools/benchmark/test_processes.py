@@ -11,10 +11,10 @@ import pytest
 
 from tools.benchmark.contestants.in_process import InProcessContestant
 from tools.benchmark.contestants.rest import RestContestant, response_of
-from tools.benchmark.errors import BenchmarkError
 from tools.benchmark.http_service import HttpService
 from tools.benchmark.shots import Shot
 from tools.benchmark.workers.process import WorkerProcess
+from tools.errors import BenchmarkError
 
 WORKER = """
 import os, sys

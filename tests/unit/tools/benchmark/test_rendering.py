@@ -12,10 +12,10 @@ import pytest
 
 from poses import people
 from tools.benchmark.contestants.in_process import InProcessContestant
-from tools.benchmark.errors import BenchmarkError
 from tools.benchmark.measure.rendering import OURS, Scene, measure_rendering
 from tools.benchmark.plan import QUICK
 from tools.benchmark.workers.process import WorkerProcess
+from tools.errors import BenchmarkError
 
 WORKER = """
 import cv2

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from poses import people
-from tools.benchmark.errors import BenchmarkError
 from tools.benchmark.plan import QUICK
 from tools.benchmark.shots import Shot
 from tools.benchmark.workload import (
@@ -20,6 +19,7 @@ from tools.benchmark.workload import (
     nth_score,
     threshold_for,
 )
+from tools.errors import BenchmarkError
 from tritonpose.transport.messages import PoseResponse
 
 SCORES = np.array([0.9, 0.8, 0.7999, 0.3], np.float32)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from poses import people
+from tools.errors import EvaluationError
 from tools.evaluation.agreement import (
     Agreement,
     Differences,
@@ -18,7 +19,6 @@ from tools.evaluation.agreement import (
     compare,
     load_saved_results,
 )
-from tools.evaluation.errors import EvaluationError
 from tritonpose.transport.messages import PoseResponse
 
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pytest
 
 from poses import people
+from tools.errors import EvaluationError
 from tools.evaluation.coco_ground_truth import load_ground_truth, parse_ground_truth
 from tools.evaluation.coco_results import box_results, keypoint_results
 from tools.evaluation.coco_scores import FIGURES, coco_scores
-from tools.evaluation.errors import EvaluationError
 from tritonpose.export.coco import person_scores
 
 # From the definition of the keypoint challenge, https://cocodataset.org/#keypoints-eval

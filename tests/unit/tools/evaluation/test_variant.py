@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.errors import EvaluationError
 from tools.evaluation.embedded_variants import with_models
-from tools.evaluation.errors import EvaluationError
-from tools.evaluation.server_facts import ServerFacts, parse_defaults
 from tools.evaluation.variant import Variant, pair_models
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 
@@ -36,19 +35,6 @@ def test_pairs(
 def test_numbers_that_can_not_be_paired() -> None:
     with pytest.raises(EvaluationError, match="2 detectors and 3 keypoint models"):
         pair_models(["d", "e"], ["k", "l", "m"])
-
-
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [
-        (Variant(), Variant("det", "kpt", True, None)),
-        (Variant("other", flip=False), Variant("other", "kpt", False, None)),
-        (Variant(use_udp=True), Variant("det", "kpt", True, True)),
-    ],
-)
-def test_defaults_of_the_server(asked: Variant, expected: Variant) -> None:
-    defaults = parse_defaults({"detector": "det", "keypoint_model": "kpt", "flip": "true"})
-    assert ServerFacts("2.51.0", defaults).resolve(asked) == expected
 
 
 def test_models_of_a_pipeline(tmp_path: Path) -> None:
