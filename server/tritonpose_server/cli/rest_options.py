@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tritonpose.cli.parsing import API_KEY_VARIABLE, add_port
 from tritonpose.errors import ConfigError
@@ -107,7 +107,7 @@ def _limited(settings: RestSettings, limits: dict[str, float]) -> RestSettings:
     for name, value in limits.items():
         holder, field = (urls, _URL_LIMITS[name]) if name in _URL_LIMITS else (settings, name)
         # Those that count something stay whole numbers.
-        kind = type(getattr(holder, field))
+        kind: Any = float if isinstance(getattr(holder, field), float) else int
         if kind(value) != value:
             raise ConfigError(f"--limit {name}: expected a whole number, got {value:g}")
         if holder is urls:

@@ -69,7 +69,7 @@ def serve(
                     visualize=settings.visualize,
                     page_threshold=choice.threshold,
                 )
-                if limits.max_in_flight and rest.max_in_flight == RestSettings.max_in_flight:
+                if limits.max_in_flight and rest.max_in_flight is None:
                     rest = replace(rest, max_in_flight=limits.max_in_flight)
                 status = _run(server, RestProcess(listener, rest, log))
     except KeyboardInterrupt:

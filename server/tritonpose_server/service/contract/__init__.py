@@ -9,13 +9,19 @@ from tritonpose_server.service.contract.answers import error_body, notice_body, 
 from tritonpose_server.service.contract.failures import ServiceError
 from tritonpose_server.service.contract.log_id import choose_log_id
 from tritonpose_server.service.contract.requests import KeypointRequest, check_request, parse_json
-from tritonpose_server.service.contract.schema import InferRequest, InferResponse, NoResultResponse
+from tritonpose_server.service.contract.schema import (
+    InferRequest,
+    InferResponse,
+    NoResultResponse,
+    ReadyResponse,
+)
 
 __all__ = [
     "InferRequest",
     "InferResponse",
     "KeypointRequest",
     "NoResultResponse",
+    "ReadyResponse",
     "ServiceError",
     "check_request",
     "choose_log_id",

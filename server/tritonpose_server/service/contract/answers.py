@@ -44,15 +44,22 @@ def error_body(error: ServiceError, log_id: str) -> bytes:
     return notice_body(error.message, log_id, code=error.status.value)
 
 
-def notice_body(message: str, log_id: str, *, code: int = 0) -> bytes:
-    """An answer without a result: JSON, UTF-8.
+def notice_body(message: str, log_id: str, *, code: int = 0, **fields: Any) -> bytes:
+    """Write an answer without a result.
 
     Args:
-        message: What to say.
+        message: Its text.
         log_id: Name of the request.
         code: 0, or the HTTP status of a failure.
+        fields: Further fields; those without content are left out.
+
+    Returns:
+        JSON, UTF-8.
     """
-    return pydantic_core.to_json({"logId": log_id, "errorCode": code, "errorMsg": message})
+    further = {name: content for name, content in fields.items() if content}
+    return pydantic_core.to_json(
+        {"logId": log_id, "errorCode": code, "errorMsg": message, **further}
+    )
 
 
 def _persons(poses: PoseResponse) -> list[dict[str, Any]]:

@@ -108,3 +108,15 @@ class NoResultResponse(BaseModel):
         description="What happened. With 422, a JSON list of objects with the keys `type`, `loc` "
         "and `msg`, one per problem."
     )
+
+
+class ReadyResponse(NoResultResponse):
+    """A service that is ready."""
+
+    standIns: dict[str, str] = Field(  # noqa: N815
+        {},
+        description="Open models served in place of PaddleX's models that no source has: the "
+        "name of PaddleX's model, and that of the model served instead. Left out where there "
+        "are none.",
+        examples=[{"PP-YOLOE-S_human": "NanoDet-Plus-M_416"}],
+    )

@@ -12,9 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tritonpose.transport import connect_async
 from tritonpose_server.service.contract import (
     InferResponse,
     NoResultResponse,
+    ReadyResponse,
     ServiceError,
 )
 from tritonpose_server.service.contract.failures import unavailable
@@ -31,24 +33,32 @@ from tritonpose_server.service.rest.slots import Slots
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tritonpose.transport import AsyncTransport
     from tritonpose_server.service.rest.settings import RestSettings
 
 INFER_PATH = "/human-keypoint-detection"
 
 
-def create_app(settings: RestSettings, slots: Slots | None = None) -> FastAPI:
-    """Makes the application; it connects to Triton with the first request.
+def create_app(
+    settings: RestSettings, slots: Slots | None = None, transport: AsyncTransport | None = None
+) -> FastAPI:
+    """Make the application; it connects to Triton with the first request.
 
     Args:
         settings: How to serve.
         slots: For the requests under way, by default as many as the settings say; once they are
             closed, requests are refused and the service is not ready.
+        transport: Sends requests to Triton, by default to the settings' URL.
 
     Raises:
         ConfigError: The URL of the Triton server is wrong, or traces are asked for without what
             sends them.
     """
-    service = KeypointService(settings, slots or Slots(settings.max_in_flight))
+    service = KeypointService(
+        settings,
+        slots or Slots(settings.in_flight_limit),
+        transport or connect_async(settings.triton_url, settings.triton_timeout, retries=0),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -65,7 +75,7 @@ def create_app(settings: RestSettings, slots: Slots | None = None) -> FastAPI:
         redoc_url=None,
     )
     _add_inference(app, service)
-    _add_monitoring(app, service)
+    _add_monitoring(app, service, settings)
     add_pages(app, settings.page_threshold)
     app.add_exception_handler(HTTPException, _http_error)
     if settings.api_keys:
@@ -97,7 +107,7 @@ def _add_inference(app: FastAPI, service: KeypointService) -> None:
         return await service.answer(request)
 
 
-def _add_monitoring(app: FastAPI, service: KeypointService) -> None:
+def _add_monitoring(app: FastAPI, service: KeypointService, settings: RestSettings) -> None:
     @app.get(
         "/health",
         operation_id="checkHealth",
@@ -113,7 +123,7 @@ def _add_monitoring(app: FastAPI, service: KeypointService) -> None:
         "/health/ready",
         operation_id="checkReadiness",
         summary="Whether images can be processed now",
-        response_model=NoResultResponse,
+        response_model=ReadyResponse,
         responses={
             200: openapi.success("They can."),
             **openapi.failures(HTTPStatus.SERVICE_UNAVAILABLE),
@@ -122,7 +132,7 @@ def _add_monitoring(app: FastAPI, service: KeypointService) -> None:
     )
     async def check_readiness(request: Request) -> Response:
         if await service.is_ready():
-            return notice_response("Ready", request_id(request.scope))
+            return notice_response("Ready", request_id(request.scope), standIns=settings.stand_ins)
         reason = unavailable(
             "the service is shutting down, or the inference server is out of reach or does not "
             "serve the pipeline"

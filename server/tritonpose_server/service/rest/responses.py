@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
@@ -34,9 +34,9 @@ def json_response(
     )
 
 
-def notice_response(message: str, log_id: str) -> Response:
-    """A response that only says something."""
-    return json_response(notice_body(message, log_id), log_id)
+def notice_response(message: str, log_id: str, **fields: Any) -> Response:
+    """Make a response without a result; see `notice_body`."""
+    return json_response(notice_body(message, log_id, **fields), log_id)
 
 
 def error_response(

@@ -51,7 +51,7 @@ def run_rest(
         EmbeddedServerError: The address can't be listened on.
     """
     settings.check_certificate()
-    slots = Slots(settings.max_in_flight)
+    slots = Slots(settings.in_flight_limit)
     app = create_app(settings, slots)
     # Pictures are drawn side by side, one thread each.
     cv2.setNumThreads(1)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from tritonpose.transport import AsyncTransport
     from tritonpose.transport.messages import PoseResponse
     from tritonpose_server.service.contract import KeypointRequest
     from tritonpose_server.service.rest.memory import Share
@@ -46,15 +47,13 @@ _INLINE_BYTES = 500_000
 class KeypointService:
     """Answers requests for keypoints. Nothing in it blocks the event loop that it runs in."""
 
-    def __init__(self, settings: RestSettings, slots: Slots) -> None:
+    def __init__(self, settings: RestSettings, slots: Slots, transport: AsyncTransport) -> None:
         """Prepare everything; nothing is connected yet.
 
         Args:
             settings: How to serve.
             slots: For the requests under way; once they are closed, further ones are refused.
-
-        Raises:
-            ConfigError: The URL of the Triton server is wrong.
+            transport: Sends requests to Triton; closed with the service.
         """
         self._settings = settings
         self._slots = slots
@@ -64,7 +63,7 @@ class KeypointService:
             lambda: self._slots.taken, lambda: self._slots.present - self._slots.taken
         )
         self.tracing = Tracing.from_environment(os.environ)
-        self.upstream = Upstream(settings.triton_url, settings.triton_timeout)
+        self.upstream = Upstream(transport, settings.triton_timeout)
         self._images = ImageFetcher(settings.urls)
 
     async def is_ready(self) -> bool:
@@ -117,7 +116,7 @@ class KeypointService:
             with self._stage("fetch"):
                 image = await self._images.fetch(image)
         with self._stage("triton", to_triton=True):
-            return image, await self.upstream.poses(image, asked.det_threshold, log_id)
+            return image, await self.upstream.infer(image, asked.det_threshold, log_id)
 
     async def _read(self, request: Request, memory: Share) -> KeypointRequest:
         body = await receive_json(request, self._settings, memory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tritonpose.transport.tls import TlsFiles
@@ -34,10 +35,13 @@ class RestSettings:
         receive_timeout: Seconds for a body to arrive; then the client gets 408.
         send_timeout: Seconds for a client to take an answer; then its connection is cut.
         keep_alive_timeout: Seconds that a connection may be idle between two requests.
-        max_in_flight: Requests worked on at the same time; more get 503 at once.
+        max_in_flight: Requests worked on at the same time; more get 503 at once. None: that of
+            the tuning file, else 128; see `in_flight_limit`.
         triton_timeout: Seconds Triton gets to answer; then the client gets 504.
         shutdown_timeout: Seconds that requests under way get to finish when the service stops.
         workers: Threads that read large bodies and draw pictures.
+        stand_ins: The open model that is served in place of each of PaddleX's models that the
+            pipeline names but no source has, as `/health/ready` shows them; empty for none.
     """
 
     triton_url: str
@@ -59,10 +63,16 @@ class RestSettings:
     send_timeout: float = 60.0
     # Longer than clients and proxies usually keep idle connections: they close theirs first.
     keep_alive_timeout: float = 75.0
-    max_in_flight: int = 128
+    max_in_flight: int | None = None
     triton_timeout: float = 60.0
     shutdown_timeout: float = 10.0
     workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def in_flight_limit(self) -> int:
+        """Return `max_in_flight`, or its default where it is not set."""
+        return 128 if self.max_in_flight is None else self.max_in_flight
 
     def check_certificate(self) -> None:
         """Makes sure that `cert_file` and `key_file` can be used.

@@ -13,7 +13,6 @@ from tritonpose.errors import (
     ServerUnavailableError,
     TritonPoseError,
 )
-from tritonpose.transport import connect_async
 from tritonpose.transport.messages import PoseRequest
 from tritonpose_pipeline.errors import RETRY_LATER
 from tritonpose_server.service.contract.failures import (
@@ -26,6 +25,7 @@ from tritonpose_server.service.rest.metrics import TRITON_BUSY
 from tritonpose_server.service.rest.slots import BusyError
 
 if TYPE_CHECKING:
+    from tritonpose.transport import AsyncTransport
     from tritonpose.transport.messages import PoseResponse
 
 LOGGER = logging.getLogger("tritonpose.service")
@@ -36,22 +36,19 @@ _READY_SECONDS = 2.0
 class Upstream:
     """The Triton server behind the service; made and used within one event loop."""
 
-    def __init__(self, url: str, timeout: float) -> None:
-        """Prepare the connection; it is made with the first request.
+    def __init__(self, transport: AsyncTransport, timeout: float) -> None:
+        """Use a connection.
 
         Args:
-            url: ``grpc://HOST:PORT`` or ``http://HOST:PORT``.
+            transport: Sends requests to the server, without repeating them: that is for the
+                clients of this service to decide. It is closed with this.
             timeout: Seconds that a request may take.
-
-        Raises:
-            ConfigError: The URL or the timeout is wrong.
         """
-        # Who asks us decides whether to ask again.
-        self._transport = connect_async(url, timeout, retries=0)
+        self._transport = transport
         self._timeout = timeout
 
-    async def poses(self, image: bytes, det_threshold: float | None, log_id: str) -> PoseResponse:
-        """Finds the people in an image.
+    async def infer(self, image: bytes, det_threshold: float | None, log_id: str) -> PoseResponse:
+        """Find the people in an image.
 
         Args:
             image: The bytes of its file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -14,16 +15,18 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from openapi_spec_validator import validate
 
 from leftovers import wait_until
 from rest_service import rest_service
 from tritonpose import ConfigError
 from tritonpose.transport.failures import refusal
+from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose_server.service.contract import ReadyResponse
 from tritonpose_server.service.rest.app import create_app
 from tritonpose_server.service.rest.observation import ACCESS
 from tritonpose_server.service.rest.settings import RestSettings
-from tritonpose_server.service.rest.upstream import Upstream
 
 PATH = "/human-keypoint-detection"
 IMAGE = base64.b64encode(b"\xff\xd8\xff an image").decode()
@@ -181,14 +184,40 @@ def test_name_of_the_request(
         assert log_id == expected
 
 
-def test_faults_keep_the_name_of_the_request(
-    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def poses(*_: object) -> None:
-        raise RuntimeError("secret")
+class FakeTransport:
+    """A Triton that is ready and fails with an error."""
 
-    monkeypatch.setattr(Upstream, "poses", poses)
-    body = body_of(client.post(PATH, json={"image": IMAGE, "logId": "mine"}), 500)
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def infer(self, _request: PoseRequest) -> PoseResponse:
+        raise self._error
+
+    async def is_ready(self, _timeout: float) -> bool:
+        return True
+
+    async def close(self) -> None:
+        pass
+
+
+def ask_app(app: FastAPI, path: str, document: dict[str, Any] | None = None) -> httpx.Response:
+    """The answer of an application that no server runs."""
+
+    async def ask() -> httpx.Response:
+        door = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=door, base_url="http://service") as client:
+            return await (client.post(path, json=document) if document else client.get(path))
+
+    return asyncio.run(ask())
+
+
+def app_with_failing_triton(error: Exception, **settings: Any) -> FastAPI:
+    return create_app(RestSettings(NO_TRITON, **settings), transport=FakeTransport(error))
+
+
+def test_faults_keep_the_name_of_the_request(caplog: pytest.LogCaptureFixture) -> None:
+    app = app_with_failing_triton(RuntimeError("secret"))
+    body = body_of(ask_app(app, PATH, {"image": IMAGE, "logId": "mine"}), 500)
     assert (body["logId"], body["errorMsg"]) == ("mine", "Internal server error")
     assert "request_id=mine failed" in caplog.text
     assert "RuntimeError: secret" in caplog.text
@@ -218,29 +247,26 @@ def test_no_room() -> None:
     ],
 )
 def test_refusals_of_the_pipeline_are_passed_on_and_faults_are_not(
-    client: httpx.Client,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    detail: str,
-    told: str,
-    reason: str,
+    caplog: pytest.LogCaptureFixture, detail: str, told: str, reason: str
 ) -> None:
-    async def infer(*_: object) -> None:
-        raise refusal("503", "http://10.0.0.7:8000", detail)
-
-    def counted() -> float:
-        text = client.get("/metrics").text
-        return float(re.findall(rf'rejections_total{{reason="{reason}"}} (\S+)', text)[0])
-
-    monkeypatch.setattr("tritonpose.transport.retrying.AsyncRetryingTransport.infer", infer)
-    before = counted()
-    response = client.post(PATH, json={"image": IMAGE})
+    app = app_with_failing_triton(refusal("503", "http://10.0.0.7:8000", detail))
+    response = ask_app(app, PATH, {"image": IMAGE})
     assert body_of(response, 503)["errorMsg"] == told
     assert response.headers["retry-after"] == "1"
-    # Of refusals the pipeline's log tells.
+    # The pipeline itself logs its refusals.
     assert ("10.0.0.7" in caplog.text) == (reason == "triton_unavailable")
-    # Once the answer is on its way.
-    assert wait_until(lambda: counted() == before + 1)
+    assert f'rejections_total{{reason="{reason}"}} 1.0' in ask_app(app, "/metrics").text
+
+
+def test_readiness_shows_which_open_models_stand_in() -> None:
+    app = app_with_failing_triton(RuntimeError())
+    assert body_of(ask_app(app, "/health/ready"), 200)["errorMsg"] == "Ready"
+    named = {"PP-YOLOE-S_human": "NanoDet-Plus-M_416"}
+    app = app_with_failing_triton(RuntimeError(), stand_ins=named)
+    answer = ask_app(app, "/health/ready").json()
+    ReadyResponse.model_validate(answer)
+    assert (answer["errorMsg"], answer["standIns"]) == ("Ready", named)
+    body_of(ask_app(app, "/health"), 200)
 
 
 def test_metrics() -> None:
@@ -318,7 +344,9 @@ def test_description_is_valid_and_complete(client: httpx.Client) -> None:
     assert set(fields["properties"]) == {"image", "detThreshold", "visualize", "logId"}
     assert all(field["description"] for field in fields["properties"].values())
     models = description["components"]["schemas"]
-    assert set(models) == {"InferResponse", "InferResult", "Person", "NoResultResponse"}
+    assert set(models) == {
+        *("InferResponse", "InferResult", "Person", "NoResultResponse", "ReadyResponse")
+    }
     for model in models.values():
         assert model["description"]
 
