@@ -81,6 +81,9 @@ def file_server() -> Iterator[FileServer]:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         files: FileServer = self.server.files
         files.requests.append((self.path, self.headers))

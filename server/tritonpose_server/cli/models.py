@@ -185,7 +185,7 @@ def _remove(options: argparse.Namespace) -> None:
     from tritonpose_server.models import commands as manage
 
     for name in options.names:
-        manage.remove(name, manage.default_store())
+        manage.default_store().remove(name)
         print(f"removed {name}")
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonpose.config import DetectorConfig, ModuleConfig, PipelineConfig
@@ -13,6 +13,7 @@ from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import commands as manage
 from tritonpose_server.models.errors import ConversionError, FetchError
 from tritonpose_server.models.fetch.progress_bar import StreamProgress
+from tritonpose_server.models.fetch.sources import ModelSource, answering_sources
 from tritonpose_server.models.open_models.catalog import (
     DEFAULT_DETECTOR,
     DEFAULT_KEYPOINT_MODEL,
@@ -37,10 +38,13 @@ class ModelChoice:
     Attributes:
         models: Model directories.
         settings: The pipeline's defaults.
+        stand_ins: Name of the open model that is served, by the name of PaddleX's model that the
+            configuration names and that can't be fetched.
     """
 
     models: tuple[Path, ...]
     settings: PipelineSettings
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def threshold(self) -> float:
@@ -51,20 +55,24 @@ class ModelChoice:
         return float(read_config(detector).parameters["threshold"].string_value)
 
 
-def choose_models(config: PipelineConfig, progress: Progress) -> ModelChoice:
-    """Make the models of a configuration servable and say which they are.
+def choose_models(
+    config: PipelineConfig, progress: Progress, *, strict: bool = False
+) -> ModelChoice:
+    """Make the models of a configuration servable and report which they are.
 
     A module with a ``model_dir`` is converted from there. A name is looked for among the installed
-    models, then fetched. Where PaddleX's models can't be had, an open model stands in under its
-    own name.
+    models, then fetched. Where one of PaddleX's models can't be fetched, an open model stands in
+    under its own name; the next call looks for PaddleX's model again.
 
     Args:
         config: The pipeline's configuration.
         progress: Called with lines for the user; the choice made is among them.
+        strict: Whether a model that can't be fetched is an error instead.
 
     Raises:
         ConversionError: A model can't be converted, or its name is unknown.
-        FetchError: Neither the models nor the open ones can be fetched.
+        FetchError: Neither the models nor the open ones can be fetched; with ``strict`` also where
+            an open model would stand in.
         EmbeddedServerError: A setting is not supported.
     """
     if config.detector.img_size is not None and config.detector.model_dir is None:
@@ -75,10 +83,12 @@ def choose_models(config: PipelineConfig, progress: Progress) -> ModelChoice:
     store = manage.default_store()
     modules: dict[Role, ModuleConfig] = {"detector": config.detector, "keypoint": config.keypoint}
     names = {
-        role: _find_name(module.model_name or _DEFAULTS[role], role, store, progress)
+        role: _check_name(module.model_name or _DEFAULTS[role], role, store)
         for role, module in modules.items()
         if module.model_dir is None
     }
+    stand_ins = _install_or_stand_in(names, store, progress, strict=strict)
+    names = {role: stand_ins.get(name, name) for role, name in names.items()}
     # Together, for they come in one package.
     open_names = [name for name in names.values() if name in OPEN_MODELS]
     install_open_models(open_names, cache_home() / "downloads", store, progress)
@@ -98,11 +108,12 @@ def choose_models(config: PipelineConfig, progress: Progress) -> ModelChoice:
             use_udp=config.keypoint.use_udp,
             visualize=config.visualize is not False,
         ),
+        stand_ins=stand_ins,
     )
 
 
-def _find_name(name: str, role: Role, store: ModelStore, progress: Progress) -> str:
-    """The model to serve for a name: itself, or what stands in where it can't be had."""
+def _check_name(name: str, role: Role, store: ModelStore) -> str:
+    """Check that a name is that of a model for this role, and return it."""
     known = {entry.name: entry for entry in manage.list_models(store, digests=False)}
     if name not in known:
         raise ConversionError(
@@ -111,19 +122,47 @@ def _find_name(name: str, role: Role, store: ModelStore, progress: Progress) -> 
         )
     if known[name].role != role:
         raise ConversionError(f"{name!r} is a {known[name].role} model, not a {role} model")
-    if known[name].installed or name in OPEN_MODELS:
-        return name
-    stand_in = _STAND_INS[role]
-    # Asked once: where the stand-in is there, PaddleX's models could not be had before.
-    if store.provenance(stand_in) is None:
-        progress(f"looking for {name} where PaddleX publishes it")
-        try:
-            manage.install(name, store, _BarsOnly(), manage.default_lock())
-        except FetchError:
-            progress(f"{name} can't be fetched from here: an open model stands in")
-        else:
-            return name
-    return stand_in
+    return name
+
+
+def _install_or_stand_in(
+    names: Mapping[Role, str], store: ModelStore, progress: Progress, *, strict: bool
+) -> dict[str, str]:
+    """Install PaddleX's models where they are missing.
+
+    Returns:
+        The open model that stands in, by the name of each model that can't be fetched.
+    """
+    stand_ins: dict[str, str] = {}
+    missing = {
+        role: name
+        for role, name in names.items()
+        if name not in OPEN_MODELS and store.provenance(name) is None
+    }
+    if not missing:
+        return stand_ins
+    progress(f"looking for {' and '.join(missing.values())} where PaddleX publishes them")
+    sources = answering_sources()
+    for role, name in missing.items():
+        failure = _try_install(name, store, sources)
+        if failure is None:
+            continue
+        if strict:
+            raise FetchError(f"{failure}\nNo open model stands in, as asked for") from failure
+        stand_ins[name] = _STAND_INS[role]
+        progress(f"{stand_ins[name]} stands in for {name}, which can't be fetched from here")
+    return stand_ins
+
+
+def _try_install(
+    name: str, store: ModelStore, sources: tuple[ModelSource, ...]
+) -> FetchError | None:
+    """Fetch and install a model of PaddleX; return the error where it can't be fetched."""
+    try:
+        manage.install(name, store, _BarsOnly(), manage.default_lock(), sources=sources)
+    except FetchError as error:
+        return error
+    return None
 
 
 class _BarsOnly(StreamProgress):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +14,11 @@ from tritonpose_server.models.catalog import CATALOG
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.fetch.fetch_progress import FetchProgress
 from tritonpose_server.models.fetch.lock import ModelLock
-from tritonpose_server.models.fetch.sources import fetch_model
+from tritonpose_server.models.fetch.sources import ModelSource, fetch_model
 from tritonpose_server.models.open_models.catalog import OPEN_MODELS
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.model import install_paddle_model
-from tritonpose_server.models.store import CONFIG_FILE, ModelStore, cache_home, check_model_name
+from tritonpose_server.models.store import CONFIG_FILE, ModelStore, cache_home
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,7 @@ def list_models(store: ModelStore, *, digests: bool = True) -> list[ModelEntry]:
         store: Where models are kept.
         digests: Whether to tell the SHA-256 of those installed; all their files are read for it.
     """
-    installed = [
-        _installed_entry(path.parent, digests) for path in store.root.glob("*/" + CONFIG_FILE)
-    ]
+    installed = [_installed_entry(store.path(name), digests) for name in store.names()]
     names = {entry.name for entry in installed}
     known = [
         ModelEntry(name, known.role, False, "PaddleX", known.accuracy, known.size_mb, "", ())
@@ -81,13 +78,20 @@ def list_models(store: ModelStore, *, digests: bool = True) -> list[ModelEntry]:
     )
 
 
-def fetch(name: str, progress: FetchProgress, lock: ModelLock) -> Path:
+def fetch(
+    name: str,
+    progress: FetchProgress,
+    lock: ModelLock,
+    *,
+    sources: Sequence[ModelSource] | None = None,
+) -> Path:
     """Fetch one of PaddleX's models, unless it is there already.
 
     Args:
         name: Its name.
         progress: Shows what goes on.
         lock: Checksums of earlier fetches.
+        sources: Where to look; default: everywhere that PaddleX publishes its models.
 
     Returns:
         The model directory, as PaddleX publishes it.
@@ -100,7 +104,7 @@ def fetch(name: str, progress: FetchProgress, lock: ModelLock) -> Path:
         raise ConversionError(f"no model {name!r} is known; known: {', '.join(CATALOG)}")
     directory = cache_home() / "archives" / name
     if not directory.is_dir():
-        fetched = fetch_model(name, directory, lock=lock, progress=progress)
+        fetched = fetch_model(name, directory, sources=sources, lock=lock, progress=progress)
         progress.line(f"{name}: fetched from {fetched.source}")
     return directory
 
@@ -112,6 +116,7 @@ def install(
     lock: ModelLock,
     *,
     name: str | None = None,
+    sources: Sequence[ModelSource] | None = None,
 ) -> Path:
     """Make a model servable.
 
@@ -121,6 +126,7 @@ def install(
         progress: Shows what goes on.
         lock: Checksums of earlier fetches.
         name: Name to serve a model directory under; default: its own name with a digest.
+        sources: Where to look for a known model of PaddleX; see `fetch`.
 
     Returns:
         The model's directory.
@@ -143,7 +149,7 @@ def install(
         (model,) = install_open_models([what], cache_home() / "downloads", store, progress.line)
         return model
     if what in CATALOG:
-        directory = fetch(what, progress, lock)
+        directory = fetch(what, progress, lock, sources=sources)
         return install_paddle_model(
             directory, CATALOG[what].role, store, name=what, progress=progress.line
         )
@@ -151,24 +157,6 @@ def install(
         f"{what!r} is neither a directory nor a known model; known: "
         f"{', '.join([*CATALOG, *OPEN_MODELS])}"
     )
-
-
-def remove(name: str, store: ModelStore) -> None:
-    """Remove an installed model.
-
-    Raises:
-        ConversionError: It is not installed.
-    """
-    check_model_name(name)
-    if store.provenance(name) is None:
-        installed = sorted(path.parent.name for path in store.root.glob("*/" + CONFIG_FILE))
-        raise ConversionError(
-            f"no model {name!r} is installed; installed: {', '.join(installed) or 'none'}"
-        )
-    # Out of sight at once: a running server is not to see half a model.
-    retired = store.path(name).with_name(f".{name}-removed")
-    store.path(name).rename(retired)
-    shutil.rmtree(retired)
 
 
 def _installed_entry(directory: Path, digest: bool) -> ModelEntry:

@@ -56,13 +56,7 @@ def read_base(store: ModelStore, name: str) -> BareModel:
     Raises:
         ConversionError: It is not installed, or is a variant itself.
     """
-    check_model_name(name)
-    provenance = store.provenance(name)
-    if provenance is None:
-        installed = sorted(path.parent.name for path in store.root.glob("*/" + CONFIG_FILE))
-        raise ConversionError(
-            f"no model {name!r} is installed; installed: {', '.join(installed) or 'none'}"
-        )
+    provenance = store.require(name)
     if "precision" in provenance:
         raise ConversionError(
             f"{name!r} is the {provenance['precision']} variant of {provenance['base']!r}: name "

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from tritonpose_server.models.errors import ConversionError
 
 CONFIG_FILE = "config.pbtxt"
 PROVENANCE_FILE = "provenance.json"
+
+# Directories that are being written or removed; hidden, so that no server loads them.
+_PART_SUFFIX = ".tritonpose-part"
+# No write takes this long: an older part was left behind by a process that was killed.
+_ABANDONED_AFTER_S = 24 * 3600.0
 
 
 def cache_home() -> Path:
@@ -82,6 +88,37 @@ class ModelStore:
         """Directory of the model ``name``, whether or not it exists."""
         return self.root / name
 
+    def names(self) -> list[str]:
+        """Return the names of the installed models, sorted."""
+        # What begins with a dot is half of a model, left by an interrupted change.
+        return sorted(path.parent.name for path in self.root.glob(f"[!.]*/{CONFIG_FILE}"))
+
+    def remove(self, name: str) -> None:
+        """Remove the model ``name``.
+
+        Raises:
+            ConversionError: It is not installed.
+        """
+        self.require(name)
+        # Hidden first: a running server must not see half a model.
+        retired = _part_directory(self.path(name))
+        self.path(name).rename(retired)
+        shutil.rmtree(retired)
+
+    def require(self, name: str) -> dict[str, object]:
+        """Return the provenance of the model ``name``.
+
+        Raises:
+            ConversionError: It is not installed.
+        """
+        check_model_name(name)
+        provenance = self.provenance(name)
+        if provenance is None:
+            raise ConversionError(
+                f"no model {name!r} is installed; installed: {', '.join(self.names()) or 'none'}"
+            )
+        return provenance
+
     def provenance(self, name: str) -> dict[str, object] | None:
         """Provenance of the model ``name``, None where it is not in the store."""
         try:
@@ -118,7 +155,7 @@ class ModelStore:
         return self.path(name)
 
 
-@contextmanager
+@contextlib.contextmanager
 def replaced_directory(target: Path) -> Iterator[Path]:
     """Fill a temporary directory that takes the place of ``target`` when all went well.
 
@@ -128,13 +165,12 @@ def replaced_directory(target: Path) -> Iterator[Path]:
     Yields:
         An empty directory beside it.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    staging = _part_directory(target)
     try:
         yield staging
         staging.chmod(0o755)
         if target.exists():
-            retired = staging.with_name(f"{staging.name}-old")
+            retired = _part_directory(target)
             target.rename(retired)
             staging.rename(target)
             shutil.rmtree(retired)
@@ -142,6 +178,16 @@ def replaced_directory(target: Path) -> Iterator[Path]:
             staging.rename(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _part_directory(target: Path) -> Path:
+    """Make an empty hidden directory beside ``target`` and remove abandoned ones."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for part in target.parent.glob(f".*{_PART_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > _ABANDONED_AFTER_S:
+                shutil.rmtree(part)
+    return Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=_PART_SUFFIX, dir=target.parent))
 
 
 def digest_files(*paths: Path) -> str:

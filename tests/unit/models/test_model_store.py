@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import onnx
 import pytest
 
 from paddle_networks import keypoint_network
+from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.store import (
     ModelFiles,
     ModelStore,
@@ -103,6 +105,41 @@ def test_add_that_fails(tmp_path: Path, earlier: bool) -> None:
     assert listing(tmp_path) == (WHOLE if earlier else [])
     if earlier:
         assert (store.path("a") / "config.pbtxt").read_text() == "first"
+
+
+def test_remove(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    for name in ("b", "a"):
+        store.add(name, files(name))
+    assert store.names() == ["a", "b"]
+    store.remove("b")
+    assert listing(tmp_path) == WHOLE
+    for name in ("b", ".a", "../a"):
+        with pytest.raises(ConversionError):
+            store.remove(name)
+
+
+def test_remove_after_a_removal_that_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path)
+
+    def be_killed(_path: Path) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        store.add("a", files("first"))
+        with monkeypatch.context() as patch:
+            patch.setattr("tritonpose_server.models.store.shutil.rmtree", be_killed)
+            with pytest.raises(KeyboardInterrupt):
+                store.remove("a")
+        assert store.names() == []
+    leftovers = list(tmp_path.iterdir())
+    assert len(leftovers) == 2
+    os.utime(leftovers[0], (0, 0))
+    store.add("a", files("first"))
+    # Another process may be at work in the one that is new.
+    assert sorted(tmp_path.iterdir()) == sorted([leftovers[1], store.path("a")])
 
 
 # --- directories ---

@@ -21,6 +21,7 @@ from tritonpose_server.models.fetch.sources import (
     MIRROR_VARIABLE,
     ArchiveSource,
     FilesSource,
+    answering_sources,
     default_sources,
     fetch_model,
 )
@@ -158,6 +159,22 @@ def test_sources_are_asked_in_order_until_one_has_the_model(server, tmp_path):
     )
     assert {path.split("/")[1] for path in server.paths()} == {"first", "second"}
     assert server.paths()[0].startswith("/first/")
+
+
+def test_only_sources_whose_server_answers_are_worth_a_try(server, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = listener.getsockname()[1]
+    answering = [archives(server, "missing", Route(statuses=[404])), single_files(server)]
+    sources = [
+        ArchiveSource("closed", f"http://127.0.0.1:{closed}/{{model}}"),
+        ArchiveSource("no address", "{model}"),
+        answering[0],
+        ArchiveSource("silent", server.add("/silent", Route(silent=True))),
+        answering[1],
+    ]
+    assert answering_sources(sources, patience_s=1.0) == tuple(answering)
+    with pytest.raises(FetchError, match="no server that has it answers"):
+        fetch_model(NAME, tmp_path / NAME, sources=())
 
 
 def test_nothing_of_a_failed_source_gets_into_the_model(server, tmp_path):

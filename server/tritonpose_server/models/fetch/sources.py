@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import httpx
 
 from tritonpose_server.models.catalog import CATALOG
 from tritonpose_server.models.errors import FetchError
@@ -49,6 +53,10 @@ class ModelSource(Protocol):
     @property
     def title(self) -> str:
         """What to call it to the user."""
+
+    @property
+    def address(self) -> str:
+        """Address of its files, with placeholders."""
 
     def fetch(self, model: str, directory: Path, download: Downloader) -> ModelRecord:
         """Put the files of a model into a directory.
@@ -173,6 +181,38 @@ def default_sources() -> tuple[ModelSource, ...]:
     return (ArchiveSource("mirror", mirror), *DEFAULT_SOURCES)
 
 
+def answering_sources(
+    sources: Sequence[ModelSource] | None = None, patience_s: float = 3.0
+) -> tuple[ModelSource, ...]:
+    """Return the sources whose servers answer at all, all asked at the same time.
+
+    On a machine without a network, timeouts of one server after the other would add up to minutes,
+    of which name resolution alone can take half and which nothing can shorten.
+
+    Args:
+        sources: Which ones; default: `default_sources`.
+        patience_s: Longest wait for all answers together, in seconds.
+    """
+    asked = default_sources() if sources is None else tuple(sources)
+    answered: set[str] = set()
+
+    def ask(address: str) -> None:
+        # The path does not matter: an error is an answer, too.
+        with suppress(httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError):
+            httpx.head(address, timeout=patience_s)
+            answered.add(address)
+
+    deadline = time.monotonic() + patience_s
+    threads = [
+        threading.Thread(target=ask, args=(source.address,), daemon=True) for source in asked
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return tuple(source for source in asked if source.address in answered)
+
+
 def fetch_model(
     name: str,
     directory: Path,
@@ -240,6 +280,8 @@ def _put_in_place(work: Path, directory: Path) -> None:
 
 
 def _all_failed(name: str, failures: Sequence[str]) -> str:
+    if not failures:
+        return f"{name} can't be fetched: no server that has it answers"
     lines = [f"{name} can't be fetched:", *(f"  {failure}" for failure in failures)]
     if name not in CATALOG:
         lines.append(f"Is the name right? Known models: {', '.join(CATALOG)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class World:
         config = f'parameters {{ key: "role" value {{ string_value: "{role}" }} }}'
         return self.store.add(name, ModelFiles(keypoint_network(), config, {"source": "nowhere"}))
 
-    def install(self, name: str, store: ModelStore, *_: object) -> Path:
+    def install(self, name: str, store: ModelStore, *_: object, **__: object) -> Path:
         assert store.root == self.store.root
         self.calls.append(("fetch", name))
         if not self.online:
@@ -73,6 +74,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = World(tmp_path)
     monkeypatch.setenv("TRITONPOSE_HOME", str(tmp_path))
     monkeypatch.setattr(model_choice.manage, "install", world.install)
+    monkeypatch.setattr(model_choice, "answering_sources", tuple)
     monkeypatch.setattr(model_choice, "install_open_models", world.install_open)
     monkeypatch.setattr(model_choice, "install_paddle_model", world.install_paddle)
     return world
@@ -90,9 +92,9 @@ def config(
     )
 
 
-def choose(pipeline: PipelineConfig) -> tuple[ModelChoice, list[str]]:
+def choose(pipeline: PipelineConfig, *, strict: bool = False) -> tuple[ModelChoice, list[str]]:
     lines: list[str] = []
-    return choose_models(pipeline, lines.append), lines
+    return choose_models(pipeline, lines.append, strict=strict), lines
 
 
 @pytest.mark.parametrize(
@@ -151,11 +153,32 @@ def test_models_by_name(
     assert [line for line in lines if line.startswith(f"keypoint model: {models[1]} ")]
 
 
-def test_stand_ins_are_announced(world: World) -> None:
+def test_stand_ins_are_announced_at_every_start(world: World) -> None:
     world.online = False
-    _, lines = choose(config())
-    for name in (YOLOE, TINYPOSE):
-        assert f"{name} can't be fetched from here: an open model stands in" in lines
+    for _ in range(2):
+        choice, lines = choose(config())
+        assert choice.stand_ins == {YOLOE: DEFAULT_DETECTOR, TINYPOSE: DEFAULT_KEYPOINT_MODEL}
+        for name, stand_in in choice.stand_ins.items():
+            assert f"{stand_in} stands in for {name}, which can't be fetched from here" in lines
+
+
+def test_a_model_that_could_not_be_fetched_is_looked_for_at_the_next_start(world: World) -> None:
+    world.online = False
+    choose(config())
+    world.online = True
+    choice, lines = choose(config())
+    assert choice.models == (world.store.path(YOLOE), world.store.path(TINYPOSE))
+    assert choice.stand_ins == {}
+    assert not [line for line in lines if "stands in" in line]
+
+
+def test_nothing_stands_in_where_that_is_forbidden(world: World) -> None:
+    world.online = False
+    world.put(DEFAULT_DETECTOR, "detector")
+    with pytest.raises(FetchError, match="offline\nNo open model stands in"):
+        choose(config(keypoint=DEFAULT_KEYPOINT_MODEL), strict=True)
+    world.online = True
+    assert choose(config(), strict=True)[0].models[0] == world.store.path(YOLOE)
 
 
 def test_installed_models_are_not_fetched(world: World) -> None:
@@ -195,13 +218,14 @@ def test_digests_are_listed_where_they_are_asked_for(world: World) -> None:
         assert not entries[TINYPOSE].installed
 
 
-def test_what_could_not_be_fetched_is_not_asked_for_again(world: World) -> None:
-    world.online = False
-    first, _ = choose(config())
-    world.calls.clear()
-    second, _ = choose(config())
-    assert first == second
-    assert not [call for call in world.calls if call[0] == "fetch"]
+def test_models_half_installed_or_removed_are_not_seen(world: World) -> None:
+    """What a process that was killed leaves behind must not keep a server from starting."""
+    installed = world.put(YOLOE, "detector")
+    world.put(TINYPOSE, "keypoint")
+    shutil.copytree(installed, world.store.path(f".{YOLOE}-removed"))
+    (world.store.path(f".{YOLOE}-removed") / "1" / "model.onnx").unlink()
+    assert choose(config(YOLOE, TINYPOSE))[0].models[0] == installed
+    assert not [entry for entry in manage.list_models(world.store) if entry.name.startswith(".")]
 
 
 @pytest.mark.parametrize(
