@@ -11,8 +11,8 @@ import pytest
 import reference_data
 from tools.sample_photo import sample_photo
 from tritonpose import HumanKeypointPipeline, create_pipeline
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.staging import PipelineSettings
 from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.model import install_paddle_model

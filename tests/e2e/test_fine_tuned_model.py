@@ -22,8 +22,8 @@ from tritonpose_pipeline.affine import (
     transform_points,
 )
 from tritonpose_pipeline.heatmap import decode_heatmaps
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.staging import PipelineSettings
 from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR
 from tritonpose_server.models.paddle.model import install_paddle_model
 from tritonpose_server.models.store import ModelStore

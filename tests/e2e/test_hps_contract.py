@@ -21,8 +21,10 @@ from tritonclient.utils import InferenceServerException
 
 from tritonpose import create_pipeline
 from tritonpose.result import KeypointResult
+from tritonpose_pipeline.settings import PipelineSettings
+from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.staging import PipelineSettings
+from tritonpose_server.embedded.staging import HpsOptions
 from tritonpose_server.service.urls import UrlSettings
 
 MODEL = "human-keypoint-detection"
@@ -190,10 +192,9 @@ def test_overload_is_refused_at_once_and_passes(server: EmbeddedServer) -> None:
 def plain_server(installed_open_models: list[Path]) -> Iterator[EmbeddedServer]:
     """A server whose configuration switches pictures off and URLs on."""
     detector, keypoint_model = installed_open_models
-    settings = PipelineSettings(
-        detector.name, keypoint_model.name, visualize=False, urls=UrlSettings("http")
-    )
-    with EmbeddedServer(installed_open_models, settings) as running:
+    settings = PipelineSettings(detector.name, keypoint_model.name)
+    options = ServerOptions(hps=HpsOptions(visualize=False, urls=UrlSettings("http")))
+    with EmbeddedServer(installed_open_models, settings, options) as running:
         yield running
 
 

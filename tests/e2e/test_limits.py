@@ -22,10 +22,10 @@ from tools.soak.service import Addresses
 from tritonpose.errors import InvalidRequestError, ServerUnavailableError, TritonPoseError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.staging import PipelineSettings
 from tritonpose_server.embedded.tuning.settings import PipelineTuning, Tuning
 
 LIMITS = {

@@ -14,8 +14,8 @@ import tritonclient.http
 from tritonpose import InvalidRequestError
 from tritonpose.transport import Transport, connect
 from tritonpose.transport.messages import PoseRequest
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.staging import PipelineSettings
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
 from tritonpose_server.models.store import ModelStore

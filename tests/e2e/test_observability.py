@@ -24,8 +24,8 @@ from leftovers import wait_until
 from otlp_receiver import OtlpReceiver, ReceivedSpan, otlp_receiver
 from rest_service import free_port, rest_service
 from tritonpose import create_pipeline
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.staging import PipelineSettings
 
 ENDPOINT = "human-keypoint-detection"
 STAGES = (

@@ -12,8 +12,8 @@ import pytest
 
 from tritonpose.transport import Transport, connect
 from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.staging import PipelineSettings
 from tritonpose_server.engines.bf16 import cpu_has_bf16
 from tritonpose_server.models.precision import make_bf16
 from tritonpose_server.models.store import ModelStore

@@ -21,9 +21,9 @@ import requests
 
 from leftovers import wait_until
 from rest_service import free_port, rest_service
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.staging import PipelineSettings
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.service.rest.run import run_rest
 from tritonpose_server.service.rest.settings import RestSettings

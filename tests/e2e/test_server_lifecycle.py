@@ -21,16 +21,16 @@ from leftovers import (
     wait_until,
 )
 from tritonpose import create_pipeline
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.staging import PipelineSettings
 from tritonpose_server.errors import EmbeddedServerError
 
 HOST = """
 import sys, time
 from pathlib import Path
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.staging import PipelineSettings
+from tritonpose_pipeline.settings import PipelineSettings
 models = [Path(path) for path in sys.argv[1:]]
 with EmbeddedServer(models, PipelineSettings(models[0].name, models[1].name)) as server:
     print(server.identity, flush=True)

@@ -19,8 +19,8 @@ import reference_data
 from rest_service import rest_service
 from tools.evaluation.agreement import Agreement, Differences, SavedResult, compare
 from tritonpose.transport.messages import PoseResponse
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.staging import PipelineSettings
 
 pytestmark = reference_data.needed
 

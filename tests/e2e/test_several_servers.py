@@ -20,9 +20,9 @@ import requests
 from numpy.typing import NDArray
 
 from leftovers import alive, descendants, wait_until
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.staging import PipelineSettings
 from twins import ONE_OF_EACH, predict_each
 
 KILLS = int(os.environ.get("TRITONPOSE_TEST_KILLS", "1"))

@@ -18,9 +18,9 @@ from leftovers import alive, descendants, shared_memory, wait_until
 from tritonpose.errors import ServerUnavailableError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.staging import PipelineSettings
 from tritonpose_server.supervision.cleanup import python_environments
 
 CLIENTS = 4

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -48,11 +47,9 @@ class TritonPythonModel:
         self._settings = HpsSettings.from_parameters(
             {key: value["string_value"] for key, value in parameters.items()}
         )
-        pipeline = Path(args["model_repository"]).parent / MODEL_NAME
         images = ImageFetcher(self._settings.urls)
         self._hps = Hps(
             self._settings,
-            pipeline / "config.pbtxt",
             _estimate,
             # Each in an event loop of its own, in the thread of its request.
             lambda url: asyncio.run(images.fetch(url)),

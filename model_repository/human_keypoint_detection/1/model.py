@@ -26,24 +26,27 @@ import triton_python_backend_utils as pb_utils
 from tritonpose_pipeline.core_gate import CoreGate
 from tritonpose_pipeline.drain import shutting_down
 from tritonpose_pipeline.errors import (
-    RETRY_LATER,
+    BadRequestError,
     CancelledError,
     DeadlineError,
-    InvalidRequestError,
+    ModelUnavailableError,
+    RequestError,
+    ShuttingDownError,
+    TooManyRequestsError,
     UnavailableError,
+    format_error,
 )
 from tritonpose_pipeline.image import copy_file
 from tritonpose_pipeline.limits import Limits
-from tritonpose_pipeline.options import PipelineDefaults
 from tritonpose_pipeline.pipeline import Poses, estimate_poses
 from tritonpose_pipeline.pixel_budget import PixelBudget
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_pipeline.request import PoseRequest
 from tritonpose_pipeline.request_log import line
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_pipeline.stages import Stages
 from tritonpose_pipeline.telemetry.counts import PipelineCounts
 from tritonpose_pipeline.telemetry.otel import TracingNotInstalledError
-from tritonpose_pipeline.telemetry.outcomes import BUSY, SHUTDOWN, outcome_of, reason_of
 from tritonpose_pipeline.telemetry.spans import Spans, pop_context
 from tritonpose_pipeline.telemetry.triton_metrics import TritonMetrics
 
@@ -68,7 +71,7 @@ class TritonPythonModel:
         parameters = {
             key: value["string_value"] for key, value in config.get("parameters", {}).items()
         }
-        self._defaults = PipelineDefaults.from_parameters(parameters)
+        self._settings = PipelineSettings.from_parameters(parameters)
         # Beside the pipeline, and wherever the launcher says.
         extra = json.loads(parameters.get("model_repositories", "[]"))
         self._repository = ModelRepository(
@@ -92,16 +95,14 @@ class TritonPythonModel:
         for request in requests:
             sender = _Sender(request, self._limits.slow_s)
             if shutting_down():
-                self._counts.refused(outcome_of(UnavailableError()), SHUTDOWN)
-                _send_error(sender, UnavailableError(f"the server is shutting down; {RETRY_LATER}"))
+                self._refuse(sender, ShuttingDownError("the server is shutting down"))
                 continue
             if not self._slots.acquire(blocking=False):
-                self._counts.refused(outcome_of(UnavailableError()), BUSY)
-                _send_error(
+                self._refuse(
                     sender,
-                    UnavailableError(
+                    TooManyRequestsError(
                         f"{self._limits.max_in_flight} requests (max_in_flight) are already in "
-                        f"flight; {RETRY_LATER}"
+                        "flight"
                     ),
                 )
                 continue
@@ -123,14 +124,17 @@ class TritonPythonModel:
                 )
             except Exception as error:
                 self._slots.release()
-                self._counts.refused(outcome_of(error), reason_of(error, None))
-                _send_error(sender, error)
+                self._refuse(sender, error)
 
     def finalize(self) -> None:
         """Finish the requests under way."""
         self._pool.shutdown()
         self._metrics.close()
         self._spans.close()
+
+    def _refuse(self, sender: _Sender, error: Exception) -> None:
+        self._counts.refused(error)
+        _send_error(sender, error)
 
     def _serve(
         self, request: PoseRequest, sender: _Sender, arrival: int, context: Mapping[str, str]
@@ -151,8 +155,7 @@ class TritonPythonModel:
                     sender.send(pb_utils.InferenceResponse(_tensors(poses)))
                 self._counts.over(stages.over, len(poses.boxes))
             except Exception as error:
-                reason = reason_of(error, stages.failed)
-                self._counts.failed(stages.over, outcome_of(error), reason)
+                self._counts.failed(stages.over, error)
                 _send_error(sender, error)
             finally:
                 self._slots.release()
@@ -169,13 +172,12 @@ class TritonPythonModel:
                 raise CancelledError("the client cancelled the request")
             if now > deadline:
                 raise DeadlineError(
-                    f"the answer was not ready within {self._limits.deadline_s} s (deadline_s); "
-                    f"{RETRY_LATER}"
+                    f"the answer was not ready within {self._limits.deadline_s} s (deadline_s)"
                 )
 
         checkpoint()
         with stages("options"):
-            options = request.resolve_options(self._defaults, self._repository)
+            options = request.resolve_options(self._settings, self._repository)
             given = request.given_persons(self._limits)
         with stages("check"):
             pixels = request.check_image(self._limits)
@@ -234,7 +236,7 @@ def _run_model(
         _load(model)
         response = _execute(model, images, outputs, context)
     if response.has_error():
-        raise UnavailableError(f"model {model!r}: {response.error().message()}")
+        raise ModelUnavailableError(f"model {model!r}: {response.error().message()}")
     return [pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in outputs]
 
 
@@ -253,7 +255,7 @@ def _load(model: str) -> None:
     """Load a model unless it is ready.
 
     Raises:
-        UnavailableError: Triton can't load it.
+        ModelUnavailableError: Triton can't load it.
     """
     with _loading:
         if pb_utils.is_model_ready(model_name=model):
@@ -262,7 +264,7 @@ def _load(model: str) -> None:
         try:
             pb_utils.load_model(model_name=model)
         except pb_utils.TritonModelException as error:
-            raise UnavailableError(f"model {model!r} can't be loaded: {error}") from error
+            raise ModelUnavailableError(f"model {model!r} can't be loaded: {error}") from error
 
 
 class _Sender:
@@ -293,19 +295,20 @@ class _Sender:
 def _send_error(sender: _Sender, error: Exception) -> None:
     """Answer with an error of the code that tells the client what it can do."""
     codes: dict[type[Exception], int] = {
-        InvalidRequestError: pb_utils.TritonError.INVALID_ARG,
+        BadRequestError: pb_utils.TritonError.INVALID_ARG,
         UnavailableError: pb_utils.TritonError.UNAVAILABLE,
         # Triton has no code of its own for deadlines.
         DeadlineError: pb_utils.TritonError.UNAVAILABLE,
         CancelledError: pb_utils.TritonError.CANCELLED,
     }
-    code = codes.get(type(error))
+    code = next((codes[kind] for kind in codes if isinstance(error, kind)), None)
     if code is None:
         details = "".join(traceback.format_exception(error))
         pb_utils.Logger.log_error(f"{sender.line('failed')}\n{details}")
         code = pb_utils.TritonError.INTERNAL
-        error = RuntimeError(f"internal error: {type(error).__name__}: {error}")
+        if not isinstance(error, RequestError):
+            error = RuntimeError(f"internal error: {type(error).__name__}: {error}")
     else:
         # Not a warning: how many of these there are is up to those who send requests.
         pb_utils.Logger.log_info(sender.line("refused", str(error)))
-    sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), code)))
+    sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(format_error(error), code)))

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 from tools.soak.mutations import corpus, mutated
-from tritonpose_pipeline.errors import InvalidRequestError
+from tritonpose_pipeline.errors import BadRequestError
 from tritonpose_pipeline.image import check_file, decode_image
 from tritonpose_pipeline.limits import Limits
 
@@ -35,7 +35,7 @@ def main(first: int, count: int) -> None:
         try:
             header = check_file(data, limits)
             height, width = decode_image(data).shape[:2]
-        except InvalidRequestError:
+        except BadRequestError:
             continue
         finally:
             slowest = max(slowest, time.process_time() - start)

@@ -12,6 +12,7 @@ from tritonpose.config import PipelineConfig
 from tritonpose_server.embedded.gpus import require_gpus
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.staging import HpsOptions
 from tritonpose_server.embedded.tuning.defaults import complete_pipeline
 from tritonpose_server.engines.cores import available_cores
 from tritonpose_server.errors import EmbeddedServerError
@@ -60,13 +61,13 @@ def serve(
             choice = choose_models(config, LOGGER.info)
             limits = complete_pipeline(triton.tuning.pipeline, available_cores())
             tell_exposure(rest.host, triton.address)
-            settings = replace(choice.settings, urls=rest.urls)
-            with EmbeddedServer(choice.models, settings, triton) as server:
+            triton = replace(triton, hps=HpsOptions(choice.visualize, rest.urls))
+            with EmbeddedServer(choice.models, choice.settings, triton) as server:
                 _tell_addresses(server, rest.address)
                 rest = replace(
                     rest,
                     triton_url=server.grpc_url,
-                    visualize=settings.visualize,
+                    visualize=choice.visualize,
                     page_threshold=choice.threshold,
                 )
                 if limits.max_in_flight and rest.max_in_flight is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tritonpose_server.embedded.device import Device
+from tritonpose_server.embedded.staging import HpsOptions
 from tritonpose_server.embedded.tuning.settings import Tuning
 
 
@@ -27,6 +28,7 @@ class ServerOptions:
             memory, traces, log settings) to those who send it; None for one that is made up.
         device: Where the models compute; None for where their configurations say.
         tuning: Threads, streams, processes, batches and queues.
+        hps: What Triton's model of PaddleX's service contract does.
     """
 
     address: str = "127.0.0.1"
@@ -41,6 +43,7 @@ class ServerOptions:
     control_key: str | None = field(default=None, repr=False)
     device: Device | None = None
     tuning: Tuning = field(default_factory=Tuning)
+    hps: HpsOptions = field(default_factory=HpsOptions)
 
     @property
     def local_host(self) -> str:

@@ -17,12 +17,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.device import place_models
 from tritonpose_server.embedded.gpus import require_gpus
 from tritonpose_server.embedded.libpython import find_libpython_directory
 from tritonpose_server.embedded.options import Ports, ServerOptions
 from tritonpose_server.embedded.staging import (
-    PipelineSettings,
     stage_backends,
     stage_pipeline,
 )
@@ -234,7 +234,9 @@ class EmbeddedServer:
             models = place_models(self._models, self._options.device, directory / "models")
             models = tune_models(models, self._options.tuning, directory / "tuned")
             pipeline = complete_pipeline(self._options.tuning.pipeline, available_cores())
-            stage_pipeline(directory / "models", models, self._settings, pipeline)
+            stage_pipeline(
+                directory / "models", models, self._settings, pipeline, self._options.hps
+            )
             command = triton_command(
                 triton,
                 self.identity,

@@ -11,6 +11,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources
 from tritonpose_server.embedded.triton_wheel import TritonInstallation
 from tritonpose_server.embedded.tuning.settings import PipelineTuning
@@ -22,41 +23,18 @@ PIPELINE = "human_keypoint_detection"
 HPS = "human-keypoint-detection"
 """The pipeline under the contract of PaddleX's high-stability serving."""
 
-_PIPELINE_PARAMETERS = ("detector", "keypoint_model", "threshold", "flip", "use_udp")
-
 
 @dataclass(frozen=True)
-class PipelineSettings:
-    """The pipeline's defaults, for requests that name nothing else.
+class HpsOptions:
+    """How images and pictures travel in the contract of PaddleX's service, in Triton's model of it.
 
     Attributes:
-        detector: Triton model name.
-        keypoint_model: Triton model name.
-        threshold: Detector score threshold, None for the detector's own.
-        flip: Whether to average over the mirrored crop.
-        use_udp: Whether to crop with unbiased data processing, None for the model's own.
-        visualize: Whether answers of PaddleX's service contract have a picture.
-        urls: Which images that contract fetches.
+        visualize: Whether a request that doesn't say gets a picture.
+        urls: Which URLs are fetched.
     """
 
-    detector: str
-    keypoint_model: str
-    threshold: float | None = None
-    flip: bool = False
-    use_udp: bool | None = None
     visualize: bool = True
     urls: UrlSettings = URLS_OFF
-
-    def parameters(self) -> dict[str, str]:
-        """The settings as ``parameters`` of the pipeline's ``config.pbtxt``."""
-        values = {
-            "detector": self.detector,
-            "keypoint_model": self.keypoint_model,
-            "threshold": None if self.threshold is None else f"{self.threshold:.9g}",
-            "flip": str(self.flip).lower(),
-            "use_udp": None if self.use_udp is None else str(self.use_udp).lower(),
-        }
-        return {key: value for key, value in values.items() if value is not None}
 
 
 def stage_backends(triton: TritonInstallation, target: Path) -> None:
@@ -84,6 +62,7 @@ def stage_pipeline(
     models: Sequence[Path],
     settings: PipelineSettings,
     tuning: PipelineTuning = PipelineTuning(),  # noqa: B008 - frozen
+    hps: HpsOptions = HpsOptions(),
 ) -> None:
     """Make a model repository with the pipeline models, their defaults filled in.
 
@@ -92,8 +71,9 @@ def stage_pipeline(
     Args:
         target: Directory to make.
         models: Model directories, each named like its Triton model.
-        settings: The pipeline's defaults.
+        settings: The pipeline's settings.
         tuning: How much the pipeline models take on; what nobody chose is left as it is.
+        hps: What the model of PaddleX's contract does.
 
     Raises:
         EmbeddedServerError: A default names a model that is not among the models, or a model's name
@@ -115,18 +95,17 @@ def stage_pipeline(
                 f"{', '.join(places)}; remove all but one"
             )
     # What is not chosen has no parameter, whatever the model's own configuration says.
-    parameters: dict[str, str | None] = dict.fromkeys(_PIPELINE_PARAMETERS)
-    parameters |= settings.parameters()
+    parameters = settings.to_parameters()
     parameters["model_repositories"] = json.dumps([str(root) for root in repositories])
-    hps = {"visualize": str(settings.visualize).lower()}
+    hps_parameters = {"visualize": str(hps.visualize).lower(), **hps.urls.parameters()}
     if tuning.workers is not None:
         parameters["workers"] = str(tuning.workers)
     if tuning.threads is not None:
         parameters["threads"] = str(tuning.threads)
     if tuning.max_in_flight is not None:
-        parameters["max_in_flight"] = hps["max_in_flight"] = str(tuning.max_in_flight)
+        parameters["max_in_flight"] = hps_parameters["max_in_flight"] = str(tuning.max_in_flight)
     _stage_model(target, PIPELINE, parameters)
-    _stage_model(target, HPS, hps | settings.urls.parameters())
+    _stage_model(target, HPS, hps_parameters)
 
 
 def _stage_model(target: Path, name: str, parameters: Mapping[str, str | None]) -> None:

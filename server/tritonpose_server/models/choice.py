@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonpose.config import DetectorConfig, ModuleConfig, PipelineConfig
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.model_view import read_config
-from tritonpose_server.embedded.staging import PipelineSettings
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import commands as manage
 from tritonpose_server.models.errors import ConversionError, FetchError
@@ -37,13 +37,16 @@ class ModelChoice:
 
     Attributes:
         models: Model directories.
-        settings: The pipeline's defaults.
+        settings: The pipeline's settings.
+        visualize: Whether answers of PaddleX's service contract have a picture, where a request
+            doesn't say.
         stand_ins: Name of the open model that is served, by the name of PaddleX's model that the
             configuration names and that can't be fetched.
     """
 
     models: tuple[Path, ...]
     settings: PipelineSettings
+    visualize: bool = True
     stand_ins: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -106,8 +109,8 @@ def choose_models(
             threshold=config.detector.threshold,
             flip=bool(config.keypoint.flip),
             use_udp=config.keypoint.use_udp,
-            visualize=config.visualize is not False,
         ),
+        visualize=config.visualize is not False,
         stand_ins=stand_ins,
     )
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from tritonpose_server.embedded.staging import PipelineSettings, stage_pipeline
+from tritonpose_pipeline.settings import PipelineSettings
+from tritonpose_server.embedded.staging import stage_pipeline
 from tritonpose_server.errors import EmbeddedServerError
 
 CPU_CONFIG = "onnxruntime_cpu"
@@ -27,7 +28,7 @@ def export_repository(target: Path, models: Sequence[Path], settings: PipelineSe
         target: The model repository; models in it that have one of the names are replaced,
             others are left alone.
         models: Model directories, each named like its Triton model.
-        settings: The pipeline's defaults.
+        settings: The pipeline's settings.
 
     Raises:
         EmbeddedServerError: A default names a model that is not among the models, or a model can't

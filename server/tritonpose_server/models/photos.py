@@ -55,11 +55,11 @@ def read_photo(file: str) -> Photo:
         InputError: The file can't be read or is no image.
         EmbeddedServerError: It can't be decoded.
     """
-    from tritonpose_pipeline.errors import InvalidRequestError
+    from tritonpose_pipeline.errors import BadRequestError
     from tritonpose_pipeline.image import decode_image
 
     source = load_source(file)[0].source
     try:
         return Photo(source, decode_image(source) if isinstance(source, bytes) else source)
-    except InvalidRequestError as error:
+    except BadRequestError as error:
         raise EmbeddedServerError(f"{file}: {error}") from error

@@ -77,7 +77,7 @@ def calibration_inputs(
         InputError: A file can't be read or is no image.
         EmbeddedServerError: The images or the detector don't do.
     """
-    from tritonpose_pipeline.model_facts import ModelError
+    from tritonpose_pipeline.errors import ModelError
     from tritonpose_pipeline.repository import ModelRepository
 
     repository = ModelRepository(store.root)

@@ -11,7 +11,7 @@ import pytest
 
 from paddle_networks import keypoint_network
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
-from tritonpose_server.embedded.staging import PipelineSettings
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import choice as model_choice
 from tritonpose_server.models import commands as manage
@@ -291,7 +291,7 @@ def test_settings(
 @pytest.mark.parametrize(("said", "expected"), [(None, True), (True, True), (False, False)])
 @pytest.mark.usefixtures("world")
 def test_pictures_are_drawn_unless_switched_off(said: bool | None, expected: bool) -> None:
-    assert choose(PipelineConfig(visualize=said))[0].settings.visualize is expected
+    assert choose(PipelineConfig(visualize=said))[0].visualize is expected
 
 
 @pytest.mark.parametrize("pipeline", [config("YOLO"), config(YOLOE, "YOLO")])

@@ -8,10 +8,10 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from tritonpose_pipeline.options import PipelineDefaults
 from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources
-from tritonpose_server.embedded.staging import HPS, PIPELINE, PipelineSettings
+from tritonpose_server.embedded.staging import HPS, PIPELINE
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.export import CPU_CONFIG, export_repository
 
@@ -56,7 +56,7 @@ def test_repository_is_complete(tmp_path: Path) -> None:
     }
     # The models lie beside it.
     assert "model_repositories" not in parameters
-    defaults = PipelineDefaults.from_parameters(parameters)
+    defaults = PipelineSettings.from_parameters(parameters)
     assert (defaults.detector, defaults.keypoint_model) == ("det", "kpt")
     assert (defaults.threshold, defaults.flip) == (0.25, True)
     assert ModelRepository(target).names("detector") == ["det", "kpt"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tritonpose_pipeline.errors import InvalidRequestError
+from tritonpose_pipeline.errors import BadRequestError
 from tritonpose_pipeline.formats import describe_content, identify_format
 from tritonpose_pipeline.image import check_file, check_frame, copy_file, decode_image
 from tritonpose_pipeline.limits import Limits
@@ -36,7 +36,7 @@ def decoded(data: bytes) -> np.ndarray:
 
 
 def refusal(data: bytes, limits: Limits = LIMITS) -> str:
-    with pytest.raises(InvalidRequestError) as caught:
+    with pytest.raises(BadRequestError) as caught:
         decode_image(data) if check_file(data, limits) else None
     return str(caught.value)
 
@@ -243,7 +243,7 @@ def test_usable_frames_pass_unchanged(shape: tuple) -> None:
     ],
 )
 def test_unusable_frames_are_refused(shape: tuple, words: str) -> None:
-    with pytest.raises(InvalidRequestError) as caught:
+    with pytest.raises(BadRequestError) as caught:
         check_frame(np.zeros(shape, np.uint8), LIMITS)
     assert words in str(caught.value)
 
@@ -282,12 +282,12 @@ def test_a_jpeg_of_absurdly_many_scans_is_refused() -> None:
 
 
 def test_a_frame_of_too_many_pixels_is_refused() -> None:
-    with pytest.raises(InvalidRequestError, match=r"is 5x4, 20 pixels; up to 19 \(max_pixels\)"):
+    with pytest.raises(BadRequestError, match=r"is 5x4, 20 pixels; up to 19 \(max_pixels\)"):
         check_frame(np.zeros((4, 5, 3), np.uint8), Limits(workers=1, max_pixels=19))
 
 
 def test_files_that_are_too_large_are_not_even_copied() -> None:
     tensor = np.arange(9, dtype=np.uint8)
     assert copy_file(tensor, Limits(workers=1, max_image_bytes=9)) == bytes(range(9))
-    with pytest.raises(InvalidRequestError, match=r"has 9 bytes; up to 8 \(max_image_bytes\)"):
+    with pytest.raises(BadRequestError, match=r"has 9 bytes; up to 8 \(max_image_bytes\)"):
         copy_file(tensor, Limits(workers=1, max_image_bytes=8))

@@ -7,8 +7,8 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from tritonpose_pipeline.errors import ModelError
 from tritonpose_pipeline.limits import Limits
-from tritonpose_pipeline.model_facts import ModelError
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import cv2
 import pytest
 
 from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS
+from tritonpose_pipeline.errors import ModelError
 from tritonpose_pipeline.model_facts import (
     DetectorModel,
     KeypointModel,
-    ModelError,
     parse_detector,
     parse_keypoint,
 )

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
-from tritonpose_pipeline.model_facts import ModelError, parse_detector, parse_keypoint
+from tritonpose_pipeline.errors import ModelError
+from tritonpose_pipeline.model_facts import parse_detector, parse_keypoint
 from tritonpose_pipeline.repository import ModelRepository
 
 PIPELINE = config_text({"detector": "small", "keypoint_model": "pose"})

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
-from tritonpose_pipeline.errors import InvalidRequestError
-from tritonpose_pipeline.model_facts import ModelError
-from tritonpose_pipeline.options import PipelineDefaults, PoseOptions, resolve_options
+from tritonpose_pipeline.errors import BadRequestError, ModelError
+from tritonpose_pipeline.options import PoseOptions, resolve_options
 from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.settings import PipelineSettings
 
 MODELS = {"detector": "small", "keypoint_model": "pose"}
 
@@ -31,7 +31,7 @@ def resolve(tmp_path: Path) -> Resolve:
         det_threshold: float | None = None,
         **pipeline: str,
     ) -> PoseOptions:
-        defaults = PipelineDefaults.from_parameters({**MODELS, **pipeline})
+        defaults = PipelineSettings.from_parameters({**MODELS, **pipeline})
         repository = ModelRepository(tmp_path)
         return resolve_options(defaults, repository, det_threshold, request or {})
 
@@ -41,30 +41,30 @@ def resolve(tmp_path: Path) -> Resolve:
 @pytest.mark.parametrize(
     ("parameters", "defaults"),
     [
-        ({}, PipelineDefaults("small", "pose", None, False, None)),
+        ({}, PipelineSettings("small", "pose", None, False, None)),
         (
             {"threshold": "", "flip": "", "use_udp": ""},
-            PipelineDefaults("small", "pose", None, False, None),
+            PipelineSettings("small", "pose", None, False, None),
         ),
-        ({"threshold": "0"}, PipelineDefaults("small", "pose", 0.0, False, None)),
-        ({"threshold": "1"}, PipelineDefaults("small", "pose", 1.0, False, None)),
+        ({"threshold": "0"}, PipelineSettings("small", "pose", 0.0, False, None)),
+        ({"threshold": "1"}, PipelineSettings("small", "pose", 1.0, False, None)),
         (
             {"threshold": "0.25", "flip": "true"},
-            PipelineDefaults("small", "pose", 0.25, True, None),
+            PipelineSettings("small", "pose", 0.25, True, None),
         ),
         (
             {"flip": "false", "use_udp": "true"},
-            PipelineDefaults("small", "pose", None, False, True),
+            PipelineSettings("small", "pose", None, False, True),
         ),
         (
             {"use_udp": "false", "workers": "3"},
-            PipelineDefaults("small", "pose", None, False, False),
+            PipelineSettings("small", "pose", None, False, False),
         ),
-        ({"detector": "a", "keypoint_model": "b"}, PipelineDefaults("a", "b", None, False, None)),
+        ({"detector": "a", "keypoint_model": "b"}, PipelineSettings("a", "b", None, False, None)),
     ],
 )
-def test_defaults(parameters: dict, defaults: PipelineDefaults) -> None:
-    assert PipelineDefaults.from_parameters({**MODELS, **parameters}) == defaults
+def test_defaults(parameters: dict, defaults: PipelineSettings) -> None:
+    assert PipelineSettings.from_parameters({**MODELS, **parameters}) == defaults
 
 
 @pytest.mark.parametrize(
@@ -72,24 +72,24 @@ def test_defaults(parameters: dict, defaults: PipelineDefaults) -> None:
     [
         ({"detector": ""}, "the pipeline's configuration has no parameter `detector`"),
         ({"keypoint_model": ""}, "the pipeline's configuration has no parameter `keypoint_model`"),
-        ({"threshold": "1.5"}, "the pipeline's parameter `threshold`: .* 0 to 1, got 1.5"),
-        ({"threshold": "-0.1"}, "the pipeline's parameter `threshold`: .* 0 to 1, got -0.1"),
-        ({"threshold": "nan"}, "the pipeline's parameter `threshold`: .* 0 to 1, got nan"),
-        ({"threshold": "low"}, "the pipeline's parameter `threshold`: .*'low'"),
+        ({"threshold": "1.5"}, "the pipeline's parameter `threshold` must .* 0 to 1, got '1.5'"),
+        ({"threshold": "-0.1"}, "the pipeline's parameter `threshold` must .* 0 to 1, got '-0.1'"),
+        ({"threshold": "nan"}, "the pipeline's parameter `threshold` must .* 0 to 1, got 'nan'"),
+        ({"threshold": "low"}, "the pipeline's parameter `threshold` must .*'low'"),
         ({"flip": "yes"}, "the pipeline's parameter `flip` must be true or false, got 'yes'"),
         ({"use_udp": "1"}, "the pipeline's parameter `use_udp` must be true or false, got '1'"),
     ],
 )
 def test_malformed_defaults_are_refused(parameters: dict, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        PipelineDefaults.from_parameters({**MODELS, **parameters})
+        PipelineSettings.from_parameters({**MODELS, **parameters})
 
 
 @pytest.mark.parametrize("key", MODELS)
 def test_the_pipeline_must_name_both_models(key: str) -> None:
     rest = {k: v for k, v in MODELS.items() if k != key}
     with pytest.raises(ModelError, match=f"no parameter `{key}`"):
-        PipelineDefaults.from_parameters(rest)
+        PipelineSettings.from_parameters(rest)
 
 
 @pytest.mark.parametrize(
@@ -197,13 +197,13 @@ def test_models(resolve: Resolve, request_parameters: dict, names: tuple) -> Non
 def test_wrong_choices_are_refused(
     resolve: Resolve, request_parameters: dict, message: str
 ) -> None:
-    with pytest.raises(InvalidRequestError) as caught:
+    with pytest.raises(BadRequestError) as caught:
         resolve(request_parameters)
     assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf"), float("-inf")])
 def test_thresholds_out_of_range_are_refused(resolve: Resolve, value: float) -> None:
-    with pytest.raises(InvalidRequestError) as caught:
+    with pytest.raises(BadRequestError) as caught:
         resolve(det_threshold=value)
     assert str(caught.value) == f"`det_threshold` must be a number from 0 to 1, got {value}"

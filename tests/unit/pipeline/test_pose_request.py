@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
-from tritonpose_pipeline.errors import InvalidRequestError
+from tritonpose_pipeline.errors import BadRequestError
 from tritonpose_pipeline.limits import Limits
-from tritonpose_pipeline.options import PipelineDefaults
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_pipeline.request import PoseRequest
+from tritonpose_pipeline.settings import PipelineSettings
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
 PNG = cv2.imencode(".png", PIXELS)[1].tobytes()
@@ -42,7 +42,7 @@ def test_both_forms_give_the_same_pixels(parts: dict) -> None:
     ],
 )
 def test_unusable_images_are_refused(parts: dict, message: str) -> None:
-    with pytest.raises(InvalidRequestError, match=message):
+    with pytest.raises(BadRequestError, match=message):
         request(**parts).check_image(LIMITS)
 
 
@@ -58,7 +58,7 @@ def test_unusable_images_are_refused(parts: dict, message: str) -> None:
 def test_options_of_a_request(tmp_path: Path, tensor: np.ndarray | None, threshold: float) -> None:
     write_config(tmp_path, "small", config_text(DETECTOR_PARAMETERS))
     write_config(tmp_path, "pose", config_text(KEYPOINT_PARAMETERS))
-    defaults = PipelineDefaults("small", "pose", None, False, None)
+    defaults = PipelineSettings("small", "pose", None, False, None)
     posed = request(det_threshold=tensor, parameters={"flip": True})
     options = posed.resolve_options(defaults, ModelRepository(tmp_path))
     assert (options.threshold, options.flip) == (threshold, True)
@@ -79,7 +79,7 @@ def test_given_boxes_are_taken_as_they_are(boxes: list) -> None:
 
 @pytest.mark.parametrize("shape", [(4,), (0,), (2, 5), (1, 1, 4)])
 def test_given_boxes_must_have_four_numbers_each(shape: tuple) -> None:
-    with pytest.raises(InvalidRequestError) as caught:
+    with pytest.raises(BadRequestError) as caught:
         request(person_boxes=np.zeros(shape, np.float32)).given_persons(LIMITS)
     assert str(caught.value) == (
         f"`person_boxes` must be float32 [N, 4] (x1, y1, x2, y2), got {list(shape)}"
@@ -99,7 +99,7 @@ def test_given_boxes_must_have_four_numbers_each(shape: tuple) -> None:
 )
 def test_the_first_box_without_area_is_named(box: tuple, text: str) -> None:
     boxes = np.array([(0, 0, 1, 1), box, (0, 0, 0, 0)], np.float32)
-    with pytest.raises(InvalidRequestError) as caught:
+    with pytest.raises(BadRequestError) as caught:
         request(person_boxes=boxes).given_persons(LIMITS)
     assert str(caught.value) == (
         f"`person_boxes` must have x1 < x2 and y1 < y2 within 1000000 pixels, box 1 is {text}"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tools.soak.hostile import saved, webp_bomb
 from tools.soak.mutations import PIXELS
-from tritonpose_pipeline.errors import InvalidRequestError
+from tritonpose_pipeline.errors import BadRequestError
 from tritonpose_pipeline.image import decode_image
 from tritonpose_pipeline.webp_frames import first_frame, is_animated
 
@@ -80,5 +80,5 @@ def replaced_picture(data: bytes) -> bytes:
 )
 def test_damaged(data: bytes) -> None:
     assert first_frame(data) is None
-    with pytest.raises(InvalidRequestError, match="truncated or corrupt"):
+    with pytest.raises(BadRequestError, match="truncated or corrupt"):
         decode_image(data)

@@ -11,13 +11,13 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from tritonpose_pipeline.limits import Limits
-from tritonpose_pipeline.options import PipelineDefaults
 from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources, staging
 from tritonpose_server.embedded.staging import (
     HPS,
     PIPELINE,
-    PipelineSettings,
+    HpsOptions,
     model_repositories,
     stage_backends,
     stage_pipeline,
@@ -200,19 +200,13 @@ def test_settings_as_the_pipeline_reads_them(
     stage_pipeline(tmp_path / "models", models, settings)
     written = parameters(tmp_path / "models")
     assert written["workers"] == "3"
-    assert PipelineDefaults.from_parameters(written) == PipelineDefaults(
-        detector=settings.detector,
-        keypoint_model=settings.keypoint_model,
-        threshold=settings.threshold,
-        flip=settings.flip,
-        use_udp=settings.use_udp,
-    )
+    assert PipelineSettings.from_parameters(written) == settings
 
 
 @pytest.mark.parametrize("visualize", [True, False])
 def test_settings_as_the_service_contract_reads_them(tmp_path: Path, visualize: bool) -> None:
-    settings = PipelineSettings("det", "det", visualize=visualize)
-    stage_pipeline(tmp_path / "models", [make_model(tmp_path, "det")], settings)
+    settings, hps = PipelineSettings("det", "det"), HpsOptions(visualize)
+    stage_pipeline(tmp_path / "models", [make_model(tmp_path, "det")], settings, hps=hps)
     written = HpsSettings.from_parameters(parameters(tmp_path / "models", HPS))
     assert written == HpsSettings(visualize, workers=128, max_in_flight=128)
 

@@ -1,35 +1,146 @@
-"""Errors a request can meet, by what its sender can do about them.
+"""Errors a request can meet, and how they travel to the client.
 
 ::
 
     RequestError
-    ├── InvalidRequestError   the request itself is wrong: change it
-    ├── UnavailableError      the server can't take it now: send it again later
-    ├── DeadlineError         it took too long: send it again when less is going on
-    └── CancelledError        its sender no longer waits for it
+    ├── BadRequestError           the request is wrong: change it
+    │   ├── BadImageError         ... its image can't be used
+    │   └── DamagedImageError     ... its image can't be decoded
+    ├── UnavailableError          the server can't take it now: send it again later
+    │   ├── TooManyRequestsError  ... others are already under way
+    │   ├── ShuttingDownError     ... it is about to stop
+    │   └── ModelUnavailableError ... a model isn't ready and can't be loaded
+    ├── DeadlineError             it took too long: send it again when the server is less busy
+    │   └── MemoryDeadlineError   ... to get the memory for its image
+    ├── CancelledError            the client no longer waits for it
+    └── ModelFailedError          a model that is ready failed: sending it again won't help
+
+Triton hands on a message, but between its models not the status code. So each message begins
+with its error's code, ``[busy] 128 requests are already in flight``, and stays readable.
 """
 
 from __future__ import annotations
 
-RETRY_LATER = "retry later"
-"""How messages end that tell a sender of a full or late server, and of nothing else."""
+import re
+from typing import ClassVar
+
+INTERNAL = "internal"
+"""Code of errors that the pipeline does not foresee."""
+
+_CODED = re.compile(r"\[([a-z_]+)\] ")
+
+
+class ModelError(Exception):
+    """A model's or the pipeline's configuration lacks or garbles a setting."""
 
 
 class RequestError(Exception):
-    """Base of everything a request can fail with for a foreseen reason."""
+    """Base of everything a request can fail with for a foreseen reason.
+
+    Attributes:
+        code: What programs tell errors apart by; part of the message on its way to the client.
+        outcome: The kind of end in the metrics.
+        reason: The reason in the metrics.
+    """
+
+    code: ClassVar[str] = INTERNAL
+    outcome: ClassVar[str] = "internal"
+    reason: ClassVar[str] = "internal"
 
 
-class InvalidRequestError(RequestError):
+class BadRequestError(RequestError):
     """The request is wrong; the message names what is wrong and how to fix it."""
+
+    code = "invalid_request"
+    outcome = "invalid"
+    reason = "options"
+
+
+class BadImageError(BadRequestError):
+    """The image can't be used, as its size or its first bytes show."""
+
+    code = "invalid_image"
+    reason = "image"
+
+
+class DamagedImageError(BadRequestError):
+    """The image can't be decoded."""
+
+    code = "damaged_image"
+    reason = "damaged_image"
 
 
 class UnavailableError(RequestError):
     """The server can't serve the request at the moment; retrying later makes sense."""
 
+    code = "unavailable"
+    outcome = "unavailable"
+    reason = "model"
+
+
+class TooManyRequestsError(UnavailableError):
+    """As many requests as the server accepts are already in flight."""
+
+    code = "busy"
+    reason = "max_in_flight"
+
+
+class ShuttingDownError(UnavailableError):
+    """The server finishes what it has accepted, and accepts nothing more."""
+
+    code = "shutting_down"
+    reason = "shutdown"
+
+
+class ModelUnavailableError(UnavailableError):
+    """A model is not ready and can't be loaded."""
+
+    code = "model_unavailable"
+
 
 class DeadlineError(RequestError):
     """The request could not be answered in time; the remaining stages are not run."""
 
+    code = "deadline"
+    outcome = "deadline"
+    reason = "deadline"
+
+
+class MemoryDeadlineError(DeadlineError):
+    """The memory for the image was not free in time."""
+
+    reason = "memory"
+
 
 class CancelledError(RequestError):
     """The client cancelled the request; the remaining stages are not run."""
+
+    code = "cancelled"
+    outcome = "cancelled"
+    reason = "cancelled"
+
+
+class ModelFailedError(RequestError):
+    """A model that is ready answered with an error; the message names the model."""
+
+    code = "model_failed"
+    reason = "model"
+
+
+def format_error(error: Exception) -> str:
+    """Write an error as the message that goes to the client: ``[code] text``."""
+    code = error.code if isinstance(error, RequestError) else INTERNAL
+    return f"[{code}] {error}"
+
+
+def parse_code(message: str) -> tuple[str | None, str]:
+    """Split a message into the code and the text of an error.
+
+    Args:
+        message: What Triton handed on; it may have put words of its own before the message.
+
+    Returns:
+        The code and the text; None and the whole message where it has no code.
+    """
+    found = _CODED.match(message) or re.search(r"(?<=message: )" + _CODED.pattern, message)
+    return (found.group(1), message[found.end() :]) if found else (None, message)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tritonpose_pipeline.errors import InvalidRequestError
+from tritonpose_pipeline.errors import BadImageError, DamagedImageError
 from tritonpose_pipeline.formats import SUPPORTED_FORMATS, describe_content, identify_format
 from tritonpose_pipeline.headers import Header, read_header
 from tritonpose_pipeline.limits import Limits
@@ -29,7 +29,7 @@ def copy_file(tensor: npt.NDArray[np.uint8], limits: Limits) -> bytes:
         limits: Bounds on its size.
 
     Raises:
-        InvalidRequestError: It has too many bytes.
+        BadImageError: It has too many bytes.
     """
     _check_length(tensor.size, limits)
     return tensor.tobytes()
@@ -46,23 +46,23 @@ def check_file(data: bytes, limits: Limits) -> Header:
         What its header says.
 
     Raises:
-        InvalidRequestError: The bytes are empty, too many, of another format, garbled, or the
+        BadImageError: The bytes are empty, too many, of another format, garbled, or the
             image would be too large.
     """
     if not data:
-        raise InvalidRequestError("`image` is empty: send the bytes of an image file")
+        raise BadImageError("`image` is empty: send the bytes of an image file")
     _check_length(len(data), limits)
     name = identify_format(data[:16])
     if name is None:
-        raise InvalidRequestError(
+        raise BadImageError(
             f"`image` is not an image the server decodes: it is {describe_content(data)}; "
             f"send the bytes of a {SUPPORTED_FORMATS} file"
         )
     header = read_header(data, name)
     if header is None:
-        raise _damaged(data, name)
+        raise BadImageError(_damage(data, name))
     if header.scans > _MAX_SCANS:
-        raise InvalidRequestError(
+        raise BadImageError(
             f"`image` is a progressive JPEG of {header.scans} scans; up to {_MAX_SCANS} are "
             "accepted: save it as a baseline JPEG"
         )
@@ -82,7 +82,7 @@ def decode_image(data: bytes) -> Image:
         still picture or first frame.
 
     Raises:
-        InvalidRequestError: The bytes can't be decoded.
+        DamagedImageError: The bytes can't be decoded.
     """
     name = identify_format(data[:16]) or "image"
     try:
@@ -91,9 +91,9 @@ def decode_image(data: bytes) -> Image:
         else:
             image = _decode_still(still_picture(data) if name == "PNG" else data)
     except cv2.error as error:
-        raise InvalidRequestError(f"`image` can't be decoded as {name}: {error.err}") from error
+        raise DamagedImageError(f"`image` can't be decoded as {name}: {error.err}") from error
     if image is None:
-        raise _damaged(data, name)
+        raise DamagedImageError(_damage(data, name))
     return image
 
 
@@ -132,22 +132,22 @@ def check_frame(image: npt.NDArray[np.uint8], limits: Limits) -> Image:
         The same array.
 
     Raises:
-        InvalidRequestError: It is not three-channel, has no pixels, or is too large.
+        BadImageError: It is not three-channel, has no pixels, or is too large.
     """
     if image.ndim != 3 or image.shape[2] != 3:
-        raise InvalidRequestError(
+        raise BadImageError(
             f"`frame` must be uint8 [height, width, 3] in BGR order, got shape {list(image.shape)}"
         )
     height, width = image.shape[:2]
     if height == 0 or width == 0:
-        raise InvalidRequestError(f"`frame` has no pixels: it is {width}x{height}")
+        raise BadImageError(f"`frame` has no pixels: it is {width}x{height}")
     _check_size(width, height, limits)
     return image
 
 
 def _check_length(length: int, limits: Limits) -> None:
     if length > limits.max_image_bytes:
-        raise InvalidRequestError(
+        raise BadImageError(
             f"`image` has {length} bytes; up to {limits.max_image_bytes} (max_image_bytes) are "
             "accepted: compress or downscale it first"
         )
@@ -155,19 +155,19 @@ def _check_length(length: int, limits: Limits) -> None:
 
 def _check_size(width: int, height: int, limits: Limits) -> None:
     if max(height, width) > _MAX_SIDE:
-        raise InvalidRequestError(
+        raise BadImageError(
             f"the image is {width}x{height}; sides up to {_MAX_SIDE} pixels are supported: "
             "downscale it first"
         )
     if width * height > limits.max_pixels:
-        raise InvalidRequestError(
+        raise BadImageError(
             f"the image is {width}x{height}, {width * height} pixels; up to {limits.max_pixels} "
             "(max_pixels) are accepted: downscale it first"
         )
 
 
-def _damaged(data: bytes, name: str) -> InvalidRequestError:
-    return InvalidRequestError(
+def _damage(data: bytes, name: str) -> str:
+    return (
         f"`image` begins like a {name} file but can't be decoded: "
         f"the {len(data)} bytes are truncated or corrupt"
     )

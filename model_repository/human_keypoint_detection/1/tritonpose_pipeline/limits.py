@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tritonpose_pipeline.model_facts import ModelError
+from tritonpose_pipeline.errors import ModelError
 
 _MAX_AUTO_WORKERS = 64
 

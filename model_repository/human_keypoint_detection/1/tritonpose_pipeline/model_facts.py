@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import cv2
 
+from tritonpose_pipeline.errors import ModelError
 from tritonpose_pipeline.nms import NmsSettings
 
 Parameters = Mapping[str, str]
@@ -24,10 +25,6 @@ _INTERPOLATIONS = {
     "area": cv2.INTER_AREA,
     "lanczos4": cv2.INTER_LANCZOS4,
 }
-
-
-class ModelError(Exception):
-    """A model's configuration lacks or garbles a fact the pipeline needs."""
 
 
 @dataclass(frozen=True)

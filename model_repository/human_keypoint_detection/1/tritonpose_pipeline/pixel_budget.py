@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tritonpose_pipeline.errors import RETRY_LATER, DeadlineError
+from tritonpose_pipeline.errors import MemoryDeadlineError
 
 
 class PixelBudget:
@@ -31,15 +31,13 @@ class PixelBudget:
             timeout: Seconds to wait at most.
 
         Raises:
-            DeadlineError: It did not fit in time.
+            MemoryDeadlineError: It did not fit in time.
         """
         with self._changed:
             if not self._changed.wait_for(
                 lambda: self._used == 0 or self._used + pixels <= self._limit, max(timeout, 0)
             ):
-                raise DeadlineError(
-                    f"no memory became free for an image of this size in time; {RETRY_LATER}"
-                )
+                raise MemoryDeadlineError("no memory became free for an image of this size in time")
             self._used += pixels
         try:
             yield

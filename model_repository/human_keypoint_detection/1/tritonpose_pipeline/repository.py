@@ -9,10 +9,10 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from tritonpose_pipeline.errors import ModelError
 from tritonpose_pipeline.model_facts import (
     DetectorModel,
     KeypointModel,
-    ModelError,
     parse_detector,
     parse_keypoint,
 )

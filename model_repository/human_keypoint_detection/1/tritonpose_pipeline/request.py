@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tritonpose_pipeline.detection import Persons
-from tritonpose_pipeline.errors import InvalidRequestError
+from tritonpose_pipeline.errors import BadImageError, BadRequestError
 from tritonpose_pipeline.image import Image, check_file, check_frame, decode_image
 from tritonpose_pipeline.limits import Limits
-from tritonpose_pipeline.options import PipelineDefaults, PoseOptions, resolve_options
+from tritonpose_pipeline.options import PoseOptions, resolve_options
 from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.settings import PipelineSettings
 
 # Of given boxes, which may reach beyond the image; far more than any image has.
 _MAX_COORDINATE = 1_000_000
@@ -45,11 +46,11 @@ class PoseRequest:
             The number of its pixels.
 
         Raises:
-            InvalidRequestError: There is none, or two, or it can't be used.
+            BadImageError: There is none, or two, or it can't be used.
         """
         if (self.image is None) == (self.frame is None):
             both = self.image is not None
-            raise InvalidRequestError(
+            raise BadImageError(
                 "send exactly one of `image` (encoded file) and `frame` (decoded, BGR), "
                 f"got {'both' if both else 'neither'}"
             )
@@ -63,7 +64,7 @@ class PoseRequest:
         """Give the image, which passed `check_image`, as pixels: uint8 ``[H, W, 3]``, BGR.
 
         Raises:
-            InvalidRequestError: It can't be decoded.
+            DamagedImageError: It can't be decoded.
         """
         if self.image is not None:
             return decode_image(self.image)
@@ -73,17 +74,17 @@ class PoseRequest:
         """The persons whose keypoints are asked for, None where they are to be detected.
 
         Raises:
-            InvalidRequestError: A box is malformed, or there are too many.
+            BadRequestError: A box is malformed, or there are too many.
         """
         if self.person_boxes is None:
             return None
         boxes = np.asarray(self.person_boxes, np.float32)
         if boxes.ndim != 2 or boxes.shape[1] != 4:
-            raise InvalidRequestError(
+            raise BadRequestError(
                 f"`person_boxes` must be float32 [N, 4] (x1, y1, x2, y2), got {list(boxes.shape)}"
             )
         if len(boxes) > limits.max_persons:
-            raise InvalidRequestError(
+            raise BadRequestError(
                 f"`person_boxes` has {len(boxes)} boxes; up to {limits.max_persons} (max_persons) "
                 "are accepted: send them in several requests"
             )
@@ -92,19 +93,19 @@ class PoseRequest:
         proper = near & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         if not proper.all():
             index = int(np.argmin(proper))
-            raise InvalidRequestError(
+            raise BadRequestError(
                 f"`person_boxes` must have x1 < x2 and y1 < y2 within {_MAX_COORDINATE} pixels, "
                 f"box {index} is {boxes[index].tolist()}"
             )
         return Persons(boxes, np.ones(len(boxes), np.float32))
 
     def resolve_options(
-        self, defaults: PipelineDefaults, repository: ModelRepository
+        self, settings: PipelineSettings, repository: ModelRepository
     ) -> PoseOptions:
-        """Combine the request's choices with the defaults.
+        """Combine the request's choices with the settings.
 
         Raises:
-            InvalidRequestError: A choice is malformed or not offered.
+            BadRequestError: A choice is malformed or not offered.
         """
         threshold = None if self.det_threshold is None else float(self.det_threshold.reshape(-1)[0])
-        return resolve_options(defaults, repository, threshold, self.parameters)
+        return resolve_options(settings, repository, threshold, self.parameters)

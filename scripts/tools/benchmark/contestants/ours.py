@@ -25,7 +25,7 @@ def bare_engine(choice: ModelChoice) -> InProcessContestant:
     arguments = [
         by_name[settings.detector],
         by_name[settings.keypoint_model],
-        json.dumps(settings.parameters()),
+        json.dumps({key: text for key, text in settings.to_parameters().items() if text}),
     ]
     worker = WorkerProcess("the bare engine", [sys.executable], _WORKER, arguments)
     return InProcessContestant("engine", "bare engine", "limit", parallel=True, worker=worker)

@@ -19,9 +19,10 @@ import numpy as np
 from tools.benchmark.load import measure_rate
 from tools.benchmark.workers.openvino_model import DirectModel, Model, SideBySideModel
 from tritonpose_pipeline.image import decode_image
-from tritonpose_pipeline.options import PipelineDefaults, resolve_options
+from tritonpose_pipeline.options import resolve_options
 from tritonpose_pipeline.pipeline import Poses, estimate_poses
 from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.settings import PipelineSettings
 
 Shot = dict[str, Any]
 
@@ -37,7 +38,7 @@ class BareEngine:
         # As in Triton: requests run side by side, one thread each.
         cv2.setNumThreads(1)
         self._repository = ModelRepository(detector.parent, keypoint_model.parent)
-        self._defaults = PipelineDefaults.from_parameters(parameters)
+        self._settings = PipelineSettings.from_parameters(parameters)
         self._keypoint_model = self._repository.keypoint_model(keypoint_model.name)
         outputs = {detector: ("boxes", "scores"), keypoint_model: ("heatmap",)}
         cores = len(os.sched_getaffinity(0))
@@ -87,7 +88,7 @@ class BareEngine:
         return seconds
 
     def _estimate(self, shot: Shot, models: dict[str, Model]) -> Poses:
-        options = resolve_options(self._defaults, self._repository, shot["det_threshold"], {})
+        options = resolve_options(self._settings, self._repository, shot["det_threshold"], {})
         image = decode_image(Path(shot["path"]).read_bytes())
         return estimate_poses(image, options, lambda model, images, _: models[model].run(images))
 

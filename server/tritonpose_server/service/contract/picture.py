@@ -27,7 +27,7 @@ def draw_picture(image: bytes, keypoints: NDArray[np.float32]) -> bytes:
         A JPEG file, of Pillow's default quality as PaddleX's are.
 
     Raises:
-        InvalidRequestError: The image can't be decoded.
+        DamagedImageError: The image can't be decoded.
     """
     canvas = draw_poses(decode_image(image), keypoints)
     file = io.BytesIO()

@@ -17,12 +17,11 @@ from tritonpose_server.service.contract import (
     parse_json,
     success_body,
 )
-from tritonpose_server.service.contract.failures import internal_error, unavailable
+from tritonpose_server.service.contract.failures import internal_error
 from tritonpose_server.service.hps.failures import PipelineError, failure_of_pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -40,7 +39,6 @@ class Hps:
     def __init__(
         self,
         settings: HpsSettings,
-        pipeline_config: Path,
         estimate: Callable[[PoseRequest], PoseResponse],
         fetch: Callable[[str], bytes],
         log: Callable[[str], None],
@@ -49,13 +47,11 @@ class Hps:
 
         Args:
             settings: The model's configuration.
-            pipeline_config: ``config.pbtxt`` of the pipeline model.
             estimate: Finds the people in an image; raises PipelineError.
             fetch: Fetches the image at a URL; raises ServiceError.
             log: Told, with the ``logId``, of requests that fail through no fault of their sender.
         """
         self._visualize = settings.visualize
-        self._pipeline_config = pipeline_config
         self._estimate = estimate
         self._fetch = fetch
         self._log = log
@@ -97,11 +93,8 @@ class Hps:
                 PoseRequest(image=image, det_threshold=det_threshold, request_id=log_id)
             )
         except PipelineError as error:
-            if error.is_refusal:
-                raise unavailable(str(error)) from error
-            with self._pixels:
-                failure = failure_of_pipeline(image, error, self._pipeline_config)
-            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            failure = failure_of_pipeline(error)
+            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not error.is_refusal:
                 self._log(f"request {log_id} failed: {error}")
             raise failure from error
 

@@ -14,7 +14,7 @@ from tritonpose.errors import (
     TritonPoseError,
 )
 from tritonpose.transport.messages import PoseRequest
-from tritonpose_pipeline.errors import RETRY_LATER
+from tritonpose_pipeline import errors
 from tritonpose_server.service.contract.failures import (
     ServiceError,
     internal_error,
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("tritonpose.service")
 
 _READY_SECONDS = 2.0
+
+# The server was too busy or too late: the pipeline model's own log reports these.
+_REFUSALS = frozenset(
+    error.code
+    for error in (errors.TooManyRequestsError, errors.ShuttingDownError, errors.DeadlineError)
+)
 
 
 class Upstream:
@@ -85,11 +91,11 @@ class Upstream:
 
     def _told_to_client(self, error: TritonPoseError) -> ServiceError:
         """What the client may know: addresses and faults of the server are for the log."""
+        code, text = errors.parse_code(error.detail or str(error))
         if isinstance(error, InvalidRequestError):
-            return invalid_image("image", error.detail or str(error))
-        detail = error.detail or ""
-        if isinstance(error, ServerUnavailableError) and detail.endswith(RETRY_LATER):
-            return BusyError(detail.removesuffix(f"; {RETRY_LATER}"), TRITON_BUSY)
+            return invalid_image("image", text)
+        if (getattr(error, "code", None) or code) in _REFUSALS:
+            return BusyError(text, TRITON_BUSY)
         if isinstance(error, ServerUnavailableError | ModelNotFoundError):
             return unavailable("the inference server is unavailable; try again later")
         if isinstance(error, DeadlineExceededError):

@@ -6,23 +6,19 @@ import threading
 
 import pytest
 
-from tritonpose_pipeline.errors import (
-    CancelledError,
-    DeadlineError,
-    InvalidRequestError,
-    UnavailableError,
-)
+from tritonpose_pipeline import errors
 from tritonpose_pipeline.stages import Stage
 from tritonpose_pipeline.telemetry.counts import (
     BOUNDS,
+    OUTCOMES,
     PERSONS,
+    REASONS,
     REJECTIONS,
     REQUEST_SECONDS,
     REQUESTS,
     STAGE_SECONDS,
     PipelineCounts,
 )
-from tritonpose_pipeline.telemetry.outcomes import BUSY, OUTCOMES, REASONS, outcome_of, reason_of
 
 
 def stage(name: str, start_ms: float, end_ms: float) -> Stage:
@@ -64,14 +60,14 @@ def test_what_was_taken_is_not_given_again() -> None:
 
 def test_requests_without_a_result() -> None:
     counts = PipelineCounts()
-    counts.refused("unavailable", BUSY)
+    counts.refused(errors.TooManyRequestsError("full"))
     counts.begun()
-    counts.failed([stage("queue", 0, 1)], "invalid", "image")
+    counts.failed([stage("queue", 0, 1)], errors.BadImageError("empty"))
     taken = counts.take()
     assert dict(taken.counters) == {
         (REQUESTS.name, "unavailable"): 1,
         (REQUESTS.name, "invalid"): 1,
-        (REJECTIONS.name, BUSY): 1,
+        (REJECTIONS.name, "max_in_flight"): 1,
         (REJECTIONS.name, "image"): 1,
     }
     assert taken.in_flight == 0
@@ -97,22 +93,25 @@ def test_many_threads() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "stage_name", "outcome", "reason"),
+    ("error", "outcome", "reason"),
     [
-        (InvalidRequestError("threshold"), "options", "invalid", "options"),
-        (InvalidRequestError("no image"), "check", "invalid", "image"),
-        (InvalidRequestError("cut off"), "decode", "invalid", "damaged_image"),
-        (UnavailableError("full"), None, "unavailable", "max_in_flight"),
-        (UnavailableError("not loaded"), "detector", "unavailable", "model"),
-        (DeadlineError("no memory"), "memory", "deadline", "memory"),
-        (DeadlineError("late"), None, "deadline", "deadline"),
-        (CancelledError("gone"), None, "cancelled", "cancelled"),
-        (ZeroDivisionError(), "heatmaps", "internal", "internal"),
+        (errors.BadRequestError("threshold"), "invalid", "options"),
+        (errors.BadImageError("no image"), "invalid", "image"),
+        (errors.DamagedImageError("cut off"), "invalid", "damaged_image"),
+        (errors.TooManyRequestsError("full"), "unavailable", "max_in_flight"),
+        (errors.ShuttingDownError("soon"), "unavailable", "shutdown"),
+        (errors.ModelUnavailableError("not loaded"), "unavailable", "model"),
+        (errors.ModelFailedError("broken"), "internal", "model"),
+        (errors.MemoryDeadlineError("no memory"), "deadline", "memory"),
+        (errors.DeadlineError("late"), "deadline", "deadline"),
+        (errors.CancelledError("gone"), "cancelled", "cancelled"),
+        (ZeroDivisionError(), "internal", "internal"),
     ],
 )
-def test_words_for_errors(
-    error: Exception, stage_name: str | None, outcome: str, reason: str
-) -> None:
-    assert (outcome_of(error), reason_of(error, stage_name)) == (outcome, reason)
+def test_labels_of_errors(error: Exception, outcome: str, reason: str) -> None:
+    counts = PipelineCounts()
+    counts.refused(error)
+    counters = {key: count for key, count in counts.take().counters.items() if count}
+    assert counters == {(REQUESTS.name, outcome): 1, (REJECTIONS.name, reason): 1}
     assert outcome in OUTCOMES
     assert reason in REASONS

@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import Callable
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,7 +15,7 @@ import pytest
 from poses import people
 from tritonpose.transport.messages import PoseRequest, PoseResponse
 from tritonpose_server.service.contract import ServiceError
-from tritonpose_server.service.hps import Hps, HpsSettings, InputError, PipelineError, failures
+from tritonpose_server.service.hps import Hps, HpsSettings, InputError, PipelineError
 from tritonpose_server.service.urls import UrlSettings
 
 SETTINGS = HpsSettings(visualize=False, workers=1, max_in_flight=1)
@@ -29,11 +28,9 @@ Estimate = Callable[[PoseRequest], PoseResponse]
 class Model:
     """The model with a pipeline that does what the test says."""
 
-    def __init__(self, folder: Path, estimate: Estimate, settings: HpsSettings = SETTINGS) -> None:
-        config = folder / "config.pbtxt"
-        config.write_text('parameters { key: "max_pixels" value { string_value: "3000" } }')
+    def __init__(self, estimate: Estimate, settings: HpsSettings = SETTINGS) -> None:
         self.logged: list[str] = []
-        self._hps = Hps(settings, config, estimate, self.fetch, self.logged.append)
+        self._hps = Hps(settings, estimate, self.fetch, self.logged.append)
 
     def fetch(self, url: str) -> bytes:
         if url == "https://images.example/a.png":
@@ -54,14 +51,14 @@ def failing(message: str) -> Estimate:
     return estimate
 
 
-def test_success(tmp_path: Path) -> None:
+def test_success() -> None:
     seen: list[PoseRequest] = []
 
     def estimate(request: PoseRequest) -> PoseResponse:
         seen.append(request)
         return people(2)
 
-    answer = Model(tmp_path, estimate).call({**REQUEST, "detThreshold": 0.25})
+    answer = Model(estimate).call({**REQUEST, "detThreshold": 0.25})
     assert (answer["logId"], answer["errorCode"], answer["errorMsg"]) == ("mine", 0, "Success")
     assert len(answer["result"]["persons"]) == 2
     assert "image" not in answer["result"]
@@ -70,16 +67,14 @@ def test_success(tmp_path: Path) -> None:
     assert request.request_id == "mine"
 
 
-def test_image_at_a_url(tmp_path: Path) -> None:
+def test_image_at_a_url() -> None:
     seen: list[PoseRequest] = []
 
     def estimate(request: PoseRequest) -> PoseResponse:
         seen.append(request)
         return people(1)
 
-    answer = Model(tmp_path, estimate).call(
-        {"image": "https://images.example/a.png", "visualize": True}
-    )
+    answer = Model(estimate).call({"image": "https://images.example/a.png", "visualize": True})
     assert seen[0].image == IMAGE
     picture = cv2.imdecode(
         np.frombuffer(base64.b64decode(answer["result"]["image"]), np.uint8), cv2.IMREAD_COLOR
@@ -91,9 +86,9 @@ def test_image_at_a_url(tmp_path: Path) -> None:
     ("default", "said", "drawn"),
     [(True, None, True), (True, False, False), (False, None, False), (False, True, True)],
 )
-def test_picture(tmp_path: Path, default: bool, said: bool | None, drawn: bool) -> None:
+def test_picture(default: bool, said: bool | None, drawn: bool) -> None:
     settings = HpsSettings(visualize=default, workers=1, max_in_flight=1)
-    model = Model(tmp_path, lambda _: people(1), settings)
+    model = Model(lambda _: people(1), settings)
     result = model.call({**REQUEST, "visualize": said})["result"]
     assert ("image" in result) == drawn
 
@@ -106,10 +101,8 @@ def test_picture(tmp_path: Path, default: bool, said: bool | None, drawn: bool) 
         ({"image": "http://host/a.jpg", "logId": "mine"}, 403, "not fetched: http://host/a.jpg"),
     ],
 )
-def test_wrong_requests_never_reach_the_pipeline(
-    tmp_path: Path, document: object, code: int, words: str
-) -> None:
-    model = Model(tmp_path, failing("was asked"))
+def test_wrong_requests_never_reach_the_pipeline(document: object, code: int, words: str) -> None:
+    model = Model(failing("was asked"))
     answer = model.call(document)
     assert (answer["logId"], answer["errorCode"]) == ("mine", code)
     assert words in answer["errorMsg"]
@@ -117,62 +110,48 @@ def test_wrong_requests_never_reach_the_pipeline(
     assert model.logged == []
 
 
-@pytest.mark.parametrize(
-    ("image", "words"),
-    [
-        (b"Dear friend", "it is text"),
-        (IMAGE[:60], "truncated or corrupt"),
-        (cv2.imencode(".png", np.zeros((50, 70, 3), np.uint8))[1].tobytes(), "max_pixels"),
-    ],
-    ids=["text", "half a file", "beyond the pipeline's limit"],
-)
-def test_images_that_the_pipeline_refuses(tmp_path: Path, image: bytes, words: str) -> None:
-    model = Model(tmp_path, failing("whatever it says"))
-    answer = model.call({"image": base64.b64encode(image).decode()})
+@pytest.mark.parametrize("code", ["invalid_image", "damaged_image", "invalid_request"])
+def test_images_that_the_pipeline_refuses(code: str) -> None:
+    model = Model(failing(f"[{code}] `image` begins like a PNG file"))
+    answer = model.call(REQUEST)
     assert answer["errorCode"] == 422
     (problem,) = json.loads(answer["errorMsg"])
     assert problem["loc"] == "body.image"
-    assert words in problem["msg"]
+    assert problem["msg"] == "`image` begins like a PNG file"
     assert model.logged == []
 
 
 @pytest.mark.parametrize(
     ("message", "code", "told"),
     [
-        ("4 requests are already under way", 503, "4 requests are already under way"),
-        ("internal error: ValueError: secret", 500, "Internal server error"),
+        ("model 'pose' is not ready", 503, "model 'pose' is not ready"),
+        ("[model_unavailable] model 'a': no file", 503, "model 'a': no file"),
+        ("[internal] internal error: ValueError: secret", 500, "Internal server error"),
+        ("[model_failed] model 'a' failed: secret", 500, "Internal server error"),
     ],
 )
-def test_failures_of_the_pipeline(tmp_path: Path, message: str, code: int, told: str) -> None:
-    model = Model(tmp_path, failing(message))
+def test_failures_of_the_pipeline(message: str, code: int, told: str) -> None:
+    model = Model(failing(message))
     answer = model.call(REQUEST)
     assert answer == {"logId": "mine", "errorCode": code, "errorMsg": told}
     assert model.logged == [f"request mine failed: {message}"]
 
 
-@pytest.mark.parametrize(
-    "message",
-    ["128 requests (max_in_flight) are already in flight; retry later", "late; retry later"],
-)
-def test_refusals_of_the_pipeline_are_passed_on_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
-) -> None:
-    def decode(_image: bytes) -> None:
-        raise AssertionError("a refused image was decoded")
-
-    monkeypatch.setattr(failures, "decode_image", decode)
-    model = Model(tmp_path, failing(message))
+@pytest.mark.parametrize("code", ["busy", "shutting_down", "deadline"])
+def test_refusals_of_the_pipeline_are_passed_on(code: str) -> None:
+    model = Model(failing(f"[{code}] 128 requests are already in flight"))
     answer = model.call(REQUEST)
-    assert answer == {"logId": "mine", "errorCode": 503, "errorMsg": message}
-    # The pipeline's log has told of it.
+    told = "128 requests are already in flight; try again later"
+    assert answer == {"logId": "mine", "errorCode": 503, "errorMsg": told}
+    # The pipeline's own log reports it.
     assert model.logged == []
 
 
-def test_own_failures(tmp_path: Path) -> None:
+def test_own_failures() -> None:
     def estimate(_request: PoseRequest) -> PoseResponse:
         raise RuntimeError("secret")
 
-    model = Model(tmp_path, estimate)
+    model = Model(estimate)
     answer = model.call(REQUEST)
     assert answer == {"logId": "mine", "errorCode": 500, "errorMsg": "Internal server error"}
     (entry,) = model.logged
@@ -190,9 +169,9 @@ def test_own_failures(tmp_path: Path) -> None:
         (np.array([[b'"\xff"']], object), "UTF-8"),
     ],
 )
-def test_tensors_that_are_no_request(tmp_path: Path, tensor: Any, words: str) -> None:
+def test_tensors_that_are_no_request(tensor: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Model(tmp_path, failing("was asked")).answer(tensor)
+        Model(failing("was asked")).answer(tensor)
 
 
 PARAMETERS = {"visualize": "true", "workers": "3", "max_in_flight": "7"}

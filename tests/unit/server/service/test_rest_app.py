@@ -235,7 +235,7 @@ def test_no_room() -> None:
     ("detail", "told", "reason"),
     [
         (
-            "the answer was not ready within 10 s (deadline_s); retry later",
+            "[deadline] the answer was not ready within 10 s (deadline_s)",
             "the answer was not ready within 10 s (deadline_s); try again later",
             "triton_busy",
         ),

@@ -24,7 +24,7 @@ from tritonpose.errors import (
 from tritonpose.transport.messages import PoseRequest, PoseResponse
 
 KNOWN = people(2)
-FULL = ServerUnavailableError("128 requests (max_in_flight) are already in flight; retry later")
+FULL = ServerUnavailableError("128 requests (max_in_flight) are already in flight")
 LATE = ServerUnavailableError("the answer was not ready within 10 s (deadline_s)")
 
 

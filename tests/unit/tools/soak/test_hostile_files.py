@@ -11,7 +11,7 @@ import pytest
 
 from tools.soak.hostile import HostileFile, bombs, refused_files, truncations, unusual_files
 from tools.soak.mutations import PIXELS
-from tritonpose_pipeline.errors import InvalidRequestError
+from tritonpose_pipeline.errors import BadRequestError
 from tritonpose_pipeline.image import check_file, decode_image
 from tritonpose_pipeline.limits import Limits
 
@@ -20,7 +20,7 @@ LIMITS = Limits(workers=1)
 
 @pytest.mark.parametrize("file", refused_files(PIXELS), ids=lambda file: file.name)
 def test_refused(file: HostileFile) -> None:
-    with pytest.raises(InvalidRequestError):
+    with pytest.raises(BadRequestError):
         decode_image(file.data) if check_file(file.data, LIMITS) else None
 
 
@@ -37,7 +37,7 @@ def shape_of(data: bytes) -> tuple[int, ...] | str:
     try:
         check_file(data, LIMITS)
         return decode_image(data).shape
-    except InvalidRequestError as error:
+    except BadRequestError as error:
         return str(error)
 
 
@@ -50,7 +50,7 @@ def test_files_that_break_off() -> None:
 MEASURE = """
 import re, sys
 from pathlib import Path
-from tritonpose_pipeline.errors import InvalidRequestError
+from tritonpose_pipeline.errors import BadRequestError
 from tritonpose_pipeline.image import check_file
 from tritonpose_pipeline.limits import Limits
 
@@ -60,7 +60,7 @@ def peak():
 data, before = sys.stdin.buffer.read(), peak()
 try:
     check_file(data, Limits(workers=1))
-except InvalidRequestError as error:
+except BadRequestError as error:
     print(peak() - before, error)
 """
 

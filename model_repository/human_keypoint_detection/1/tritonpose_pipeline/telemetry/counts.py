@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tritonpose_pipeline.errors import RequestError
 from tritonpose_pipeline.stages import Stage
-from tritonpose_pipeline.telemetry.outcomes import OK, OUTCOMES, REASONS
 
 STAGES = (
     "queue",
@@ -28,6 +28,23 @@ STAGES = (
     "respond",
 )
 """The stages of a request, in order; a request need not pass through all."""
+
+OUTCOMES = ("ok", "invalid", "unavailable", "deadline", "cancelled", "internal")
+"""The kinds of a request's end, from most to least wanted."""
+
+REASONS = (
+    "options",
+    "image",
+    "damaged_image",
+    "max_in_flight",
+    "shutdown",
+    "model",
+    "memory",
+    "deadline",
+    "cancelled",
+    "internal",
+)
+"""Why requests get no result."""
 
 BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the histograms' buckets in seconds; there is one more without a bound."""
@@ -115,22 +132,22 @@ class PipelineCounts:
         with self._lock:
             self._in_flight += 1
 
-    def refused(self, outcome: str, reason: str) -> None:
-        """Count a request that was not taken up."""
+    def refused(self, error: Exception) -> None:
+        """Count a request that was not accepted."""
         with self._lock:
-            self._reject(outcome, reason)
+            self._reject(error)
 
     def over(self, stages: Sequence[Stage], persons: int) -> None:
         """Count a request that was under way and got its result."""
         with self._lock:
-            self._counters[REQUESTS.name, OK] += 1
+            self._counters[REQUESTS.name, "ok"] += 1
             self._counters[PERSONS.name, ""] += persons
             self._end(stages)
 
-    def failed(self, stages: Sequence[Stage], outcome: str, reason: str) -> None:
+    def failed(self, stages: Sequence[Stage], error: Exception) -> None:
         """Count a request that was under way and got no result."""
         with self._lock:
-            self._reject(outcome, reason)
+            self._reject(error)
             self._end(stages)
 
     def take(self) -> Increments:
@@ -140,9 +157,10 @@ class PipelineCounts:
             self._counters, self._histograms = defaultdict(float), defaultdict(Observations)
         return taken
 
-    def _reject(self, outcome: str, reason: str) -> None:
-        self._counters[REQUESTS.name, outcome] += 1
-        self._counters[REJECTIONS.name, reason] += 1
+    def _reject(self, error: Exception) -> None:
+        kind = type(error) if isinstance(error, RequestError) else RequestError
+        self._counters[REQUESTS.name, kind.outcome] += 1
+        self._counters[REJECTIONS.name, kind.reason] += 1
 
     def _end(self, stages: Sequence[Stage]) -> None:
         self._in_flight -= 1
