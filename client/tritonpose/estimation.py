@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tritonpose.errors import InputError, InvalidRequestError
 from tritonpose.inputs import FileInput, decode_image, path_of
 from tritonpose.result import KeypointResult
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.transport.messages import InferRequest
 
 if TYPE_CHECKING:
     from tritonpose.config import ModuleConfig, PipelineConfig
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tritonpose.transport.messages import PoseResponse
 
 
-def request_for(image: ImageInput, config: PipelineConfig, threshold: float | None) -> PoseRequest:
+def request_for(image: ImageInput, config: PipelineConfig, threshold: float | None) -> InferRequest:
     """Makes the request of one image.
 
     Args:
@@ -26,7 +26,7 @@ def request_for(image: ImageInput, config: PipelineConfig, threshold: float | No
     """
     encoded = image.source if isinstance(image.source, bytes) else None
     frame = None if isinstance(image.source, bytes) else image.source
-    return PoseRequest(
+    return InferRequest(
         image=encoded,
         frame=frame,
         det_threshold=threshold,

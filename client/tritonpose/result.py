@@ -159,7 +159,7 @@ class KeypointResult(LazyImageDict):
         """Draws the poses on the image; without further options exactly as PaddleX does.
 
         Args:
-            boxes: Draw each person's box, in a colour of its own.
+            boxes: Draw each person's box, in a color of its own.
             scores: Write each person's ``det_score`` at the box.
             ids: Write each person's index in ``boxes`` at the box.
 
@@ -172,8 +172,8 @@ class KeypointResult(LazyImageDict):
         import cv2
         from PIL import Image
 
-        from tritonpose.labels import draw_labels
-        from tritonpose.render import draw_poses
+        from tritonpose.drawing.labels import draw_labels
+        from tritonpose.drawing.poses import draw_poses
 
         if self.error is not None:
             raise self.error

@@ -18,7 +18,7 @@ from tools.evaluation.agreement import (
     compare,
 )
 from tritonpose.transport import Transport, connect
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.transport.messages import InferRequest
 from tritonpose_server.embedded.server import EmbeddedServer
 
 pytestmark = reference_data.needed
@@ -55,7 +55,7 @@ def test_same_persons_and_keypoints(
     compared: list[tuple[str, Differences | None]] = []
     for expected in map(SavedResult.from_json, series):
         actual = transport.infer(
-            PoseRequest(
+            InferRequest(
                 image=reference_data.image(expected.image).read_bytes(),
                 frame=None,
                 det_threshold=setting.threshold,

@@ -13,7 +13,7 @@ import pytest
 from leftovers import descendants, shared_memory
 from tritonpose import DeadlineExceededError, ServerUnavailableError
 from tritonpose.transport import connect
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_server.embedded.server import EmbeddedServer
 
 CLIENTS = 16
@@ -38,8 +38,8 @@ def pictures(photo: Path) -> list[bytes]:
     return [cv2.imencode(".jpg", variant)[1].tobytes() for variant in variants]
 
 
-def ask(picture: bytes) -> PoseRequest:
-    return PoseRequest(
+def ask(picture: bytes) -> InferRequest:
+    return InferRequest(
         image=picture,
         frame=None,
         det_threshold=None,

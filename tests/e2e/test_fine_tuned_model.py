@@ -13,7 +13,7 @@ import yaml
 
 import reference_data
 from tritonpose.transport import connect
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.transport.messages import InferRequest
 from tritonpose_pipeline.affine import (
     boxes_to_centers_and_scales,
     crop_matrices,
@@ -68,7 +68,7 @@ def test_is_served_as_its_files_say(
     shutil.copytree(installed_open_models[0], detector)
     with EmbeddedServer([detector, model], PipelineSettings(detector.name, model.name)) as server:
         transport = connect(server.grpc_url)
-        served = transport.infer(PoseRequest(image=photo.read_bytes()))
+        served = transport.infer(InferRequest(image=photo.read_bytes()))
         transport.close()
     assert len(served.boxes) == 2
 

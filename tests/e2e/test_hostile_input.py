@@ -22,7 +22,7 @@ from tools.soak.pictures import Picture, cut_pictures, differences, know
 from tools.soak.service import Addresses
 from tools.soak.tally import Outcome, Tally
 from tritonpose.transport import connect
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_server.embedded.server import EmbeddedServer
 
 CONCURRENCY = 8
@@ -37,7 +37,7 @@ def addresses(server: EmbeddedServer) -> Iterator[Addresses]:
 @pytest.fixture(scope="module")
 def pictures(server: EmbeddedServer, photo: Path) -> list[Picture]:
     transport = connect(server.grpc_url)
-    known = know(cut_pictures(photo), lambda data: transport.infer(PoseRequest(image=data)))
+    known = know(cut_pictures(photo), lambda data: transport.infer(InferRequest(image=data)))
     transport.close()
     return known
 
@@ -145,9 +145,9 @@ def test_unusual_files_are_read_as_paddlex_reads_them(
         path = tmp_path / "file"
         path.write_bytes(file.data)
         as_paddlex_reads_it: PoseResponse = transport.infer(
-            PoseRequest(frame=cv2.imread(str(path)))
+            InferRequest(frame=cv2.imread(str(path)))
         )
-        answer = transport.infer(PoseRequest(image=file.data))
+        answer = transport.infer(InferRequest(image=file.data))
         assert differences(answer, as_paddlex_reads_it) is None, file.name
         people.append(len(answer.boxes))
     transport.close()

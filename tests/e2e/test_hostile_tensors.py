@@ -20,7 +20,7 @@ from tritonclient.utils import InferenceServerException
 
 from leftovers import descendants
 from tritonpose.transport import connect
-from tritonpose.transport.messages import MODEL_NAME, PoseRequest
+from tritonpose.transport.messages import MODEL_NAME, InferRequest
 from tritonpose_server.embedded.server import EmbeddedServer
 
 FRAME = np.zeros((32, 32, 3), np.uint8)
@@ -36,7 +36,7 @@ def unharmed(server: EmbeddedServer, photo: Path) -> Iterator[None]:
     yield
     assert descendants(server.pid or 0) == before
     transport = connect(server.grpc_url)
-    assert len(transport.infer(PoseRequest(image=photo.read_bytes())).boxes) == 2
+    assert len(transport.infer(InferRequest(image=photo.read_bytes())).boxes) == 2
     transport.close()
 
 

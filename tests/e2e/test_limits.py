@@ -21,7 +21,7 @@ from tools.soak.fronts import Front, open_fronts
 from tools.soak.service import Addresses
 from tritonpose.errors import InvalidRequestError, ServerUnavailableError, TritonPoseError
 from tritonpose.transport import connect
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources
 from tritonpose_server.embedded.options import ServerOptions
@@ -108,27 +108,27 @@ async def outcome(asked: Awaitable[PoseResponse]) -> PoseResponse | TritonPoseEr
 )
 def test_images_that_are_too_large(addresses: Addresses, image: bytes, told: str) -> None:
     for error in at_every_front(
-        addresses, lambda front: outcome(front.ask(PoseRequest(image=image)))
+        addresses, lambda front: outcome(front.ask(InferRequest(image=image)))
     ):
         assert isinstance(error, InvalidRequestError)
         assert told in str(error)
 
 
 def test_more_persons_than_are_given(addresses: Addresses, photo: Path) -> None:
-    request = PoseRequest(image=photo.read_bytes())
+    request = InferRequest(image=photo.read_bytes())
     answers = at_every_front(addresses, lambda front: front.ask(request))
     assert [(len(answer.boxes), answer.truncated) for answer in answers] == [(1, True)] * 4
     boxes = np.tile(np.array([[0, 0, 50, 90]], np.float32), (2, 1))
     transport = connect(addresses.grpc)
     with pytest.raises(InvalidRequestError, match=r"has 2 boxes; up to 1 \(max_persons\)"):
-        transport.infer(PoseRequest(image=photo.read_bytes(), person_boxes=boxes))
-    assert not transport.infer(PoseRequest(image=photo.read_bytes(), det_threshold=0.99)).truncated
+        transport.infer(InferRequest(image=photo.read_bytes(), person_boxes=boxes))
+    assert not transport.infer(InferRequest(image=photo.read_bytes(), det_threshold=0.99)).truncated
     transport.close()
 
 
 def test_too_many_requests_and_too_little_time(addresses: Addresses, photo: Path) -> None:
     """All are answered, or told to come again, and why."""
-    request = PoseRequest(image=photo.read_bytes())
+    request = InferRequest(image=photo.read_bytes())
 
     async def flood(front: Front) -> list[PoseResponse | TritonPoseError]:
         return await asyncio.gather(*(outcome(front.ask(request)) for _ in range(200)))
@@ -161,7 +161,7 @@ def test_what_nobody_waits_for_is_not_computed(
 ) -> None:
     detector = installed_open_models[0].name
     patient = connect(tight.grpc_url)
-    request = PoseRequest(image=photo.read_bytes(), det_threshold=0.0)
+    request = InferRequest(image=photo.read_bytes(), det_threshold=0.0)
     patient.infer(request)
     before = executions(tight, detector)
 

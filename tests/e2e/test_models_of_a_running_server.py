@@ -13,7 +13,7 @@ import tritonclient.http
 
 from tritonpose import InvalidRequestError
 from tritonpose.transport import Transport, connect
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.transport.messages import InferRequest
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.errors import EmbeddedServerError
@@ -60,13 +60,13 @@ def test_added_and_removed_under_load(
     photo: Path,
 ) -> None:
     image = photo.read_bytes()
-    expected = transport.infer(PoseRequest(image=image))
+    expected = transport.infer(InferRequest(image=image))
     assert len(expected.boxes) == 2
 
     with ThreadPoolExecutor(4) as clients:
-        load = [clients.submit(transport.infer, PoseRequest(image=image)) for _ in range(60)]
+        load = [clients.submit(transport.infer, InferRequest(image=image)) for _ in range(60)]
 
-        newcomer = PoseRequest(image=image, detector="newcomer")
+        newcomer = InferRequest(image=image, detector="newcomer")
         with pytest.raises(InvalidRequestError, match="no detector model 'newcomer' is installed"):
             transport.infer(newcomer)
         install(installed_open_models[0], own_store, "newcomer")
@@ -87,7 +87,7 @@ def test_asked_for_by_many_at_once_before_it_is_loaded(
     transport: Transport, own_store: Path, installed_open_models: list[Path], photo: Path
 ) -> None:
     install(installed_open_models[1], own_store, "wanted")
-    request = PoseRequest(image=photo.read_bytes(), keypoint_model="wanted")
+    request = InferRequest(image=photo.read_bytes(), keypoint_model="wanted")
     with ThreadPoolExecutor(8) as clients:
         answers = list(clients.map(transport.infer, [request] * 16))
     assert [len(answer.boxes) for answer in answers] == [2] * 16

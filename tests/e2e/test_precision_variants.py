@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tritonpose.transport import Transport, connect
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.engines.bf16 import cpu_has_bf16
@@ -74,7 +74,7 @@ def transport(variant_server: EmbeddedServer) -> Iterator[Transport]:
 
 @pytest.fixture(scope="module")
 def fp32(transport: Transport, photo: Path) -> PoseResponse:
-    return transport.infer(PoseRequest(image=photo.read_bytes()))
+    return transport.infer(InferRequest(image=photo.read_bytes()))
 
 
 def mean_distance(found: PoseResponse, expected: PoseResponse) -> float:
@@ -111,7 +111,7 @@ def test_keypoint_model(
 ) -> None:
     """The persons are more than 350 pixels tall."""
     name = f"{installed_open_models[1].name}-{precision}"
-    found = transport.infer(PoseRequest(image=photo.read_bytes(), keypoint_model=name))
+    found = transport.infer(InferRequest(image=photo.read_bytes(), keypoint_model=name))
     np.testing.assert_array_equal(found.boxes, fp32.boxes)
     assert 0 < mean_distance(found, fp32) < 4
 
@@ -125,7 +125,7 @@ def test_detector(
     precision: str,
 ) -> None:
     name = f"{installed_open_models[0].name}-{precision}"
-    found = transport.infer(PoseRequest(image=photo.read_bytes(), detector=name))
+    found = transport.infer(InferRequest(image=photo.read_bytes(), detector=name))
     assert len(found.boxes) == len(fp32.boxes)
     assert not np.array_equal(found.boxes, fp32.boxes)
     assert overlaps(found, fp32).min() > 0.9
@@ -135,7 +135,7 @@ def test_detector(
 def test_bf16_variant_computes_in_fp32_on_a_cpu_without(
     transport: Transport, fp32: PoseResponse, photo: Path, installed_open_models: list[Path]
 ) -> None:
-    request = PoseRequest(
+    request = InferRequest(
         image=photo.read_bytes(), keypoint_model=f"{installed_open_models[1].name}-bf16"
     )
     np.testing.assert_allclose(transport.infer(request).keypoints, fp32.keypoints, atol=0.01)

@@ -15,7 +15,7 @@ import tritonclient.grpc as triton
 from leftovers import wait_until
 from tritonpose.errors import InvalidRequestError
 from tritonpose.transport import connect
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.transport.messages import InferRequest
 from tritonpose_server.embedded.server import EmbeddedServer
 
 
@@ -25,7 +25,7 @@ def test_of_the_python_client(
 ) -> None:
     caplog.set_level(logging.DEBUG, "tritonpose.triton")
     url = server.grpc_url if protocol == "grpc" else server.http_url
-    request = PoseRequest(image=b"no image")
+    request = InferRequest(image=b"no image")
     with closing(connect(url)) as transport, pytest.raises(InvalidRequestError) as caught:
         transport.infer(request)
     assert caught.value.request_id == request.request_id

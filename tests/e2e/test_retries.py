@@ -16,7 +16,7 @@ from gateways import gateway
 from tritonpose import ServerUnavailableError
 from tritonpose.transport.connection import Connection
 from tritonpose.transport.grpc import GrpcServer
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.transport.messages import InferRequest
 from tritonpose_server.embedded.server import EmbeddedServer
 from twins import EVERY_CLIENT, ONE_OF_EACH, predict_all
 
@@ -93,9 +93,9 @@ def test_grpc_uses_all_addresses_of_a_name(
     with gateway(server.grpc_url) as one, gateway(server.grpc_url) as two:
         # As if a name had resolved to them.
         addresses = f"ipv4:127.0.0.1:{one.port},127.0.0.1:{two.port}"
-        client = GrpcServer(addresses, Connection.checked("grpc://pose:8001"))
+        client = GrpcServer(addresses, Connection.from_options("grpc://pose:8001"))
         for _ in range(20):
-            client.infer(PoseRequest(frame=small_photo), 60)
+            client.infer(InferRequest(frame=small_photo), 60)
         client.close()
         # Those sent before the second connection was made all went to the first.
         assert min(len(one.seen), len(two.seen)) >= 5

@@ -17,7 +17,7 @@ from leftovers import alive, descendants, shared_memory, wait_until
 from serve_command import Service, serving
 from tritonpose.errors import ServerUnavailableError
 from tritonpose.transport import Transport, connect
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.transport.messages import InferRequest
 
 CLIENTS = 8
 
@@ -43,7 +43,7 @@ def test_no_request_under_way_is_lost(tmp_path: Path, photo: Path) -> None:
         grpc, http = (
             stack.enter_context(closing(connect(url, timeout=60.0, retries=0))) for url in urls
         )
-        request = PoseRequest(image=photo.read_bytes())
+        request = InferRequest(image=photo.read_bytes())
         assert len(grpc.infer(request).boxes) == len(http.infer(request).boxes) == 2
         pool = stack.enter_context(ThreadPoolExecutor(3 * CLIENTS))
         under_way: list[Future[int]] = []
@@ -85,7 +85,7 @@ def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         assert not shared_memory(identity)
 
 
-def persons_of(way: Transport, request: PoseRequest) -> int:
+def persons_of(way: Transport, request: InferRequest) -> int:
     return len(way.infer(request).boxes)
 
 

@@ -17,7 +17,7 @@ import tritonclient.grpc as triton
 from leftovers import alive, descendants, shared_memory, wait_until
 from tritonpose.errors import ServerUnavailableError
 from tritonpose.transport import connect
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
@@ -50,7 +50,7 @@ class Load:
 
     def __init__(self, url: str, photo: Path) -> None:
         self._transport = connect(url, timeout=20.0)
-        self._request = PoseRequest(image=photo.read_bytes())
+        self._request = InferRequest(image=photo.read_bytes())
         self._expected = self._transport.infer(self._request)
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(CLIENTS)]
@@ -134,7 +134,7 @@ def test_a_process_that_hangs_is_replaced(
     os.kill(hanging, signal.SIGSTOP)
     assert wait_until(lambda: not alive(hanging))
     with closing(connect(own_server.grpc_url, timeout=60.0, retries=100)) as transport:
-        assert len(transport.infer(PoseRequest(image=photo.read_bytes())).boxes) == 2
+        assert len(transport.infer(InferRequest(image=photo.read_bytes())).boxes) == 2
 
 
 def test_a_dead_server_leaves_no_directory(own_server: EmbeddedServer) -> None:
@@ -144,7 +144,7 @@ def test_a_dead_server_leaves_no_directory(own_server: EmbeddedServer) -> None:
     with closing(connect(own_server.grpc_url, timeout=60.0, retries=100)) as transport:
         frame = np.zeros((8, 8, 3), np.uint8)
         assert wait_until(lambda: not alive(killed))
-        transport.infer(PoseRequest(frame=frame))
+        transport.infer(InferRequest(frame=frame))
         # Those of the new server, but not those of the old one.
         assert before - python_environments()
 

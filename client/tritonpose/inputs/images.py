@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tritonpose.errors import InputError
-from tritonpose.sniff import describe_undecodable
+from tritonpose.file_types import describe_undecodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

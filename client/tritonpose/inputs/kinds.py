@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tritonpose.sniff import is_server_format, is_video_format
+from tritonpose.file_types import is_server_format, is_video_format
 
 # The suffixes PaddleX picks from a directory, less PDF: pages of documents show no people.
 _IMAGE_NAME = re.compile(r".*\.(bmp|dib|jpe?g|png|webp|p[bgpn]m|sr|ras|tiff?)", re.I | re.S)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tritonpose.errors import InputError
+from tritonpose.file_types import is_server_format, is_tiff, is_video_format
 from tritonpose.inputs.images import FileInput, ImageInput, decode_image
 from tritonpose.inputs.kinds import is_url
-from tritonpose.sniff import is_server_format, is_tiff, is_video_format
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

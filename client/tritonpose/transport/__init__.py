@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from tritonpose.transport.connection import ConnectionOptions
-    from tritonpose.transport.messages import PoseRequest, PoseResponse
+    from tritonpose.transport.messages import InferRequest, PoseResponse
     from tritonpose.transport.retrying import AsyncServer, Server
 
 
 class Transport(Protocol):
     """A connection to one or several servers. Safe to use from several threads."""
 
-    def infer(self, request: PoseRequest) -> PoseResponse:
+    def infer(self, request: InferRequest) -> PoseResponse:
         """Sends one request and waits for its response.
 
         Raises:
@@ -40,7 +40,7 @@ class Transport(Protocol):
 class AsyncTransport(Protocol):
     """A connection to one or several servers, for one event loop."""
 
-    async def infer(self, request: PoseRequest) -> PoseResponse:
+    async def infer(self, request: InferRequest) -> PoseResponse:
         """Sends one request and waits for its response; raises what `Transport.infer` raises.
 
         Cancelling it cancels the request.
@@ -61,14 +61,14 @@ def connect(
     """Prepares a connection; it is made with the first request.
 
     Args:
-        url: Of one server or several; see `Connection.checked`.
+        url: Of one server or several; see `Connection.from_options`.
         timeout: Seconds that each request may take, over all attempts.
-        **options: Further arguments of `Connection.checked`.
+        **options: Further arguments of `Connection.from_options`.
 
     Raises:
         ConfigError: An argument is wrong.
     """
-    connection = Connection.checked(url, timeout, **options)
+    connection = Connection.from_options(url, timeout, **options)
     servers: list[Server]
     if connection.scheme in ("grpc", "grpcs"):
         from tritonpose.transport.grpc import GrpcServer
@@ -91,14 +91,14 @@ def connect_async(
     So this needs no event loop; the first request binds the transport to its own.
 
     Args:
-        url: Of one server or several; see `Connection.checked`.
+        url: Of one server or several; see `Connection.from_options`.
         timeout: Seconds that each request may take, over all attempts.
-        **options: Further arguments of `Connection.checked`.
+        **options: Further arguments of `Connection.from_options`.
 
     Raises:
         ConfigError: An argument is wrong.
     """
-    connection = Connection.checked(url, timeout, **options)
+    connection = Connection.from_options(url, timeout, **options)
     servers: list[AsyncServer]
     if connection.scheme in ("grpc", "grpcs"):
         from tritonpose.transport.grpc import AsyncGrpcServer

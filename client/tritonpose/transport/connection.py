@@ -33,7 +33,7 @@ _RESERVED_HEADER = re.compile(r"grpc-.*|.*-bin|content-.*|transfer-encoding|conn
 
 
 class ConnectionOptions(TypedDict, total=False):
-    """Arguments of `Connection.checked` that functions pass on; it describes them."""
+    """Arguments of `Connection.from_options` that functions pass on; it describes them."""
 
     retries: int
     headers: Mapping[str, str] | None
@@ -65,7 +65,7 @@ class Connection:
     tls: TlsFiles | None
 
     @classmethod
-    def checked(
+    def from_options(
         cls,
         url: str | Sequence[str],
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
@@ -102,7 +102,7 @@ class Connection:
         scheme, addresses = _parse(url)
         tls = None
         if scheme in ("grpcs", "https"):
-            tls = TlsFiles.checked(ca_file, cert_file, key_file)
+            tls = TlsFiles.from_paths(ca_file, cert_file, key_file)
         elif any(file is not None for file in (ca_file, cert_file, key_file)):
             raise ConfigError(
                 f"ca_file, cert_file and key_file are for encrypted connections: use {scheme}s:// "

@@ -40,7 +40,7 @@ NO_TRITON = "its answer isn't one of Triton's; perhaps another server uses this 
 """The detail of a failure to read an answer."""
 
 
-def refusal(status: str | None, url: str, detail: str | None) -> TritonPoseError:
+def error_from_status(status: str | None, url: str, detail: str | None) -> TritonPoseError:
     """Makes the error for a status that a server answered.
 
     Args:
@@ -49,10 +49,10 @@ def refusal(status: str | None, url: str, detail: str | None) -> TritonPoseError
         url: The server's URL.
         detail: What the server said.
     """
-    return failure(_KINDS.get(status, ServerError), url, detail or f"{status}, without a reason")
+    return make_error(_KINDS.get(status, ServerError), url, detail or f"{status}, without a reason")
 
 
-def failure(kind: type[TritonPoseError], url: str, detail: str) -> TritonPoseError:
+def make_error(kind: type[TritonPoseError], url: str, detail: str) -> TritonPoseError:
     """Makes the error to raise for a failed request.
 
     Args:

@@ -9,8 +9,8 @@ import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 from tritonpose.transport.connection import CONNECT_SECONDS
-from tritonpose.transport.failures import refusal
-from tritonpose.transport.messages import MODEL_NAME, PoseRequest, PoseResponse
+from tritonpose.transport.failures import error_from_status
+from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse
 from tritonpose.transport.trace_context import trace_headers
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ class GrpcServer:
         self._headers = connection.headers
         self._client = triton.InferenceServerClient(address, **_client_arguments(connection))
 
-    def infer(self, request: PoseRequest, timeout: float) -> PoseResponse:
+    def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """Sends a request once; see `Server.infer`."""
         try:
             result = self._client.infer(**_call_arguments(request, self._headers, timeout))
         except InferenceServerException as error:
-            raise refusal(error.status(), self._url, error.message()) from error
+            raise error_from_status(error.status(), self._url, error.message()) from error
         return PoseResponse.from_outputs(result.as_numpy)
 
     def close(self) -> None:
@@ -84,14 +84,14 @@ class AsyncGrpcServer:
         self._url = connection.url_of(address)
         self._client: Any = None
 
-    async def infer(self, request: PoseRequest, timeout: float) -> PoseResponse:
+    async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """Sends a request once; see `AsyncServer.infer`."""
         try:
             result = await self._client_of_loop().infer(
                 **_call_arguments(request, self._connection.headers, timeout)
             )
         except InferenceServerException as error:
-            raise refusal(error.status(), self._url, error.message()) from error
+            raise error_from_status(error.status(), self._url, error.message()) from error
         return PoseResponse.from_outputs(result.as_numpy)
 
     async def is_ready(self, timeout: float) -> bool:
@@ -132,7 +132,7 @@ def _client_arguments(connection: Connection) -> dict[str, Any]:
 
 
 def _call_arguments(
-    request: PoseRequest, headers: Mapping[str, str], timeout: float
+    request: InferRequest, headers: Mapping[str, str], timeout: float
 ) -> dict[str, Any]:
     return {
         "model_name": MODEL_NAME,

@@ -15,8 +15,8 @@ from tritonclient.utils import InferenceServerException
 
 from tritonpose.errors import DeadlineExceededError, ServerError, ServerUnavailableError
 from tritonpose.transport.connection import CONNECT_SECONDS
-from tritonpose.transport.failures import NO_TRITON, failure, refusal
-from tritonpose.transport.messages import MODEL_NAME, PoseRequest, PoseResponse
+from tritonpose.transport.failures import NO_TRITON, error_from_status, make_error
+from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse
 from tritonpose.transport.trace_context import trace_headers
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class HttpServer:
         # Weak, so that the client of a thread that has ended is closed with it.
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def infer(self, request: PoseRequest, timeout: float) -> PoseResponse:
+    def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """Sends a request once; see `Server.infer`."""
         client = self._client_of_thread()
         try:
@@ -63,13 +63,13 @@ class HttpServer:
                     headers={**self._connection.headers, **trace_headers()},
                 )
         except InferenceServerException as error:
-            raise refusal(error.status(), self._url, error.message()) from error
+            raise error_from_status(error.status(), self._url, error.message()) from error
         except _OutOfTimeError as error:
-            raise failure(DeadlineExceededError, self._url, str(error)) from error
+            raise make_error(DeadlineExceededError, self._url, str(error)) from error
         except (OSError, HTTPParseError) as error:
-            raise failure(ServerUnavailableError, self._url, str(error)) from error
+            raise make_error(ServerUnavailableError, self._url, str(error)) from error
         except ValueError as error:
-            raise failure(ServerError, self._url, NO_TRITON) from error
+            raise make_error(ServerError, self._url, NO_TRITON) from error
         return PoseResponse.from_outputs(result.as_numpy)
 
     def close(self) -> None:

@@ -17,8 +17,8 @@ from tritonclient.http import InferenceServerClient, InferInput
 
 from tritonpose.errors import DeadlineExceededError, ServerError, ServerUnavailableError
 from tritonpose.transport.connection import CONNECT_SECONDS
-from tritonpose.transport.failures import NO_TRITON, failure, refusal
-from tritonpose.transport.messages import MODEL_NAME, PoseRequest, PoseResponse
+from tritonpose.transport.failures import NO_TRITON, error_from_status, make_error
+from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse
 from tritonpose.transport.trace_context import trace_headers
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class AsyncHttpServer:
         self._url = connection.url_of(address)
         self._session: aiohttp.ClientSession | None = None
 
-    async def infer(self, request: PoseRequest, timeout: float) -> PoseResponse:
+    async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """Sends a request once; see `AsyncServer.infer`."""
         body, header_length = InferenceServerClient.generate_request_body(
             request.infer_inputs(InferInput),
@@ -59,16 +59,16 @@ class AsyncHttpServer:
                 content = await response.read()
         except aiohttp.ClientError as error:
             # Without its cause: some of aiohttp's errors hold the request's headers.
-            raise failure(ServerUnavailableError, self._url, _cause(error)) from None
+            raise make_error(ServerUnavailableError, self._url, _cause(error)) from None
         except asyncio.TimeoutError as error:
-            raise failure(DeadlineExceededError, self._url, "the time is over") from error
+            raise make_error(DeadlineExceededError, self._url, "the time is over") from error
         if response.status != 200:
-            raise refusal(str(response.status), self._url, _reason(content))
+            raise error_from_status(str(response.status), self._url, _reason(content))
         length = response.headers.get(_HEADER_LENGTH)
         try:
             result = InferenceServerClient.parse_response_body(content, header_length=length)
         except ValueError as error:
-            raise failure(ServerError, self._url, NO_TRITON) from error
+            raise make_error(ServerError, self._url, NO_TRITON) from error
         return PoseResponse.from_outputs(result.as_numpy)
 
     async def is_ready(self, timeout: float) -> bool:

@@ -20,7 +20,7 @@ MODEL_NAME = "human_keypoint_detection"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class PoseRequest:
+class InferRequest:
     """One image and how to treat it; ``None`` leaves a choice to the server.
 
     Attributes:
@@ -51,7 +51,7 @@ class PoseRequest:
 
     def __post_init__(self) -> None:
         if (self.image is None) == (self.frame is None):
-            raise ValueError("a PoseRequest has exactly one of image and frame")
+            raise ValueError("a InferRequest has exactly one of image and frame")
 
     def tensors(self) -> list[tuple[str, str, NDArray[np.generic]]]:
         """The input tensors, as (name, Triton datatype, array)."""

@@ -14,13 +14,13 @@ from tritonpose.transport.rotation import Rotation
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tritonpose.transport.messages import PoseRequest, PoseResponse
+    from tritonpose.transport.messages import InferRequest, PoseResponse
 
 
 class Server(Protocol):
     """A connection to one server. Safe to use from several threads."""
 
-    def infer(self, request: PoseRequest, timeout: float) -> PoseResponse:
+    def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """Sends a request once; `timeout` is in seconds. Errors as of `Transport.infer`."""
 
     def close(self) -> None:
@@ -30,7 +30,7 @@ class Server(Protocol):
 class AsyncServer(Protocol):
     """A connection to one server, for one event loop; made with the first request."""
 
-    async def infer(self, request: PoseRequest, timeout: float) -> PoseResponse:
+    async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """Sends a request once; `timeout` is in seconds. Errors as of `Transport.infer`."""
 
     async def is_ready(self, timeout: float) -> bool:
@@ -56,7 +56,7 @@ class RetryingTransport:
         self._rotation = Rotation(len(servers))
         self._closed = False
 
-    def infer(self, request: PoseRequest) -> PoseResponse:
+    def infer(self, request: InferRequest) -> PoseResponse:
         """Sends one request; see `Transport.infer`."""
         attempts = Attempts(self._rotation, self._retries, self._timeout)
         with _naming(request):
@@ -95,7 +95,7 @@ class AsyncRetryingTransport:
         self._rotation = Rotation(len(servers))
         self._closed = False
 
-    async def infer(self, request: PoseRequest) -> PoseResponse:
+    async def infer(self, request: InferRequest) -> PoseResponse:
         """Sends one request; see `AsyncTransport.infer`."""
         attempts = Attempts(self._rotation, self._retries, self._timeout)
         with _naming(request):
@@ -123,7 +123,7 @@ class AsyncRetryingTransport:
 
 
 @contextmanager
-def _naming(request: PoseRequest) -> Iterator[None]:
+def _naming(request: InferRequest) -> Iterator[None]:
     """Says in errors which request they are about."""
     try:
         yield

@@ -30,7 +30,7 @@ class TlsFiles:
     key_file: str | None = None
 
     @classmethod
-    def checked(
+    def from_paths(
         cls,
         ca_file: str | os.PathLike[str] | None,
         cert_file: str | os.PathLike[str] | None,

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
-from tritonpose.transport.messages import MODEL_NAME, PoseRequest, PoseResponse
+from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse
 from tritonpose_pipeline.telemetry.spans import pop_context
 from tritonpose_server.service.contract import choose_log_id, error_body
 from tritonpose_server.service.contract.failures import unavailable
@@ -98,7 +98,7 @@ class TritonPythonModel:
             self._slots.release()
 
 
-def _estimate(request: PoseRequest) -> PoseResponse:
+def _estimate(request: InferRequest) -> PoseResponse:
     """Run the pipeline model.
 
     Raises:

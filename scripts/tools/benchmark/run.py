@@ -96,7 +96,7 @@ def _entries(field: Field) -> dict[str, Entry]:
 
 def _facts(field: Field, workload: Workload, plan: Plan) -> dict[str, object]:
     versions: dict[str, object] = {"ours": package_versions()}
-    versions["triton"] = ask_server(Connection.checked(field.server.grpc_url)).version
+    versions["triton"] = ask_server(Connection.from_options(field.server.grpc_url)).version
     versions["engine"] = field.engine.worker.call("facts")
     if field.paddlex is not None:
         versions["paddlex"] = field.paddlex.worker.call("facts")

@@ -130,7 +130,7 @@ def _evaluate_all(
 ) -> list[Evaluation]:
     transport = connect(url, _TIMEOUT_SECONDS)
     try:
-        server = ask_server(Connection.checked(url))
+        server = ask_server(Connection.from_options(url))
         evaluations = []
         for variant in variants:
             _report(f"evaluating {_describe(server.resolve(variant))}")

@@ -151,7 +151,7 @@ def _agreement(poses: _Poses, references: References) -> Agreement:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """One image to send; see `PoseRequest`."""
+    """One image to send; see `InferRequest`."""
 
     path: Path
     det_threshold: float | None = None

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tools.errors import EvaluationError
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.transport.messages import InferRequest
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Variant:
         image: bytes,
         det_threshold: float | None = None,
         person_boxes: npt.NDArray[np.float32] | None = None,
-    ) -> PoseRequest:
-        """The request for one encoded image; see `PoseRequest` for the arguments."""
-        return PoseRequest(
+    ) -> InferRequest:
+        """The request for one encoded image; see `InferRequest` for the arguments."""
+        return InferRequest(
             image=image,
             det_threshold=det_threshold,
             detector=self.detector,

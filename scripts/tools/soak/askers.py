@@ -15,7 +15,7 @@ from tools.soak.hostile import HostileFile
 from tools.soak.pictures import Picture, differences, malformed
 from tools.soak.tally import Outcome, Tally
 from tritonpose.errors import InvalidRequestError, ServerUnavailableError, TritonPoseError
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import InferRequest, PoseResponse
 
 # What a full service says: docs/operations.md.
 _EXPIRIES = ("was not ready within", "became free for an image")
@@ -65,7 +65,7 @@ class Askers:
         def check(answer: PoseResponse) -> str | None:
             return differences(answer, picture.answer)
 
-        request = PoseRequest(image=picture.data)
+        request = InferRequest(image=picture.data)
         return await self._ask(front, "good", request, check)
 
     async def given(self, front: Front) -> Outcome | None:
@@ -81,7 +81,7 @@ class Askers:
                 return f"boxes {answer.boxes.tolist()} instead of {box.tolist()}"
             return None if np.isfinite(answer.keypoints).all() else "keypoints are not finite"
 
-        request = PoseRequest(image=picture.data, person_boxes=box)
+        request = InferRequest(image=picture.data, person_boxes=box)
         return await self._ask(front, "own box", request, check)
 
     async def bad(self, front: Front) -> Outcome | None:
@@ -91,7 +91,7 @@ class Askers:
         def check(_answer: PoseResponse) -> str:
             return f"{file.name} was not refused"
 
-        return await self._ask(front, "bad", PoseRequest(image=file.data), check, may_reject=True)
+        return await self._ask(front, "bad", InferRequest(image=file.data), check, may_reject=True)
 
     async def damaged(self, front: Front, data: bytes, name: str) -> Outcome | None:
         """Send a damaged file, which may or may not be readable."""
@@ -100,14 +100,14 @@ class Askers:
             wrong = malformed(answer)
             return f"{name}: {wrong}" if wrong else None
 
-        request = PoseRequest(image=data)
+        request = InferRequest(image=data)
         return await self._ask(front, "damaged", request, check, may_reject=True)
 
     async def cancelled(self, front: Front) -> Outcome | None:
         """Hang up at a random moment."""
         picture = self._rng.choice(self._pictures)
         started = time.monotonic()
-        task = asyncio.ensure_future(front.ask(PoseRequest(image=picture.data)))
+        task = asyncio.ensure_future(front.ask(InferRequest(image=picture.data)))
         await asyncio.sleep(self._rng.uniform(0, _HANG_UP_SECONDS))
         task.cancel()
         # Whatever came before that is right.
@@ -121,7 +121,7 @@ class Askers:
         self,
         front: Front,
         kind: str,
-        request: PoseRequest,
+        request: InferRequest,
         check: _Check,
         *,
         may_reject: bool = False,

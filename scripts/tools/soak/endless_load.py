@@ -11,7 +11,7 @@ from tools.soak.pictures import differences
 from tools.soak.tally import Outcome, Tally
 from tritonpose.errors import TritonPoseError
 from tritonpose.transport import connect_async
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.transport.messages import InferRequest
 
 _CLIENTS_PER_FRONT = 2
 _RETRYING_CLIENTS = 2
@@ -80,7 +80,7 @@ class EndlessLoad:
         picture = self._bench.pictures[0]
         try:
             while not self._stopped:
-                answer = await transport.infer(PoseRequest(image=picture.data))
+                answer = await transport.infer(InferRequest(image=picture.data))
                 self.retried += 1
                 wrong = differences(answer, picture.answer)
                 if wrong:

@@ -25,8 +25,8 @@ from tritonpose.errors import (
     TritonPoseError,
 )
 from tritonpose.transport import connect_async
-from tritonpose.transport.failures import refusal
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.failures import error_from_status
+from tritonpose.transport.messages import InferRequest, PoseResponse
 
 # Longer than the service may take for anything.
 PATIENCE_SECONDS = 30.0
@@ -45,7 +45,7 @@ class Front(Protocol):
     name: str
     takes_boxes: bool
 
-    async def ask(self, request: PoseRequest) -> PoseResponse:
+    async def ask(self, request: InferRequest) -> PoseResponse:
         """Send a request once.
 
         Raises:
@@ -82,7 +82,7 @@ class TritonFront:
         self.name = name
         self._transport = connect_async(url, PATIENCE_SECONDS, retries=retries)
 
-    async def ask(self, request: PoseRequest) -> PoseResponse:
+    async def ask(self, request: InferRequest) -> PoseResponse:
         """Send a request; see `Front.ask`."""
         return await self._transport.infer(request)
 
@@ -102,7 +102,7 @@ class RestFront:
         self._url = url
         self._session: aiohttp.ClientSession | None = None
 
-    async def ask(self, request: PoseRequest) -> PoseResponse:
+    async def ask(self, request: InferRequest) -> PoseResponse:
         """Send a request; see `Front.ask`."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -138,7 +138,7 @@ class HpsFront:
         self._url = url
         self._client: Any = None
 
-    async def ask(self, request: PoseRequest) -> PoseResponse:
+    async def ask(self, request: InferRequest) -> PoseResponse:
         """Send a request; see `Front.ask`."""
         if self._client is None:
             reconnect = [
@@ -154,7 +154,7 @@ class HpsFront:
         try:
             result = await self._client.infer(_HPS_MODEL, [tensor], client_timeout=PATIENCE_SECONDS)
         except InferenceServerException as error:
-            raise refusal(error.status(), self._url, error.message()) from error
+            raise error_from_status(error.status(), self._url, error.message()) from error
         return _read_answer("HPS", result.as_numpy("output")[0, 0], document["logId"])
 
     async def close(self) -> None:
@@ -163,7 +163,7 @@ class HpsFront:
             await self._client.close()
 
 
-def _document(request: PoseRequest) -> dict[str, Any]:
+def _document(request: InferRequest) -> dict[str, Any]:
     if request.image is None:
         raise ValueError("this front takes encoded images only")
     document = {

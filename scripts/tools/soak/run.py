@@ -19,7 +19,7 @@ from tools.soak.pictures import Picture, cut_pictures, know
 from tools.soak.plan import Plan
 from tools.soak.service import Service, serving
 from tritonpose.transport import connect
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.transport.messages import InferRequest
 
 Part = Callable[[Bench, Plan], Awaitable[PartReport]]
 
@@ -76,6 +76,6 @@ async def run_soak(
 def _known_pictures(service: Service, files: Sequence[bytes]) -> list[Picture]:
     transport = connect(service.addresses.grpc)
     try:
-        return know(files, lambda data: transport.infer(PoseRequest(image=data)))
+        return know(files, lambda data: transport.infer(InferRequest(image=data)))
     finally:
         transport.close()

@@ -19,7 +19,7 @@ from PIL import Image
 from browser import Visit
 from tritonpose import HumanKeypointPipeline
 from tritonpose.coco import COCO_KEYPOINT_NAMES
-from tritonpose.render import _COLOURS as COLOURS_BGR
+from tritonpose.drawing.poses import COLORS_BGR
 
 
 def turned_by_exif(photo: Path, directory: Path) -> Path:
@@ -96,7 +96,7 @@ def test_saves_what_the_service_answers_at_the_threshold(
         assert math.isclose(person["kptScore"], box["kpt_score"], rel_tol=1e-6)
 
 
-def test_saves_the_picture_at_its_size_with_joints_in_their_colours(
+def test_saves_the_picture_at_its_size_with_joints_in_their_colors(
     visit: Callable[..., Visit], photo: Path, client: HumanKeypointPipeline, tmp_path: Path
 ) -> None:
     opened = visit()
@@ -120,8 +120,8 @@ def test_saves_the_picture_at_its_size_with_joints_in_their_colours(
     assert not changed[around].any()
     for joint in lone_joints(box["keypoints"], distance=16):
         x, y, _ = box["keypoints"][joint]
-        colour = COLOURS_BGR[joint][::-1]
-        assert np.abs(saved[int(y), int(x)] - colour).max() <= 8, COCO_KEYPOINT_NAMES[joint]
+        color = COLORS_BGR[joint][::-1]
+        assert np.abs(saved[int(y), int(x)] - color).max() <= 8, COCO_KEYPOINT_NAMES[joint]
 
 
 def test_the_command_does_the_same(

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from tritonpose import AsyncPipeline, ServerUnavailableError
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_batch.items import Item
 from tritonpose_batch.job import open_job
 from tritonpose_batch.layout import Layout
@@ -29,7 +29,7 @@ class Nobody:
     def __init__(self, reachable: bool = True) -> None:
         self.reachable = reachable
 
-    async def infer(self, request: PoseRequest) -> PoseResponse:
+    async def infer(self, request: InferRequest) -> PoseResponse:
         if not self.reachable:
             raise ServerUnavailableError("nobody listens")
         assert (request.image is None) != (request.frame is None)

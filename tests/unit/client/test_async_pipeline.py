@@ -27,7 +27,7 @@ from tritonpose import (
 )
 from tritonpose.calls import OnError
 from tritonpose.config import DetectorConfig, PipelineConfig
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import InferRequest, PoseResponse
 
 Frame = NDArray[np.uint8]
 
@@ -41,10 +41,10 @@ class StandIn:
 
     def __init__(self, behave: Callable[[int], Awaitable[object]] = answer) -> None:
         self.behave = behave
-        self.requests: list[PoseRequest] = []
+        self.requests: list[InferRequest] = []
         self.running = self.most_running = self.cancelled = self.closed = 0
 
-    async def infer(self, request: PoseRequest) -> PoseResponse:
+    async def infer(self, request: InferRequest) -> PoseResponse:
         self.requests.append(request)
         self.running += 1
         self.most_running = max(self.most_running, self.running)

@@ -31,7 +31,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     ],
 )
 def test_urls(url: str | list[str], scheme: str, addresses: tuple[str, ...]) -> None:
-    connection = Connection.checked(url)
+    connection = Connection.from_options(url)
     assert (connection.scheme, connection.addresses) == (scheme, addresses)
     assert connection.url_of(addresses[0]) == f"{scheme}://{addresses[0]}"
 
@@ -62,14 +62,14 @@ def test_urls(url: str | list[str], scheme: str, addresses: tuple[str, ...]) -> 
 )
 def test_what_is_wrong_is_named(arguments: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Connection.checked(**{"url": "grpc://pose:8001", **arguments})
+        Connection.from_options(**{"url": "grpc://pose:8001", **arguments})
     assert word in str(caught.value)
 
 
 def test_headers_and_key() -> None:
-    connection = Connection.checked("grpc://a:1", headers={"X-Team": "pose"}, api_key="k")
+    connection = Connection.from_options("grpc://a:1", headers={"X-Team": "pose"}, api_key="k")
     assert connection.headers == {"x-team": "pose", "authorization": "Bearer k"}
-    assert Connection.checked("grpc://a:1").headers == {}
+    assert Connection.from_options("grpc://a:1").headers == {}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_headers_and_key() -> None:
 )
 def test_no_error_shows_a_secret(arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError) as caught:
-        Connection.checked(**{"url": "grpc://pose:8001", **arguments})
+        Connection.from_options(**{"url": "grpc://pose:8001", **arguments})
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
 
@@ -93,7 +93,7 @@ def test_no_error_shows_a_secret(arguments: dict[str, Any]) -> None:
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
 def test_no_repr_shows_a_secret(scheme: str) -> None:
     url = f"{scheme}://pose:8001"
-    assert SECRET not in repr(Connection.checked(url, api_key=SECRET))
+    assert SECRET not in repr(Connection.from_options(url, api_key=SECRET))
     transport = connect(url, api_key=SECRET)
     assert SECRET not in repr(transport)
     assert SECRET not in repr(connect_async(url, api_key=SECRET))
@@ -103,10 +103,10 @@ def test_no_repr_shows_a_secret(scheme: str) -> None:
 def test_certificates_are_checked(certificates: Certificates, tmp_path: Path) -> None:
     def check(**files: object) -> str:
         with pytest.raises(ConfigError) as caught:
-            Connection.checked("grpcs://pose:8001", **files)  # type: ignore[arg-type]
+            Connection.from_options("grpcs://pose:8001", **files)  # type: ignore[arg-type]
         return str(caught.value)
 
-    good = Connection.checked(
+    good = Connection.from_options(
         "grpcs://pose:8001",
         ca_file=certificates.ca,
         cert_file=str(certificates.client_cert),

@@ -13,8 +13,8 @@ import pytest
 import tritonpose
 from tritonpose import errors
 from tritonpose.transport import connect, connect_async
-from tritonpose.transport.failures import failure
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.transport.failures import make_error
+from tritonpose.transport.messages import InferRequest
 
 EXPORTED = {
     "AccessDeniedError",
@@ -87,7 +87,7 @@ def test_input_error_survives_a_process_pool() -> None:
 def test_failures_name_server_cause_and_remedy(
     kind: type[errors.TritonPoseError], advice: str
 ) -> None:
-    error = failure(kind, "grpc://pose:8001", "the reason.")
+    error = make_error(kind, "grpc://pose:8001", "the reason.")
     assert type(error) is kind
     for part in ("grpc://pose:8001", "the reason", advice):
         assert part in str(error)
@@ -109,7 +109,7 @@ def closed_port() -> int:
 
 def ask(url: str, asynchronous: bool, timeout: float = 60.0) -> None:
     """Sends one request, once, by one of the twins."""
-    request = PoseRequest(image=b"x")
+    request = InferRequest(image=b"x")
     if not asynchronous:
         with contextlib.closing(connect(url, timeout, retries=0)) as transport:
             transport.infer(request)
@@ -205,4 +205,4 @@ def test_answers_that_are_not_tritons(
 @pytest.mark.parametrize("content", [{}, {"image": b"x", "frame": b"x"}])
 def test_requests_hold_exactly_one_image(content: dict) -> None:
     with pytest.raises(ValueError, match="exactly one"):
-        PoseRequest(**content)
+        InferRequest(**content)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tritonpose import KeypointResult
-from tritonpose.labels import draw_labels, person_colour
+from tritonpose.drawing.labels import draw_labels, person_color
 
 SIZES = [(60, 80), (480, 640), (2160, 3840)]
 GREY = 90
@@ -45,7 +45,7 @@ def test_nothing_is_added_by_default(size: tuple[int, int]) -> None:
 def test_boxes_enclose_people(size: tuple[int, int]) -> None:
     box = in_the_middle(size)
     drawn = draw(size, [person(box)], boxes=True)
-    ys, xs = np.nonzero((drawn == person_colour(0)).all(axis=2))
+    ys, xs = np.nonzero((drawn == person_color(0)).all(axis=2))
     width = max(1, round(size[0] / 300))
     assert np.abs([xs.min() - box[0], xs.max() - box[2]]).max() <= width / 2 + 1
     assert np.abs([ys.min() - box[1], ys.max() - box[3]]).max() <= width / 2 + 1
@@ -93,12 +93,12 @@ def test_labels_say_index_and_score() -> None:
     assert (draw((480, 640), one, scores=True) != draw((480, 640), other, scores=True)).any()
 
 
-def test_people_have_colours_of_their_own() -> None:
-    colours = {person_colour(index) for index in range(50)}
-    assert len(colours) == 50
+def test_people_have_colors_of_their_own() -> None:
+    colors = {person_color(index) for index in range(50)}
+    assert len(colors) == 50
     box = in_the_middle((480, 640))
     second = draw((480, 640), [person((0, 0, 9, 9)), person(box)], boxes=True)
-    assert (second[int(box[1]), 320] == person_colour(1)).all()
+    assert (second[int(box[1]), 320] == person_color(1)).all()
 
 
 def test_the_surest_person_is_labelled_on_top() -> None:

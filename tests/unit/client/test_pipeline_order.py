@@ -22,7 +22,7 @@ from tritonpose import (
 )
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 from tritonpose.pipeline import OnError
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import InferRequest, PoseResponse
 
 
 class StandIn:
@@ -30,12 +30,12 @@ class StandIn:
 
     def __init__(self, behave: Callable[[int], object] = lambda _: None) -> None:
         self.behave = behave
-        self.requests: list[PoseRequest] = []
+        self.requests: list[InferRequest] = []
         self.running = self.most_running = 0
         self.closed = False
         self.lock = threading.Lock()
 
-    def infer(self, request: PoseRequest) -> PoseResponse:
+    def infer(self, request: InferRequest) -> PoseResponse:
         with self.lock:
             self.requests.append(request)
             self.running += 1

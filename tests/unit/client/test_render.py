@@ -9,7 +9,7 @@ import pytest
 
 import reference_data
 from tritonpose.coco import COCO_KEYPOINT_NAMES, COCO_SKELETON
-from tritonpose.render import draw_poses
+from tritonpose.drawing.poses import draw_poses
 
 GOLDEN = reference_data.ROOT / "golden"
 
@@ -28,13 +28,13 @@ def hue_circle() -> list[tuple[int, int, int]]:
 def blend_everything(image: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
     """The slow way: blends the whole image once per limb and person."""
     canvas = image.copy()
-    colours = hue_circle()
+    colors = hue_circle()
     for joint in range(17):
         for person in keypoints:
             if person[joint, 2] >= 0.1:
                 centre = person[joint, :2].astype(int).tolist()
-                cv2.circle(canvas, centre, 2, colours[joint], thickness=-1)
-    for limb, colour in zip(LIMBS.split(), colours, strict=False):
+                cv2.circle(canvas, centre, 2, colors[joint], thickness=-1)
+    for limb, color in zip(LIMBS.split(), colors, strict=False):
         a, b = map(int, limb.split("-"))
         for person in keypoints:
             if person[a, 2] < 0.1 or person[b, 2] < 0.1:
@@ -44,7 +44,7 @@ def blend_everything(image: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
             axes = (int(np.linalg.norm(delta) / 2), 1)
             angle = int(math.degrees(math.atan2(delta[1], delta[0])))
             polygon = cv2.ellipse2Poly((int(middle[0]), int(middle[1])), axes, angle, 0, 360, 1)
-            layer = cv2.fillConvexPoly(canvas.copy(), polygon, colour)
+            layer = cv2.fillConvexPoly(canvas.copy(), polygon, color)
             canvas = cv2.addWeighted(canvas, 0.4, layer, 0.6, 0)
     return canvas
 

@@ -14,9 +14,9 @@ import pytest
 
 import reference_data
 from tritonpose import InputError, KeypointResult, ServerError
+from tritonpose.drawing.poses import draw_poses
 from tritonpose.estimation import boxes_from
 from tritonpose.lazy_image import EncodedImage
-from tritonpose.render import draw_poses
 from tritonpose.transport.messages import PoseResponse
 
 GOLDEN = reference_data.ROOT / "golden" / "picodet320_tinypose128"

@@ -16,12 +16,12 @@ from tritonpose.errors import (
     ServerUnavailableError,
     TritonPoseError,
 )
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose.transport.retry import LONGEST_PAUSE_SECONDS, Attempts, pause_before
 from tritonpose.transport.retrying import AsyncRetryingTransport, RetryingTransport
 from tritonpose.transport.rotation import COOL_DOWN_SECONDS, Rotation
 
-REQUEST = PoseRequest(image=b"x")
+REQUEST = InferRequest(image=b"x")
 REFUSAL = ServerUnavailableError("full")
 
 
@@ -139,7 +139,7 @@ class StandIn:
 
 
 class Sync(StandIn):
-    def infer(self, _request: PoseRequest, timeout: float) -> PoseResponse:
+    def infer(self, _request: InferRequest, timeout: float) -> PoseResponse:
         return self.ask(timeout)
 
     def close(self) -> None:
@@ -147,7 +147,7 @@ class Sync(StandIn):
 
 
 class Async(StandIn):
-    async def infer(self, _request: PoseRequest, timeout: float) -> PoseResponse:
+    async def infer(self, _request: InferRequest, timeout: float) -> PoseResponse:
         return self.ask(timeout)
 
     async def is_ready(self, timeout: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tools.benchmark.contestants.base import CalledContestant
 from tools.benchmark.shots import Shot
 from tritonpose.transport import connect
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_server.embedded.server import EmbeddedServer
 
 TIMEOUT_SECONDS = 600.0
@@ -29,7 +29,7 @@ class TritonContestant(CalledContestant):
     def answer(self, shot: Shot) -> PoseResponse:
         """The persons in an image."""
         return self._transport.infer(
-            PoseRequest(image=shot.path.read_bytes(), det_threshold=shot.det_threshold)
+            InferRequest(image=shot.path.read_bytes(), det_threshold=shot.det_threshold)
         )
 
     def processes(self) -> list[int]:

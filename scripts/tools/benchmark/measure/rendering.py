@@ -15,7 +15,7 @@ from tools.benchmark.contestants.in_process import InProcessContestant
 from tools.benchmark.plan import Plan
 from tools.benchmark.results import Case, Measurement, Series, percentile
 from tools.errors import BenchmarkError
-from tritonpose.render import draw_poses
+from tritonpose.drawing.poses import draw_poses
 
 OURS = "render"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 from PIL import Image
 
-from tritonpose.render import draw_poses
+from tritonpose.drawing.poses import draw_poses
 from tritonpose_pipeline.image import decode_image
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.transport.messages import InferRequest
 from tritonpose_server.service.contract import (
     ServiceError,
     check_request,
@@ -39,7 +39,7 @@ class Hps:
     def __init__(
         self,
         settings: HpsSettings,
-        estimate: Callable[[PoseRequest], PoseResponse],
+        estimate: Callable[[InferRequest], PoseResponse],
         fetch: Callable[[str], bytes],
         log: Callable[[str], None],
     ) -> None:
@@ -90,7 +90,7 @@ class Hps:
     def _poses(self, image: bytes, det_threshold: float | None, log_id: str) -> PoseResponse:
         try:
             return self._estimate(
-                PoseRequest(image=image, det_threshold=det_threshold, request_id=log_id)
+                InferRequest(image=image, det_threshold=det_threshold, request_id=log_id)
             )
         except PipelineError as error:
             failure = failure_of_pipeline(error)

@@ -81,7 +81,7 @@ class RestSettings:
             ConfigError: They can't be read, are no PEM files or don't belong together, the key
                 is encrypted, or only one of them is given.
         """
-        TlsFiles.checked(None, self.cert_file, self.key_file)
+        TlsFiles.from_paths(None, self.cert_file, self.key_file)
 
     @property
     def encrypted(self) -> bool:

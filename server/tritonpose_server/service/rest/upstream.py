@@ -13,7 +13,7 @@ from tritonpose.errors import (
     ServerUnavailableError,
     TritonPoseError,
 )
-from tritonpose.transport.messages import PoseRequest
+from tritonpose.transport.messages import InferRequest
 from tritonpose_pipeline import errors
 from tritonpose_server.service.contract.failures import (
     ServiceError,
@@ -67,7 +67,7 @@ class Upstream:
         """
         try:
             return await self._transport.infer(
-                PoseRequest(image=image, det_threshold=det_threshold, request_id=log_id)
+                InferRequest(image=image, det_threshold=det_threshold, request_id=log_id)
             )
         except TritonPoseError as error:
             failure = self._told_to_client(error)

@@ -12,7 +12,7 @@ from importlib.metadata import version
 import certifi
 import httpcore
 
-from tritonpose.sniff import is_server_format
+from tritonpose.file_types import is_server_format
 from tritonpose_server.service.contract.failures import ServiceError, invalid_image
 from tritonpose_server.service.urls.network import PublicNetwork, Resolve, resolve
 from tritonpose_server.service.urls.policy import RefusedError, Target, check_url

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from poses import people
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_server.service.contract import ServiceError
 from tritonpose_server.service.hps import Hps, HpsSettings, InputError, PipelineError
 from tritonpose_server.service.urls import UrlSettings
@@ -22,7 +22,7 @@ SETTINGS = HpsSettings(visualize=False, workers=1, max_in_flight=1)
 IMAGE = cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))[1].tobytes()
 REQUEST = {"image": base64.b64encode(IMAGE).decode(), "logId": "mine"}
 
-Estimate = Callable[[PoseRequest], PoseResponse]
+Estimate = Callable[[InferRequest], PoseResponse]
 
 
 class Model:
@@ -45,16 +45,16 @@ class Model:
 
 
 def failing(message: str) -> Estimate:
-    def estimate(_request: PoseRequest) -> PoseResponse:
+    def estimate(_request: InferRequest) -> PoseResponse:
         raise PipelineError(message)
 
     return estimate
 
 
 def test_success() -> None:
-    seen: list[PoseRequest] = []
+    seen: list[InferRequest] = []
 
-    def estimate(request: PoseRequest) -> PoseResponse:
+    def estimate(request: InferRequest) -> PoseResponse:
         seen.append(request)
         return people(2)
 
@@ -68,9 +68,9 @@ def test_success() -> None:
 
 
 def test_image_at_a_url() -> None:
-    seen: list[PoseRequest] = []
+    seen: list[InferRequest] = []
 
-    def estimate(request: PoseRequest) -> PoseResponse:
+    def estimate(request: InferRequest) -> PoseResponse:
         seen.append(request)
         return people(1)
 
@@ -148,7 +148,7 @@ def test_refusals_of_the_pipeline_are_passed_on(code: str) -> None:
 
 
 def test_own_failures() -> None:
-    def estimate(_request: PoseRequest) -> PoseResponse:
+    def estimate(_request: InferRequest) -> PoseResponse:
         raise RuntimeError("secret")
 
     model = Model(estimate)

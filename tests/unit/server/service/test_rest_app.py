@@ -21,8 +21,8 @@ from openapi_spec_validator import validate
 from leftovers import wait_until
 from rest_service import rest_service
 from tritonpose import ConfigError
-from tritonpose.transport.failures import refusal
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.failures import error_from_status
+from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_server.service.contract import ReadyResponse
 from tritonpose_server.service.rest.app import create_app
 from tritonpose_server.service.rest.observation import ACCESS
@@ -190,7 +190,7 @@ class FakeTransport:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    async def infer(self, _request: PoseRequest) -> PoseResponse:
+    async def infer(self, _request: InferRequest) -> PoseResponse:
         raise self._error
 
     async def is_ready(self, _timeout: float) -> bool:
@@ -249,7 +249,7 @@ def test_no_room() -> None:
 def test_refusals_of_the_pipeline_are_passed_on_and_faults_are_not(
     caplog: pytest.LogCaptureFixture, detail: str, told: str, reason: str
 ) -> None:
-    app = app_with_failing_triton(refusal("503", "http://10.0.0.7:8000", detail))
+    app = app_with_failing_triton(error_from_status("503", "http://10.0.0.7:8000", detail))
     response = ask_app(app, PATH, {"image": IMAGE})
     assert body_of(response, 503)["errorMsg"] == told
     assert response.headers["retry-after"] == "1"

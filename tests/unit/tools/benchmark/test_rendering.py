@@ -20,7 +20,7 @@ from tools.errors import BenchmarkError
 WORKER = """
 import cv2
 import numpy as np
-from tritonpose.render import draw_poses
+from tritonpose.drawing.poses import draw_poses
 
 class Worker:
     def __init__(self, wrong_pixels):

@@ -21,7 +21,7 @@ from tritonpose.errors import (
     ServerError,
     ServerUnavailableError,
 )
-from tritonpose.transport.messages import PoseRequest, PoseResponse
+from tritonpose.transport.messages import InferRequest, PoseResponse
 
 KNOWN = people(2)
 FULL = ServerUnavailableError("128 requests (max_in_flight) are already in flight")
@@ -34,10 +34,10 @@ class StandIn:
     name = "front"
     takes_boxes = True
 
-    def __init__(self, answer: Callable[[PoseRequest], PoseResponse] | Exception) -> None:
+    def __init__(self, answer: Callable[[InferRequest], PoseResponse] | Exception) -> None:
         self._answer = answer
 
-    async def ask(self, request: PoseRequest) -> PoseResponse:
+    async def ask(self, request: InferRequest) -> PoseResponse:
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer(request)
@@ -47,7 +47,7 @@ class StandIn:
 
 
 def judged(
-    kind: str, answer: Callable[[PoseRequest], PoseResponse] | Exception, **options: bool
+    kind: str, answer: Callable[[InferRequest], PoseResponse] | Exception, **options: bool
 ) -> tuple[Outcome | None, list[str]]:
     tally = Tally()
     pictures = [Picture(b"file", KNOWN)]
@@ -100,7 +100,7 @@ def test_where_processes_are_killed_every_refusal_may_be() -> None:
 
 
 def test_own_boxes_come_back() -> None:
-    def answer(request: PoseRequest) -> PoseResponse:
+    def answer(request: InferRequest) -> PoseResponse:
         boxes = request.person_boxes
         assert boxes is not None
         return replace(people(1), boxes=boxes)

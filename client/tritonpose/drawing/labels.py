@@ -18,7 +18,7 @@ _TEXT_HEIGHT, _MIN_TEXT_HEIGHT = 1 / 45, 10
 _LINE_WIDTH = 1 / 300
 # The golden ratio's fraction: hues of neighbours in the list differ most at any length of it.
 _HUE_STEP = 0.618034
-# Weights of blue, green and red in how bright a colour looks (ITU-R BT.601).
+# Weights of blue, green and red in how bright a color looks (ITU-R BT.601).
 _LUMA = (0.114, 0.587, 0.299)
 
 
@@ -44,7 +44,7 @@ def draw_labels(
         for index, person in enumerate(people):
             left, top, right, bottom = (round(float(value)) for value in person["coordinate"])
             width = max(1, round(side * _LINE_WIDTH))
-            cv2.rectangle(canvas, (left, top), (right, bottom), person_colour(index), width)
+            cv2.rectangle(canvas, (left, top), (right, bottom), person_color(index), width)
     if not (scores or ids):
         return
     height = max(_MIN_TEXT_HEIGHT, round(side * _TEXT_HEIGHT))
@@ -52,11 +52,11 @@ def draw_labels(
     for index, person in reversed(list(enumerate(people))):
         parts = [str(index)] * ids + [f"{person['det_score']:.2f}"] * scores
         left, top = (round(float(value)) for value in person["coordinate"][:2])
-        _write(canvas, ": ".join(parts), (left, top), height, person_colour(index))
+        _write(canvas, ": ".join(parts), (left, top), height, person_color(index))
 
 
-def person_colour(index: int) -> tuple[int, int, int]:
-    """The colour, BGR, of the person of this index."""
+def person_color(index: int) -> tuple[int, int, int]:
+    """The color, BGR, of the person of this index."""
     red, green, blue = colorsys.hsv_to_rgb(index * _HUE_STEP % 1, 0.85, 1)
     return round(blue * 255), round(green * 255), round(red * 255)
 
@@ -66,7 +66,7 @@ def _write(
     text: str,
     corner: tuple[int, int],
     height: int,
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
 ) -> None:
     """Writes a label above a box's left upper corner, or below it where the image ends.
 
@@ -75,7 +75,7 @@ def _write(
         text: The label.
         corner: x and y of the corner in pixels.
         height: Of the letters, in pixels.
-        colour: BGR, of the background.
+        color: BGR, of the background.
     """
     stroke = max(1, round(height / 10))
     margin = max(2, height // 4)
@@ -85,8 +85,8 @@ def _write(
     left = max(0, min(corner[0], canvas.shape[1] - width))
     top = corner[1] - depth if corner[1] >= depth else max(0, corner[1])
     last = left + width - 1, top + depth - 1
-    cv2.rectangle(canvas, (left, top), last, colour, thickness=-1)
-    luma = sum(weight * value for weight, value in zip(_LUMA, colour, strict=True))
+    cv2.rectangle(canvas, (left, top), last, color, thickness=-1)
+    luma = sum(weight * value for weight, value in zip(_LUMA, color, strict=True))
     ink = (0, 0, 0) if luma > 127 else (255, 255, 255)
     origin = (left + margin, top + margin + text_height)
     cv2.putText(canvas, text, origin, _FONT, scale, ink, stroke, cv2.LINE_AA)

@@ -27,7 +27,7 @@ _LIMB_STARTS, _LIMB_ENDS = (list(joints) for joints in zip(*COCO_SKELETON, stric
 
 # Steps round the hue circle, one per joint and one per limb; PaddleX hands them to OpenCV as
 # BGR.
-_COLOURS = (
+COLORS_BGR = (
     (255, 0, 0),
     (255, 85, 0),
     (255, 170, 0),
@@ -63,21 +63,21 @@ def draw_poses(image: NDArray[np.uint8], keypoints: NDArray[np.float32]) -> NDAr
     # Joint by joint and limb by limb over all people, not person by person: where people
     # overlap, the order of drawing shows. Python's own numbers are drawn, as OpenCV takes them
     # several times faster than NumPy's.
-    for people, colour in zip(keypoints.swapaxes(0, 1), _COLOURS, strict=True):
+    for people, color in zip(keypoints.swapaxes(0, 1), COLORS_BGR, strict=True):
         for x, y in people[people[:, 2] >= VISIBLE_SCORE, :2].astype(int).tolist():
-            cv2.circle(canvas, (x, y), _JOINT_RADIUS, colour, thickness=-1)
+            cv2.circle(canvas, (x, y), _JOINT_RADIUS, color, thickness=-1)
     starts = keypoints[:, _LIMB_STARTS].swapaxes(0, 1)
     ends = keypoints[:, _LIMB_ENDS].swapaxes(0, 1)
     # Differences and middles in float32, as in PaddleX: their last bit can count below.
     deltas = (starts - ends)[..., :2]
     middles = ((starts + ends) / np.float32(2))[..., :2].astype(int)
     visible = np.minimum(starts[..., 2], ends[..., 2]) >= VISIBLE_SCORE
-    for limb, colour in enumerate(_COLOURS):
+    for limb, color in enumerate(COLORS_BGR):
         drawn = visible[limb]
         for middle, delta in zip(
             middles[limb, drawn].tolist(), deltas[limb, drawn].tolist(), strict=True
         ):
-            _blend_limb(canvas, middle, delta, colour)
+            _blend_limb(canvas, middle, delta, color)
     return canvas
 
 
@@ -85,7 +85,7 @@ def _blend_limb(
     canvas: NDArray[np.uint8],
     middle: Sequence[int],
     delta: Sequence[float],
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
 ) -> None:
     """Blends a limb, a thin filled ellipse, into the canvas, in place.
 
@@ -93,7 +93,7 @@ def _blend_limb(
         canvas: (H, W, 3) uint8, BGR.
         middle: x and y between its joints in pixels; may lie outside the canvas.
         delta: Difference of the joints' x and y in pixels.
-        colour: BGR.
+        color: BGR.
     """
     dx, dy = delta
     half_length = int(math.sqrt(dx * dx + dy * dy) / 2)
@@ -104,5 +104,5 @@ def _blend_limb(
     # Slices end at the canvas's edges by themselves, but would wrap round before its start.
     region = canvas[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
     before = region.copy()
-    cv2.fillConvexPoly(canvas, polygon, colour)
+    cv2.fillConvexPoly(canvas, polygon, color)
     cv2.addWeighted(before, _CANVAS_WEIGHT, region, _LIMB_WEIGHT, 0, dst=region)
