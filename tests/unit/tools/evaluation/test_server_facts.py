@@ -89,7 +89,7 @@ def triton(scheme: str, certificates: Certificates) -> Iterator[str]:
 def test_every_scheme(scheme: str, certificates: Certificates) -> None:
     trust = {"ca_file": certificates.ca} if scheme.endswith("s") else {}
     with triton(scheme, certificates) as url:
-        assert ask_server(Connection.checked(url, **trust)) == FACTS
+        assert ask_server(Connection.from_options(url, **trust)) == FACTS
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
@@ -97,9 +97,9 @@ def test_the_first_of_several_servers_that_answers(scheme: str, certificates: Ce
     with socket.create_server(("localhost", 0)) as listener:
         closed = f"{scheme}://localhost:{listener.getsockname()[1]}"
     with triton(scheme, certificates) as url:
-        assert ask_server(Connection.checked(f"{closed},{url}")) == FACTS
+        assert ask_server(Connection.from_options(f"{closed},{url}")) == FACTS
     with pytest.raises(EvaluationError, match=f"{closed} doesn't answer as a tritonpose server"):
-        ask_server(Connection.checked(closed))
+        ask_server(Connection.from_options(closed))
 
 
 def test_another_http_server() -> None:
@@ -107,7 +107,7 @@ def test_another_http_server() -> None:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         with pytest.raises(EvaluationError, match="501") as error:
-            ask_server(Connection.checked(f"http://localhost:{server.server_port}"))
+            ask_server(Connection.from_options(f"http://localhost:{server.server_port}"))
         assert "\n" not in str(error.value)
         server.shutdown()
         thread.join()
