@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 
 from leftovers import (
     alive,
@@ -73,6 +74,23 @@ def test_stop_leaves_nothing(installed_open_models: list[Path], photo: Path) -> 
             assert len(next(client.predict(photo))["boxes"]) == 2
     assert nothing_left(server.identity, processes)
     assert server.pid is None
+
+
+def test_probes_do_not_delay_the_stop(
+    installed_open_models: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Triton waits for every open HTTP connection, and reports an error if one stays open."""
+    name = installed_open_models[0].name
+    settings = PipelineSettings(name, installed_open_models[1].name)
+    with EmbeddedServer(installed_open_models, settings, ServerOptions(hang_timeout=1)) as server:
+        url = f"{server.http_url}/v2/models/{name}/stats"
+
+        def probed() -> bool:
+            (statistics,) = requests.get(url, timeout=5).json()["model_stats"]
+            return bool(statistics["inference_stats"]["success"]["count"])
+
+        assert wait_until(probed)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

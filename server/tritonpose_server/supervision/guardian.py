@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
                     # Already gone where somebody has deleted the directory.
                     with contextlib.suppress(OSError):
                         drain_file.touch()
-                    return _end(run.command, float(grace), stop)
+                    return run.end(float(grace), stop)
                 fell = time.monotonic()
                 pause = f" in {delay:g} s" if delay else ""
                 _tell(f"{fault}: starting the server again{pause}")
@@ -169,6 +169,22 @@ class _Run:
                 self._now_ready()
         return f"it has ended with status {self.command.returncode}"
 
+    def end(self, grace: float, stop: _Stop) -> int:
+        """Ask the command to end, and kill it if a second signal asks so or it takes too long."""
+        if self._watch:
+            # First: Triton waits for open HTTP connections, those of probes included.
+            self._watch.close()
+        if self.command.poll() is None:
+            self.command.terminate()
+        deadline = time.monotonic() + grace
+        while self.command.poll() is None:
+            if stop.insisted or time.monotonic() > deadline:
+                self.command.kill()
+                self.command.wait()
+                break
+            time.sleep(_POLL_SECONDS / 10)
+        return self.command.returncode
+
     def clean_up(self) -> None:
         """End what the command left running and remove what else it left."""
         if self._watch:
@@ -191,20 +207,6 @@ class _Run:
         self._environments = python_environments() - self._environments_before
         # For the case that this process is killed.
         note_python_environments(self._directory, self._environments)
-
-
-def _end(command: subprocess.Popen[bytes], grace: float, stop: _Stop) -> int:
-    """Ask the command to end, and kill it when that is insisted on or takes too long."""
-    if command.poll() is None:
-        command.terminate()
-    deadline = time.monotonic() + grace
-    while command.poll() is None:
-        if stop.insisted or time.monotonic() > deadline:
-            command.kill()
-            command.wait()
-            break
-        time.sleep(_POLL_SECONDS / 10)
-    return command.returncode
 
 
 def _tell(event: str) -> None:
