@@ -1,4 +1,4 @@
-"""A pipeline with a server of its own, for programs that run once."""
+"""Start an embedded server for a pipeline, for programs that run once."""
 
 from __future__ import annotations
 
@@ -17,36 +17,56 @@ from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.models.choice import choose_models
 
 
+def embedded_server(
+    config: PipelineConfig, device: str | None, report: Callable[[str], None]
+) -> EmbeddedServer:
+    """Prepare a server of a pipeline: choose, fetch and convert its models.
+
+    Args:
+        config: The pipeline's configuration.
+        device: Where it computes, as PaddleX writes it; None for the CPU.
+        report: Called with lines for the user.
+
+    Returns:
+        The server, not started.
+
+    Raises:
+        ConfigError: The device is wrong.
+        ConversionError: A model can't be converted.
+        FetchError: The models can't be fetched.
+        EmbeddedServerError: The device can't be used.
+    """
+    place = None if device is None else Device.parse(device)
+    if place is not None:
+        # Before models are fetched and converted, which may take minutes.
+        require_gpus(place.gpus)
+    choice = choose_models(config, report)
+    return EmbeddedServer(choice.models, choice.settings, ServerOptions(device=place))
+
+
 @contextmanager
 def embedded_pipeline(
     pipeline: str | os.PathLike[str], device: str | None, report: Callable[[str], None]
 ) -> Iterator[HumanKeypointPipeline]:
-    """Serve a pipeline as long as the context lasts.
+    """Serve a pipeline while the context is active.
 
     Args:
         pipeline: Pipeline name, or path of a PaddleX pipeline YAML.
-        device: Where it computes, as PaddleX writes it; None for the CPU.
+        device: See `embedded_server`.
         report: Called with lines for the user.
 
     Yields:
         A client of the server, which needs no further settings.
 
     Raises:
-        ConfigError: The configuration or the device is wrong.
-        ConversionError: A model can't be converted.
-        FetchError: The models can't be fetched.
-        EmbeddedServerError: The server can't be started, or the device can't be used.
+        TritonPoseError: See `embedded_server`; or the configuration is wrong, or the server can't
+            be started.
     """
-    config = PipelineConfig.load(pipeline)
-    place = None if device is None else Device.parse(device)
-    if place is not None:
-        # Before models are fetched and converted, which may take minutes.
-        require_gpus(place.gpus)
-    choice = choose_models(config, report)
+    server = embedded_server(PipelineConfig.load(pipeline), device, report)
     report("starting Triton")
     began = time.monotonic()
-    with EmbeddedServer(choice.models, choice.settings, ServerOptions(device=place)) as server:
+    with server:
         report(f"Triton is ready after {time.monotonic() - began:.1f} s at {server.grpc_url}")
-        # The server's defaults are those of the configuration: nothing is left to request.
+        # The server's defaults are those of the configuration: requests need none.
         with create_pipeline(PIPELINE_NAME, url=server.grpc_url) as client:
             yield client

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tritonpose.cli.console import LogOptions, log_service, print_status
+from tritonpose.cli.console import print_status
+from tritonpose.cli.logs import LogOptions, log_service
 from tritonpose.cli.parsing import (
     add_device,
     add_paddlex_only,
@@ -17,7 +18,8 @@ from tritonpose.cli.parsing import (
     add_verbose,
     command_parser,
     positive_seconds,
-    tell_without_effect,
+    warn_of_server_options,
+    warn_without_effect,
 )
 from tritonpose.config import PipelineConfig
 from tritonpose_server.cli.rest_options import add_rest_options, rest_settings
@@ -60,11 +62,9 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     log = LogOptions(verbose=options.verbose, json=options.log_format == "json")
     log_service(log)
-    tell_without_effect(options)
+    warn_without_effect(options)
+    warn_of_server_options(options, "device", "tuning")
     if options.url is not None:
-        for flag in ("device", "tuning"):
-            if getattr(options, flag) is not None:
-                print_status(f"--{flag} has no effect: the server at {options.url} has its own")
         return _serve_rest_alone(options)
     return _serve_everything(options, log)
 

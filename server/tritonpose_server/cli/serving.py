@@ -7,7 +7,7 @@ import os
 import signal
 from dataclasses import replace
 
-from tritonpose.cli.console import LogOptions
+from tritonpose.cli.logs import LogOptions
 from tritonpose.config import PipelineConfig
 from tritonpose_server.embedded.gpus import require_gpus
 from tritonpose_server.embedded.options import ServerOptions
