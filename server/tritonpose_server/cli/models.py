@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tritonpose.cli.console import print_status
 from tritonpose.cli.parsing import add_pipeline, command_parser
 
 _DESCRIPTION = """\
@@ -136,7 +137,7 @@ def _fetch(options: argparse.Namespace) -> None:
     from tritonpose_server.models import commands as manage
 
     for name in options.names:
-        print(manage.fetch(name, _progress(), _lock(options)))
+        print(manage.fetch(name, print_status, _lock(options)))
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -144,14 +145,14 @@ def _convert(options: argparse.Namespace) -> None:
     from tritonpose_server.models.store import ModelStore
 
     store = ModelStore(options.output)
-    print(install_paddle_model(options.directory, None, store, progress=_progress().line))
+    print(install_paddle_model(options.directory, None, store, progress=print_status))
 
 
 def _install(options: argparse.Namespace) -> None:
     from tritonpose_server.models import commands as manage
 
     servable = manage.install(
-        options.model, manage.default_store(), _progress(), _lock(options), name=options.name
+        options.model, manage.default_store(), print_status, _lock(options), name=options.name
     )
     print(f"installed {servable.name}")
 
@@ -165,7 +166,7 @@ def _variant(options: argparse.Namespace) -> None:
         options.name,
         options.precision,
         options.calibration,
-        _progress().line,
+        print_status,
         options.detector,
     )
     print(f"installed {model.name}")
@@ -176,7 +177,7 @@ def _export(options: argparse.Namespace) -> None:
     from tritonpose_server.models.choice import choose_models
     from tritonpose_server.models.export import CPU_CONFIG, export_repository
 
-    choice = choose_models(PipelineConfig.load(options.pipeline), _progress().line)
+    choice = choose_models(PipelineConfig.load(options.pipeline), print_status)
     export_repository(options.directory, choice.models, choice.settings)
     print(f"exported {options.directory}; serve it with --model-config-name={CPU_CONFIG}")
 
@@ -187,12 +188,6 @@ def _remove(options: argparse.Namespace) -> None:
     for name in options.names:
         manage.default_store().remove(name)
         print(f"removed {name}")
-
-
-def _progress() -> Any:
-    from tritonpose_server.models.fetch.progress_bar import StreamProgress
-
-    return StreamProgress()
 
 
 def _lock(options: argparse.Namespace) -> Any:
