@@ -14,6 +14,7 @@ from tritonpose.cli.parsing import (
     add_device,
     add_pipeline,
     add_server,
+    add_strict_models,
     add_threshold,
     add_verbose,
     check_server,
@@ -77,6 +78,7 @@ def _run(options: argparse.Namespace) -> int:
         url=options.url,
         connection=credentials(options),
         device=options.device,
+        strict_models=options.strict_models,
         address=options.address,
         workers=options.workers,
         max_in_flight=options.max_in_flight,
@@ -101,7 +103,7 @@ def _check_client(options: argparse.Namespace) -> None:
     """Validate URLs and files before starting, and warn about ignored options."""
     from tritonpose.create import create_async_pipeline
 
-    warn_of_server_options(options, "device")
+    warn_of_server_options(options, "device", "strict_models")
     with warnings_as_lines():
         create_async_pipeline(
             options.pipeline, url=options.url, timeout=options.timeout, **credentials(options)
@@ -132,6 +134,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_threshold(parser)
     add_server(parser, "servers to use instead of starting one per node")
     add_device(parser)
+    add_strict_models(parser)
     parser.add_argument(
         "--address", metavar="ADDRESS", help="Ray cluster to use (default: Ray on this machine)"
     )

@@ -33,6 +33,7 @@ class JobOptions:
         url: The servers; None for an embedded one per node.
         connection: Credentials for those servers: keys and certificates.
         device: Where embedded servers compute; None for the CPU.
+        strict_models: Whether it is an error for them that an open model would stand in.
         address: Of the Ray cluster; None for this machine.
         workers: How many, over all nodes; None for one per four cores.
         max_in_flight: Images in flight at once, per worker.
@@ -47,6 +48,7 @@ class JobOptions:
     # Never shown: it holds API keys.
     connection: ConnectionOptions = field(default_factory=ConnectionOptions, repr=False)
     device: str | None = None
+    strict_models: bool = False
     address: str | None = None
     workers: int | None = None
     max_in_flight: int = 16

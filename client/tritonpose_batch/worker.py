@@ -138,10 +138,12 @@ class NodeServer:
     """An embedded server for the workers of one node, which lives as long as this Ray actor."""
 
     def __init__(self, config: PipelineConfig, options: JobOptions) -> None:
-        from tritonpose_server.cli.embedded_pipeline import embedded_server
+        from tritonpose_server.cli.servers import embedded_server
 
         self._lines: list[str] = []
-        self._server = embedded_server(config, options.device, self._lines.append)
+        self._server = embedded_server(
+            config, options.device, self._lines.append, strict_models=options.strict_models
+        )
         self._server.start()
 
     def url(self) -> str:

@@ -72,6 +72,15 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_strict_models(parser: argparse.ArgumentParser) -> None:
+    """Add ``--strict_models``."""
+    parser.add_argument(
+        "--strict_models",
+        action="store_true",
+        help="fail where a model can't be fetched, instead of serving an open model in its place",
+    )
+
+
 def add_port(parser: argparse._ActionsContainer, flag: str, default: int, meaning: str) -> None:
     """Add an option that takes a TCP port."""
     parser.add_argument(

@@ -16,6 +16,7 @@ from tritonpose.cli.parsing import (
     add_paddlex_only,
     add_pipeline,
     add_server,
+    add_strict_models,
     add_threshold,
     add_verbose,
     check_server,
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     check_server(parser, options)
     log_to_stderr(verbose=options.verbose)
     warn_without_effect(options)
-    warn_of_server_options(options, "device")
+    warn_of_server_options(options, "device", "strict_models")
     if options.url is None and all(map(_is_missing, inputs)):
         # Starting a server takes seconds: report misspelled names before.
         for path in inputs:
@@ -116,6 +117,7 @@ def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON per image")
     add_device(parser)
+    add_strict_models(parser)
     add_verbose(parser)
 
 
@@ -169,9 +171,11 @@ def _drawables(text: str) -> tuple[str, ...]:
 def _pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline]:
     """Open the pipeline on the server of ``--url``, else on one started for the context."""
     if options.url is None:
-        from tritonpose_server.cli.embedded_pipeline import embedded_pipeline
+        from tritonpose_server.cli.servers import embedded_pipeline
 
-        with embedded_pipeline(options.pipeline, options.device, print_status) as pipeline:
+        with embedded_pipeline(
+            options.pipeline, options.device, print_status, strict_models=options.strict_models
+        ) as pipeline:
             yield pipeline
         return
     from tritonpose.create import create_pipeline

@@ -1,20 +1,24 @@
-"""Runs Triton and the REST service in front of it, in the foreground."""
+"""Run embedded servers for commands: until interrupted, or while a pipeline needs one."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from tritonpose.cli.logs import LogOptions
-from tritonpose.config import PipelineConfig
+from tritonpose.config import PIPELINE_NAME, PipelineConfig
+from tritonpose.create import create_pipeline
+from tritonpose.pipeline import HumanKeypointPipeline
+from tritonpose_server.embedded.device import Device
 from tritonpose_server.embedded.gpus import require_gpus
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.staging import HpsOptions
-from tritonpose_server.embedded.tuning.defaults import complete_pipeline
-from tritonpose_server.engines.cores import available_cores
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.choice import choose_models
 from tritonpose_server.ports import bind, is_loopback
@@ -25,30 +29,96 @@ from tritonpose_server.supervision.supervisor import StopSignals, supervise
 LOGGER = logging.getLogger("tritonpose.server")
 
 
-def serve(
+def embedded_server(
+    config: PipelineConfig,
+    device: str | None,
+    report: Callable[[str], None],
+    *,
+    strict_models: bool = False,
+) -> EmbeddedServer:
+    """Prepare a server of a pipeline: choose, fetch and convert its models.
+
+    Args:
+        config: The pipeline's configuration.
+        device: Where it computes, as PaddleX writes it; None for the CPU.
+        report: Called with lines for the user.
+        strict_models: Whether it is an error that an open model would stand in.
+
+    Returns:
+        The server, not started.
+
+    Raises:
+        ConfigError: The device is wrong.
+        ConversionError: A model can't be converted.
+        FetchError: The models can't be fetched.
+        EmbeddedServerError: The device can't be used.
+    """
+    place = None if device is None else Device.parse(device)
+    if place is not None:
+        # Before models are fetched and converted, which may take minutes.
+        require_gpus(place.gpus)
+    choice = choose_models(config, report, strict=strict_models)
+    return EmbeddedServer(choice.models, choice.settings, ServerOptions(device=place))
+
+
+@contextmanager
+def embedded_pipeline(
     pipeline: str | os.PathLike[str],
-    triton: ServerOptions,
-    rest: RestSettings,
-    log: LogOptions,
-) -> None:
-    """Serve a pipeline until SIGINT or SIGTERM.
+    device: str | None,
+    report: Callable[[str], None],
+    *,
+    strict_models: bool = False,
+) -> Iterator[HumanKeypointPipeline]:
+    """Serve a pipeline while the context is active.
 
     Args:
         pipeline: Pipeline name, or path of a PaddleX pipeline YAML.
-        triton: Where and how Triton runs.
-        rest: How the REST service runs; its `triton_url`, `visualize` and `page_threshold` are
-            filled in, and `max_in_flight` from the tuning unless it says otherwise itself. Its
-            `urls` hold for Triton's model of the same contract, too.
-        log: How the REST service logs.
+        device: See `embedded_server`.
+        report: See `embedded_server`.
+        strict_models: See `embedded_server`.
+
+    Yields:
+        A client of the server, which needs no further settings.
 
     Raises:
-        ConfigError: The pipeline's configuration is wrong, or the REST service's certificate
-            can't be used.
+        TritonPoseError: See `embedded_server`; or the configuration is wrong, or the server can't
+            be started.
+    """
+    config = PipelineConfig.load(pipeline)
+    server = embedded_server(config, device, report, strict_models=strict_models)
+    report("starting Triton")
+    began = time.monotonic()
+    with server:
+        report(f"Triton is ready after {time.monotonic() - began:.1f} s at {server.grpc_url}")
+        # The server's defaults are those of the configuration: requests need none.
+        with create_pipeline(PIPELINE_NAME, url=server.grpc_url) as client:
+            yield client
+
+
+def serve(
+    config: PipelineConfig,
+    triton: ServerOptions,
+    rest: RestSettings,
+    log: LogOptions,
+    *,
+    strict_models: bool = False,
+) -> None:
+    """Serve a pipeline with Triton and the REST service until SIGINT or SIGTERM.
+
+    Args:
+        config: The pipeline's configuration.
+        triton: Where and how Triton runs.
+        rest: How the REST service runs; what only the running server knows is filled in. Its
+            `urls` hold for Triton's model of the same contract, too.
+        log: How the REST service logs.
+        strict_models: Whether it is an error that an open model would stand in.
+
+    Raises:
+        ConfigError: The REST service's certificate can't be used.
         ConversionError: A model can't be converted.
         FetchError: The models can't be fetched.
         EmbeddedServerError: Triton or the REST service can't be started, or Triton was ended.
     """
-    config = PipelineConfig.load(pipeline)
     rest.check_certificate()
     # Until both services run, SIGTERM stops everything as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -58,20 +128,17 @@ def serve(
         with bind(rest.host, rest.port) as listener:
             if triton.device is not None:
                 require_gpus(triton.device.gpus)
-            choice = choose_models(config, LOGGER.info)
-            limits = complete_pipeline(triton.tuning.pipeline, available_cores())
-            tell_exposure(rest.host, triton.address)
+            choice = choose_models(config, LOGGER.info, strict=strict_models)
+            warn_exposed_ports(rest.host, triton.address)
             triton = replace(triton, hps=HpsOptions(choice.visualize, rest.urls))
             with EmbeddedServer(choice.models, choice.settings, triton) as server:
-                _tell_addresses(server, rest.address)
+                _log_addresses(server, rest.address)
                 rest = replace(
                     rest,
                     triton_url=server.grpc_url,
-                    visualize=choice.visualize,
                     page_threshold=choice.threshold,
+                    stand_ins=choice.stand_ins,
                 )
-                if limits.max_in_flight and rest.max_in_flight is None:
-                    rest = replace(rest, max_in_flight=limits.max_in_flight)
                 status = _run(server, RestProcess(listener, rest, log))
     except KeyboardInterrupt:
         return
@@ -80,17 +147,17 @@ def serve(
 
 
 def _run(server: EmbeddedServer, rest: RestProcess) -> int | None:
-    """Serve until told to stop; return Triton's exit status where that has ended by itself."""
+    """Serve until a signal; return Triton's exit status if it ended by itself."""
     with StopSignals() as signals:
         try:
             return supervise(server, rest, signals)
         finally:
-            # The service first: its requests under way need Triton.
+            # The service first: its requests in flight need Triton.
             rest.stop(lambda: signals.insisted)
             server.stop(lambda: signals.insisted)
 
 
-def _tell_addresses(server: EmbeddedServer, address: str) -> None:
+def _log_addresses(server: EmbeddedServer, address: str) -> None:
     for what, where in (
         ("web page", f"{address}/"),
         ("REST", f"{address}/human-keypoint-detection"),
@@ -102,8 +169,8 @@ def _tell_addresses(server: EmbeddedServer, address: str) -> None:
         LOGGER.info("%-18s %s", what, where)
 
 
-def tell_exposure(host: str, triton_host: str) -> None:
-    """Tell in the log what other machines can reach.
+def warn_exposed_ports(host: str, triton_host: str) -> None:
+    """Log what other machines can reach.
 
     Args:
         host: Address of the REST service.
