@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         print_error(f"{target} exists and was left as it is; name another --save_path")
         return FAILED
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(default_pipeline(), "utf-8")
+    target.write_text(_stand_in_comment() + default_pipeline(), "utf-8")
     print(f"written to {target}", file=sys.stderr)
     return 0
 
@@ -66,6 +66,23 @@ def default_pipeline() -> str:
     """Return the text of PaddleX's pipeline file."""
     package = resources.files("tritonpose.cli")
     return package.joinpath(f"{PIPELINE_NAME}.yaml").read_text("utf-8")
+
+
+def _stand_in_comment() -> str:
+    """Name the open models that stand in here for the file's models; "" without the server."""
+    try:
+        from tritonpose_server.models.choice import local_stand_ins
+        from tritonpose_server.models.commands import default_store
+    except ImportError:
+        return ""
+    named = default_pipeline()
+    lines = [
+        f"# {name} isn't installed here: unless a server can fetch it, {stand_in} stands in."
+        for name, stand_in in local_stand_ins(default_store()).items()
+        if name in named
+    ]
+    hint = "# See `tritonpose models list`; --strict_models makes a stand-in an error."
+    return "".join(f"{line}\n" for line in [*lines, hint]) if lines else ""
 
 
 def _ask(question: str) -> str:

@@ -118,10 +118,14 @@ def _add_lock(parser: argparse.ArgumentParser) -> None:
 
 def _list(options: argparse.Namespace) -> None:
     from tritonpose_server.models import commands as manage
+    from tritonpose_server.models.choice import local_stand_ins
 
-    entries = manage.list_models(manage.default_store())
+    store = manage.default_store()
+    entries = manage.list_models(store)
+    stand_ins = local_stand_ins(store)
     if options.json:
-        print(json.dumps([asdict(entry) for entry in entries], indent=2))
+        facts = [{**asdict(entry), "stand_in": stand_ins.get(entry.name)} for entry in entries]
+        print(json.dumps(facts, indent=2))
         return
     rows = [manage.as_row(entry) for entry in entries]
     columns = list(rows[0])
@@ -131,6 +135,8 @@ def _list(options: argparse.Namespace) -> None:
     }
     for row in [{column: column.upper() for column in columns}, *rows]:
         print("  ".join(row[column].ljust(widths[column]) for column in columns).rstrip())
+    for name, stand_in in stand_ins.items():
+        print(f"{stand_in} stands in for {name} unless a server can fetch that")
 
 
 def _fetch(options: argparse.Namespace) -> None:

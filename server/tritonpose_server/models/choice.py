@@ -11,6 +11,7 @@ from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.model_view import read_config
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import commands as manage
+from tritonpose_server.models.catalog import CATALOG
 from tritonpose_server.models.errors import ConversionError, FetchError
 from tritonpose_server.models.fetch.sources import ModelSource, answering_sources
 from tritonpose_server.models.open_models.catalog import (
@@ -110,6 +111,25 @@ def choose_models(
         visualize=config.visualize is not False,
         stand_ins=stand_ins,
     )
+
+
+def local_stand_ins(store: ModelStore) -> dict[str, str]:
+    """Find the open models that stand in here unless PaddleX's models can be fetched.
+
+    Args:
+        store: Where models are kept; nothing is asked of the network.
+
+    Returns:
+        The installed open model, by the name of each model of PaddleX that is not installed.
+    """
+    installed = {
+        role: name for role, name in _STAND_INS.items() if store.provenance(name) is not None
+    }
+    return {
+        name: installed[model.role]
+        for name, model in CATALOG.items()
+        if model.role in installed and store.provenance(name) is None
+    }
 
 
 def _check_name(name: str, role: Role, store: ModelStore) -> str:
