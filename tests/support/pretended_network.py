@@ -40,7 +40,7 @@ class PretendedNetwork(httpcore.AsyncNetworkBackend):
         self.connected: list[tuple[str, int]] = []
 
     async def resolve(self, host: str, _port: int) -> Sequence[str]:
-        """See `tritonpose_server.service.urls.network.Resolve`."""
+        """See `tritonpose_server.service.urls.fetching.Resolve`."""
         self.resolved.append(host)
         answers = self._names.get(host)
         if not answers:
@@ -67,7 +67,6 @@ def host(answer: Answer, certificate: tuple[str, str] | None = None) -> Iterator
         certificate: Files of certificate and key, for TLS.
     """
     port = 0
-    writers: list[asyncio.StreamWriter] = []
     ready, loop, over = Event(), asyncio.new_event_loop(), asyncio.Event()
 
     async def serve() -> None:
@@ -81,16 +80,10 @@ def host(answer: Answer, certificate: tuple[str, str] | None = None) -> Iterator
         ready.set()
         await over.wait()
         server.close()
-        answering = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in answering:
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
-        await asyncio.gather(*answering, return_exceptions=True)
-        for writer in writers:
-            writer.transport.abort()
-        await asyncio.sleep(0)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             await answer(head.decode(), writer)

@@ -1,6 +1,6 @@
 """Triton model ``human-keypoint-detection``: PaddleX's high-stability serving contract.
 
-A thin adapter around ``tritonpose_server.service``, which has the contract, and the pipeline model,
+An adapter between ``tritonpose_server.service``, which has the contract, and the pipeline model,
 which finds the people. As in the pipeline model, ``execute`` only accepts requests.
 """
 
@@ -24,11 +24,16 @@ import triton_python_backend_utils as pb_utils
 from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse
 from tritonpose_pipeline.telemetry.spans import pop_context
 from tritonpose_server.service.contract import choose_log_id, error_body
-from tritonpose_server.service.contract.failures import unavailable
-from tritonpose_server.service.hps import Hps, HpsSettings, InputError, PipelineError
+from tritonpose_server.service.contract.failures import BusyError
+from tritonpose_server.service.hps import (
+    HpsHandler,
+    HpsSettings,
+    MalformedTensorError,
+    PipelineError,
+)
 from tritonpose_server.service.urls import ImageFetcher
 
-# Which span the request that a thread works on belongs to.
+# Trace context of the request that a thread works on.
 _trace_context: ContextVar[Mapping[str, str]] = ContextVar("trace_context")
 
 _OUTPUTS = [field.name for field in fields(PoseResponse)]
@@ -48,7 +53,7 @@ class TritonPythonModel:
             {key: value["string_value"] for key, value in parameters.items()}
         )
         images = ImageFetcher(self._settings.urls)
-        self._hps = Hps(
+        self._handler = HpsHandler(
             self._settings,
             _estimate,
             # Each in an event loop of its own, in the thread of its request.
@@ -57,9 +62,9 @@ class TritonPythonModel:
         )
         self._slots = threading.BoundedSemaphore(self._settings.max_in_flight)
         self._pool = ThreadPoolExecutor(self._settings.workers, thread_name_prefix="hps")
-        # Requests run side by side, one thread each.
+        # Requests run in parallel, one thread each.
         cv2.setNumThreads(1)
-        # What is wrong with an image is told to its sender; the log is not the sender's to fill.
+        # Decode errors go to the client; keep OpenCV from also writing them to the log.
         cv2.setLogLevel(0)
 
     def execute(self, requests: Sequence[Any]) -> None:
@@ -73,7 +78,7 @@ class TritonPythonModel:
                 self._pool.submit(self._serve, tensor, sender, context)
             else:
                 limit = self._settings.max_in_flight
-                busy = unavailable(f"{limit} requests are already under way; try again later")
+                busy = BusyError(f"{limit} requests are already under way")
                 _send_text(sender, error_body(busy, choose_log_id()))
 
     def finalize(self) -> None:
@@ -87,11 +92,11 @@ class TritonPythonModel:
                 cancelled = pb_utils.TritonError.CANCELLED
                 _send_error(sender, "the client cancelled the request", cancelled)
             else:
-                _send_text(sender, self._hps.answer(tensor))
-        except InputError as error:
+                _send_text(sender, self._handler.answer(tensor))
+        except MalformedTensorError as error:
             _send_error(sender, str(error), pb_utils.TritonError.INVALID_ARG)
         except Exception as error:
-            # A request without an answer would be waited for forever.
+            # Without an answer, the client would wait forever.
             pb_utils.Logger.log_error("".join(traceback.format_exception(error)))
             _send_error(sender, "internal error", pb_utils.TritonError.INTERNAL)
         finally:

@@ -11,8 +11,7 @@ from typing import TypeVar
 from tools.evaluation.variant import Variant
 from tritonpose.config import ModuleConfig, PipelineConfig
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.models.choice import choose_models
-from tritonpose_server.models.store import Progress
+from tritonpose_server.models.choice import Progress, choose_models
 
 Module = TypeVar("Module", bound=ModuleConfig)
 

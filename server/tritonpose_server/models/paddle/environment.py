@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tritonpose_server.models.paddle.tool_environment import ToolEnvironment
-from tritonpose_server.models.store import Progress
+from tritonpose_server.models.paddle.tool_environment import Progress, ToolEnvironment
 
 __all__ = ["Progress", "ensure_environment", "find_environment"]
 

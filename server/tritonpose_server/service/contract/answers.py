@@ -1,28 +1,35 @@
-"""The JSON bodies of responses."""
+"""The JSON bodies of responses, and the picture in them."""
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import pybase64
 import pydantic_core
+from PIL import Image
 
-from tritonpose_server.service.contract.picture import draw_picture
+from tritonpose.drawing.poses import draw_poses
+from tritonpose_pipeline.image import decode_image
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tritonpose.transport.messages import PoseResponse
     from tritonpose_server.service.contract.failures import ServiceError
     from tritonpose_server.service.contract.requests import KeypointRequest
 
 
 def success_body(request: KeypointRequest, image: bytes, poses: PoseResponse, log_id: str) -> bytes:
-    """The answer to a request that succeeded; draws its picture if one is asked for.
+    """Write the answer to a request that succeeded; draw its picture if the client wants one.
 
     Args:
         request: The request.
         image: The bytes of its image.
         poses: The people in it.
-        log_id: Name of the request.
+        log_id: Id of the request.
 
     Returns:
         JSON, UTF-8, as `contract.schema.InferResponse` describes it; float32
@@ -32,15 +39,14 @@ def success_body(request: KeypointRequest, image: bytes, poses: PoseResponse, lo
     if poses.truncated:
         result["truncated"] = True
     if request.visualize:
-        picture = draw_picture(image, poses.keypoints)
-        result["image"] = pybase64.b64encode(picture)
+        result["image"] = pybase64.b64encode(draw_picture(image, poses.keypoints))
     return pydantic_core.to_json(
         {"logId": log_id, "result": result, "errorCode": 0, "errorMsg": "Success"}
     )
 
 
 def error_body(error: ServiceError, log_id: str) -> bytes:
-    """The answer to a request that failed: JSON, UTF-8."""
+    """Write the answer to a request that failed: JSON, UTF-8."""
     return notice_body(error.message, log_id, code=error.status.value)
 
 
@@ -49,9 +55,9 @@ def notice_body(message: str, log_id: str, *, code: int = 0, **fields: Any) -> b
 
     Args:
         message: Its text.
-        log_id: Name of the request.
+        log_id: Id of the request.
         code: 0, or the HTTP status of a failure.
-        fields: Further fields; those without content are left out.
+        fields: Further fields; empty ones are left out.
 
     Returns:
         JSON, UTF-8.
@@ -60,6 +66,25 @@ def notice_body(message: str, log_id: str, *, code: int = 0, **fields: Any) -> b
     return pydantic_core.to_json(
         {"logId": log_id, "errorCode": code, "errorMsg": message, **further}
     )
+
+
+def draw_picture(image: bytes, keypoints: NDArray[np.float32]) -> bytes:
+    """Draw poses on an image.
+
+    Args:
+        image: An image file that the pipeline has accepted.
+        keypoints: (N, 17, 3) float32: x, y in pixels of the decoded image, score.
+
+    Returns:
+        A JPEG file, of Pillow's default quality as PaddleX's are.
+
+    Raises:
+        DamagedImageError: The image can't be decoded.
+    """
+    canvas = draw_poses(decode_image(image), keypoints)
+    file = io.BytesIO()
+    Image.fromarray(cv2.cvtColor(canvas, cv2.COLOR_BGR2RGB)).save(file, format="JPEG")
+    return file.getvalue()
 
 
 def _persons(poses: PoseResponse) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a client is told when it gets no result."""
+"""Errors of requests, as clients see them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,30 @@ from typing import NamedTuple
 
 import pydantic_core
 
+from tritonpose_pipeline import errors
+
+BUSY = "busy"
+"""Reason of a request that this service refused because too many were under way."""
+
+TRITON_BUSY = "triton_busy"
+"""Reason of a request that the pipeline refused because it was full, or too late."""
+
+_REFUSED = frozenset(
+    error.code
+    for error in (errors.TooManyRequestsError, errors.ShuttingDownError, errors.DeadlineError)
+)
+_INVALID = frozenset(
+    error.code for error in (errors.BadRequestError, errors.BadImageError, errors.DamagedImageError)
+)
+
 
 class Problem(NamedTuple):
-    """One thing that is wrong with a request.
+    """One problem of a request.
 
     Attributes:
         type: Its kind, for programs, such as ``missing``.
         loc: Where it is, such as ``body.image``.
-        msg: What is wrong and how to mend it, for people.
+        msg: What is wrong and how to fix it, for people.
     """
 
     type: str
@@ -39,22 +55,55 @@ class ServiceError(Exception):
         self.log_id = log_id
 
 
+class BusyError(ServiceError):
+    """An error 503: a request is refused because others have used up a limit, or it is too late.
+
+    Attributes:
+        reason: Its label in the metrics.
+    """
+
+    def __init__(self, why: str, reason: str = BUSY) -> None:
+        super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, f"{why}; try again later")
+        self.reason = reason
+
+
 def invalid(problems: Sequence[Problem], log_id: str | None = None) -> ServiceError:
-    """An error 422; as PaddleX's, its message is the problems as JSON."""
+    """Make an error 422; as PaddleX's, its message is the problems as JSON."""
     message = pydantic_core.to_json([problem._asdict() for problem in problems]).decode()
     return ServiceError(HTTPStatus.UNPROCESSABLE_ENTITY, message, log_id)
 
 
 def invalid_image(kind: str, message: str) -> ServiceError:
-    """An error 422 about the field ``image``."""
+    """Make an error 422 about the field ``image``."""
     return invalid([Problem(kind, "body.image", message)])
 
 
 def unavailable(message: str) -> ServiceError:
-    """An error 503: the same request may succeed a moment later."""
+    """Make an error 503: the same request may succeed a moment later."""
     return ServiceError(HTTPStatus.SERVICE_UNAVAILABLE, message)
 
 
-def internal_error() -> ServiceError:
-    """An error 500; what happened is for the log alone."""
-    return ServiceError(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error")
+def internal_error(message: str = "Internal server error") -> ServiceError:
+    """Make an error 500; details belong in the log."""
+    return ServiceError(HTTPStatus.INTERNAL_SERVER_ERROR, message)
+
+
+def failure_of_pipeline(code: str | None, text: str) -> ServiceError | None:
+    """Choose the client's error for one that the pipeline model answered with.
+
+    Details of faults of the server are for the log alone; a model that failed is named.
+
+    Args:
+        code: The error's code, see `tritonpose_pipeline.errors`; None where it has none.
+        text: The error's text.
+
+    Returns:
+        The error; None where the code doesn't tell.
+    """
+    if code in _INVALID:
+        return invalid_image("image", text)
+    if code in _REFUSED:
+        return BusyError(text, TRITON_BUSY)
+    if code == errors.ModelFailedError.code:
+        return internal_error(f"Internal server error: {text.partition(': ')[0]}")
+    return internal_error() if code == errors.INTERNAL else None

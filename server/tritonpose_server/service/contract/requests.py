@@ -1,31 +1,43 @@
-"""From the JSON body of a request to what is asked for."""
+"""Read and check the JSON body of a request."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pybase64
 import pydantic_core
 from pydantic import ValidationError
 
-from tritonpose_server.service.contract.failures import Problem, ServiceError, invalid
-from tritonpose_server.service.contract.image_field import read_image
-from tritonpose_server.service.contract.log_id import usable_log_id
-from tritonpose_server.service.contract.schema import InferRequest
+from tritonpose_server.service.contract.failures import (
+    Problem,
+    ServiceError,
+    invalid,
+    invalid_image,
+)
+from tritonpose_server.service.contract.schema import InferRequestBody, usable_log_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_URL = re.compile(r"https?://", re.IGNORECASE)
+_DATA_URI = re.compile(r"data:[^,]{0,200},", re.IGNORECASE)
+_FOREIGN = re.compile(r"[^A-Za-z0-9+/=]")
+_WHITESPACE = re.compile(r"[ \t\r\n]+")
+
+_ADVICE = "send the bytes of an image file, base64-encoded"
+
 
 @dataclass(frozen=True)
 class KeypointRequest:
-    """What a client asks for.
+    """A request for the keypoints in an image.
 
     Attributes:
         image: The bytes of a file, supposedly an image; or the URL to fetch it from.
         det_threshold: Lowest detection score, 0 to 1; None for that of the served pipeline.
-        visualize: Whether the answer is to have the image with the poses drawn on it.
-        log_id: The name that the client gave its request, None if it gave no usable one.
+        visualize: Whether the answer contains the image with the poses drawn on it.
+        log_id: The id that the client gave its request, None if it gave no usable one.
     """
 
     image: bytes | str
@@ -35,10 +47,10 @@ class KeypointRequest:
 
 
 def parse_json(body: bytes | bytearray) -> object:
-    """Reads JSON text, UTF-8.
+    """Parse JSON text, UTF-8.
 
     Raises:
-        ServiceError: 422 if it is none.
+        ServiceError: 422 if the text is not JSON.
     """
     try:
         document: object = pydantic_core.from_json(body)
@@ -48,13 +60,13 @@ def parse_json(body: bytes | bytearray) -> object:
 
 
 def check_request(document: object, *, visualize: bool) -> KeypointRequest:
-    """Checks what the JSON text of a request said.
+    """Check the parsed JSON of a request.
 
     Numbers and booleans may be strings that spell them, as PaddleX allows.
 
     Args:
         document: The parsed text.
-        visualize: What holds for a request that doesn't say.
+        visualize: Default for requests without the field ``visualize``.
 
     Raises:
         ServiceError: 422 where the request is malformed. Its ``log_id`` is that of the request,
@@ -62,7 +74,7 @@ def check_request(document: object, *, visualize: bool) -> KeypointRequest:
     """
     log_id = usable_log_id(document.get("logId")) if isinstance(document, dict) else None
     try:
-        fields = InferRequest.model_validate(document, from_attributes=True)
+        fields = InferRequestBody.model_validate(document, from_attributes=True)
         image = read_image(fields.image)
     except ValidationError as error:
         raise invalid(_problems(error), log_id) from None
@@ -77,6 +89,62 @@ def check_request(document: object, *, visualize: bool) -> KeypointRequest:
     )
 
 
+def read_image(text: str) -> bytes | str:
+    """Decode the field ``image``.
+
+    Args:
+        text: Base64 (RFC 4648, section 4), with or without a header ``data:...;base64,``. Line
+            breaks and blanks, as some encoders insert them, are skipped. Or a URL, ``http:`` or
+            ``https:``.
+
+    Returns:
+        The file's bytes, not yet checked to be an image; or the URL as it is, not yet checked
+        either.
+
+    Raises:
+        ServiceError: 422 if it is not base64, or empty.
+    """
+    if _URL.match(text):
+        return text
+    header = _DATA_URI.match(text)
+    if header:
+        if not header[0].lower().endswith(";base64,"):
+            raise invalid_image(
+                "base64", f"`image` is a data URI without `;base64` in its header: {_ADVICE}"
+            )
+        text = text[header.end() :]
+    data = _decode(text)
+    if not data:
+        raise invalid_image("base64", f"`image` is empty: {_ADVICE}")
+    return data
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        dense = _WHITESPACE.sub("", text)
+    try:
+        return pybase64.b64decode(dense, validate=True)
+    except ValueError:
+        raise invalid_image("base64", f"`image` is not base64: {_explain(dense)}") from None
+
+
+def _explain(text: str) -> str:
+    """Explain why a text without whitespace is not base64."""
+    foreign = _FOREIGN.search(text)
+    if foreign:
+        hint = "; use the standard alphabet, with + and /" if foreign[0] in "-_" else ""
+        return f"character {foreign[0]!r} at position {foreign.start()}{hint}; {_ADVICE}"
+    padding = text.find("=")
+    if padding >= 0 and text[padding:].strip("="):
+        return f"padding `=` inside the text, at position {padding}; {_ADVICE}"
+    return (
+        f"its {len(text)} characters are not a whole number of padded groups of 4, so it is "
+        f"truncated or lacks padding `=`; {_ADVICE}"
+    )
+
+
 def _problems(error: ValidationError) -> list[Problem]:
     return [
         Problem(each["type"], _location(each["loc"]), each["msg"])
@@ -85,5 +153,5 @@ def _problems(error: ValidationError) -> list[Problem]:
 
 
 def _location(path: Sequence[int | str]) -> str:
-    """Writes a path as PaddleX does: ``body.image``, ``body.list[3]``."""
+    """Write a path as PaddleX does: ``body.image``, ``body.list[3]``."""
     return "body" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)

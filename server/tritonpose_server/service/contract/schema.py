@@ -1,30 +1,46 @@
 """The bodies of requests and responses, with PaddleX's names.
 
-These models validate requests and describe the interface; responses are written without them.
+These models validate requests and describe the interface; `contract.answers` writes responses
+without them.
 """
 
 from __future__ import annotations
 
+import re
+import uuid
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
-
-from tritonpose_server.service.contract.log_id import usable_log_id
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 BoundingBox = tuple[float, float, float, float]
 Keypoint = tuple[float, float, float]
 
-# 32x32 pixels: what a reader of the description can send as it is.
+# 32x32 pixels: readers of the description can send it as it is.
 _GREY_PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAAAAABWESUoAAAAGElEQVQ4y2OsZ8APmBhGFYwqGFUwQhUA"
     "AJOfAL8Rxn4YAAAAAElFTkSuQmCC"
 )
 
-LogId = Annotated[str, Field(description="Name of the request; the server's log has it, too.")]
+# Safe in a header and in a line of the log.
+_USABLE_ID = re.compile(r"[!-~]{1,128}")
+
+LogId = Annotated[str, Field(description="Id of the request; the server's log has it, too.")]
 
 
-class InferRequest(BaseModel):
+def usable_log_id(value: object) -> str | None:
+    """Return the value if it can identify a request (1 to 128 printable ASCII characters)."""
+    return value if isinstance(value, str) and _USABLE_ID.fullmatch(value) else None
+
+
+def choose_log_id(*proposals: object) -> str:
+    """Return the first usable id of those that clients proposed, or else a new one."""
+    return next(filter(None, map(usable_log_id, proposals)), None) or str(uuid.uuid4())
+
+
+class InferRequestBody(BaseModel):
     """One image to find people in. Unknown fields are ignored."""
+
+    model_config = ConfigDict(title="InferRequest")
 
     image: str = Field(
         description="A JPEG, PNG, WebP or BMP file, base64-encoded (RFC 4648, standard alphabet, "
@@ -37,8 +53,8 @@ class InferRequest(BaseModel):
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="People are reported whose detection score is above this. Default: that of "
-        "the served pipeline.",
+        description="Only people with a detection score above this are returned. Default: that "
+        "of the served pipeline.",
         examples=[0.5],
     )
     visualize: bool | None = Field(
@@ -49,8 +65,8 @@ class InferRequest(BaseModel):
     )
     logId: Annotated[str | None, BeforeValidator(usable_log_id)] = Field(  # noqa: N815
         None,
-        description="Name of this request, which the answer repeats; 1 to 128 printable ASCII "
-        "characters. Default: the header `X-Request-ID`, else a new UUID.",
+        description="Id of this request, which the answer repeats; 1 to 128 printable ASCII "
+        "characters. Default: the header `X-Request-ID`, or else a new UUID.",
         examples=["photo-17"],
     )
 
@@ -78,8 +94,8 @@ class InferResult(BaseModel):
     persons: list[Person] = Field(description="By descending detection score; may be empty.")
     truncated: bool = Field(
         False,
-        description="Whether more people were found than are given: these have the best scores. "
-        "Left out where there were not.",
+        description="Whether more people were found than are returned: these have the best "
+        "scores. Left out where it is false.",
     )
     image: str | None = Field(
         None,
@@ -115,8 +131,7 @@ class ReadyResponse(NoResultResponse):
 
     standIns: dict[str, str] = Field(  # noqa: N815
         {},
-        description="Open models served in place of PaddleX's models that no source has: the "
-        "name of PaddleX's model, and that of the model served instead. Left out where there "
-        "are none.",
+        description="Open models that are served in place of PaddleX's: by the name of PaddleX's "
+        "model, the name of the model served instead. Left out where there are none.",
         examples=[{"PP-YOLOE-S_human": "NanoDet-Plus-M_416"}],
     )

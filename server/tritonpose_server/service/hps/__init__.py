@@ -1,7 +1,6 @@
-"""PaddleX's high-stability serving: the contract in tensors. Knows nothing of Triton's API."""
+"""PaddleX's high-stability serving: the contract in tensors, independent of Triton's API."""
 
-from tritonpose_server.service.hps.answering import Hps, InputError
-from tritonpose_server.service.hps.failures import PipelineError
+from tritonpose_server.service.hps.handler import HpsHandler, MalformedTensorError, PipelineError
 from tritonpose_server.service.hps.settings import HpsSettings
 
-__all__ = ["Hps", "HpsSettings", "InputError", "PipelineError"]
+__all__ = ["HpsHandler", "HpsSettings", "MalformedTensorError", "PipelineError"]

@@ -1,4 +1,4 @@
-"""How the model is configured."""
+"""Configuration of the HPS model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class HpsSettings:
     """The model's configuration.
 
     Attributes:
-        visualize: Whether a request that doesn't say gets a picture.
+        visualize: Whether answers contain a picture by default.
         workers: Requests worked on at the same time.
         max_in_flight: Requests accepted at the same time, waiting ones included.
         urls: Which URLs are fetched.
@@ -27,7 +27,7 @@ class HpsSettings:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str]) -> HpsSettings:
-        """Reads the ``parameters`` of the model's ``config.pbtxt``.
+        """Read the ``parameters`` of the model's ``config.pbtxt``.
 
         Raises:
             ValueError: One is missing or malformed.

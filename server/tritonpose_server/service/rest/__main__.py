@@ -1,7 +1,7 @@
 """The REST service as a process of its own, started and watched by ``tritonpose serve``.
 
-Not for people, who have ``tritonpose serve --url`` for it. The settings come on the standard
-input, as they may hold secrets.
+Not meant to be started by hand: that is ``tritonpose serve --url``. The settings come on the
+standard input, as they may hold secrets.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import socket
 import sys
 from collections.abc import Callable
 
-from tritonpose.cli.logs import LogOptions, log_service
+from tritonpose.cli.console import LogOptions, log_service
 from tritonpose_server.parent_death import die_with_parent
 from tritonpose_server.service.rest.settings import RestSettings
 
 
 def main() -> None:
-    """Serve at a socket that is inherited."""
+    """Serve at an inherited socket."""
     parser = argparse.ArgumentParser(prog="python -m tritonpose_server.service.rest")
     parser.add_argument("--listener", type=int, required=True, help="descriptor of a socket")
     parser.add_argument("--heart", type=int, required=True, help="descriptor to write beats to")
     parser.add_argument("--parent", type=int, required=True, help="process to die with")
     options = parser.parse_args()
-    # It owns the address, and whoever starts it again wants it free at once.
+    # This process owns the address, which the next one needs at once.
     die_with_parent(signal.SIGKILL, options.parent)
     settings, log = read_spec(sys.stdin.buffer.read())
 
-    # Slow to import, and the parent's death is to be noticed meanwhile.
+    # Slow to import: only after the parent's death is watched.
     from tritonpose_server.service.rest.run import run_rest
 
     log_service(log)
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def write_spec(settings: RestSettings, log: LogOptions) -> bytes:
-    """What the process reads from its standard input.
+    """Write what the process reads from its standard input.
 
     Args:
         settings: How to serve.
@@ -50,18 +50,18 @@ def write_spec(settings: RestSettings, log: LogOptions) -> bytes:
 
 
 def read_spec(spec: bytes) -> tuple[RestSettings, LogOptions]:
-    """The settings, and how to log, of what `write_spec` made."""
-    # From the same program, through a pipe of which nobody else has an end.
+    """Read what `write_spec` wrote: the settings, and how to log."""
+    # From the same program, through a pipe that nobody else can write to.
     settings, log = pickle.loads(spec)  # noqa: S301
     return settings, log
 
 
 def _beat(heart: int) -> Callable[[], bool]:
-    """Gives `run_rest` something to ask in its event loop, which is a sign that this turns."""
+    """Make a callback for `run_rest` that writes a sign of life from its event loop."""
     os.set_blocking(heart, False)
 
     def beat() -> bool:
-        # Full where nobody listens for a while.
+        # The pipe is full where the parent has not read for a while.
         with contextlib.suppress(BlockingIOError):
             os.write(heart, b".")
         return False

@@ -1,4 +1,4 @@
-"""Letting in those who have a key."""
+"""Admit only requests that have an API key."""
 
 from __future__ import annotations
 
@@ -14,48 +14,47 @@ from starlette.datastructures import Headers
 
 from tritonpose.errors import ConfigError
 from tritonpose_server.service.contract import ServiceError
-from tritonpose_server.service.rest.observation import request_id
-from tritonpose_server.service.rest.responses import error_response
+from tritonpose_server.service.rest.responses import error_response, request_id
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-# What guessing won't find, and what can stand in a header and in a list.
+# Too long to guess, and safe in a header and in a list.
 _KEY = re.compile(r"[!-+\--~]{16,256}")
 
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
-# What tells whether the service runs, and the pages, which are the same everywhere. They ask for
-# a key when they need one, which a browser could not send with its first request.
+# Health checks, and the pages, which are the same everywhere and ask their user for a key when they
+# need one: a browser could not send it with its first request.
 OPEN_PATHS = frozenset({"/health", "/health/ready", "/", "/docs"})
 _OPEN_BELOW = ("/page/", "/docs/")
 
 
 def parse_keys(text: str, origin: str) -> tuple[str, ...]:
-    """Reads keys, separated by commas or line breaks; lines that begin with ``#`` are skipped.
+    """Parse keys, separated by commas or line breaks; lines that begin with ``#`` are skipped.
 
     Args:
         text: The keys.
         origin: Where they come from, for messages, which show no key.
 
     Raises:
-        ConfigError: There is none, or one is too short or has characters that can't be sent.
+        ConfigError: There are no keys, or one is too short or has unusable characters.
     """
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
     keys = [key.strip() for line in lines for key in line.split(",") if key.strip()]
     if not keys:
-        raise ConfigError(f"{origin} has no API key: put one there, or leave it out")
+        raise ConfigError(f"{origin} has no API key: add one, or leave this option out")
     for number, key in enumerate(keys, 1):
         if not _KEY.fullmatch(key):
             raise ConfigError(
-                f"API key {number} of {origin} can't be used: it needs 16 to 256 printable ASCII "
+                f"API key {number} of {origin} is not valid: it needs 16 to 256 printable ASCII "
                 "characters without blanks and commas; make one with `openssl rand -hex 32`"
             )
     return tuple(keys)
 
 
 def read_keys(path: str) -> tuple[str, ...]:
-    """Reads the keys in a file; see `parse_keys`.
+    """Read the keys in a file; see `parse_keys`.
 
     Raises:
         ConfigError: The file can't be read, or `parse_keys` refuses its content.
@@ -68,20 +67,20 @@ def read_keys(path: str) -> tuple[str, ...]:
 
 
 class KeyGate:
-    """ASGI middleware: answers 401 to requests without a key, before their bodies are read."""
+    """ASGI middleware: answers 401 to requests without a key, before it reads their bodies."""
 
     def __init__(self, app: ASGIApp, keys: Iterable[str]) -> None:
         """Wrap an application.
 
         Args:
             app: The application.
-            keys: Any of them lets in.
+            keys: A request needs one of them.
         """
         self._app = app
         self._digests = [_digest(key) for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request."""
+        """Serve one request."""
         if scope["type"] != "http" or _is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
@@ -100,7 +99,7 @@ class KeyGate:
 
     def _admits(self, presented: str) -> bool:
         digest = _digest(presented)
-        # A list, so that all are compared, whichever fits.
+        # A list: compares all keys, so that the time taken says nothing about which one fits.
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return any(matches)
 

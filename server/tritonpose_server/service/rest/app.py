@@ -1,16 +1,20 @@
-"""The REST service as an ASGI application."""
+"""The REST service as an ASGI application: inference, monitoring and the pages for people."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import fastapi_offline
 from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
 
 from tritonpose.transport import connect_async
 from tritonpose_server.service.contract import (
@@ -22,13 +26,15 @@ from tritonpose_server.service.contract import (
 from tritonpose_server.service.contract.failures import unavailable
 from tritonpose_server.service.rest import openapi
 from tritonpose_server.service.rest.api_keys import OPEN_PATHS, KeyGate
-from tritonpose_server.service.rest.metrics import CONTENT_TYPE
-from tritonpose_server.service.rest.observation import Observation, request_id
-from tritonpose_server.service.rest.pages import add_pages
-from tritonpose_server.service.rest.responses import error_response, notice_response
-from tritonpose_server.service.rest.security_headers import SecurityHeaders
+from tritonpose_server.service.rest.limits import Slots
+from tritonpose_server.service.rest.observation import Observation
+from tritonpose_server.service.rest.responses import (
+    FETCHING_ANYWHERE,
+    error_response,
+    notice_response,
+    request_id,
+)
 from tritonpose_server.service.rest.service import KeypointService
-from tritonpose_server.service.rest.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,6 +44,14 @@ if TYPE_CHECKING:
 
 INFER_PATH = "/human-keypoint-detection"
 
+_PAGE = Path(__file__).resolve().parents[1] / "page"
+_DOCS = Path(__file__).resolve().parent / "docs"
+# Swagger UI, as that package carries it.
+_SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
+
+# Of the page's slider.
+_PAGE_THRESHOLD = 'value="0.5"'
+
 
 def create_app(
     settings: RestSettings, slots: Slots | None = None, transport: AsyncTransport | None = None
@@ -46,8 +60,8 @@ def create_app(
 
     Args:
         settings: How to serve.
-        slots: For the requests under way, by default as many as the settings say; once they are
-            closed, requests are refused and the service is not ready.
+        slots: For the requests under way, by default as many as the settings allow; once they
+            are closed, requests are refused and the service is not ready.
         transport: Sends requests to Triton, by default to the settings' URL.
 
     Raises:
@@ -70,23 +84,22 @@ def create_app(
         version=version("tritonpose"),
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
-        # Their pages load scripts from other hosts; `add_pages` has ours.
+        # Their pages load scripts from other hosts; `_add_pages` has ours.
         docs_url=None,
         redoc_url=None,
     )
     _add_inference(app, service)
     _add_monitoring(app, service, settings)
-    add_pages(app, settings.page_threshold)
+    _add_pages(app, settings.page_threshold)
     app.add_exception_handler(HTTPException, _http_error)
     if settings.api_keys:
         app.add_middleware(KeyGate, keys=settings.api_keys)
         description = openapi.with_keys(app.openapi(), OPEN_PATHS)
         app.openapi = lambda: description  # type: ignore[method-assign]
-    app.add_middleware(SecurityHeaders)
 
     def count(path: str, status: int, seconds: float, reason: str | None) -> None:
         if path == INFER_PATH:
-            service.metrics.request(status, seconds, reason)
+            service.metrics.count_request(status, seconds, reason)
 
     app.add_middleware(Observation, count=count, trace_id=service.tracing.trace_id)
     service.tracing.trace_requests(app)
@@ -131,31 +144,55 @@ def _add_monitoring(app: FastAPI, service: KeypointService, settings: RestSettin
         tags=["monitoring"],
     )
     async def check_readiness(request: Request) -> Response:
+        log_id = request_id(request.scope)
         if await service.is_ready():
-            return notice_response("Ready", request_id(request.scope), standIns=settings.stand_ins)
+            return notice_response("Ready", log_id, standIns=settings.stand_ins)
         reason = unavailable(
             "the service is shutting down, or the inference server is out of reach or does not "
             "serve the pipeline"
         )
-        return error_response(reason, request_id(request.scope))
+        return error_response(reason, log_id)
 
     @app.get(
         "/metrics",
         operation_id="getMetrics",
-        summary="Numbers for Prometheus",
+        summary="Metrics for Prometheus",
         response_class=Response,
         responses={
-            200: {"description": "Text format.", "content": {CONTENT_TYPE: {}}},
+            200: {"description": "Text format.", "content": {CONTENT_TYPE_LATEST: {}}},
             **openapi.failures(HTTPStatus.UNAUTHORIZED),
         },
         tags=["monitoring"],
     )
     async def metrics() -> Response:
-        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_pages(app: FastAPI, threshold: float) -> None:
+    """Serve the web page at ``/`` and the interactive description of the interface at ``/docs``.
+
+    Args:
+        app: The service.
+        threshold: Detection score above which the page shows people at first, 0 to 1.
+    """
+    html = (_PAGE / "index.html").read_text("utf-8")
+    html = html.replace(_PAGE_THRESHOLD, f'value="{threshold:.2f}"')
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> HTMLResponse:
+        return HTMLResponse(html, headers=FETCHING_ANYWHERE)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(_DOCS / "index.html")
+
+    app.mount("/page", StaticFiles(directory=_PAGE))
+    app.mount("/docs/swagger-ui", StaticFiles(directory=_SWAGGER_UI))
+    app.mount("/docs", StaticFiles(directory=_DOCS))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """Unknown paths, wrong methods and the like, in the body that all failures have."""
+    """Answer unknown paths, wrong methods and the like with the body that all failures have."""
     if not isinstance(error, HTTPException):
         raise error
     failure = ServiceError(HTTPStatus(error.status_code), error.detail)

@@ -1,4 +1,10 @@
-"""One connection of the service, with the limits that uvicorn doesn't set."""
+"""Limit what a single connection may do, in ways that uvicorn has no settings for.
+
+Other servers have no settings for these limits either: granian 2.8 and hypercorn 0.18 limit neither
+the number of connections nor the time to take an answer, and answer malformed requests with bodies
+of their own. So this subclasses uvicorn's protocol, whose names are private: pyproject.toml
+allows only the versions that this is tested with, and a test checks that the names exist.
+"""
 
 from __future__ import annotations
 
@@ -22,31 +28,31 @@ if TYPE_CHECKING:
 
 
 def connection_class(settings: RestSettings) -> type[asyncio.Protocol]:
-    """Makes the class of connections with these limits."""
+    """Make the class of connections with these limits."""
 
-    class LimitedConnection(Connection):
+    class ConfiguredHttpProtocol(LimitedHttpProtocol):
         limits = settings
 
-    return LimitedConnection
+    return ConfiguredHttpProtocol
 
 
-class Connection(HttpToolsProtocol):
-    """uvicorn's connection, which ends when its client takes too long for anything.
+class LimitedHttpProtocol(HttpToolsProtocol):
+    """uvicorn's connection, closed when its client takes too long.
 
-    Requests whose headers don't arrive, are too large or are no HTTP never reach the application,
-    so they are answered and logged here. The application itself limits the bodies it reads; what
-    a client sends beyond its answer is limited here.
+    Requests whose headers don't arrive, are too large or malformed never reach the application, so
+    they are answered and logged here. The application itself limits the bodies it reads; the rest
+    of a body that it has answered early is limited here.
     """
 
     limits: RestSettings
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begins; the first request must arrive in time."""
+        """Start the connection; the first request must arrive in time."""
         super().connection_made(transport)
-        # At most one of them runs: the client is to send something, or to take something.
+        # Each runs while the client has to send something, or to take something.
         self._sending_timer: TimerHandle | None = None
         self._taking_timer: TimerHandle | None = None
-        # Of the headers that are being received, and of all requests the number so far.
+        # Bytes of the headers being received, and number of requests so far.
         self._head_bytes = 0
         self._heads = 0
         self._in_body = False
@@ -56,7 +62,7 @@ class Connection(HttpToolsProtocol):
             self._expect(self.limits.header_timeout, self._head_is_late)
 
     def data_received(self, data: bytes) -> None:
-        """Takes what the client sent."""
+        """Process data from the client."""
         in_head, heads = not self._in_body, self._heads
         super().data_received(data)
         if self.transport.is_closing() or self._in_body:
@@ -77,7 +83,7 @@ class Connection(HttpToolsProtocol):
             self._expect(self.limits.header_timeout, self._head_is_late)
 
     def on_headers_complete(self) -> None:
-        """The headers are there: the application takes over."""
+        """Hand a request to the application."""
         self._expect_nothing()
         self._head_bytes = 0
         self._heads += 1
@@ -85,11 +91,11 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """The request is there."""
+        """Note that a request has arrived completely."""
         self._in_body = False
         super().on_message_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
-            # uvicorn arms this when it answers, and disarms it with whatever is sent then.
+            # uvicorn starts this timer with its answer, and the rest of the body has stopped it.
             self._expect_nothing()
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -97,44 +103,44 @@ class Connection(HttpToolsProtocol):
             )
 
     def on_response_complete(self) -> None:
-        """The answer has been written."""
+        """Wait for the next request, or for the rest of this one."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._close()
         elif self._in_body:
-            # Clients that send everything before they read get that chance.
+            # Some clients send everything before they read.
             self._expect(self.limits.receive_timeout, self._close)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing more is asked."""
+        """Close an idle connection."""
         self._close()
 
     def pause_writing(self) -> None:
-        """The client doesn't take what it is sent."""
+        """Limit the time in which the client takes what was sent."""
         super().pause_writing()
         self._must_take()
 
     def resume_writing(self) -> None:
-        """The client has taken most of it."""
+        """Stop that timer: the client has taken most of it."""
         super().resume_writing()
         if self._taking_timer is not None and not self.transport.is_closing():
             self._taking_timer.cancel()
             self._taking_timer = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end."""
+        """Cancel the timers."""
         self._expect_nothing()
         if self._taking_timer is not None:
             self._taking_timer.cancel()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what is no HTTP."""
+        """Answer data that is not HTTP."""
         self._refuse(ServiceError(HTTPStatus.BAD_REQUEST, msg))
 
     def _head_is_late(self) -> None:
         if self._head_bytes == 0:
-            # Browsers open connections ahead, which they need not use.
+            # Browsers open connections in advance, and may not use them.
             self._close()
             return
         seconds = self.limits.header_timeout
@@ -175,7 +181,7 @@ class Connection(HttpToolsProtocol):
             )
 
     def _close(self) -> None:
-        """Closes once the client has taken what was written, or had time to."""
+        """Close once the client has taken what was written, or its time is over."""
         self._expect_nothing()
         self.transport.close()
         self._must_take()

@@ -1,4 +1,4 @@
-"""What is noted of each request: a line in the log, numbers, and what went wrong inside."""
+"""Observe each request: a line in the log, numbers for the metrics, faults of the application."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 
-from tritonpose_server.service.contract import choose_log_id
 from tritonpose_server.service.contract.failures import internal_error
-from tritonpose_server.service.rest.metrics import HUNG_UP
-from tritonpose_server.service.rest.responses import REQUEST_ID_HEADER, error_response
+from tritonpose_server.service.rest.responses import (
+    BROWSER_HEADERS,
+    REQUEST_ID_HEADER,
+    error_response,
+    request_id,
+)
+from tritonpose_server.service.rest.telemetry import HUNG_UP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,40 +28,26 @@ if TYPE_CHECKING:
 ACCESS = logging.getLogger("tritonpose.access")
 LOGGER = logging.getLogger("tritonpose.service")
 
-# What monitoring asks every few seconds.
+# Monitoring asks for these every few seconds.
 _QUIET_PATHS = frozenset({"/health", "/health/ready", "/metrics"})
 
-_REQUEST_ID_KEY = "tritonpose.request_id"
-_NOTES_KEY = "tritonpose.notes"
-
+_FIELDS_KEY = "tritonpose.log_fields"
 _QUOTED = frozenset({"path", "refused"})
 
 
-def request_id(scope: Scope) -> str:
-    """The name of a request: that of its body, else of its header, else a new one."""
-    if _REQUEST_ID_KEY not in scope:
-        scope[_REQUEST_ID_KEY] = choose_log_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
-    name: str = scope[_REQUEST_ID_KEY]
-    return name
-
-
-def name_request(scope: Scope, log_id: str | None) -> None:
-    """Says what the body of a request calls it, if anything."""
-    if log_id is not None:
-        scope[_REQUEST_ID_KEY] = log_id
-
-
-def note(scope: Scope, **fields: int | str) -> None:
-    """Adds fields to the request's line in the log; `reason` is for the metrics, too."""
-    scope.setdefault(_NOTES_KEY, {}).update(fields)
+def add_log_fields(scope: Scope, **fields: int | str) -> None:
+    """Add fields to the request's line in the log; `reason` is for the metrics, too."""
+    scope.setdefault(_FIELDS_KEY, {}).update(fields)
 
 
 class Observation:
-    """ASGI middleware: logs and counts each request, answers 500 where the application fails.
+    """ASGI middleware around all others: logs and counts requests, answers 500 to faults.
+
+    It also adds to every answer the headers for browsers and the id of the request.
 
     A line has the fields `request_id` (the answer's ``logId``), `client`, `method`, `path`,
-    `status`, `received` and `sent` (bytes of the bodies), `ms`, what `note` added, and `trace_id`
-    where there are traces; nothing of a body's content.
+    `status`, `received` and `sent` (bytes of the bodies), `ms`, those of `add_log_fields`, and
+    `trace_id` where there are traces; nothing of a body's content.
     """
 
     def __init__(
@@ -71,43 +61,43 @@ class Observation:
         Args:
             app: The application.
             count: Called for each request with its path, status, seconds and, where one was
-                noted, the reason for having no result.
-            trace_id: Tells which trace a request belongs to, None for none.
+                added, the reason why it got no result.
+            trace_id: Returns the id of the request's trace, None for none.
         """
         self._app = app
         self._count = count
         self._trace_id = trace_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request."""
+        """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        seen = _Seen(scope, receive, send)
+        seen = _Exchange(scope, receive, send)
         try:
             await self._app(scope, seen.receive, seen.send)
         except ClientDisconnect:
             seen.status = HUNG_UP
         except Exception:
-            name = request_id(scope)
-            LOGGER.exception("request_id=%s failed", name, extra={"request_id": name})
+            log_id = request_id(scope)
+            LOGGER.exception("request_id=%s failed", log_id, extra={"request_id": log_id})
             if seen.begun:
                 raise  # The answer has begun: the server can only cut it off.
-            failure = error_response(internal_error(), request_id(scope))
+            failure = error_response(internal_error(), log_id)
             await failure(scope, receive, seen.send)
         finally:
             seconds = time.perf_counter() - started
-            notes = scope.get(_NOTES_KEY, {})
-            self._count(scope["path"], seen.status, seconds, notes.get("reason"))
+            fields = scope.get(_FIELDS_KEY, {})
+            self._count(scope["path"], seen.status, seconds, fields.get("reason"))
             if scope["path"] not in _QUIET_PATHS:
                 trace_id = self._trace_id()
                 traced = {} if trace_id is None else {"trace_id": trace_id}
-                ACCESS.info(_access_line(scope, seen, seconds, notes | traced))
+                ACCESS.info(_access_line(scope, seen, seconds, fields | traced))
 
 
-class _Seen:
-    """Passes the messages of a request on and remembers what was in them."""
+class _Exchange:
+    """Passes the messages of a request on and measures them."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
@@ -128,8 +118,11 @@ class _Seen:
         if message["type"] == "http.response.start":
             self.begun = True
             self.status = message["status"]
-            # Files of the pages, too, whose answers are made by others.
-            MutableHeaders(scope=message).setdefault(REQUEST_ID_HEADER, request_id(self._scope))
+            # Headers that the application sets itself stay as they are.
+            headers = MutableHeaders(scope=message)
+            for name, value in BROWSER_HEADERS.items():
+                headers.setdefault(name, value)
+            headers.setdefault(REQUEST_ID_HEADER, request_id(self._scope))
         self.sent += len(message.get("body", b""))
         await self._send(message)
 
@@ -147,7 +140,7 @@ def _plain(key: str, value: float | str) -> str:
 
 
 def _access_line(
-    scope: Scope, seen: _Seen, seconds: float, notes: Mapping[str, int | str]
+    scope: Scope, seen: _Exchange, seconds: float, fields: Mapping[str, int | str]
 ) -> AccessLine:
     client = scope.get("client")
     return AccessLine(
@@ -159,5 +152,5 @@ def _access_line(
         received=seen.received,
         sent=seen.sent,
         ms=round(seconds * 1000, 1),
-        **notes,
+        **fields,
     )

@@ -1,4 +1,4 @@
-"""How the service describes itself (OpenAPI): what the code does not say by itself."""
+"""The OpenAPI description of the service, where FastAPI can't derive it from the code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any
 
-from tritonpose_server.service.contract import InferRequest, NoResultResponse
+from tritonpose_server.service.contract import InferRequestBody, NoResultResponse
 from tritonpose_server.service.rest.responses import REQUEST_ID_HEADER
 
 DESCRIPTION = """\
@@ -17,14 +17,15 @@ All answers but those of `/metrics` are JSON with `logId`, `errorCode` (0, or th
 failure) and `errorMsg`."""
 
 _FAILURES = {
-    HTTPStatus.UNAUTHORIZED: "The server asks for an API key, and the request has none of its.",
+    HTTPStatus.UNAUTHORIZED: "The server requires an API key, and the request has no valid one.",
     HTTPStatus.FORBIDDEN: "`image` is a URL that this server does not fetch.",
     HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body, or the file at a URL, is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not declared as `application/json`.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The body is not JSON, a field is missing or wrong, or "
     "`image` is not base64 or not an image that can be processed.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "A fault of the server; its log has the details.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "A fault of the server or of a model; its log has "
+    "the details.",
     HTTPStatus.BAD_GATEWAY: "The host of a URL does not give the image.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Too many requests are under way, or the inference server is "
     "out of reach or busy.",
@@ -51,12 +52,12 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 def success(description: str) -> dict[str, Any]:
-    """Describes a success, whose model the route has."""
+    """Describe a success, whose model the route has."""
     return {"description": description, "headers": _REQUEST_ID}
 
 
 def failures(*statuses: HTTPStatus) -> Responses:
-    """Describes failures; without arguments, all that a request for keypoints can meet."""
+    """Describe failures; without arguments, all those of a request for keypoints."""
     return {
         status.value: {
             "description": _FAILURES[status],
@@ -69,7 +70,7 @@ def failures(*statuses: HTTPStatus) -> Responses:
 
 
 def with_keys(description: dict[str, Any], open_paths: Collection[str]) -> dict[str, Any]:
-    """Says in a whole description that keys are asked for, except at some paths."""
+    """Add to a description that API keys are required, except at some paths."""
     open_operations = {
         path: {method: {**each, "security": []} for method, each in methods.items()}
         for path, methods in description["paths"].items()
@@ -84,18 +85,18 @@ def with_keys(description: dict[str, Any], open_paths: Collection[str]) -> dict[
 
 
 def infer_extra() -> dict[str, Any]:
-    """Describes what a request for keypoints has, which the route reads by itself."""
+    """Describe the request for keypoints, which the route reads without FastAPI."""
     return {
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": InferRequest.model_json_schema()}},
+            "content": {"application/json": {"schema": InferRequestBody.model_json_schema()}},
         },
         "parameters": [
             {
                 "name": REQUEST_ID_HEADER,
                 "in": "header",
                 "required": False,
-                "description": "Name for this request where its body has no `logId`; 1 to 128 "
+                "description": "Id of this request where its body has no `logId`; 1 to 128 "
                 "printable ASCII characters without blanks, else it is ignored.",
                 "schema": {"type": "string"},
             }

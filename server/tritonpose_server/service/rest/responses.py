@@ -1,22 +1,65 @@
-"""HTTP responses with the bodies of the contract."""
+"""HTTP responses: the contract's bodies, the id of the request, headers for browsers."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from tritonpose_server.service.contract import error_body, notice_body
+from tritonpose_server.service.contract import choose_log_id, error_body, notice_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from starlette.types import Scope
 
     from tritonpose_server.service.contract import ServiceError
 
 REQUEST_ID_HEADER = "X-Request-ID"
 
+_REQUEST_ID_KEY = "tritonpose.request_id"
 _RETRY_AFTER_SECONDS = 1
+
+# Scripts, styles and requests: from this host alone, never inline. Pictures also from the user's
+# own files and camera.
+_POLICY = (
+    "default-src 'self'",
+    "img-src 'self' blob: data:",
+    "media-src 'self' blob:",
+    "object-src 'none'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+)
+_POLICY_HEADER = "Content-Security-Policy"
+
+BROWSER_HEADERS = {
+    _POLICY_HEADER: "; ".join(_POLICY),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    # Browsers ask whether a file has changed, so that an update is seen at once.
+    "Cache-Control": "no-cache",
+}
+"""Headers that limit what browsers do with our pages; part of all responses."""
+
+# For the web page, which fetches the picture at an address that its user enters.
+FETCHING_ANYWHERE = {_POLICY_HEADER: "; ".join((*_POLICY, "connect-src 'self' https: http:"))}
+
+
+def request_id(scope: Scope) -> str:
+    """Return the id of a request: that of its body, or else of its header, or else a new one."""
+    if _REQUEST_ID_KEY not in scope:
+        scope[_REQUEST_ID_KEY] = choose_log_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
+    log_id: str = scope[_REQUEST_ID_KEY]
+    return log_id
+
+
+def set_request_id(scope: Scope, log_id: str | None) -> None:
+    """Set the id that the body of a request gives it; None for none."""
+    if log_id is not None:
+        scope[_REQUEST_ID_KEY] = log_id
 
 
 def json_response(
@@ -25,7 +68,7 @@ def json_response(
     status: int = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A response with a JSON body, whose ``logId`` is repeated as a header."""
+    """Make a response with a JSON body, whose ``logId`` is repeated as a header."""
     return Response(
         body,
         status,
@@ -42,7 +85,7 @@ def notice_response(message: str, log_id: str, **fields: Any) -> Response:
 def error_response(
     error: ServiceError, log_id: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The response to a request that failed."""
+    """Make the response to a request that failed."""
     extra = dict(headers or {})
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         extra["Retry-After"] = str(_RETRY_AFTER_SECONDS)

@@ -1,4 +1,4 @@
-"""Runs the REST service until it is told to stop."""
+"""Run the REST service until it is stopped."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import uvicorn
 from tritonpose_server.ports import bind
 from tritonpose_server.service.rest.app import create_app
 from tritonpose_server.service.rest.connection import connection_class
+from tritonpose_server.service.rest.limits import Slots
 from tritonpose_server.service.rest.settings import RestSettings
-from tritonpose_server.service.rest.slots import Slots
 
 LOGGER = logging.getLogger("tritonpose.service")
 
@@ -35,16 +35,16 @@ def run_rest(
     listener: socket.socket | None = None,
     ended: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Serves until SIGINT or SIGTERM, or until the server behind the service is gone.
+    """Serve until SIGINT or SIGTERM, or until the server behind the service is gone.
 
     Then the service is not ready and refuses requests, while those under way get
     ``settings.shutdown_timeout`` seconds to finish; a second signal cuts that short. Signals are
-    only heard in the main thread.
+    only handled in the main thread.
 
     Args:
         settings: How to serve.
         listener: A socket bound to the address in the settings, and left open; None to bind one.
-        ended: Asked about twice a second whether there is nothing left to serve.
+        ended: Called about twice a second; returns whether to stop.
 
     Raises:
         ConfigError: The URL of the Triton server is wrong, or the certificate can't be used.
@@ -55,7 +55,7 @@ def run_rest(
     app = create_app(settings, slots)
     # Pictures are drawn side by side, one thread each.
     cv2.setNumThreads(1)
-    # What is wrong with an image is told to its sender; the log is not the sender's to fill.
+    # Decode errors go to the client; keep OpenCV from also writing them to the log.
     cv2.setLogLevel(0)
     with nullcontext(listener) if listener else bind(settings.host, settings.port) as holder:
         config = uvicorn.Config(
@@ -64,7 +64,7 @@ def run_rest(
             http=connection_class(settings),
             ws="none",
             lifespan="on",
-            # The application logs requests itself; uvicorn's warnings go the way of all logs.
+            # The application logs requests itself; uvicorn's warnings go to the usual log.
             log_config=None,
             log_level=logging.WARNING,
             access_log=False,
@@ -79,7 +79,7 @@ def run_rest(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which stops when told so or when nothing is left to serve, requests first."""
+    """uvicorn, which finishes the requests under way before it stops."""
 
     def __init__(
         self,
@@ -95,8 +95,8 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # uvicorn's own raises the signals again once it has stopped, which would keep our caller
-        # from stopping what it has to stop.
+        # uvicorn's own raises the signals again after it has stopped, which would interrupt what
+        # our caller still has to stop.
         in_main_thread = threading.current_thread() is threading.main_thread()
         numbers = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
         handlers = {number: signal.signal(number, self.handle_exit) for number in numbers}
@@ -109,7 +109,7 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Refuse requests from now on; the second time, stop at once."""
         self.force_exit = self.should_exit = self._slots.closed
-        self._slots.close()
+        self._slots.closed = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -118,20 +118,20 @@ class _Server(uvicorn.Server):
             address = replace(self._settings, host=host, port=port).address
             LOGGER.info("REST service ready at %s", address)
             if not (self._settings.api_keys or ip_address(host).is_loopback):
-                LOGGER.warning("other machines can use it without an API key")
+                LOGGER.warning("other machines can use the REST service without an API key")
             self._watch = asyncio.create_task(self._stop_when_over())
 
     async def _stop_when_over(self) -> None:
-        # Often enough that nobody waits for it once the service is told to stop.
+        # Often enough that a stop is not delayed noticeably.
         next_look = 0.0
         while not self._slots.closed:
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + _POLL_SECONDS
                 if self._ended():
-                    self._slots.close()
+                    self._slots.closed = True
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
-        # While requests are under way, connections are still accepted and told to come again:
-        # uvicorn itself would close the door first.
+        # While requests are under way, connections are still accepted and get 503: uvicorn itself
+        # would refuse them first.
         deadline = time.monotonic() + self._settings.shutdown_timeout
         while self._slots.present and time.monotonic() < deadline:
             await asyncio.sleep(_DRAIN_POLL_SECONDS)

@@ -1,29 +1,52 @@
-"""The way of one request through the service."""
+"""Answer requests for keypoints: read, ask Triton, write."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
+from tritonpose.errors import (
+    DeadlineExceededError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    ServerUnavailableError,
+    TritonPoseError,
+)
+from tritonpose.transport.messages import InferRequest
+from tritonpose_pipeline.errors import parse_code
 from tritonpose_server.service.contract import (
     ServiceError,
     check_request,
     parse_json,
     success_body,
 )
-from tritonpose_server.service.rest.body import receive_json
-from tritonpose_server.service.rest.hang_up import unless_hung_up
-from tritonpose_server.service.rest.memory import BodyMemory
-from tritonpose_server.service.rest.metrics import Metrics
-from tritonpose_server.service.rest.observation import name_request, note, request_id
-from tritonpose_server.service.rest.responses import error_response, json_response
-from tritonpose_server.service.rest.slots import BusyError, Slots
-from tritonpose_server.service.rest.tracing import Tracing
-from tritonpose_server.service.rest.upstream import Upstream
+from tritonpose_server.service.contract.failures import (
+    BusyError,
+    failure_of_pipeline,
+    internal_error,
+    invalid_image,
+    unavailable,
+)
+from tritonpose_server.service.rest.limits import (
+    BodyMemory,
+    Slots,
+    cancel_on_disconnect,
+    receive_json,
+)
+from tritonpose_server.service.rest.observation import add_log_fields
+from tritonpose_server.service.rest.responses import (
+    error_response,
+    json_response,
+    request_id,
+    set_request_id,
+)
+from tritonpose_server.service.rest.telemetry import RestMetrics, RestTracing
 from tritonpose_server.service.urls import ImageFetcher
 
 if TYPE_CHECKING:
@@ -35,17 +58,21 @@ if TYPE_CHECKING:
     from tritonpose.transport import AsyncTransport
     from tritonpose.transport.messages import PoseResponse
     from tritonpose_server.service.contract import KeypointRequest
-    from tritonpose_server.service.rest.memory import Share
+    from tritonpose_server.service.rest.limits import TakeMemory
     from tritonpose_server.service.rest.settings import RestSettings
+
+LOGGER = logging.getLogger("tritonpose.service")
 
 T = TypeVar("T")
 
 # Parsing takes about 0.5 ms per megabyte; the way to a thread and back costs about 0.1 ms.
 _INLINE_BYTES = 500_000
 
+_READY_SECONDS = 2.0
+
 
 class KeypointService:
-    """Answers requests for keypoints. Nothing in it blocks the event loop that it runs in."""
+    """Answers requests for keypoints; never blocks the event loop that it runs in."""
 
     def __init__(self, settings: RestSettings, slots: Slots, transport: AsyncTransport) -> None:
         """Prepare everything; nothing is connected yet.
@@ -53,75 +80,96 @@ class KeypointService:
         Args:
             settings: How to serve.
             slots: For the requests under way; once they are closed, further ones are refused.
-            transport: Sends requests to Triton; closed with the service.
+            transport: Sends requests to Triton, without repeating them: that is for the clients
+                of this service to decide. It is closed with the service.
+
+        Raises:
+            ConfigError: The environment asks for traces, but what sends them is not installed.
         """
         self._settings = settings
         self._slots = slots
+        self._transport = transport
         self._memory = BodyMemory(settings.max_bodies_bytes)
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="rest")
-        self.metrics = Metrics(
+        self.metrics = RestMetrics(
             lambda: self._slots.taken, lambda: self._slots.present - self._slots.taken
         )
-        self.tracing = Tracing.from_environment(os.environ)
-        self.upstream = Upstream(transport, settings.triton_timeout)
+        self.tracing = RestTracing.from_environment(os.environ)
         self._images = ImageFetcher(settings.urls)
 
     async def is_ready(self) -> bool:
-        """Whether images can be processed now."""
-        return not self._slots.closed and await self.upstream.is_ready()
+        """Return whether images can be processed now."""
+        return not self._slots.closed and await self._transport.is_ready(_READY_SECONDS)
 
     async def close(self) -> None:
-        """Closes the connection to Triton, ends the threads and sends what is left of traces."""
-        await self.upstream.close()
+        """Close the connection to Triton, end the threads and send the remaining spans."""
+        await self._transport.close()
         self._threads.shutdown()
         await asyncio.to_thread(self.tracing.close)
 
     async def answer(self, request: Request) -> Response:
-        """Answers a request, whether it succeeds or not.
+        """Answer a request, whether it succeeds or not.
 
         Raises:
-            ClientDisconnect: The client is gone.
+            ClientDisconnect: The client has closed its connection.
         """
         try:
-            with self._slots.admit(), self._memory.share() as memory:
+            with self._slots.admit(), self._memory.share() as take_memory:
                 with self._stage("read"):
-                    asked = await self._read(request, memory)
-                name_request(request.scope, asked.log_id)
+                    asked = await self._read(request, take_memory)
+                set_request_id(request.scope, asked.log_id)
                 with self._slots.take():
                     return await self._answer(request, asked)
         except ServiceError as error:
             if isinstance(error, BusyError):
-                note(request.scope, reason=error.reason)
-            name_request(request.scope, error.log_id)
+                add_log_fields(request.scope, reason=error.reason)
+            set_request_id(request.scope, error.log_id)
             return error_response(error, request_id(request.scope))
 
     async def _answer(self, request: Request, asked: KeypointRequest) -> Response:
         log_id = request_id(request.scope)
-        image, poses = await unless_hung_up(request, self._find(asked, log_id))
+        image, poses = await cancel_on_disconnect(request, self._find_people(asked, log_id))
         with self._stage("write"):
             body = await self._write(asked, image, poses, log_id)
-        self.metrics.persons(len(poses.boxes))
-        note(request.scope, persons=len(poses.boxes))
+        self.metrics.count_people(len(poses.boxes))
+        add_log_fields(request.scope, persons=len(poses.boxes))
         return json_response(body, log_id)
 
     @contextmanager
     def _stage(self, name: str, *, to_triton: bool = False) -> Iterator[None]:
-        """Times a part of the work, and makes a span of it."""
-        with self.metrics.stage(name), self.tracing.span(name, to_triton=to_triton):
+        """Time a part of the work, and make a span of it."""
+        with self.metrics.time_stage(name), self.tracing.span(name, to_triton=to_triton):
             yield
 
-    async def _find(self, asked: KeypointRequest, log_id: str) -> tuple[bytes, PoseResponse]:
+    async def _read(self, request: Request, take_memory: TakeMemory) -> KeypointRequest:
+        body = await receive_json(request, self._settings, take_memory)
+        parse = partial(_parse, body, visualize=self._settings.visualize)
+        return parse() if len(body) <= _INLINE_BYTES else await self._in_thread(parse)
+
+    async def _find_people(self, asked: KeypointRequest, log_id: str) -> tuple[bytes, PoseResponse]:
         image = asked.image
         if isinstance(image, str):
             with self._stage("fetch"):
                 image = await self._images.fetch(image)
         with self._stage("triton", to_triton=True):
-            return image, await self.upstream.infer(image, asked.det_threshold, log_id)
+            return image, await self._infer(image, asked.det_threshold, log_id)
 
-    async def _read(self, request: Request, memory: Share) -> KeypointRequest:
-        body = await receive_json(request, self._settings, memory)
-        parse = partial(_parse, body, visualize=self._settings.visualize)
-        return parse() if len(body) <= _INLINE_BYTES else await self._in_thread(parse)
+    async def _infer(self, image: bytes, det_threshold: float | None, log_id: str) -> PoseResponse:
+        try:
+            return await self._transport.infer(
+                InferRequest(image=image, det_threshold=det_threshold, request_id=log_id)
+            )
+        except TritonPoseError as error:
+            failure = _failure_of_triton(error, self._settings.triton_timeout)
+            # The pipeline model itself logs its refusals.
+            refused = isinstance(failure, BusyError)
+            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not refused:
+                LOGGER.error(
+                    "request_id=%s failed: %s: %s",
+                    *(log_id, type(error).__name__, error),
+                    extra={"request_id": log_id},
+                )
+            raise failure from error
 
     async def _write(
         self, asked: KeypointRequest, image: bytes, poses: PoseResponse, log_id: str
@@ -135,3 +183,21 @@ class KeypointService:
 
 def _parse(body: bytearray, *, visualize: bool) -> KeypointRequest:
     return check_request(parse_json(body), visualize=visualize)
+
+
+def _failure_of_triton(error: TritonPoseError, timeout: float) -> ServiceError:
+    """Choose the client's error; addresses and details of faults of the server are for the log."""
+    code, text = parse_code(error.detail or str(error))
+    failure = failure_of_pipeline(getattr(error, "code", None) or code, text)
+    if failure is not None:
+        return failure
+    if isinstance(error, InvalidRequestError):
+        return invalid_image("image", text)
+    if isinstance(error, ServerUnavailableError | ModelNotFoundError):
+        return unavailable("the inference server is unavailable; try again later")
+    if isinstance(error, DeadlineExceededError):
+        return ServiceError(
+            HTTPStatus.GATEWAY_TIMEOUT,
+            f"the inference server gave no answer within {timeout:g} s; try again later",
+        )
+    return internal_error()

@@ -1,4 +1,4 @@
-"""How the REST service runs."""
+"""Settings of the REST service."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from tritonpose_server.service.urls import URLS_OFF, UrlSettings
 
 @dataclass(frozen=True)
 class RestSettings:
-    """How the REST service runs. All its limits are here.
+    """Settings of the REST service, with all its limits.
 
     Attributes:
         triton_url: The Triton server behind it, ``grpc://HOST:PORT`` or ``http://HOST:PORT``.
         host: Address to listen on.
         port: Port to listen on.
-        visualize: Whether a request that doesn't say gets a picture.
-        api_keys: Keys of which a request must have one; none: everybody is served. See
+        visualize: Whether answers contain a picture by default.
+        api_keys: Keys of which a request needs one; empty: no key is required. See
             `tritonpose_server.service.rest.api_keys`.
-        cert_file: The service's certificate, and those that lead from it to an authority, a PEM
-            file; with `key_file`. None: connections are not encrypted.
+        cert_file: The service's certificate chain, a PEM file; with `key_file`. None: connections
+            are not encrypted.
         key_file: Its private key, a PEM file, not encrypted.
-        page_threshold: Score, 0 to 1, above which the web page shows persons at first.
-        urls: Which images are fetched that a request names by a URL.
+        page_threshold: Score, 0 to 1, above which the web page shows people at first.
+        urls: Which images at URLs are fetched.
         max_connections: Open connections, idle ones included; more are answered 503 and closed.
         max_header_bytes: Size of a request's line and headers; larger ones get 431.
         header_timeout: Seconds for them to arrive; then the client gets 408.
         max_body_bytes: Size of a request's body; larger ones get 413.
-        max_bodies_bytes: Size of all bodies that are being received or worked on; what is beyond
-            gets 503.
+        max_bodies_bytes: Size of all bodies that are being received or worked on; beyond it
+            requests get 503.
         receive_timeout: Seconds for a body to arrive; then the client gets 408.
         send_timeout: Seconds for a client to take an answer; then its connection is cut.
         keep_alive_timeout: Seconds that a connection may be idle between two requests.
@@ -41,7 +41,7 @@ class RestSettings:
         shutdown_timeout: Seconds that requests under way get to finish when the service stops.
         workers: Threads that read large bodies and draw pictures.
         stand_ins: The open model that is served in place of each of PaddleX's models that the
-            pipeline names but no source has, as `/health/ready` shows them; empty for none.
+            pipeline names but no source has; shown by ``/health/ready``.
     """
 
     triton_url: str
@@ -75,10 +75,10 @@ class RestSettings:
         return 128 if self.max_in_flight is None else self.max_in_flight
 
     def check_certificate(self) -> None:
-        """Makes sure that `cert_file` and `key_file` can be used.
+        """Check that `cert_file` and `key_file` can be used.
 
         Raises:
-            ConfigError: They can't be read, are no PEM files or don't belong together, the key
+            ConfigError: They can't be read, aren't PEM files or don't belong together, the key
                 is encrypted, or only one of them is given.
         """
         TlsFiles.from_paths(None, self.cert_file, self.key_file)

@@ -1,6 +1,6 @@
-"""Fetching images that a request names by a URL, from public hosts alone.
+"""Fetch images at URLs that clients send, from public hosts alone.
 
-Whoever may send a request could otherwise have this machine ask hosts that only it can reach
+Otherwise clients could make this machine send requests to hosts that only it can reach
 (server-side request forgery; OWASP has a cheat sheet of that name).
 """
 

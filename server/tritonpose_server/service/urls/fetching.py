@@ -1,10 +1,12 @@
-"""From a URL to the bytes of an image file."""
+"""Fetch image files from public addresses, and from no others."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from http import HTTPStatus
 from importlib.metadata import version
@@ -14,19 +16,32 @@ import httpcore
 
 from tritonpose.file_types import is_server_format
 from tritonpose_server.service.contract.failures import ServiceError, invalid_image
-from tritonpose_server.service.urls.network import PublicNetwork, Resolve, resolve
-from tritonpose_server.service.urls.policy import RefusedError, Target, check_url
+from tritonpose_server.service.urls.policy import RefusedError, Target, check_url, is_public
 from tritonpose_server.service.urls.settings import UrlSettings
 
 MAX_REDIRECTS = 3
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Returns the IP addresses of a host, at least one; raises OSError if there are none."""
+
+# Threads of their own: a silent name server blocks each for half a minute.
+_RESOLVERS = ThreadPoolExecutor(16, thread_name_prefix="resolve")
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """Ask the system for the addresses of a host; see `Resolve`."""
+    found = await asyncio.get_running_loop().run_in_executor(
+        _RESOLVERS, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    )
+    return [str(address[0]) for *_, address in found]
+
 
 class ImageFetcher:
-    """Fetches image files. Keeps nothing between two files, so it serves any event loop.
+    """Fetches image files. Keeps nothing between two files, so it works in any event loop.
 
-    Proxies, passwords and the like that the environment names are not used.
+    Proxies and passwords in the environment are not used.
     """
 
     def __init__(
@@ -42,8 +57,8 @@ class ImageFetcher:
         """Prepare to fetch.
 
         Args:
-            settings: Which URLs are fetched, and how much of them.
-            resolve: Gives the addresses of a host.
+            settings: Which URLs are fetched, and their limits.
+            resolve: Returns the addresses of a host.
             network: Makes connections to addresses; default: anyio's.
             trust: Makes the TLS context that checks hosts' certificates.
         """
@@ -52,18 +67,18 @@ class ImageFetcher:
         self._trust = trust
 
     async def fetch(self, url: str) -> bytes:
-        """Fetches an image file.
+        """Fetch an image file.
 
         Args:
             url: Where it is.
 
         Returns:
-            Its bytes, which begin like an image; no more is known of them.
+            Its bytes; only the first ones are checked to be those of an image.
 
         Raises:
-            ServiceError: 403 if the URL, or one that it redirects to, is not to be fetched; 413
-                if the file is too large, 422 if it is no image or the URL is none, 502 if its
-                host doesn't give it, 504 if it doesn't within the time.
+            ServiceError: 403 if the URL, or one that it redirects to, must not be fetched; 413 if
+                the file is too large, 422 if it is not an image or the URL is not valid, 502 if
+                the host doesn't send it, 504 if it doesn't in time.
         """
         settings = self._settings
         if not settings.schemes:
@@ -77,11 +92,11 @@ class ImageFetcher:
         except asyncio.TimeoutError:
             raise ServiceError(
                 HTTPStatus.GATEWAY_TIMEOUT,
-                f"the host of the URL did not give the image within {settings.timeout:g} s",
+                f"the host of the URL did not send the image within {settings.timeout:g} s",
             ) from None
         if not is_server_format(data):
-            # Nothing of what it is: not all that a host says is meant for whoever asks here.
-            raise invalid_image("image", "the URL leads to no JPEG, PNG, WebP or BMP file")
+            # Don't reveal content not meant for this client.
+            raise invalid_image("image", "the URL does not lead to a JPEG, PNG, WebP or BMP file")
         return data
 
     async def _follow(self, target: Target) -> bytes:
@@ -92,13 +107,13 @@ class ImageFetcher:
             try:
                 target = check_url(answer, self._settings, target.url)
             except RefusedError as error:
-                raise RefusedError(f"of what it redirects to, {error.rule}") from None
+                raise RefusedError(f"in the URL that it redirects to, {error.rule}") from None
             except ServiceError:
-                raise _bad_gateway("redirects to what is no URL") from None
+                raise _bad_gateway("redirects to something that is not a URL") from None
         raise _bad_gateway(f"redirects more than {MAX_REDIRECTS} times")
 
     async def _ask(self, target: Target) -> bytes | str:
-        """Gives the file, or where it is to be found instead."""
+        """Return the file, or the URL that its host redirects to."""
         url = httpcore.URL(
             scheme=target.scheme, host=target.host, port=target.port, target=target.path
         )
@@ -121,19 +136,19 @@ class ImageFetcher:
             ):
                 return await self._read(response)
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            raise _bad_gateway(f"did not answer as it should ({error})") from error
+            raise _bad_gateway(f"gave no valid answer ({error})") from error
 
     async def _read(self, response: httpcore.Response) -> bytes | str:
         headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
         if response.status in _REDIRECTS:
             if b"location" not in headers:
-                raise _bad_gateway("redirects without saying where to")
+                raise _bad_gateway("redirects without a location")
             return headers[b"location"]
         if response.status != HTTPStatus.OK:
             raise _bad_gateway(f"answered with status {response.status}")
         encoding = headers.get(b"content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
-            raise _bad_gateway("sent the file compressed, without having been asked to")
+            raise _bad_gateway("sent the file compressed, although that was not requested")
         limit = self._settings.max_bytes
         if int(headers.get(b"content-length", 0)) > limit:
             raise _too_large(limit)
@@ -147,6 +162,55 @@ class ImageFetcher:
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         return self._trust()
+
+
+class PublicNetwork(httpcore.AsyncNetworkBackend):
+    """Resolves a name once and connects to its addresses, if all of them are public.
+
+    The name is not looked up again between the check and the connection, so a name server that
+    changes its answer gains nothing.
+    """
+
+    def __init__(self, resolve: Resolve, network: httpcore.AsyncNetworkBackend) -> None:
+        """Wrap a network.
+
+        Args:
+            resolve: Returns the addresses of a host.
+            network: Makes the connections; called with addresses only.
+        """
+        self._resolve = resolve
+        self._network = network
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first address of a host that answers.
+
+        Raises:
+            RefusedError: One of its addresses is not public.
+            httpcore.ConnectError: It has no address, or none answers.
+        """
+        try:
+            addresses = list(dict.fromkeys(await self._resolve(host, port)))
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError("its name can't be resolved") from error
+        if not all(map(is_public, addresses)):
+            # Without the address, which the client need not know.
+            raise RefusedError("its host has an address that is not public")
+        failure = httpcore.ConnectError("its name has no address")
+        for address in addresses:
+            try:
+                return await self._network.connect_tcp(
+                    address, port, timeout, local_address, socket_options
+                )
+            except httpcore.ConnectError as error:  # noqa: PERF203 (few, and none is quick)
+                failure = error
+        raise failure
 
 
 def _bad_gateway(what: str) -> ServiceError:

@@ -1,10 +1,10 @@
-"""What of a URL can be judged before anything is asked."""
+"""Decide which URLs and which addresses may be fetched; needs no network."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from http import HTTPStatus
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
 
 import httpx
@@ -14,22 +14,38 @@ from tritonpose_server.service.urls.settings import DEFAULT_PORTS, UrlSettings
 
 _LONGEST = 8000
 
-# After httpx has put it into lower case and ASCII.
+# After httpx has converted it to lower case and ASCII.
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 # What the system's resolver may take for an IPv4 address: 127.1, 2130706433, 0x7f.1, 0177.0.0.1.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
+# The only IPv6 addresses in use on the Internet (RFC 4291, section 2.4); `is_global` accepts
+# more.
+_UNICAST = IPv6Network("2000::/3")
+
+# IPv4 addresses as seen from IPv6-only networks (RFC 6052).
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+# Not private, but not hosts either: protocol assignments (RFC 6890), 6to4 relays (RFC 7526),
+# documentation (RFC 9637).
+_NOT_HOSTS = (
+    IPv4Network("192.0.0.0/24"),
+    IPv4Network("192.88.99.0/24"),
+    IPv6Network("3fff::/20"),
+)
+
+
 class Target(NamedTuple):
-    """A URL that may be asked.
+    """A URL that may be fetched.
 
     Attributes:
         scheme: ``https`` or ``http``.
         host: Host name, or IP address without brackets; ASCII, lower case.
         port: TCP port.
         path: Path and query, percent-encoded.
-        url: All of it, for redirects that are relative to it.
+        url: The whole URL, for redirects relative to it.
     """
 
     scheme: str
@@ -40,13 +56,13 @@ class Target(NamedTuple):
 
     @property
     def netloc(self) -> str:
-        """What the header ``Host`` says."""
+        """Value of the header ``Host``."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 class RefusedError(ServiceError):
-    """An error 403: a rule forbids to fetch the URL.
+    """An error 403: a rule forbids fetching the URL.
 
     Attributes:
         rule: What is wrong with it.
@@ -62,16 +78,16 @@ class RefusedError(ServiceError):
 
 
 def check_url(text: str, settings: UrlSettings, base: httpx.URL | None = None) -> Target:
-    """Judges a URL by itself; the addresses of its host are judged when it is connected.
+    """Check a URL by itself; the addresses of its host are checked when it is connected.
 
     Args:
         text: The URL.
-        settings: Which ones are fetched.
-        base: Of a redirect, the URL that led here.
+        settings: The rules.
+        base: For a redirect, the URL that it came from.
 
     Raises:
-        RefusedError: It isn't to be fetched.
-        ServiceError: 422 if it is none.
+        RefusedError: It must not be fetched.
+        ServiceError: 422 if it is not a valid URL.
     """
     try:
         if len(text) > _LONGEST:
@@ -79,10 +95,10 @@ def check_url(text: str, settings: UrlSettings, base: httpx.URL | None = None) -
         url = httpx.URL(text) if base is None else base.join(text)
         host = url.raw_host.decode("ascii")
     except (httpx.InvalidURL, ValueError) as error:
-        raise invalid_image("url", f"`image` is no valid URL: {error}") from None
+        raise invalid_image("url", f"`image` is not a valid URL: {error}") from None
     if url.scheme not in settings.schemes:
         allowed = " and ".join(f"{scheme}:" for scheme in settings.schemes)
-        raise RefusedError(f"its scheme is {url.scheme[:20]!r}, and only {allowed} is fetched")
+        raise RefusedError(f"its scheme is {url.scheme[:20]!r}, and only {allowed} is allowed")
     if url.userinfo:
         raise RefusedError("it holds a user name or password")
     host = _checked_host(host.removesuffix("."), settings)
@@ -93,25 +109,67 @@ def check_url(text: str, settings: UrlSettings, base: httpx.URL | None = None) -
     return Target(url.scheme, host, port, url.raw_path, url)
 
 
+def is_public(text: str) -> bool:
+    """Return whether an address can be reached from anywhere on the Internet.
+
+    Args:
+        text: An IPv4 or IPv6 address; with a zone (``fe80::1%eth0``) it is never public. An IPv6
+            address that embeds one of IPv4 is public only if that one is.
+
+    Raises:
+        ValueError: It is not an address.
+    """
+    address = ip_address(text)
+    if isinstance(address, IPv4Address):
+        return _is_global(address)
+    if address.scope_id is not None:
+        return False
+    if address.ipv4_mapped is not None:
+        return _is_global(address.ipv4_mapped)
+    if address in _NAT64:
+        return _is_global(IPv4Address(address.packed[-4:]))
+    tunnelled = [address.sixtofour, *(address.teredo or ())]
+    return (
+        address in _UNICAST
+        and _is_global(address)
+        and all(_is_global(inner) for inner in tunnelled if inner is not None)
+    )
+
+
 def _checked_host(host: str, settings: UrlSettings) -> str:
     if not _is_address(host):
         if _NUMBER.fullmatch(host.rpartition(".")[2]):
-            raise RefusedError("its host is a number that is no IP address in the usual notation")
+            raise RefusedError("its host is a number, but not an IP address in the usual notation")
         if not _NAME.fullmatch(host):
             raise invalid_image("url", "`image` is a URL without a valid host name")
     if settings.hosts and not any(_matches(host, pattern) for pattern in settings.hosts):
-        raise RefusedError("its host is not among those that are allowed")
+        raise RefusedError("its host is not one of the allowed hosts")
     return host
 
 
 def _is_address(host: str) -> bool:
     try:
-        ipaddress.ip_address(host)
+        ip_address(host)
     except ValueError:
         return False
-    # A zone means one of this machine's networks.
+    # A zone names one of this machine's networks.
     return "%" not in host
 
 
 def _matches(host: str, pattern: str) -> bool:
     return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
+
+
+def _is_global(address: IPv4Address | IPv6Address) -> bool:
+    return (
+        address.is_global
+        and not (
+            address.is_multicast
+            or address.is_reserved
+            or address.is_private
+            or address.is_loopback
+            or address.is_link_local
+            or address.is_unspecified
+        )
+        and not any(address in network for network in _NOT_HOSTS)
+    )

@@ -1,4 +1,4 @@
-"""Which URLs are fetched, and how much of them."""
+"""Settings: which URLs are fetched, and their limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tritonpose.errors import ConfigError
 T = TypeVar("T")
 
 SCHEMES = {"off": (), "https": ("https",), "http": ("https", "http")}
-"""What can be said of URLs, and the schemes that are fetched then."""
+"""The schemes that are fetched, by mode."""
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -21,18 +21,18 @@ _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9
 
 @dataclass(frozen=True)
 class UrlSettings:
-    """Which URLs are fetched, and how much of them.
+    """Which URLs are fetched, and their limits.
 
     Attributes:
-        mode: ``off``; ``https``; or ``http``, which is both.
-        hosts: Host names that are asked, lower case; ``*.example.com`` stands for all names below
+        mode: ``off``; ``https``; or ``http``, which means both.
+        hosts: Host names that are allowed, lower case; ``*.example.com`` stands for all names below
             ``example.com``. Empty: every public host.
-        ports: Ports that are asked besides the usual one of the scheme.
-        max_bytes: Size of a file; of larger ones nothing is used.
+        ports: Ports that are allowed besides the usual one of the scheme.
+        max_bytes: Size of a file; larger ones are refused.
         timeout: Seconds for a file, over all redirects, name resolution included.
 
     Raises:
-        ConfigError: A value is none of these.
+        ConfigError: A value is not one of these.
     """
 
     mode: str = "off"
@@ -48,12 +48,12 @@ class UrlSettings:
         for host in self.hosts:
             if not _HOST.fullmatch(host):
                 raise ConfigError(
-                    f"url_hosts: {host!r} is no host name: expected such as images.example.com or "
-                    "*.example.com, in lower case and ASCII"
+                    f"url_hosts: {host!r} isn't a valid host name: expected one such as "
+                    "images.example.com or *.example.com, in lower case and ASCII"
                 )
         for port in self.ports:
             if not 1 <= port <= 65535:
-                raise ConfigError(f"url_ports: {port} is no port: expected 1 to 65535")
+                raise ConfigError(f"url_ports: {port} isn't a valid port: expected 1 to 65535")
         if self.max_bytes < 1 or not 0 < self.timeout < float("inf"):
             raise ConfigError("url_max_bytes and url_timeout must be positive numbers")
 
@@ -63,7 +63,7 @@ class UrlSettings:
         return SCHEMES[self.mode]
 
     def parameters(self) -> dict[str, str]:
-        """The settings as ``parameters`` of a Triton model's ``config.pbtxt``."""
+        """Write the settings as ``parameters`` of a Triton model's ``config.pbtxt``."""
         return {
             "image_urls": self.mode,
             "url_hosts": ",".join(self.hosts),
@@ -74,7 +74,7 @@ class UrlSettings:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str]) -> UrlSettings:
-        """Reads what `parameters` writes, of which any may be missing.
+        """Read what `parameters` writes; any of them may be missing.
 
         Raises:
             ConfigError: One is malformed.
@@ -94,20 +94,20 @@ URLS_OFF = UrlSettings()
 
 
 def host_names(text: str) -> tuple[str, ...]:
-    """Splits a list of host names at its commas."""
+    """Split a list of host names at its commas."""
     return tuple(part.lower() for part in _parts(text))
 
 
 def port_numbers(text: str) -> tuple[int, ...]:
-    """Splits a list of ports at its commas.
+    """Split a list of ports at its commas.
 
     Raises:
-        ConfigError: One is no number.
+        ConfigError: One is not a number.
     """
     parts = list(_parts(text))
     for part in parts:
         if not re.fullmatch(r"[0-9]{1,5}", part):
-            raise ConfigError(f"url_ports: {part!r} is no port: expected 1 to 65535")
+            raise ConfigError(f"url_ports: {part!r} isn't a valid port: expected 1 to 65535")
     return tuple(map(int, parts))
 
 

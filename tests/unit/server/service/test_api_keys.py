@@ -126,7 +126,7 @@ def test_keys_in_a_file(tmp_path: Path) -> None:
     [
         ("", "'.*keys' has no API key"),
         ("# nothing\n", "has no API key"),
-        (f"{OLD}\nshort-secret", "API key 2 of '.*keys' can't be used: it needs 16 to 256"),
+        (f"{OLD}\nshort-secret", "API key 2 of '.*keys' is not valid: it needs 16 to 256"),
         ("two words and more than 16", "API key 1"),
         ("\u00fcber-sixteen-characters", "API key 1"),
     ],

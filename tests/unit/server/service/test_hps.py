@@ -15,7 +15,12 @@ import pytest
 from poses import people
 from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_server.service.contract import ServiceError
-from tritonpose_server.service.hps import Hps, HpsSettings, InputError, PipelineError
+from tritonpose_server.service.hps import (
+    HpsHandler,
+    HpsSettings,
+    MalformedTensorError,
+    PipelineError,
+)
 from tritonpose_server.service.urls import UrlSettings
 
 SETTINGS = HpsSettings(visualize=False, workers=1, max_in_flight=1)
@@ -30,7 +35,7 @@ class Model:
 
     def __init__(self, estimate: Estimate, settings: HpsSettings = SETTINGS) -> None:
         self.logged: list[str] = []
-        self._hps = Hps(settings, estimate, self.fetch, self.logged.append)
+        self._hps = HpsHandler(settings, estimate, self.fetch, self.logged.append)
 
     def fetch(self, url: str) -> bytes:
         if url == "https://images.example/a.png":
@@ -127,7 +132,11 @@ def test_images_that_the_pipeline_refuses(code: str) -> None:
         ("model 'pose' is not ready", 503, "model 'pose' is not ready"),
         ("[model_unavailable] model 'a': no file", 503, "model 'a': no file"),
         ("[internal] internal error: ValueError: secret", 500, "Internal server error"),
-        ("[model_failed] model 'a' failed: secret", 500, "Internal server error"),
+        (
+            "[model_failed] model 'a' failed: secret",
+            500,
+            "Internal server error: model 'a' failed",
+        ),
     ],
 )
 def test_failures_of_the_pipeline(message: str, code: int, told: str) -> None:
@@ -170,7 +179,7 @@ def test_own_failures() -> None:
     ],
 )
 def test_tensors_that_are_no_request(tensor: Any, words: str) -> None:
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(MalformedTensorError, match=words):
         Model(failing("was asked")).answer(tensor)
 
 

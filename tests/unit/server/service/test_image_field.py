@@ -10,7 +10,7 @@ from http import HTTPStatus
 import pytest
 
 from tritonpose_server.service.contract import ServiceError
-from tritonpose_server.service.contract.image_field import read_image
+from tritonpose_server.service.contract.requests import read_image
 
 CONTENT = bytes(range(256)) * 4
 TEXT = base64.b64encode(CONTENT).decode()
@@ -45,8 +45,8 @@ def test_accepted(text: str) -> None:
         ("aaaa\u00e4", "character 'ä' at position 4"),
         ("aaaa\0aaa", r"character '\\x00' at position 4"),
         ("ab-_", "character '-' at position 2; use the standard alphabet"),
-        ("aa==aaaa", "padding `=` in its midst, at position 2"),
-        ("aaaaa", "its 5 characters are no whole number of padded groups"),
+        ("aa==aaaa", "padding `=` inside the text, at position 2"),
+        ("aaaaa", "its 5 characters are not a whole number of padded groups"),
         ("aaa", "truncated or lacks padding"),
         ("aaaa=", "truncated or lacks padding"),
         (TEXT[:-1], "truncated or lacks padding"),

@@ -232,29 +232,36 @@ def test_no_room() -> None:
 
 
 @pytest.mark.parametrize(
-    ("detail", "told", "reason"),
+    ("status", "detail", "code", "told", "reason"),
     [
-        (
-            "[deadline] the answer was not ready within 10 s (deadline_s)",
-            "the answer was not ready within 10 s (deadline_s); try again later",
-            "triton_busy",
+        *(
+            ("503", f"[{code}] full, or late", 503, "full, or late; try again later", "triton_busy")
+            for code in ("busy", "shutting_down", "deadline")
         ),
         (
-            "failed to connect to 10.0.0.7",
-            "the inference server is unavailable; try again later",
-            "triton_unavailable",
+            *("503", "[model_unavailable] model 'a': no file at 10.0.0.7", 503),
+            *("the inference server is unavailable; try again later", "triton_unavailable"),
         ),
+        (
+            *("503", "failed to connect to 10.0.0.7; retry later", 503),
+            *("the inference server is unavailable; try again later", "triton_unavailable"),
+        ),
+        (
+            *("500", "[model_failed] model 'a' failed: no memory at 10.0.0.7", 500),
+            *("Internal server error: model 'a' failed", "internal"),
+        ),
+        ("500", "[internal] internal error: no luck", 500, "Internal server error", "internal"),
     ],
 )
 def test_refusals_of_the_pipeline_are_passed_on_and_faults_are_not(
-    caplog: pytest.LogCaptureFixture, detail: str, told: str, reason: str
+    caplog: pytest.LogCaptureFixture, status: str, detail: str, code: int, told: str, reason: str
 ) -> None:
-    app = app_with_failing_triton(error_from_status("503", "http://10.0.0.7:8000", detail))
+    app = app_with_failing_triton(error_from_status(status, "http://10.0.0.7:8000", detail))
     response = ask_app(app, PATH, {"image": IMAGE})
-    assert body_of(response, 503)["errorMsg"] == told
-    assert response.headers["retry-after"] == "1"
+    assert body_of(response, code)["errorMsg"] == told
+    assert response.headers.get("retry-after") == ("1" if code == 503 else None)
     # The pipeline itself logs its refusals.
-    assert ("10.0.0.7" in caplog.text) == (reason == "triton_unavailable")
+    assert ("10.0.0.7" in caplog.text) == (reason != "triton_busy")
     assert f'rejections_total{{reason="{reason}"}} 1.0' in ask_app(app, "/metrics").text
 
 

@@ -13,15 +13,18 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
-from tritonpose.cli.logs import json_formatter
+from tritonpose.cli.console import json_formatter
 from tritonpose_server.service.contract import ServiceError
-from tritonpose_server.service.rest.body import receive_json
-from tritonpose_server.service.rest.hang_up import unless_hung_up
-from tritonpose_server.service.rest.memory import BodyMemory
-from tritonpose_server.service.rest.metrics import HUNG_UP
-from tritonpose_server.service.rest.observation import ACCESS, Observation, name_request, note
+from tritonpose_server.service.rest.limits import (
+    BodyMemory,
+    Slots,
+    cancel_on_disconnect,
+    receive_json,
+)
+from tritonpose_server.service.rest.observation import ACCESS, Observation, add_log_fields
+from tritonpose_server.service.rest.responses import set_request_id
 from tritonpose_server.service.rest.settings import RestSettings
-from tritonpose_server.service.rest.slots import Slots
+from tritonpose_server.service.rest.telemetry import HUNG_UP
 
 SCOPE: Scope = {
     "type": "http",
@@ -51,26 +54,25 @@ async def chunks(*parts: bytes, pause: float = 0) -> AsyncIterator[Message]:
 def test_body_in_parts() -> None:
     request = Request(SCOPE, receiving(chunks(b"one", b"", b"two")))
     memory = BodyMemory(6)
-    with memory.share() as share:
-        assert asyncio.run(receive_json(request, RestSettings(""), share)) == b"onetwo"
-        assert share.held == 6
+    with memory.share() as take:
+        assert asyncio.run(receive_json(request, RestSettings(""), take)) == b"onetwo"
         with memory.share() as other:
             request = Request(SCOPE, receiving(chunks(b"x")))
             with pytest.raises(ServiceError, match="take all the memory") as caught:
                 asyncio.run(receive_json(request, RestSettings(""), other))
         assert caught.value.status == HTTPStatus.SERVICE_UNAVAILABLE
     with memory.share() as again:
-        again.take(6)
+        again(6)
 
 
 def test_body_that_does_not_arrive() -> None:
     settings = RestSettings("", receive_timeout=0.05)
     request = Request(SCOPE, receiving(chunks(*[b"x"] * 100, pause=0.02)))
     with (
-        BodyMemory(1000).share() as share,
+        BodyMemory(1000).share() as take,
         pytest.raises(ServiceError, match=r"did not arrive within 0\.05 s") as caught,
     ):
-        asyncio.run(receive_json(request, settings, share))
+        asyncio.run(receive_json(request, settings, take))
     assert caught.value.status == HTTPStatus.REQUEST_TIMEOUT
 
 
@@ -94,7 +96,7 @@ def test_work_is_cancelled_when_nobody_waits() -> None:
 
     async def run() -> None:
         with pytest.raises(ClientDisconnect):
-            await unless_hung_up(Request(SCOPE, receiving(hang_up_after(0.01))), work())
+            await cancel_on_disconnect(Request(SCOPE, receiving(hang_up_after(0.01))), work())
         await asyncio.sleep(0)
 
     asyncio.run(run())
@@ -110,7 +112,9 @@ def test_work_that_somebody_waits_for() -> None:
         raise ValueError("failed")
 
     async def run(work: Callable[[], Any]) -> str:
-        result: str = await unless_hung_up(Request(SCOPE, receiving(hang_up_after(30))), work())
+        result: str = await cancel_on_disconnect(
+            Request(SCOPE, receiving(hang_up_after(30))), work()
+        )
         return result
 
     assert asyncio.run(run(succeed)) == "done"
@@ -137,7 +141,7 @@ def test_requests_that_are_here_when_the_door_closes_go_on() -> None:
     slots = Slots(2)
     with slots.admit():
         assert (slots.present, slots.taken) == (1, 0)
-        slots.close()
+        slots.closed = True
         with pytest.raises(ServiceError, match="shutting down"), slots.admit():
             pass
         with slots.take():
@@ -175,7 +179,7 @@ def test_faults_are_told_to_the_log_alone(
     caplog: pytest.LogCaptureFixture, log_id: str | None, expected: str
 ) -> None:
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
-        name_request(scope, log_id)
+        set_request_id(scope, log_id)
         raise RuntimeError("secret")
 
     sent, counted = observe(app)
@@ -215,7 +219,7 @@ def test_a_line_of_the_log_is_fields(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, ACCESS.name)
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
-        note(scope, persons=2, reason="busy")
+        add_log_fields(scope, persons=2, reason="busy")
         await send({"type": "http.response.start", "status": 503, "headers": []})
         await send({"type": "http.response.body", "body": b"no"})
 

@@ -1,4 +1,4 @@
-"""From a tensor to a tensor."""
+"""Answer HPS requests: JSON tensor in and out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from tritonpose.transport.messages import InferRequest
+from tritonpose_pipeline.errors import parse_code
 from tritonpose_server.service.contract import (
     ServiceError,
     check_request,
@@ -17,8 +18,12 @@ from tritonpose_server.service.contract import (
     parse_json,
     success_body,
 )
-from tritonpose_server.service.contract.failures import internal_error
-from tritonpose_server.service.hps.failures import PipelineError, failure_of_pipeline
+from tritonpose_server.service.contract.failures import (
+    BusyError,
+    failure_of_pipeline,
+    internal_error,
+    unavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +34,15 @@ if TYPE_CHECKING:
     from tritonpose_server.service.hps.settings import HpsSettings
 
 
-class InputError(Exception):
-    """The tensor is none that the contract knows; the message says what is wrong."""
+class MalformedTensorError(Exception):
+    """The input tensor is malformed; the message says how."""
 
 
-class Hps:
+class PipelineError(Exception):
+    """The pipeline model answered with an error; the message is Triton's, with its code."""
+
+
+class HpsHandler:
     """Answers requests. Safe to use from several threads."""
 
     def __init__(
@@ -49,7 +58,7 @@ class Hps:
             settings: The model's configuration.
             estimate: Finds the people in an image; raises PipelineError.
             fetch: Fetches the image at a URL; raises ServiceError.
-            log: Told, with the ``logId``, of requests that fail through no fault of their sender.
+            log: Logs requests that fail through a fault of the server, with their ``logId``.
         """
         self._visualize = settings.visualize
         self._estimate = estimate
@@ -59,7 +68,7 @@ class Hps:
         self._pixels = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 
     def answer(self, tensor: npt.NDArray[Any]) -> bytes:
-        """Answers a request, whether it succeeds or not.
+        """Answer a request, whether it succeeds or not.
 
         Args:
             tensor: object ``[1, 1]``, the request's JSON as bytes, UTF-8.
@@ -68,7 +77,7 @@ class Hps:
             The answer's JSON, UTF-8.
 
         Raises:
-            InputError: The tensor has another shape, or its element is not JSON.
+            MalformedTensorError: The tensor has another shape, or its element is not JSON.
         """
         document = _document(tensor)
         log_id = None
@@ -76,7 +85,7 @@ class Hps:
             asked = check_request(document, visualize=self._visualize)
             log_id = choose_log_id(asked.log_id)
             image = self._fetch(asked.image) if isinstance(asked.image, str) else asked.image
-            poses = self._poses(image, asked.det_threshold, log_id)
+            poses = self._find_people(image, asked.det_threshold, log_id)
             with self._pixels:
                 return success_body(asked, image, poses, log_id)
         except ServiceError as error:
@@ -87,22 +96,25 @@ class Hps:
             self._log(f"request {log_id} failed: {details}")
             return error_body(internal_error(), log_id)
 
-    def _poses(self, image: bytes, det_threshold: float | None, log_id: str) -> PoseResponse:
+    def _find_people(self, image: bytes, det_threshold: float | None, log_id: str) -> PoseResponse:
         try:
             return self._estimate(
                 InferRequest(image=image, det_threshold=det_threshold, request_id=log_id)
             )
         except PipelineError as error:
-            failure = failure_of_pipeline(error)
-            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not error.is_refusal:
+            code, text = parse_code(str(error))
+            failure = failure_of_pipeline(code, text) or unavailable(text)
+            # The pipeline model itself logs its refusals.
+            refused = isinstance(failure, BusyError)
+            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not refused:
                 self._log(f"request {log_id} failed: {error}")
             raise failure from error
 
 
 def _document(tensor: npt.NDArray[Any]) -> object:
     if tensor.shape != (1, 1):
-        raise InputError(f"`input` must have the shape [1, 1], got {list(tensor.shape)}")
+        raise MalformedTensorError(f"`input` must have the shape [1, 1], got {list(tensor.shape)}")
     try:
         return parse_json(tensor[0, 0])
     except ServiceError:
-        raise InputError("`input` must be JSON text, UTF-8") from None
+        raise MalformedTensorError("`input` must be JSON text, UTF-8") from None

@@ -1,0 +1,195 @@
+"""Limits on requests: how many at a time, how much memory their bodies take, how long they take."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
+
+from starlette.requests import ClientDisconnect
+
+from tritonpose_server.service.contract import ServiceError
+from tritonpose_server.service.contract.failures import BusyError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from starlette.requests import Request
+
+    from tritonpose_server.service.rest.settings import RestSettings
+
+T = TypeVar("T")
+TakeMemory = Callable[[int], None]
+
+_JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
+
+
+class Slots:
+    """Counts the requests that are here and those worked on; used within one event loop.
+
+    Attributes:
+        present: Number of requests that are here, including those still being received.
+        taken: Number of requests worked on.
+        closed: Whether new requests are refused; those that are here go on.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """Allow `limit` requests to be worked on at the same time."""
+        self._limit = limit
+        self.present = 0
+        self.taken = 0
+        self.closed = False
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Let a request in; called before its body is received.
+
+        Raises:
+            BusyError: The limit is reached, or the service is shutting down.
+        """
+        if self.closed:
+            raise BusyError("the service is shutting down")
+        self._require_room()
+        self.present += 1
+        try:
+            yield
+        finally:
+            self.present -= 1
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Count an admitted request as worked on.
+
+        Raises:
+            BusyError: The limit is reached.
+        """
+        self._require_room()
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+
+    def _require_room(self) -> None:
+        if self.taken >= self._limit:
+            raise BusyError(f"{self._limit} requests are already under way")
+
+
+class BodyMemory:
+    """Counts the bytes of all bodies in memory; used within one event loop.
+
+    Only bytes received count, so clients that send slowly can't keep others out.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """Allow `limit` bytes at the same time."""
+        self._limit = limit
+        self._held = 0
+
+    @contextmanager
+    def share(self) -> Iterator[TakeMemory]:
+        """Count the body of one request, until the context ends.
+
+        Yields:
+            A function to call with the number of further bytes, before they are kept; raises
+            BusyError if there is no room for them.
+        """
+        held = 0
+
+        def take(count: int) -> None:
+            nonlocal held
+            if self._held + count > self._limit:
+                raise BusyError("the bodies of other requests take all the memory set aside")
+            self._held += count
+            held += count
+
+        try:
+            yield take
+        finally:
+            self._held -= held
+
+
+async def receive_json(
+    request: Request, settings: RestSettings, take_memory: TakeMemory
+) -> bytearray:
+    """Receive a body that is declared as JSON.
+
+    Args:
+        request: The request.
+        settings: The limits.
+        take_memory: Counts the body, see `BodyMemory.share`.
+
+    Raises:
+        ServiceError: 415 if the body is declared otherwise, 413 if it is too large, 408 if it
+            doesn't arrive in time, 503 if there is no room for it.
+        ClientDisconnect: The client has closed its connection.
+    """
+    kind = request.headers.get("content-type", "")
+    # Browsers let any web page send other types here, without asking us first.
+    if not _JSON.fullmatch(kind.strip()):
+        raise ServiceError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"the body must be JSON with the header `Content-Type: application/json`, "
+            f"got {kind[:100]!r}",
+        )
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > settings.max_body_bytes:
+        raise _too_large(settings.max_body_bytes)
+    try:
+        return await asyncio.wait_for(
+            _receive(request, settings.max_body_bytes, take_memory), settings.receive_timeout
+        )
+    except asyncio.TimeoutError:
+        raise ServiceError(
+            HTTPStatus.REQUEST_TIMEOUT,
+            f"the body did not arrive within {settings.receive_timeout:g} s",
+        ) from None
+
+
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Do work for a client, or cancel it when the client closes its connection.
+
+    Args:
+        request: The client's request, its body read.
+        work: The work to do.
+
+    Raises:
+        ClientDisconnect: The client has closed its connection.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_wait_for_disconnect(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _receive(request: Request, limit: int, take_memory: TakeMemory) -> bytearray:
+    body = bytearray()
+    async for chunk in request.stream():
+        if len(body) + len(chunk) > limit:
+            raise _too_large(limit)
+        take_memory(len(chunk))
+        body += chunk
+    return body
+
+
+def _too_large(limit: int) -> ServiceError:
+    return ServiceError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"the body is larger than the {limit / 1e6:g} MB accepted: downscale or recompress the "
+        "image",
+    )
+
+
+async def _wait_for_disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,194 @@
+"""Metrics for Prometheus, and spans where OpenTelemetry's environment variables ask for them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from tritonpose.errors import ConfigError
+from tritonpose_pipeline.telemetry.otel import (
+    TracingNotInstalledError,
+    close_provider,
+    make_provider,
+)
+from tritonpose_server.service.contract.failures import BUSY, TRITON_BUSY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fastapi import FastAPI
+    from opentelemetry.sdk.trace import TracerProvider
+
+HUNG_UP = 499
+"""Status of a request whose client closed its connection; nginx's number for it."""
+
+_STAGES = ("read", "fetch", "triton", "write")
+_SECONDS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+
+# Why a request got no result, by the status of its answer.
+_REASONS = {
+    401: "api_key",
+    403: "url",
+    408: "slow_body",
+    413: "too_large",
+    415: "media_type",
+    422: "invalid",
+    HUNG_UP: "hung_up",
+    500: "internal",
+    502: "url_host",
+    503: "triton_unavailable",
+    504: "triton_timeout",
+}
+
+# Monitoring asks for these every few seconds.
+_UNTRACED = "/health$,/health/ready$,/metrics$"
+
+
+class RestMetrics:
+    """Metrics of one service; only requests for keypoints count."""
+
+    def __init__(self, in_flight: Callable[[], int], receiving: Callable[[], int]) -> None:
+        """Start at zero.
+
+        Args:
+            in_flight: Returns the number of requests worked on.
+            receiving: Returns the number of requests whose body is being received.
+        """
+        registry = self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "tritonpose_rest_requests",
+            "Requests for keypoints by HTTP status; 499 for clients that hung up.",
+            ["status"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "tritonpose_rest_request_seconds",
+            "From a request's first byte to its answer.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._stages = Histogram(
+            "tritonpose_rest_stage_seconds",
+            "Reading a request, fetching its image, waiting for Triton, writing the answer.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._rejections = Counter(
+            "tritonpose_rest_rejections",
+            "Requests without a result.",
+            ["reason"],
+            registry=registry,
+        )
+        # At zero from the start, so that the first of a kind counts as an increase.
+        for status in (int(HTTPStatus.OK), *_REASONS):
+            self._requests.labels(str(status))
+        for stage in _STAGES:
+            self._stages.labels(stage)
+        for reason in (BUSY, TRITON_BUSY, *_REASONS.values()):
+            self._rejections.labels(reason)
+        self._persons = Counter("tritonpose_rest_persons", "People found.", registry=registry)
+        Gauge(
+            "tritonpose_rest_requests_in_flight", "Requests worked on.", registry=registry
+        ).set_function(in_flight)
+        Gauge(
+            "tritonpose_rest_requests_receiving",
+            "Requests whose body is being received.",
+            registry=registry,
+        ).set_function(receiving)
+
+    def count_request(self, status: int, seconds: float, reason: str | None = None) -> None:
+        """Count a request.
+
+        Args:
+            status: HTTP status of its answer.
+            seconds: Time that it took.
+            reason: Why it got no result, where the status alone doesn't tell.
+        """
+        self._requests.labels(str(status)).inc()
+        self._seconds.observe(seconds)
+        if status >= HTTPStatus.BAD_REQUEST:
+            self._rejections.labels(reason or _REASONS.get(status, "other")).inc()
+
+    def time_stage(self, name: str) -> AbstractContextManager[object]:
+        """Time the context as a stage: ``read``, ``fetch``, ``triton`` or ``write``."""
+        return self._stages.labels(name).time()
+
+    def count_people(self, count: int) -> None:
+        """Count people that were found."""
+        self._persons.inc(count)
+
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class RestTracing:
+    """Makes spans; does nothing where traces are off."""
+
+    def __init__(self, provider: TracerProvider | None) -> None:
+        """Use a provider, None for no traces."""
+        self._provider = provider
+        self._tracer = None if provider is None else provider.get_tracer("tritonpose")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> RestTracing:
+        """Read OpenTelemetry's environment variables.
+
+        Raises:
+            ConfigError: They ask for traces, but OpenTelemetry's packages are missing.
+        """
+        try:
+            return cls(make_provider(environ, "tritonpose-rest"))
+        except TracingNotInstalledError as error:
+            raise ConfigError(str(error)) from error
+
+    def span(self, name: str, *, to_triton: bool = False) -> AbstractContextManager[Any]:
+        """Make a span of the context; an exception marks it as failed.
+
+        Args:
+            name: Its name.
+            to_triton: Whether it is a request to another service.
+        """
+        if self._tracer is None:
+            return nullcontext()
+        from opentelemetry.trace import SpanKind
+
+        kind = SpanKind.CLIENT if to_triton else SpanKind.INTERNAL
+        return self._tracer.start_as_current_span(name, kind=kind)
+
+    def trace_requests(self, app: FastAPI) -> None:
+        """Make a span of each request; to be called after all other middleware is added.
+
+        The span continues the trace of a request's header ``traceparent``, or else begins one.
+        """
+        if self._provider is None:
+            return
+        from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+        app.add_middleware(
+            OpenTelemetryMiddleware,
+            excluded_urls=_UNTRACED,
+            tracer_provider=self._provider,
+            exclude_spans=["receive", "send"],
+        )
+
+    def trace_id(self) -> str | None:
+        """Return the id of the current trace: 32 hexadecimal digits; None without a trace."""
+        if self._provider is None:
+            return None
+        from opentelemetry.trace import format_trace_id, get_current_span
+
+        context = get_current_span().get_span_context()
+        return format_trace_id(context.trace_id) if context.is_valid else None
+
+    def close(self) -> None:
+        """Send the remaining spans."""
+        if self._provider is not None:
+            close_provider(self._provider)
