@@ -1,8 +1,12 @@
 """For all tests."""
 
+from __future__ import annotations
+
 import os
 import signal
 from pathlib import Path
+
+import pytest
 
 # Shells start background jobs with SIGINT ignored, which programs that tests start would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -10,3 +14,30 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Programs that tests start find the package `tools`, which is not installed.
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1] / "scripts")
+
+TESTS = Path(__file__).parent
+
+# Folders and files whose tests start servers, processes or tools; `scripts/test --fast` leaves them
+# out.
+SLOW = (
+    "docs",
+    "e2e",
+    "unit/deployment",
+    "unit/tools",
+    "unit/cli/test_client_alone.py",
+    "unit/client/test_import_time.py",
+    "unit/client/test_supervision_export.py",
+    "unit/models/test_paddle_environment.py",
+    "unit/models/test_paddle_model.py",
+    "unit/pipeline/test_damaged_images.py",
+    "unit/server/service/test_request_mutations.py",
+    "unit/server/test_guardian.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark slow tests."""
+    for item in items:
+        path = item.path.relative_to(TESTS)
+        if any(path.is_relative_to(slow) for slow in SLOW):
+            item.add_marker(pytest.mark.slow)

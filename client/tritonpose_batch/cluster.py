@@ -1,11 +1,11 @@
-"""Ray, on this machine for one run, or a cluster that is there."""
+"""Connect to Ray: on this machine for one run, or on an existing cluster."""
 
 from __future__ import annotations
 
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,11 +28,11 @@ _STOP_SECONDS = 30
 def ray_cluster(
     address: str | None, workers: int | None, scratch: Path, report: Callable[[str], None]
 ) -> Iterator[int]:
-    """Connects to a Ray cluster, or runs Ray on this machine as long as the context lasts.
+    """Connect to a Ray cluster, or run Ray on this machine while the context is active.
 
     Args:
         address: Of the cluster; None for this machine.
-        workers: How many are wanted; None for one per four cores, at least one per node.
+        workers: How many to run; None for one per four cores, at least one per node.
         scratch: Directory for Ray's own files.
         report: Called with lines for the user.
 
@@ -44,7 +44,7 @@ def ray_cluster(
     """
     # Read when Ray is imported, and by the processes that it starts.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # Ray Data has Ray warn of Ray Data's own ways; what goes wrong comes as exceptions.
+    # Ray would warn of Ray Data's own habits; failures come as exceptions.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if address is None:
         # Despite its name: without it, Ray listens for other machines.
@@ -55,7 +55,7 @@ def ray_cluster(
     if address is None:
         cores = os.cpu_count() or 1
         arguments |= {
-            # Each worker counts as a core; more of them than cores may be asked for.
+            # Each worker counts as a core, and the user may ask for more workers than cores.
             "num_cpus": max(cores, workers or 1),
             "include_dashboard": False,
             "object_store_memory": _STORE_BYTES,
@@ -80,12 +80,12 @@ def ray_cluster(
 
 @contextmanager
 def node_servers(task: Task, report: Callable[[str], None]) -> Iterator[None]:
-    """Runs an embedded server on each node, unless the task names servers.
+    """Run an embedded server on each node, unless the task names servers.
 
     Raises:
         TritonPoseError: A server can't be started.
     """
-    if task.url is not None:
+    if task.options.url is not None:
         yield
         return
     import ray
@@ -97,25 +97,26 @@ def node_servers(task: Task, report: Callable[[str], None]) -> Iterator[None]:
     servers = [node_server(task, node) for node in nodes]
     try:
         try:
-            for line in dict.fromkeys(line for told in _told(servers) for line in told):
+            reports: list[list[str]] = ray.get([server.lines.remote() for server in servers])
+            for line in dict.fromkeys(line for lines in reports for line in lines):
                 report(line)
         except ray.exceptions.RayError as error:
             raise cause_of(error) from error
         yield
     finally:
-        # Before Ray ends them, as the servers tidy up after themselves.
+        # Before Ray kills the actors: the servers must clean up.
         stops = [server.stop.remote() for server in servers]
         ray.wait(stops, num_returns=len(stops), timeout=_STOP_SECONDS)
 
 
 def cause_of(error: BaseException) -> Exception:
-    """What went wrong inside Ray, without Ray's account of where."""
+    """Find the error behind one of Ray's, without Ray's own lines."""
     seen: BaseException | None = error
     while seen is not None:
         # Ray's own errors pose as their causes.
         if not hasattr(seen, "cause"):
             if isinstance(seen, ModuleNotFoundError):
-                # The command says which extras to install.
+                # The command names the extra to install.
                 return seen
             if isinstance(seen, TritonPoseError | OSError):
                 # Ray Data adds lines of its own.
@@ -125,15 +126,8 @@ def cause_of(error: BaseException) -> Exception:
     return ServerError(f"a worker failed: {lines[-1]}")
 
 
-def _told(servers: Sequence[Any]) -> list[list[str]]:
-    import ray
-
-    told: list[list[str]] = ray.get([server.told.remote() for server in servers])
-    return told
-
-
 def _store_directory(scratch: Path, report: Callable[[str], None]) -> str:
-    """Where Ray's object store is kept: in memory, if there is room."""
+    """Choose where Ray keeps its object store: in memory, if there is room."""
     memory = Path("/dev/shm")  # noqa: S108
     try:
         free = shutil.disk_usage(memory).free
@@ -147,7 +141,7 @@ def _store_directory(scratch: Path, report: Callable[[str], None]) -> str:
 
 @contextmanager
 def _stderr_to(path: Path) -> Iterator[None]:
-    """Keeps from the user what Ray's C++ part says of its settings, whatever they are."""
+    """Redirect what Ray's C++ part prints about its settings, whatever they are."""
     saved = os.dup(2)
     try:
         with path.open("wb") as file:
@@ -159,11 +153,11 @@ def _stderr_to(path: Path) -> Iterator[None]:
 
 
 def _be_quiet() -> None:
-    """Leaves what Ray Data tells to its log files, and errors to who raises them."""
+    """Keep Ray Data's messages in its log files; errors are raised."""
     import ray.data
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    # Each report of a worker is a block of its own, and so is handed on at once.
+    # Each report of a worker is a block of its own, and so is passed on at once.
     context.target_max_block_size = 1
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""All persons of a job as one COCO file."""
+"""Write all people of a job as one COCO file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from tritonpose.coco import COCO_KEYPOINT_NAMES, COCO_SKELETON
 from tritonpose.export.coco import coco_results
-from tritonpose_batch.layout import publish, temporary_beside
+from tritonpose_batch.job import publish, temporary_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,14 +28,14 @@ CATEGORY = {
 
 
 def write_coco(parts: Sequence[Path], path: Path) -> None:
-    """Writes the parts of a job as a COCO data set: images, annotations, categories.
+    """Write the parts of a job as a COCO data set: images, annotations, categories.
 
     Images have ids from 1 in the order of the rows; rows with an error are left out. Annotations
-    are what `coco_results` makes, with the further fields that COCO's annotations have.
+    are those of `coco_results`, with the further fields of COCO's annotations.
 
     Args:
-        parts: Complete parts, in their order. They are read twice, row by row, so that the size
-            of the job doesn't matter.
+        parts: Complete parts, in their order. They are read twice, a few rows at a time, so
+            that memory doesn't grow with the job.
         path: Of the file; it appears when it is complete.
     """
     temporary = temporary_beside(path)
@@ -60,7 +60,7 @@ _PEOPLE = ["boxes", "det_scores", "keypoints"]
 def _numbered(
     parts: Sequence[Path], columns: Sequence[str]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows without an error, with the ids of their images."""
+    """Read the rows without an error, with the ids of their images."""
     image_id = 0
     for part in parts:
         with parquet.ParquetFile(part) as file:

@@ -1,33 +1,41 @@
-"""From what a user names to a list of images and videos, in an order that is always the same."""
+"""List the images and videos that a user's inputs name, always in the same order."""
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tritonpose.errors import InputError
 from tritonpose.inputs.expansion import files_in
 from tritonpose.inputs.kinds import has_image_name, has_video_name, is_url, is_video
-from tritonpose_batch.listings import is_listing, read_listing
-from tritonpose_batch.stores import file_system, is_stored
+from tritonpose_batch.sources import file_system, has_scheme, is_stored
 
-# What file systems say of a file's version, the most telling first.
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from fsspec import AbstractFileSystem
+
+COLUMNS = ("path", "url", "address")
+"""Names of a list's column of addresses, where the list has several columns."""
+
+_LIST = re.compile(r".*\.(txt|csv|jsonl|parquet)", re.IGNORECASE | re.DOTALL)
+# Where file systems note the version of a file, the most exact first.
 _VERSION_KEYS = ("ETag", "etag", "generation", "mtime", "LastModified", "last_modified", "created")
 
 
 @dataclass(frozen=True)
 class Item:
-    """An image or a video to work on.
+    """An image or a video to process.
 
     Attributes:
         path: A path, an http(s) URL or an address that fsspec knows.
         video: Whether it is a video.
-        version: Changes with the file's content, as far as listing it tells; "" where it tells
-            nothing or there is no such file.
+        version: Changes with the file's content, as far as the file system shows; "" where it
+            shows nothing or there is no such file.
     """
 
     path: str
@@ -36,19 +44,21 @@ class Item:
 
 
 def list_items(inputs: Sequence[str]) -> list[Item]:
-    """Lists the images and videos that inputs mean.
+    """List the images and videos that inputs name.
 
     Args:
         inputs: Images, videos, directories (all images and videos in them and below), glob
             patterns, http(s) URLs, addresses of object stores (of files, directories and
-            patterns), and files that list further ones (see `read_listing`).
+            patterns), and lists of further ones. A list is a text file (one address per line),
+            CSV with a header, JSON Lines or Parquet (the column of one of the names in `COLUMNS`,
+            or the only one); paths in a local list are relative to its directory.
 
     Returns:
         Each address once, in the order of the inputs; those of a directory or a pattern sorted.
 
     Raises:
-        InputError: An input that is named directly does not exist or holds nothing. What a file
-            lists may be missing: it fails at its turn.
+        InputError: An input that is named directly does not exist or holds nothing, or a list
+            can't be read. Addresses in a list may be missing: each fails when it is read.
     """
     items: dict[str, Item] = {}
     for name in inputs:
@@ -58,8 +68,8 @@ def list_items(inputs: Sequence[str]) -> list[Item]:
 
 
 def _expand(name: str) -> Iterator[Item]:
-    if is_listing(name):
-        for address in read_listing(name):
+    if _LIST.fullmatch(name):
+        for address in _read_list(name):
             yield _stored_item(address) if is_stored(address) else _local_item(address)
     elif is_url(name):
         yield Item(name, video=False, version="")
@@ -76,7 +86,7 @@ def _expand(name: str) -> Iterator[Item]:
 
 
 def _in_path(path: str) -> Iterator[Item]:
-    """The files of a local path; raises InputError for a directory without any."""
+    """List the files of a local path; raises InputError for a directory without any."""
     if not Path(path).is_dir():
         yield _local_item(path)
         return
@@ -90,14 +100,14 @@ def _local_item(path: str) -> Item:
     if is_url(path):
         return Item(path, video=False, version="")
     try:
-        stat = os.stat(path)  # noqa: PTH116 (a path that is no path is told at its turn)
+        stat = os.stat(path)  # noqa: PTH116 (an invalid path fails when it is read)
     except (OSError, ValueError):
         return Item(path, video=False, version="")
     return Item(path, is_video(path), f"{stat.st_size}-{stat.st_mtime_ns}")
 
 
 def _in_store(address: str) -> Iterator[Item]:
-    """The files of an object store; raises InputError where there are none."""
+    """List the files of an object store; raises InputError where there are none."""
     system, path = file_system(address)
     try:
         if glob.has_magic(path):
@@ -131,3 +141,60 @@ def _stored_item(address: str, info: Mapping[str, Any] | None = None) -> Item:
         marks = [info[key] for key in _VERSION_KEYS if info.get(key) is not None]
         version = "-".join(map(str, [info.get("size"), *marks[:1]]))
     return Item(address, has_video_name(address.partition("::")[0]), version)
+
+
+def _read_list(name: str) -> list[str]:
+    """Read the addresses of a list; raises InputError."""
+    system, path = file_system(name)
+    try:
+        addresses = _addresses(system, path, name)
+    except (OSError, ValueError) as error:
+        # pyarrow's errors are ValueErrors, such as of a broken CSV or Parquet file.
+        raise InputError(f"can't read the list {name!r}: {error}", name) from error
+    if is_stored(name):
+        return addresses
+    folder = Path(name).parent
+    return [address if has_scheme(address) else str(folder / address) for address in addresses]
+
+
+def _addresses(system: AbstractFileSystem, path: str, name: str) -> list[str]:
+    suffix = path.rpartition(".")[2].lower()
+    with system.open(path, "rb") as file:
+        if suffix == "txt":
+            lines = file.read().decode("utf-8-sig").splitlines()
+            return [line.strip() for line in lines if line.strip()]
+        if suffix == "csv":
+            from pyarrow import csv
+
+            table = csv.read_csv(file)
+        elif suffix == "jsonl":
+            from pyarrow import json
+
+            table = json.read_json(file)
+        else:
+            from pyarrow import parquet
+
+            table = parquet.read_table(file)
+    return _column(table, name)
+
+
+def _column(table: pa.Table, name: str) -> list[str]:
+    names = [column for column in COLUMNS if column in table.column_names]
+    if not names and table.num_columns == 1:
+        names = table.column_names
+    if not names:
+        raise InputError(
+            f"the list {name!r} has the columns {', '.join(table.column_names)}; expected one of "
+            f"{', '.join(COLUMNS)}, with the addresses",
+            name,
+        )
+    addresses: list[str] = []
+    for row, value in enumerate(table.column(names[0]).to_pylist(), 1):
+        if not (isinstance(value, str) and value):
+            raise InputError(
+                f"row {row} of the list {name!r} has no address in the column {names[0]!r}: "
+                f"{value!r}",
+                name,
+            )
+        addresses.append(value)
+    return addresses

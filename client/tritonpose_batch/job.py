@@ -1,38 +1,152 @@
-"""What a job is to do, written down at its start so that every later run does the same."""
+"""Define a job: its options, its files, and its inputs, fixed at its start for all later runs."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tritonpose import __version__
+from tritonpose.config import PIPELINE_NAME, PipelineConfig
 from tritonpose.errors import ConfigError
+from tritonpose.transport.connection import ConnectionOptions
 from tritonpose_batch.items import Item
-from tritonpose_batch.layout import Layout, publish, remove_temporaries, temporary_beside
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = 1
-"""Raised when the files of a job change in a way that older runs can't be continued with."""
+"""Raised when the files of a job change so that a job of an older version can't be continued."""
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """How a job runs.
+
+    Attributes:
+        pipeline: Pipeline name, or path of a PaddleX pipeline YAML.
+        det_threshold: Detector score that a person must exceed; None for the pipeline's.
+        shard_size: Images per shard: what a kill may cost, per worker.
+        url: The servers; None for an embedded one per node.
+        connection: Credentials for those servers: keys and certificates.
+        device: Where embedded servers compute; None for the CPU.
+        strict_models: Whether it is an error for them that an open model would stand in.
+        address: Of the Ray cluster; None for this machine.
+        workers: How many, over all nodes; None for one per four cores.
+        max_in_flight: Images in flight at once, per worker.
+        timeout: Seconds that an image may take, retries included.
+        coco: Whether the COCO file is written.
+    """
+
+    pipeline: str = PIPELINE_NAME
+    det_threshold: float | None = None
+    shard_size: int = 500
+    url: str | None = None
+    # Never shown: it holds API keys.
+    connection: ConnectionOptions = field(default_factory=ConnectionOptions, repr=False)
+    device: str | None = None
+    strict_models: bool = False
+    address: str | None = None
+    workers: int | None = None
+    max_in_flight: int = 16
+    timeout: float = 60.0
+    coco: bool = True
+
+    def settings(self, config: PipelineConfig) -> dict[str, Any]:
+        """Return the settings that decide the results: equal in all runs of a job."""
+        return {
+            # As JSON gives it back.
+            "pipeline": json.loads(json.dumps(asdict(config), default=str)),
+            "det_threshold": self.det_threshold,
+            "shard_size": self.shard_size,
+        }
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of a job.
+
+    Attributes:
+        root: The output directory.
+    """
+
+    root: Path
+
+    @property
+    def job(self) -> Path:
+        """The job's settings."""
+        return self.root / "job" / "job.json"
+
+    @property
+    def inputs(self) -> Path:
+        """The job's items, one row group per shard."""
+        return self.root / "job" / "inputs.parquet"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the run in progress."""
+        return self.root / "job" / "lock"
+
+    @property
+    def run(self) -> Path:
+        """What the run in progress must clean up, or else the next one."""
+        return self.root / "job" / "run.json"
+
+    @property
+    def poses(self) -> Path:
+        """Directory of the results."""
+        return self.root / "poses"
+
+    @property
+    def coco(self) -> Path:
+        """All people in COCO's format."""
+        return self.root / "coco.json"
+
+    def part(self, shard: int) -> Path:
+        """Return the path of a shard's results; the file exists when it is complete."""
+        return self.poses / f"part-{shard:06d}.parquet"
+
+
+def temporary_beside(path: Path) -> Path:
+    """Make a new name for a file that is to become `path`; readers of Parquet skip its dot."""
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Rename a complete file in one step that survives a crash of the machine."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def remove_temporaries(directory: Path) -> None:
+    """Remove the incomplete files of a run that was killed."""
+    for path in directory.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def open_job(layout: Layout, items: Sequence[Item], settings: Mapping[str, Any]) -> int:
-    """Begins a job, or finds that it is the one begun before.
+    """Begin a job, or check that it is the one begun before.
 
     Args:
-        layout: Where it is kept.
-        items: What to work on.
-        settings: What decides the results, as JSON knows it; ``shard_size`` among them, the
-            number of images per shard. A video is a shard of its own.
+        layout: Its files.
+        items: The images and videos to process.
+        settings: See `JobOptions.settings`. A video is a shard of its own.
 
     Returns:
         The number of shards.
 
     Raises:
-        ConfigError: Another job was begun there: items or settings differ, and the message says
-            in what.
+        ConfigError: Another job was begun there; the message names the items or settings that
+            differ.
     """
     wanted = {"format": FORMAT, **settings}
     if layout.job.exists():
@@ -54,7 +168,7 @@ def open_job(layout: Layout, items: Sequence[Item], settings: Mapping[str, Any])
         "items": len(items),
         "shards": shards,
     }
-    # Last: with it, the job is begun.
+    # Last: a job has begun when this file exists.
     temporary = temporary_beside(layout.job)
     temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     publish(temporary, layout.job)
@@ -62,14 +176,14 @@ def open_job(layout: Layout, items: Sequence[Item], settings: Mapping[str, Any])
 
 
 def cut(items: Sequence[Item], size: int) -> Iterator[list[tuple[int, Item]]]:
-    """Cuts items into shards.
+    """Cut items into shards.
 
     Args:
         items: In their order.
         size: Images per shard.
 
     Yields:
-        Items with their numbers, from 0: up to `size` images that follow each other, or one video.
+        Items with their numbers, from 0: up to `size` consecutive images, or one video.
     """
     shard: list[tuple[int, Item]] = []
     for number, item in enumerate(items):
@@ -85,7 +199,7 @@ def cut(items: Sequence[Item], size: int) -> Iterator[list[tuple[int, Item]]]:
 
 
 def read_shard(layout: Layout, shard: int) -> list[tuple[int, Item]]:
-    """Reads the items of a shard, with their numbers."""
+    """Read the items of a shard, with their numbers."""
     from pyarrow import parquet
 
     with parquet.ParquetFile(layout.inputs) as file:
@@ -144,11 +258,11 @@ def _check_items(layout: Layout, items: Sequence[Item]) -> None:
         "gone": [path for path in begun if path not in wanted],
         "changed": [path for path in wanted if path in begun and wanted[path] != begun[path]],
     }
-    told = [
+    found = [
         f"{len(paths)} {what}, such as {paths[0]!r}" for what, paths in differences.items() if paths
     ]
-    if told:
+    if found:
         raise ConfigError(
-            f"the inputs are not those that {layout.root} was begun with: {'; '.join(told)}. "
+            f"the inputs are not those that {layout.root} was begun with: {'; '.join(found)}. "
             "Give the same inputs, or name another --output"
         )

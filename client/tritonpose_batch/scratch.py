@@ -1,7 +1,7 @@
-"""A directory for what a run needs on this machine, and the removal of what a killed run left.
+"""Keep a run's temporary files in one directory, and remove what a killed run left.
 
-All temporary files of a run, Ray's and the servers', are in it, and every process of the run has
-it in its environment: so what was left is found, whatever has been killed.
+All temporary files of a run, Ray's and the servers', are in the directory, and the environment of
+every process of the run names it: so the next run finds everything, whatever was killed.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tritonpose.errors import ConfigError
-from tritonpose_batch.layout import Layout, remove_temporaries
+from tritonpose_batch.job import Layout, remove_temporaries
 
 _VARIABLE = "TMPDIR"
 _PREFIX = "tpb-"
-# Of the parent directory: Ray's sockets lie 68 bytes below ours, and their paths may have 107.
+# Of the parent directory's path: Ray's sockets add 68 bytes to ours, and Linux allows 107.
 _LONGEST_PARENT = 24
 _SERVER = re.compile(r"(tritonpose-[0-9a-f]{12})-")
 
 
 @contextmanager
 def lone_run(layout: Layout) -> Iterator[Path]:
-    """Holds a job for one run, after cleaning up what a killed one left.
+    """Lock a job for one run, after cleaning up what a killed one left.
 
     Args:
-        layout: Where the job is kept.
+        layout: The job's files.
 
     Yields:
         A new directory, which programs started from here use for temporary files. It is removed
@@ -59,7 +59,7 @@ def lone_run(layout: Layout) -> Iterator[Path]:
 
 
 def clean_up(layout: Layout) -> None:
-    """Removes what the last run left, if it was killed: files, processes, shared memory."""
+    """Remove what the last run left, if it was killed: files, processes, shared memory."""
     if layout.poses.exists():
         remove_temporaries(layout.poses)
     with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
@@ -89,7 +89,7 @@ def _scratch(layout: Layout, parent: str) -> Iterator[Path]:
 
 
 def _clean_scratch(directory: Path) -> None:
-    """Ends the processes that use the directory, and removes it."""
+    """Kill the processes that use the directory, and remove it."""
     if not directory.name.startswith(_PREFIX):
         return
     for process in _processes_with(directory):
@@ -106,14 +106,14 @@ def _clean_scratch(directory: Path) -> None:
 
 
 def _processes_with(directory: Path) -> list[int]:
-    """The processes whose environment names the directory, but for this one."""
+    """Find the other processes whose environment names the directory."""
     wanted = os.fsencode(f"{_VARIABLE}={directory}")
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
             variables = path.read_bytes().split(b"\0")
         except OSError:
-            continue  # ended meanwhile, or another user's
+            continue  # it has ended meanwhile, or is another user's
         if wanted in variables and int(path.parent.name) != os.getpid():
             found.append(int(path.parent.name))
     return found

@@ -1,30 +1,70 @@
-"""From an item of a job to what the client's ``predict`` takes."""
+"""Read items: from files, through fsspec from object stores, and frames of videos."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from tritonpose.errors import InputError
 from tritonpose.inputs import FileInput, ImageInput
+from tritonpose.inputs.kinds import is_url
 from tritonpose.inputs.videos import read_frames
-from tritonpose_batch.items import Item
-from tritonpose_batch.stores import file_system, is_stored, read_stored
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+    from tritonpose_batch.items import Item
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def has_scheme(address: str) -> bool:
+    """Check whether this is a URL or an address for fsspec, not a path."""
+    return _SCHEME.match(address) is not None
+
+
+def is_stored(address: str) -> bool:
+    """Check whether this is an address for fsspec, neither a path nor an http(s) URL.
+
+    The client fetches http(s) URLs by itself, with limits of size and time.
+    """
+    return has_scheme(address) and not is_url(address)
+
+
+def file_system(address: str) -> tuple[AbstractFileSystem, str]:
+    """Find the file system of an address, and its path there.
+
+    Raises:
+        InputError: fsspec doesn't know the scheme, lacks a package for it, or finds no
+            credentials.
+    """
+    from fsspec.core import url_to_fs
+
+    try:
+        system, path = url_to_fs(address)
+    except ImportError as error:
+        # fsspec's message names the package to install.
+        raise InputError(f"can't read {address!r}: {error}", address) from error
+    except (ValueError, OSError) as error:
+        raise InputError(f"can't open {address!r}: {error}", address) from error
+    return system, path
 
 
 def sources_of(items: Iterable[Item]) -> Iterator[object]:
-    """Makes inputs for ``predict``, which reads them in threads, and frames as they are asked for.
+    """Make inputs for ``predict``, which reads files in threads, and frames on demand.
 
-    Their results bear the paths of the items.
+    The results have the paths of the items.
     """
     for item in items:
         stored = is_stored(item.path)
         if not item.video:
-            read = partial(read_stored, item.path) if stored else None
+            read = partial(_read_stored, item.path) if stored else None
             yield FileInput(item.path, read=read)
         elif stored:
             yield from _stored_frames(item.path)
@@ -32,8 +72,24 @@ def sources_of(items: Iterable[Item]) -> Iterator[object]:
             yield from read_frames(FileInput(item.path))
 
 
+def _read_stored(address: str) -> bytes:
+    """Read a file through fsspec; raises InputError."""
+    system, path = file_system(address)
+    try:
+        return bytes(system.cat_file(path))
+    except FileNotFoundError as error:
+        raise InputError(f"no such file: {address!r}", address) from error
+    except Exception as error:
+        raise InputError(_unreadable(address, error), address) from error
+
+
+def _unreadable(address: str, error: Exception) -> str:
+    """Describe a store's own error: each store has its own classes, most of them no OSError."""
+    return f"can't read {address!r}: {type(error).__name__}: {error}"
+
+
 def _stored_frames(address: str) -> Iterator[ImageInput | FileInput]:
-    """Reads a video's frames from a copy, as OpenCV reads nothing but files."""
+    """Read a video's frames from a local copy: OpenCV reads files only."""
     suffix = PurePosixPath(address.partition("::")[0]).suffix
     with tempfile.NamedTemporaryFile(prefix="tritonpose-", suffix=suffix) as copy:
         try:
@@ -45,13 +101,11 @@ def _stored_frames(address: str) -> Iterator[ImageInput | FileInput]:
             yield FileInput(address, problem=str(error))
             return
         except Exception as error:
-            # Each store has errors of its own, most of them no OSError.
-            problem = f"can't read {address!r}: {type(error).__name__}: {error}"
-            yield FileInput(address, problem=problem)
+            yield FileInput(address, problem=_unreadable(address, error))
             return
         for frame in read_frames(FileInput(copy.name)):
             if isinstance(frame, ImageInput):
                 yield replace(frame, input_path=address)
             else:
-                told = (frame.problem or "").replace(repr(copy.name), repr(address))
-                yield FileInput(address, problem=told)
+                problem = (frame.problem or "").replace(repr(copy.name), repr(address))
+                yield FileInput(address, problem=problem)

@@ -1,31 +1,35 @@
-"""What runs inside Ray: workers that send images, and the server of a node."""
+"""Run inside Ray: workers that process shards, and the server of a node."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 
 from tritonpose.async_pipeline import AsyncPipeline
 from tritonpose.config import PipelineConfig
+from tritonpose.errors import AccessDeniedError, ModelNotFoundError, ServerUnavailableError
 from tritonpose.transport import connect_async
 from tritonpose.transport.connection import ConnectionOptions
-from tritonpose_batch.layout import Layout
-from tritonpose_batch.part import Counts
-from tritonpose_batch.shard import work_on
+from tritonpose_batch.job import JobOptions, Layout, read_shard
+from tritonpose_batch.results import Counts, PartWriter, row_of
+from tritonpose_batch.sources import sources_of
 
-if TYPE_CHECKING:
-    from tritonpose_server.embedded.server import EmbeddedServer
+FATAL = (AccessDeniedError, ModelNotFoundError, ServerUnavailableError)
+"""Errors of the servers, not of an input: they end the run; the job can be continued."""
 
+_REPORT_SECONDS = 0.5
+
+# Without limit but for the time: an offline job waits until servers have room again.
 _RETRIES = 1_000_000
-"""Without bound but for the time: an offline job waits until servers have room again."""
 
 
 @dataclass(frozen=True)
@@ -33,40 +37,67 @@ class Task:
     """What every worker needs to know.
 
     Attributes:
-        layout: Where the job is kept, on storage that all nodes share.
+        layout: The job's files, on storage that all nodes share.
         directory: Where relative paths of inputs start.
-        config: What to ask of the servers.
-        det_threshold: Lowest detection score; None for the configuration's.
-        url: The servers; None for the one of the worker's node.
-        connection: What to show to them: keys and certificates.
-        device: Where the servers of nodes compute.
-        name: The job's own, for what it starts.
-        max_in_flight: Images under way at once, per worker.
-        timeout: Seconds that an image may take, retries included.
+        config: The pipeline's configuration.
+        options: How the job runs.
+        name: The run's own, a prefix for the names of its servers.
     """
 
     layout: Layout
     directory: Path
     config: PipelineConfig
-    det_threshold: float | None
-    url: str | None
-    connection: ConnectionOptions
-    device: str | None
+    options: JobOptions
     name: str
-    max_in_flight: int
-    timeout: float
+
+
+async def process_shard(
+    shard: int, layout: Layout, pipeline: AsyncPipeline, det_threshold: float | None
+) -> AsyncGenerator[Counts, None]:
+    """Send the images of a shard and write its part.
+
+    Args:
+        shard: Its number.
+        layout: The job's files.
+        pipeline: A client of the servers.
+        det_threshold: Detector score that a person must exceed; None for the pipeline's.
+
+    Yields:
+        What is done so far, now and then; last, when the part exists, what it holds.
+
+    Raises:
+        TritonPoseError: One of `FATAL`, after all retries. There is no part then.
+        OSError: The part can't be written.
+    """
+    items = read_shard(layout, shard)
+    numbers = {item.path: number for number, item in items}
+    reported = time.monotonic()
+    with PartWriter(layout.part(shard)) as part:
+        results = pipeline.predict(
+            sources_of(item for _, item in items), det_threshold, on_error="collect"
+        )
+        async with aclosing(results):
+            async for result in results:
+                if isinstance(result.error, FATAL):
+                    raise result.error
+                path = str(result["input_path"])
+                part.add(row_of(numbers[path], path, result))
+                if time.monotonic() - reported >= _REPORT_SECONDS:
+                    yield part.counts
+                    reported = time.monotonic()
+    yield part.counts
 
 
 class ShardWorker:
-    """Works on shards, one after the other; a callable class for ``Dataset.map_batches``."""
+    """Process shards one after the other; a callable class for ``Dataset.map_batches``."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
         os.chdir(task.directory)
         self._loop = asyncio.new_event_loop()
-        # As many as there may be files to read at once; the default goes by the cores.
-        self._loop.set_default_executor(ThreadPoolExecutor(task.max_in_flight + 1))
-        url, config = task.url, task.config
+        # As many as there may be files to read at once; the default depends on the cores.
+        self._loop.set_default_executor(ThreadPoolExecutor(task.options.max_in_flight + 1))
+        url, config = task.options.url, task.config
         if url is None:
             url = ray.get(node_server(task, ray.get_runtime_context().get_node_id()).url.remote())
             # The server's defaults are those of the configuration.
@@ -74,14 +105,14 @@ class ShardWorker:
         self._url, self._config = url, config
 
     def __call__(self, batch: Mapping[str, Any]) -> Iterator[dict[str, list[int]]]:
-        """Works on a shard.
+        """Process a shard.
 
         Args:
             batch: Its number, as the one row of the column ``shard``.
 
         Yields:
             What is done of it so far, as the one row of the columns ``shard``, ``images``,
-            ``persons`` and ``errors``; last, when its part is there.
+            ``persons`` and ``errors``; last, when its part exists.
         """
         (shard,) = batch["shard"].tolist()
         steps = self._steps(shard)
@@ -93,47 +124,43 @@ class ShardWorker:
             self._loop.run_until_complete(steps.aclose())
 
     async def _steps(self, shard: int) -> AsyncGenerator[Counts, None]:
-        task = self._task
-        connection: ConnectionOptions = {**task.connection, "retries": _RETRIES}
-        transport = connect_async(self._url, task.timeout, **connection)
-        pipeline = AsyncPipeline(transport, self._config, max_in_flight=task.max_in_flight)
-        steps = work_on(shard, task.layout, pipeline, task.det_threshold)
+        options = self._task.options
+        connection: ConnectionOptions = {**options.connection, "retries": _RETRIES}
+        transport = connect_async(self._url, options.timeout, **connection)
+        pipeline = AsyncPipeline(transport, self._config, max_in_flight=options.max_in_flight)
+        steps = process_shard(shard, self._task.layout, pipeline, options.det_threshold)
         async with pipeline, aclosing(steps):
             async for counts in steps:
                 yield counts
 
 
 class NodeServer:
-    """An embedded server for the workers of one node; an actor, as long as it lives."""
+    """An embedded server for the workers of one node, which lives as long as this Ray actor."""
 
-    def __init__(self, config: PipelineConfig, device: str | None) -> None:
-        from tritonpose_server.embedded.device import Device
-        from tritonpose_server.embedded.options import ServerOptions
-        from tritonpose_server.embedded.server import EmbeddedServer
-        from tritonpose_server.models.choice import choose_models
+    def __init__(self, config: PipelineConfig, options: JobOptions) -> None:
+        from tritonpose_server.cli.servers import embedded_server
 
-        place = None if device is None else Device.parse(device)
-        self._told: list[str] = []
-        choice = choose_models(config, self._told.append)
-        options = ServerOptions(device=place)
-        self._server: EmbeddedServer = EmbeddedServer(choice.models, choice.settings, options)
+        self._lines: list[str] = []
+        self._server = embedded_server(
+            config, options.device, self._lines.append, strict_models=options.strict_models
+        )
         self._server.start()
 
     def url(self) -> str:
-        """Its address, on the node itself."""
+        """Return its address, on the node itself."""
         return self._server.grpc_url
 
-    def told(self) -> list[str]:
-        """What choosing the models told the user."""
-        return self._told
+    def lines(self) -> list[str]:
+        """Return the lines for the user on which models are served."""
+        return self._lines
 
     def stop(self) -> None:
-        """Stops the server and waits for its end."""
+        """Stop the server and wait for its end."""
         self._server.stop()
 
 
 def node_server(task: Task, node: str) -> Any:
-    """The server of a node; started, if the node has none yet.
+    """Return the server of a node, started if the node has none yet.
 
     Args:
         task: What it serves.
@@ -152,5 +179,5 @@ def node_server(task: Task, node: str) -> Any:
             get_if_exists=True,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
         )
-        .remote(task.config, task.device)
+        .remote(task.config, task.options)
     )

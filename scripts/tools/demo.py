@@ -1,4 +1,4 @@
-"""The demo: ``tritonpose predict`` with a sample photo, and results saved to ``output``."""
+"""Run the demo: ``tritonpose predict`` with a sample photo, and results saved to ``output``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import sys
 from collections.abc import Sequence
 
 from tools.sample_photo import sample_photo
-from tritonpose.cli.console import log_to_stderr, print_status
-from tritonpose.cli.exit_status import exit_status
+from tritonpose.cli.console import exit_status, print_status
+from tritonpose.cli.logs import log_to_stderr
+from tritonpose.cli.parsing import Parser
 from tritonpose.cli.predict import add_options, predict
-from tritonpose_server.cli.embedded_pipeline import embedded_pipeline
+from tritonpose_server.cli.servers import embedded_pipeline
+
+_DESCRIPTION = """\
+Find people and their keypoints in images (default: a sample photo), served by a real Triton server
+that runs for the demo only. Print the results, and save them as JSON and pictures."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,24 +25,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Command line without the program's name; default: that of the process.
 
     Returns:
-        Exit status, see ``tritonpose.cli.exit_status``.
+        Exit status, see ``tritonpose.cli.console``.
     """
-    parser = argparse.ArgumentParser(
-        prog="scripts/demo",
-        description="Find people and their keypoints in images (default: a sample photo), served "
-        "by a real Triton server that runs for the demo only. Prints the results and saves them "
-        "as JSON and picture.",
+    parser = Parser(
+        prog="scripts/demo", usage="%(prog)s [INPUT ...] [options]", description=_DESCRIPTION
     )
-    add_options(parser)
-    parser.set_defaults(save_path="output")
+    add_options(parser, save_path="output")
     options = parser.parse_intermixed_args(arguments)
-    return exit_status(lambda: _run(options))
+    return exit_status(lambda: _run(options), "the demo")
 
 
 def _run(options: argparse.Namespace) -> int:
     log_to_stderr(verbose=options.verbose)
     inputs = [*options.inputs, *options.more_inputs]
-    with embedded_pipeline(options.pipeline, options.device, print_status) as pipeline:
+    with embedded_pipeline(
+        options.pipeline, options.device, print_status, strict_models=options.strict_models
+    ) as pipeline:
         return predict(pipeline, inputs or [str(sample_photo(print_status))], options)
 
 

@@ -98,7 +98,7 @@ def test_standard_output_holds_results_only(desk: Path, server: EmbeddedServer) 
     assert "no such file or directory: 'missing.jpg'" in errors[0]
     assert "'a b/text.png' looks like text" in errors[1]
     assert "no images in the directory 'empty'" in errors[2]
-    assert "2 persons in 1 image" in done.stderr
+    assert "2 people in 1 image" in done.stderr
     assert "3 failed" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -188,7 +188,7 @@ def test_no_server(desk: Path) -> None:
     assert told in first
     assert error.startswith("error: ")
     assert "127.0.0.1:9" in error
-    assert "0 persons in 0 images" in summary
+    assert "0 people in 0 images" in summary
 
 
 def test_misspelt_names_start_no_server(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def host(answer: Answer, certificate: tuple[str, str] | None = None) -> Iterator
         certificate: Files of certificate and key, for TLS.
     """
     port = 0
+    writers: list[asyncio.StreamWriter] = []
     ready, loop, over = Event(), asyncio.new_event_loop(), asyncio.Event()
 
     async def serve() -> None:
@@ -80,10 +81,16 @@ def host(answer: Answer, certificate: tuple[str, str] | None = None) -> Iterator
         ready.set()
         await over.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        answering = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in answering:
             task.cancel()
+        await asyncio.gather(*answering, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             await answer(head.decode(), writer)

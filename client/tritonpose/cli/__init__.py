@@ -1,4 +1,4 @@
-"""The command ``tritonpose``: one module per subcommand, imported when it is run.
+"""Run the command ``tritonpose``: one module per subcommand, imported when it is run.
 
 Without a subcommand it takes the flags of PaddleX's command ``paddlex``, which are a second way to
 write three of the subcommands: ``--input ...`` for ``predict``, ``--serve`` for ``serve`` and
@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from tritonpose.cli.console import print_error
-from tritonpose.cli.exit_status import USAGE_ERROR, exit_status
+from tritonpose.cli.console import USAGE_ERROR, exit_status, print_error
 
 COMMANDS = ("predict", "config")
 """The client's own subcommands; other packages add theirs as entry points of `GROUP`."""
@@ -24,24 +23,24 @@ _HELP = """\
 usage: tritonpose COMMAND ...        see `tritonpose COMMAND --help`
        tritonpose [PaddleX's flags]  as you would call paddlex
 
-Finds people and their 17 COCO keypoints in images and videos, with the results of PaddleX's
+Find people and their 17 COCO keypoints in images and videos, with the results of PaddleX's
 pipeline human_keypoint_detection, computed by NVIDIA Triton Inference Server.
 
 commands:
   predict   print, draw and save the poses in images, directories, videos and URLs
-  batch     the same for many inputs, on Ray: Parquet and COCO files; can be continued
+  batch     process many inputs on Ray into Parquet and COCO files; a stopped job continues
   serve     run a server: Triton, PaddleX's REST service and a web page
-  models    list, fetch, convert, install, vary and remove models
-  config    write PaddleX's pipeline file, to be edited and named by --pipeline
+  models    list, fetch, convert, install, vary, export and remove models
+  config    write PaddleX's pipeline file, to edit and pass to --pipeline
 
 PaddleX's flags:
   --pipeline NAME_OR_YAML --input INPUT ...   the same as `tritonpose predict INPUT ...`
   --serve --pipeline NAME_OR_YAML             the same as `tritonpose serve`
   --get_pipeline_config NAME                  the same as `tritonpose config NAME`
-  further ones: --det_threshold, --save_path, --device, --host, --port
+  with the subcommand's other options, such as --det_threshold, --save_path, --device, --port
 
 options:
-  -h, --help  show this
+  -h, --help  show this help
   --version   show the version
 
 examples:
@@ -51,8 +50,9 @@ examples:
   tritonpose --pipeline human_keypoint_detection --input photo.jpg --save_path ./output
   tritonpose serve --port 8080
 
-predict runs a server of its own for as long as it needs one, unless --url or $TRITONPOSE_URL names
-one. Exit status: 0 all well, 1 an input or the server failed, 2 wrong usage, 130 interrupted.
+predict and batch start a server for the run, unless --url or $TRITONPOSE_URL names one.
+batch needs the extra `batch`; serve, models and a server for predict need the extra `server`.
+Exit status: 0 success, 1 an input or the server failed, 2 wrong usage, 130 interrupted.
 """
 
 
@@ -69,11 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SystemExit: After ``--help`` and for a wrong command line.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    return exit_status(lambda: _run(words))
+    command, rest = split_command(words) if words else (None, [])
+    return exit_status(lambda: _run(words, command, rest), command)
 
 
-def _run(words: list[str]) -> int:
-    if not words:
+def _run(words: list[str], command: str | None, rest: list[str]) -> int:
+    if command is None:
         print(_HELP, file=sys.stderr, end="")
         return USAGE_ERROR
     if words[0] in ("-h", "--help"):
@@ -84,17 +85,16 @@ def _run(words: list[str]) -> int:
 
         print(f"tritonpose {__version__}")
         return 0
-    name, rest = split_command(words)
-    if name in COMMANDS:
-        return int(import_module(f"tritonpose.cli.{name}").main(rest))
-    for entry in entry_points(group=GROUP, name=name):
+    if command in COMMANDS:
+        return int(import_module(f"tritonpose.cli.{command}").main(rest))
+    for entry in entry_points(group=GROUP, name=command):
         return int(entry.load()(rest))
-    print_error(f"no command {name!r} (see tritonpose --help); for images: tritonpose predict")
+    print_error(f"no command {command!r} (see tritonpose --help); for images: tritonpose predict")
     return USAGE_ERROR
 
 
 def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Tell which command is meant.
+    """Find the command that is meant.
 
     Args:
         words: A command line, not empty: a subcommand and its arguments, or PaddleX's flags.
@@ -109,7 +109,7 @@ def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
         if word == "--serve":
             return "serve", rest
         if word == "--get_pipeline_config":
-            # What follows is the name, which `config` takes without a flag.
+            # The pipeline's name follows, which `config` takes without a flag.
             return "config", rest
         if word.startswith("--get_pipeline_config="):
             return "config", [word.partition("=")[2], *rest]

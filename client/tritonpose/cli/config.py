@@ -1,4 +1,4 @@
-"""``tritonpose config``: write the pipeline file that PaddleX's users start from."""
+"""Run ``tritonpose config``: write the pipeline file that PaddleX's users start from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from tritonpose.cli.console import print_error
-from tritonpose.cli.exit_status import FAILED
+from tritonpose.cli.console import FAILED, print_error
 from tritonpose.cli.parsing import command_parser
 from tritonpose.config import PIPELINE_NAME
 from tritonpose.errors import ConfigError
@@ -27,17 +26,16 @@ def main(arguments: Sequence[str]) -> int:
         arguments: Its command line.
 
     Returns:
-        Exit status: 1 where the file exists and is not to be replaced.
+        Exit status: 1 where the file exists and the user keeps it.
 
     Raises:
-        ConfigError: There is no such pipeline.
+        ConfigError: The pipeline is unknown.
         OSError: The file can't be written.
     """
     parser = command_parser(
         "config",
         "[NAME] [--save_path PATH]",
-        "Write the PaddleX pipeline file with its default settings. Edit it and name it by\n"
-        "--pipeline.",
+        "Write PaddleX's pipeline file with default settings, to edit and pass to --pipeline.",
         _EXAMPLES,
     )
     parser.add_argument(
@@ -46,32 +44,49 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--save_path",
         metavar="PATH",
-        help="a directory, or a file whose name ends in .yaml or .yml; without it you are asked",
+        help="a directory, or a file that ends in .yaml or .yml (default: ask)",
     )
     options = parser.parse_args(arguments)
     if options.name != PIPELINE_NAME:
-        raise ConfigError(f"no pipeline {options.name!r} is known; there is {PIPELINE_NAME}")
+        raise ConfigError(f"unknown pipeline {options.name!r}; expected {PIPELINE_NAME}")
     place = options.save_path or _ask("Directory or file to write to [./]: ") or "."
     target = Path(place)
     if target.suffix not in (".yaml", ".yml"):
         target /= f"{PIPELINE_NAME}.yaml"
     if target.exists() and _ask(f"{target} exists. Replace it? [y/N]: ").lower() != "y":
-        print_error(f"{target} exists and is left as it is; name another --save_path")
+        print_error(f"{target} exists and was left as it is; name another --save_path")
         return FAILED
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(default_pipeline(), "utf-8")
+    target.write_text(_stand_in_comment() + default_pipeline(), "utf-8")
     print(f"written to {target}", file=sys.stderr)
     return 0
 
 
 def default_pipeline() -> str:
-    """PaddleX's pipeline file, as text."""
+    """Return the text of PaddleX's pipeline file."""
     package = resources.files("tritonpose.cli")
     return package.joinpath(f"{PIPELINE_NAME}.yaml").read_text("utf-8")
 
 
+def _stand_in_comment() -> str:
+    """Name the open models that stand in here for the file's models; "" without the server."""
+    try:
+        from tritonpose_server.models.choice import local_stand_ins
+        from tritonpose_server.models.commands import default_store
+    except ImportError:
+        return ""
+    named = default_pipeline()
+    lines = [
+        f"# {name} isn't installed here: unless a server can fetch it, {stand_in} stands in."
+        for name, stand_in in local_stand_ins(default_store()).items()
+        if name in named
+    ]
+    hint = "# See `tritonpose models list`; --strict_models makes a stand-in an error."
+    return "".join(f"{line}\n" for line in [*lines, hint]) if lines else ""
+
+
 def _ask(question: str) -> str:
-    """Ask the user; where nobody is there to answer, the answer is empty."""
+    """Ask the user; at the end of standard input the answer is empty."""
     print(question, end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):

@@ -1,74 +1,87 @@
-"""What is told to the user, on standard error: standard output is for results."""
+"""Talk to the user on standard error, and end: standard output is for results."""
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
-from dataclasses import dataclass
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tritonpose.cli.extras import missing_extra
+from tritonpose.errors import ConfigError, TritonPoseError
+
+FAILED = 1
+USAGE_ERROR = 2
+INTERRUPTED = 130
+# As the shell reports a program that a closed pipe ended.
+BROKEN_PIPE = 141
+
+LOGGER = logging.getLogger("tritonpose")
 
 
 def print_status(line: str) -> None:
-    """Tell what is going on."""
+    """Print what is going on."""
     print(f"[tritonpose] {line}", file=sys.stderr, flush=True)
 
 
 def print_error(message: str) -> None:
-    """Tell an error."""
+    """Print an error."""
     print(f"error: {message}", file=sys.stderr, flush=True)
 
 
-def log_to_stderr(
-    *,
-    level: int = logging.WARNING,
-    line: str = "%(levelname)s: %(message)s",
-    json: bool = False,
-    verbose: bool,
-) -> None:
-    """Show the log.
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Print Python's warnings as lines for the user."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        print_status(f"warning: {warning.message}")
+
+
+def exit_status(run: Callable[[], int], command: str | None = None) -> int:
+    """Run a command and print its errors in one line each.
 
     Args:
-        level: The lowest level to show.
-        line: Format of a line, as for `logging`.
-        json: Write JSON objects, one a line, instead.
-        verbose: Show everything of tritonpose and its server, whatever its level.
+        run: Does the work and returns its exit status.
+        command: The subcommand, which an error about a missing package names.
+
+    Returns:
+        That status; 1 for a failure, 2 for a wrong configuration, 130 after Ctrl-C, 141 where the
+        reader of standard output went away.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(json_formatter() if json else logging.Formatter(line))
-    logging.basicConfig(handlers=[handler], level=level)
-    if verbose:
-        logging.getLogger("tritonpose").setLevel(logging.DEBUG)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file name that the terminal's encoding lacks is no reason to stop.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        status = run()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes once more when it exits, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except ConfigError as error:
+        print_error(str(error))
+        return USAGE_ERROR
+    except (TritonPoseError, OSError) as error:
+        print_error(str(error))
+        return FAILED
+    except Exception as error:
+        sentence = missing_extra(error, command) if isinstance(error, ImportError) else None
+        LOGGER.debug("unexpected error", exc_info=True)
+        print_error(sentence or f"unexpected {type(error).__name__} at {_place(error)}: {error}")
+        return FAILED
+    return status
 
 
-@dataclass(frozen=True)
-class LogOptions:
-    """How a service logs.
-
-    Attributes:
-        verbose: Show everything of tritonpose and its server, whatever its level.
-        json: Write JSON objects, one a line, instead of text.
-    """
-
-    verbose: bool = False
-    json: bool = False
-
-
-def log_service(options: LogOptions) -> None:
-    """Show the log of a service, with dates."""
-    log_to_stderr(
-        level=logging.INFO,
-        line="%(asctime)s %(levelname)s %(message)s",
-        json=options.json,
-        verbose=options.verbose,
-    )
-
-
-def json_formatter() -> logging.Formatter:
-    """One JSON object per line: `time`, `level`, `logger`, `message`, and fields of the record."""
-    # Of the server's extra, not of the client.
-    from pythonjsonlogger.json import JsonFormatter
-
-    return JsonFormatter(
-        ["time", "levelname", "name", "message"],
-        rename_fields={"levelname": "level", "name": "logger"},
-        timestamp="time",
-    )
+def _place(error: Exception) -> str:
+    """Find the file and line that raised an error, for bug reports."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"

@@ -1,8 +1,9 @@
-"""What ``tritonpose predict`` makes of results: lines of output, and files."""
+"""Print and save the results of ``tritonpose predict``."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -10,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from tritonpose.cli.console import print_error, print_status
-from tritonpose.cli.exit_status import FAILED
-from tritonpose.cli.progress import with_progress
+from tritonpose.cli.console import FAILED, print_error, print_status
+from tritonpose.cli.progress import ProgressBar
 from tritonpose.errors import ConfigError, TritonPoseError
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ class Output:
 
     Attributes:
         json_lines: Print one JSON object per line instead of PaddleX's notation.
-        save_path: Directory for both of a result's files; or a file, of which the suffix says
-            whether it is to hold the JSON or the picture; None to save nothing.
-        draw: Which of ``DRAWABLE`` the pictures show.
+        save_path: Directory for both of a result's files; or a file, whose suffix chooses the JSON
+            or the picture; None to save nothing.
+        draw: What of ``DRAWABLE`` the pictures show.
     """
 
     json_lines: bool = False
@@ -43,7 +43,7 @@ class Output:
         return self._is_json or self._is_picture
 
     def write(self, result: KeypointResult) -> None:
-        """Print a result to standard output, and save it where that is asked for.
+        """Print a result to standard output, and save it if there is a ``save_path``.
 
         Raises:
             TritonPoseError: The result is an error, or can't be saved.
@@ -54,16 +54,12 @@ class Output:
             print(json.dumps(result.json["res"]))
         else:
             result.print()
-        # Whoever reads a pipe gets each result when it is there.
+        # The reader of a pipe gets each result at once.
         sys.stdout.flush()
         self._save(result)
 
     def _save(self, result: KeypointResult) -> None:
-        """Save a result where that is asked for.
-
-        Raises:
-            TritonPoseError: It can't be written, or the image can't be decoded here.
-        """
+        """Save a result; raises TritonPoseError where that fails."""
         if self.save_path is None:
             return
         try:
@@ -75,7 +71,7 @@ class Output:
             reason = error.strerror or error
             raise TritonPoseError(f"can't save to {self.save_path!r}: {reason}") from error
         except ValueError as error:
-            # Pillow's, of suffixes that it does not know.
+            # Pillow's, about suffixes that it does not know.
             raise TritonPoseError(f"can't save to {self.save_path!r}: {error}") from error
 
     @property
@@ -95,39 +91,44 @@ def write_results(results: Iterable[KeypointResult], output: Output, inputs: Seq
     """Write results as they come, and errors to standard error.
 
     Args:
-        results: Results; those of inputs that failed bear an ``error``.
+        results: Results; those of inputs that failed have an ``error``.
         output: Where they go.
-        inputs: What they are the results of.
+        inputs: The paths and URLs, to estimate how many results there will be.
 
     Returns:
         Exit status: 1 where an input failed, else 0.
 
     Raises:
-        ConfigError: There are several results to be saved to one file; the first one was.
-        BrokenPipeError: Nobody reads standard output any more.
+        ConfigError: There are several results for one file; the first one is saved.
+        BrokenPipeError: The reader of standard output went away.
     """
-    images = persons = failed = 0
+    images = people = failed = 0
     began = time.monotonic()
-    for result, clear_of_the_bar in with_progress(results, inputs):
-        with clear_of_the_bar:
-            if images == 1 and output.is_file:
-                raise ConfigError(
-                    f"--save_path {output.save_path} is a file, which holds one result: name a "
-                    "directory"
-                )
-            try:
-                output.write(result)
-            except TritonPoseError as error:
-                failed += 1
-                print_error(str(error))
-            else:
-                images += 1
-                persons += len(result["boxes"])
-                if result.truncated:
-                    print_status(_truncation(result))
+    total = count_images(inputs) if sys.stderr.isatty() else None
+    with ProgressBar("image", hidden=total == 1) as bar:
+        bar.show(0, total)
+        for done, result in enumerate(results, 1):
+            with bar.cleared():
+                if images == 1 and output.is_file:
+                    raise ConfigError(
+                        f"--save_path {output.save_path} is a file, which holds one result: name a "
+                        "directory"
+                    )
+                try:
+                    output.write(result)
+                except TritonPoseError as error:
+                    failed += 1
+                    print_error(str(error))
+                else:
+                    images += 1
+                    people += len(result["boxes"])
+                    if result.truncated:
+                        print_status(_truncation(result))
+            bar.show(done, total)
     seconds = time.monotonic() - began
     print_status(
-        f"{_count(persons, 'person')} in {_count(images, 'image')}, {seconds:.2f} s"
+        f"{people} {'person' if people == 1 else 'people'} in "
+        f"{images} {'image' if images == 1 else 'images'}, {seconds:.2f} s"
         + (f"; {failed} failed" if failed else "")
         + (f"; saved to {output.save_path}" if output.save_path is not None and images else "")
     )
@@ -136,10 +137,29 @@ def write_results(results: Iterable[KeypointResult], output: Output, inputs: Seq
 
 def _truncation(result: KeypointResult) -> str:
     return (
-        f"warning: {result['input_path']!r}: more persons were found than the server gives for one "
-        f"image; these are the {len(result['boxes'])} with the best scores"
+        f"warning: {result['input_path']!r}: more people were found than the server returns for "
+        f"one image; these are the {len(result['boxes'])} with the best scores"
     )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def count_images(inputs: Sequence[str]) -> int | None:
+    """Count the images of inputs by their names.
+
+    Args:
+        inputs: Paths and URLs.
+
+    Returns:
+        Their number; None where a video is among them: its length is known at its end.
+    """
+    from tritonpose.inputs.kinds import has_image_name, has_video_name, is_url
+
+    count = 0
+    for item in inputs:
+        names = [item]
+        if not is_url(item) and Path(item).is_dir():
+            names = [name for _, _, files in os.walk(item) for name in files]
+            names = [name for name in names if has_image_name(name) or has_video_name(name)]
+        if any(has_video_name(name) for name in names if not is_url(name)):
+            return None
+        count += len(names)
+    return count

@@ -1,22 +1,25 @@
-"""What the commands' parsers have in common."""
+"""Parse the options that several commands share."""
 
 from __future__ import annotations
 
 import argparse
 import math
-from typing import Any, NoReturn
+import os
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from tritonpose.cli.console import print_status
-from tritonpose.cli.exit_status import USAGE_ERROR
+from tritonpose.cli.console import USAGE_ERROR, print_status
 from tritonpose.config import PIPELINE_NAME, check_threshold
 from tritonpose.errors import ConfigError
 
+if TYPE_CHECKING:
+    from tritonpose.transport.connection import ConnectionOptions
+
 API_KEY_VARIABLE = "TRITONPOSE_API_KEY"
-"""Environment variable with the key to send, and for ``serve`` with those to ask for."""
+"""Environment variable with the API key to send; for ``serve``, with the keys to accept."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that tells errors in one line and takes no abbreviations."""
+    """A parser that prints errors in one line and takes no abbreviations."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, "formatter_class": _HelpFormatter, **options})
@@ -44,7 +47,7 @@ def command_parser(command: str, usage: str, description: str, examples: str) ->
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Leaves examples as they are, and writes ``--flag VALUE`` close to its explanation."""
+    """Keep examples as they are, and print ``--flag VALUE`` close to its explanation."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30, width=100)
@@ -65,7 +68,16 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         metavar="DEVICE",
-        help="cpu (default), gpu, gpu:0 or gpu:0,1 (NVIDIA); for the server that is started here",
+        help="where a server started here computes: cpu (default), gpu, gpu:0 or gpu:0,1",
+    )
+
+
+def add_strict_models(parser: argparse.ArgumentParser) -> None:
+    """Add ``--strict_models``."""
+    parser.add_argument(
+        "--strict_models",
+        action="store_true",
+        help="fail where a model can't be fetched, instead of serving an open model in its place",
     )
 
 
@@ -82,39 +94,101 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
 
 
 def add_paddlex_only(parser: argparse.ArgumentParser) -> None:
-    """Add flags that PaddleX's command has and that mean nothing here."""
-    group = parser.add_argument_group("accepted for PaddleX's sake, without effect")
+    """Add flags of PaddleX's command that have no effect here."""
+    group = parser.add_argument_group("PaddleX's options, accepted without effect")
     group.add_argument("--use_hpip", action="store_true", help="models are always served by Triton")
     group.add_argument("--hpi_config", metavar="CONFIG", help="as --use_hpip")
     group.add_argument("--engine", metavar="ENGINE", help="models are served as ONNX")
 
 
-def tell_without_effect(options: argparse.Namespace) -> None:
-    """Say which flags of ``add_paddlex_only`` were given in vain."""
+def warn_without_effect(options: argparse.Namespace) -> None:
+    """Warn about PaddleX flags that have no effect."""
     for flag in ("use_hpip", "hpi_config", "engine"):
         if getattr(options, flag):
             print_status(f"--{flag} has no effect: models are served as ONNX, by Triton")
 
 
+def add_threshold(parser: argparse.ArgumentParser) -> None:
+    """Add ``--det_threshold``."""
+    parser.add_argument(
+        "--det_threshold",
+        type=threshold,
+        metavar="T",
+        help="detector score that a person must exceed, 0 to 1 (default: the pipeline's)",
+    )
+
+
+def add_server(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Add ``--url``, and the options for servers that require authentication.
+
+    Args:
+        parser: The command's parser.
+        meaning: Help text of ``--url``.
+    """
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("TRITONPOSE_URL") or None,
+        metavar="URL",
+        help=f"{meaning}: grpc://HOST:PORT or http://HOST:PORT, several separated by commas "
+        "(default: $TRITONPOSE_URL)",
+    )
+    group = parser.add_argument_group("for a server that requires authentication, with --url")
+    group.add_argument(
+        "--api_key",
+        metavar="KEY",
+        help=f"better set ${API_KEY_VARIABLE}: everybody on this machine can read command lines",
+    )
+    group.add_argument(
+        "--ca_file", metavar="FILE", help="certificates to trust (PEM), with grpcs:// or https://"
+    )
+    group.add_argument("--cert_file", metavar="FILE", help="your own certificate (PEM)")
+    group.add_argument("--key_file", metavar="FILE", help="its private key (PEM)")
+
+
+def check_server(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with an error where credentials are given for no server."""
+    if options.url is None and (unused := [f"--{name}" for name in _given(options)]):
+        parser.error(f"{', '.join(unused)} without --url: there is no server to authenticate to")
+
+
+def warn_of_server_options(options: argparse.Namespace, *names: str) -> None:
+    """Warn about options that are for a server started here, where ``--url`` names one."""
+    for name in names:
+        if options.url is not None and getattr(options, name) not in (None, False):
+            print_status(f"--{name} has no effect: the server at {options.url} has its own")
+
+
+def credentials(options: argparse.Namespace) -> ConnectionOptions:
+    """Return the credentials given; the API key of the environment where no other is given."""
+    api_key = os.environ.get(API_KEY_VARIABLE) or None
+    given = {**({"api_key": api_key} if api_key else {}), **_given(options)}
+    return cast("ConnectionOptions", given)
+
+
+def _given(options: argparse.Namespace) -> dict[str, str]:
+    names = ("api_key", "ca_file", "cert_file", "key_file")
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
 def threshold(text: str) -> float | None:
-    """A detector score threshold, for ``type=``.
+    """Read a detector score threshold, for ``type=``.
 
     Raises:
-        ArgumentTypeError: It is no number from 0 to 1.
+        ArgumentTypeError: It isn't a number from 0 to 1.
     """
     try:
         return check_threshold(float(text), "det_threshold")
     except (ConfigError, ValueError):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no detector score: expected a number from 0 to 1"
+            f"{text!r} isn't a valid detector score: expected a number from 0 to 1"
         ) from None
 
 
 def positive_seconds(text: str) -> float:
-    """A time, for ``type=``.
+    """Read a number of seconds, for ``type=``.
 
     Raises:
-        ArgumentTypeError: It is no positive number.
+        ArgumentTypeError: It isn't a positive number.
     """
     try:
         seconds = float(text)
@@ -126,11 +200,11 @@ def positive_seconds(text: str) -> float:
 
 
 def port(text: str) -> int:
-    """A TCP port, for ``type=``.
+    """Read a TCP port, for ``type=``.
 
     Raises:
-        ArgumentTypeError: It is no number from 1 to 65535.
+        ArgumentTypeError: It isn't a number from 1 to 65535.
     """
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: expected 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a valid port: expected 1 to 65535")
     return int(text)

@@ -1,36 +1,37 @@
-"""``tritonpose predict``, which is also what PaddleX's own flags mean."""
+"""Run ``tritonpose predict``, the command that PaddleX's own flags mean, too."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpose.cli.console import log_to_stderr, print_error, print_status
-from tritonpose.cli.credentials import add_credentials, credentials
-from tritonpose.cli.exit_status import FAILED
+from tritonpose.cli.console import FAILED, print_error, print_status, warnings_as_lines
+from tritonpose.cli.logs import log_to_stderr
 from tritonpose.cli.output import DRAWABLE, Output, write_results
 from tritonpose.cli.parsing import (
-    API_KEY_VARIABLE,
     add_device,
     add_paddlex_only,
     add_pipeline,
+    add_server,
+    add_strict_models,
+    add_threshold,
     add_verbose,
+    check_server,
     command_parser,
-    tell_without_effect,
-    threshold,
+    credentials,
+    warn_of_server_options,
+    warn_without_effect,
 )
 
 if TYPE_CHECKING:
     from tritonpose.pipeline import HumanKeypointPipeline
 
 _DESCRIPTION = """\
-Find people and their keypoints. Results are printed to standard output, everything else to
-standard error."""
+Find people and their keypoints. Results go to standard output, everything else to standard
+error."""
 _EXAMPLES = """\
   tritonpose predict photo.jpg --save_path output
   tritonpose predict photos/ more/*.png --det_threshold 0.5 --json > poses.jsonl
@@ -56,26 +57,19 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = command_parser("predict", "INPUT [INPUT ...] [options]", _DESCRIPTION, _EXAMPLES)
     add_options(parser)
-    parser.add_argument(
-        "--url",
-        default=os.environ.get("TRITONPOSE_URL") or None,
-        metavar="URL",
-        help="use this server instead of starting one: grpc://HOST:PORT or http://HOST:PORT, "
-        "several separated by commas (default: $TRITONPOSE_URL)",
-    )
-    add_credentials(parser)
+    add_server(parser, "use this server instead of starting one")
     add_paddlex_only(parser)
     # Intermixed: inputs may come before, between and after the flags.
     options = parser.parse_intermixed_args(arguments)
     inputs = [*options.inputs, *options.more_inputs]
     if not inputs:
         parser.error("name an input: an image, a directory, a video or a URL")
-    if options.url is None and (unused := [f"--{name}" for name in credentials(options)]):
-        parser.error(f"{', '.join(unused)} without --url: there is no server to show them to")
+    check_server(parser, options)
     log_to_stderr(verbose=options.verbose)
-    tell_without_effect(options)
+    warn_without_effect(options)
+    warn_of_server_options(options, "device", "strict_models")
     if options.url is None and all(map(_is_missing, inputs)):
-        # A misspelt name is not worth starting a server for.
+        # Starting a server takes seconds: report misspelled names before.
         for path in inputs:
             print_error(f"no such file or directory: {path!r}")
         return FAILED
@@ -83,10 +77,18 @@ def main(arguments: Sequence[str]) -> int:
         return predict(pipeline, inputs, options)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what to do with which inputs, wherever it is computed."""
+def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -> None:
+    """Add the options about inputs, results and models, which ``scripts/demo`` has, too.
+
+    Args:
+        parser: The command's parser.
+        save_path: Default of ``--save_path``.
+    """
     parser.add_argument(
-        "inputs", nargs="*", metavar="INPUT", help="image, directory of images, video, or URL"
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="image, video, directory of these, or URL",
     )
     parser.add_argument(
         "--input",
@@ -98,29 +100,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the same, as PaddleX writes it",
     )
     add_pipeline(parser)
-    parser.add_argument(
-        "--det_threshold",
-        type=threshold,
-        metavar="T",
-        help="detector score that a person must exceed, 0 to 1 (default: the pipeline's)",
-    )
+    add_threshold(parser)
     parser.add_argument(
         "--save_path",
         metavar="PATH",
-        help="directory to save NAME_res.json and the picture NAME_res.* to, or one file .json, "
-        ".jpg, ... (default: nothing is saved)",
+        default=save_path,
+        help="directory for NAME_res.json and the picture NAME_res.* of each image; or a file, "
+        f".json, .jpg, ..., for one image (default: {save_path or 'save nothing'})",
     )
     parser.add_argument(
         "--draw",
         type=_drawables,
         default=(),
         metavar="WHAT",
-        help=f"what pictures show besides the poses, of {', '.join(DRAWABLE)}: --draw boxes,scores",
+        help=f"what pictures show besides the poses: {', '.join(DRAWABLE)}, separated by commas",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object per image and line"
-    )
+    parser.add_argument("--json", action="store_true", help="print one line of JSON per image")
     add_device(parser)
+    add_strict_models(parser)
     add_verbose(parser)
 
 
@@ -130,7 +127,7 @@ def predict(
     """Predict, print and save.
 
     Args:
-        pipeline: Does the work.
+        pipeline: A client of the server.
         inputs: Paths and URLs.
         options: As ``add_options`` parses them.
 
@@ -155,7 +152,7 @@ def _is_missing(path: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return True
     except (OSError, ValueError):
-        # Whatever is wrong with it will be told at its turn.
+        # Reported when the input is read.
         return False
     return False
 
@@ -165,34 +162,31 @@ def _drawables(text: str) -> tuple[str, ...]:
     unknown = [word for word in words if word not in DRAWABLE]
     if unknown:
         raise argparse.ArgumentTypeError(
-            f"{unknown[0]!r} can't be drawn: choose of {', '.join(DRAWABLE)}"
+            f"{unknown[0]!r} is an unknown value; choose from {', '.join(DRAWABLE)}"
         )
     return words
 
 
 @contextmanager
 def _pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline]:
-    """The pipeline: on the server that is named, else on one that runs as long as this."""
+    """Open the pipeline on the server of ``--url``, else on one started for the context."""
     if options.url is None:
-        from tritonpose_server.cli.embedded_pipeline import embedded_pipeline
+        from tritonpose_server.cli.servers import embedded_pipeline
 
-        with embedded_pipeline(options.pipeline, options.device, print_status) as pipeline:
+        with embedded_pipeline(
+            options.pipeline, options.device, print_status, strict_models=options.strict_models
+        ) as pipeline:
             yield pipeline
         return
     from tritonpose.create import create_pipeline
 
-    if options.device is not None:
-        print_status(f"--device has no effect: the server at {options.url} has its own")
-    with warnings.catch_warnings(record=True) as told:
-        # Such as of a `model_dir` in the pipeline file, which only a server can convert.
-        warnings.simplefilter("always")
+    # Warns of settings that only the server can change, such as a `model_dir`.
+    with warnings_as_lines():
         pipeline = create_pipeline(
             options.pipeline,
             device=options.device,
             url=options.url,
-            **credentials(options, os.environ.get(API_KEY_VARIABLE) or None),
+            **credentials(options),
         )
-    for warning in told:
-        print_status(f"warning: {warning.message}")
     with pipeline:
         yield pipeline

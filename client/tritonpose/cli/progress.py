@@ -1,72 +1,82 @@
-"""A progress bar on standard error, where somebody looks at it."""
+"""Show progress on standard error: one bar for all commands."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from tritonpose.result import KeypointResult
 
+class ProgressBar:
+    """A progress bar, drawn from the first `show` on.
 
-def with_progress(
-    results: Iterable[KeypointResult], inputs: Sequence[str]
-) -> Iterator[tuple[KeypointResult, AbstractContextManager[object]]]:
-    """Show how many results there are so far.
-
-    There is no bar for a single image, where standard error is no terminal, and where tqdm is not
-    installed (the client alone does not bring it).
+    Nothing is drawn where the stream is no terminal, or where tqdm is not installed (the client
+    alone does not bring it).
 
     Args:
-        results: The results, as they come.
-        inputs: What they are the results of.
-
-    Yields:
-        Each result, with a context to print it in: it takes the bar out of the way.
+        unit: The thing counted; "B" counts bytes and writes them as kB, MB, ...
+        label: Text in front of the bar.
+        stream: Where to draw; default: standard error.
+        hidden: Draw nothing.
     """
-    tqdm = _import_tqdm() if sys.stderr.isatty() else None
-    total = count_images(inputs) if tqdm else 1
-    if tqdm is None or total == 1:
-        yield from ((result, nullcontext()) for result in results)
-        return
-    with tqdm(total=total, unit="image", file=sys.stderr, dynamic_ncols=True) as bar:
-        for result in results:
-            yield result, tqdm.external_write_mode(file=sys.stderr)
-            bar.update()
 
+    def __init__(
+        self,
+        unit: str,
+        *,
+        label: str | None = None,
+        stream: TextIO | None = None,
+        hidden: bool = False,
+    ) -> None:
+        self._unit = unit
+        self._label = label
+        self._stream = stream or sys.stderr
+        self._hidden = hidden or not self._stream.isatty()
+        self._bar: tqdm[Any] | None = None
 
-def _import_tqdm() -> type[tqdm[Any]] | None:
-    try:
-        from tqdm import tqdm
-    except ModuleNotFoundError:
-        return None
-    return tqdm
+    def __enter__(self) -> ProgressBar:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
-def count_images(inputs: Sequence[str]) -> int | None:
-    """How many images inputs hold, as far as their names tell.
+    def show(self, done: int, total: int | None = None, **counts: int) -> None:
+        """Show how far the work is.
 
-    Args:
-        inputs: Paths and URLs.
+        Args:
+            done: How much of it is done. The speed is that since the first call.
+            total: How much there is in all; None where that is unknown.
+            counts: Further numbers, shown behind the bar.
+        """
+        if self._bar is None and not self._hidden:
+            self._bar = self._make_bar(done, total)
+            self._hidden = self._bar is None
+        if self._bar is not None:
+            self._bar.total = total
+            self._bar.set_postfix(counts, refresh=False)
+            self._bar.update(done - self._bar.n)
 
-    Returns:
-        Their number, None where a video is among them: its length is known at its end.
-    """
-    from tritonpose.inputs.kinds import has_image_name, has_video_name, is_url
+    def cleared(self) -> AbstractContextManager[object]:
+        """Clear the bar while the context is active, to print lines."""
+        if self._bar is None:
+            return nullcontext()
+        return type(self._bar).external_write_mode(file=self._stream)
 
-    count = 0
-    for item in inputs:
-        names = [item]
-        if not is_url(item) and Path(item).is_dir():
-            names = [name for _, _, files in os.walk(item) for name in files]
-            names = [name for name in names if has_image_name(name) or has_video_name(name)]
-        if any(has_video_name(name) for name in names if not is_url(name)):
+    def _make_bar(self, done: int, total: int | None) -> tqdm[Any] | None:
+        try:
+            from tqdm import tqdm
+        except ModuleNotFoundError:
             return None
-        count += len(names)
-    return count
+        return tqdm(
+            desc=self._label,
+            initial=done,
+            total=total,
+            unit=self._unit,
+            unit_scale=self._unit == "B",
+            file=self._stream,
+            dynamic_ncols=True,
+        )

@@ -11,7 +11,8 @@ from typing import TypeVar
 from tools.evaluation.variant import Variant
 from tritonpose.config import ModuleConfig, PipelineConfig
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.models.choice import Progress, choose_models
+from tritonpose_server.models.choice import choose_models
+from tritonpose_server.models.store import Progress
 
 Module = TypeVar("Module", bound=ModuleConfig)
 

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpose.cli.console import print_error, print_status
-from tritonpose.cli.exit_status import FAILED, exit_status
+from tritonpose.cli.console import FAILED, exit_status, print_error, print_status
 from tritonpose_server.embedded.gpus import count_gpus, require_visible
 from tritonpose_server.errors import EmbeddedServerError
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tritonpose.cli.console import print_status
 from tritonpose.cli.parsing import add_pipeline, command_parser
 
 _DESCRIPTION = """\
@@ -117,10 +118,14 @@ def _add_lock(parser: argparse.ArgumentParser) -> None:
 
 def _list(options: argparse.Namespace) -> None:
     from tritonpose_server.models import commands as manage
+    from tritonpose_server.models.choice import local_stand_ins
 
-    entries = manage.list_models(manage.default_store())
+    store = manage.default_store()
+    entries = manage.list_models(store)
+    stand_ins = local_stand_ins(store)
     if options.json:
-        print(json.dumps([asdict(entry) for entry in entries], indent=2))
+        facts = [{**asdict(entry), "stand_in": stand_ins.get(entry.name)} for entry in entries]
+        print(json.dumps(facts, indent=2))
         return
     rows = [manage.as_row(entry) for entry in entries]
     columns = list(rows[0])
@@ -130,13 +135,15 @@ def _list(options: argparse.Namespace) -> None:
     }
     for row in [{column: column.upper() for column in columns}, *rows]:
         print("  ".join(row[column].ljust(widths[column]) for column in columns).rstrip())
+    for name, stand_in in stand_ins.items():
+        print(f"{stand_in} stands in for {name} unless a server can fetch that")
 
 
 def _fetch(options: argparse.Namespace) -> None:
     from tritonpose_server.models import commands as manage
 
     for name in options.names:
-        print(manage.fetch(name, _progress(), _lock(options)))
+        print(manage.fetch(name, print_status, _lock(options)))
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -144,14 +151,14 @@ def _convert(options: argparse.Namespace) -> None:
     from tritonpose_server.models.store import ModelStore
 
     store = ModelStore(options.output)
-    print(install_paddle_model(options.directory, None, store, progress=_progress().line))
+    print(install_paddle_model(options.directory, None, store, progress=print_status))
 
 
 def _install(options: argparse.Namespace) -> None:
     from tritonpose_server.models import commands as manage
 
     servable = manage.install(
-        options.model, manage.default_store(), _progress(), _lock(options), name=options.name
+        options.model, manage.default_store(), print_status, _lock(options), name=options.name
     )
     print(f"installed {servable.name}")
 
@@ -165,7 +172,7 @@ def _variant(options: argparse.Namespace) -> None:
         options.name,
         options.precision,
         options.calibration,
-        _progress().line,
+        print_status,
         options.detector,
     )
     print(f"installed {model.name}")
@@ -176,7 +183,7 @@ def _export(options: argparse.Namespace) -> None:
     from tritonpose_server.models.choice import choose_models
     from tritonpose_server.models.export import CPU_CONFIG, export_repository
 
-    choice = choose_models(PipelineConfig.load(options.pipeline), _progress().line)
+    choice = choose_models(PipelineConfig.load(options.pipeline), print_status)
     export_repository(options.directory, choice.models, choice.settings)
     print(f"exported {options.directory}; serve it with --model-config-name={CPU_CONFIG}")
 
@@ -187,12 +194,6 @@ def _remove(options: argparse.Namespace) -> None:
     for name in options.names:
         manage.default_store().remove(name)
         print(f"removed {name}")
-
-
-def _progress() -> Any:
-    from tritonpose_server.models.fetch.progress_bar import StreamProgress
-
-    return StreamProgress()
 
 
 def _lock(options: argparse.Namespace) -> Any:

@@ -1,26 +1,29 @@
-"""``tritonpose serve``, which is also what PaddleX's ``--serve`` means."""
+"""Run ``tritonpose serve``, the command that PaddleX's ``--serve`` means, too."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tritonpose.cli.console import LogOptions, log_service, print_status
+from tritonpose.cli.console import print_status
+from tritonpose.cli.logs import LogOptions, log_service
 from tritonpose.cli.parsing import (
+    API_KEY_VARIABLE,
     add_device,
     add_paddlex_only,
     add_pipeline,
     add_port,
+    add_strict_models,
     add_verbose,
     command_parser,
     positive_seconds,
-    tell_without_effect,
+    warn_of_server_options,
+    warn_without_effect,
 )
 from tritonpose.config import PipelineConfig
-from tritonpose_server.cli.rest_options import add_rest_options, rest_settings
+from tritonpose.errors import ConfigError
 
 if TYPE_CHECKING:
     from tritonpose_server.embedded.tuning.settings import Tuning
@@ -28,16 +31,29 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Run a server until interrupted: Triton, and in front of it PaddleX's REST service with a web page.
-Triton's own ports are for trusted clients: they listen on this machine only, unless --triton_host
-says otherwise. So does the REST service, unless --host does."""
+Triton's own ports are for trusted clients. They listen on this machine only, unless --triton_host
+opens them; so does the REST service, unless --host opens it."""
 _EXAMPLES = """\
   tritonpose serve
   tritonpose serve --pipeline my_pipeline.yaml --host 0.0.0.0 --port 8080
-  tritonpose serve --tuning tuning.yaml             made by `tritonpose tune`, or by hand
   tritonpose serve --host 0.0.0.0 --api_key_file keys --cert_file cert.pem --key_file key.pem
+  tritonpose serve --tuning tuning.yaml
   tritonpose serve --url grpc://triton:8001         only the REST service, for another Triton
   tritonpose --serve --pipeline human_keypoint_detection --port 8080     (as paddlex)
 """
+# Of `RestSettings`, and with a prefix of its `urls`; those that count are whole numbers.
+_LIMITS = {
+    **dict.fromkeys(("max_connections", "max_header_bytes"), int),
+    "header_timeout": float,
+    **dict.fromkeys(("max_body_bytes", "max_bodies_bytes"), int),
+    **dict.fromkeys(("receive_timeout", "send_timeout", "keep_alive_timeout"), float),
+    "max_in_flight": int,
+    "triton_timeout": float,
+    "workers": int,
+    "url_max_bytes": int,
+    "url_timeout": float,
+}
+_URL_PREFIX = "url_"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,24 +73,32 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = command_parser("serve", "[options]", _DESCRIPTION, _EXAMPLES)
     _add_options(parser)
+    add_rest_options(parser)
+    add_paddlex_only(parser)
     options = parser.parse_args(arguments)
     log = LogOptions(verbose=options.verbose, json=options.log_format == "json")
     log_service(log)
-    tell_without_effect(options)
+    warn_without_effect(options)
+    warn_of_server_options(options, "device", "strict_models", "tuning")
+    config = PipelineConfig.load(options.pipeline)
     if options.url is not None:
-        for flag in ("device", "tuning"):
-            if getattr(options, flag) is not None:
-                print_status(f"--{flag} has no effect: the server at {options.url} has its own")
-        return _serve_rest_alone(options)
-    return _serve_everything(options, log)
+        from tritonpose_server.service.rest.run import run_rest
+
+        run_rest(rest_settings(options, config, triton_url=options.url))
+    else:
+        _serve(options, config, log)
+    return 0
 
 
-def _serve_everything(options: argparse.Namespace, log: LogOptions) -> int:
-    from tritonpose_server.cli.serving import serve
+def _serve(options: argparse.Namespace, config: PipelineConfig, log: LogOptions) -> None:
+    from tritonpose_server.cli.servers import serve
     from tritonpose_server.embedded.device import Device
     from tritonpose_server.embedded.options import ServerOptions
+    from tritonpose_server.embedded.tuning.defaults import complete_pipeline
     from tritonpose_server.embedded.tuning.settings import Tuning
+    from tritonpose_server.engines.cores import available_cores
 
+    tuning = Tuning() if options.tuning is None else _load_tuning(options.tuning)
     triton = ServerOptions(
         address=options.triton_host,
         grpc_port=options.grpc_port,
@@ -83,14 +107,15 @@ def _serve_everything(options: argparse.Namespace, log: LogOptions) -> int:
         stop_timeout=options.stop_timeout,
         control_key=os.environ.get("TRITONPOSE_CONTROL_KEY") or None,
         device=None if options.device is None else Device.parse(options.device),
-        tuning=Tuning() if options.tuning is None else _load_tuning(options.tuning),
+        tuning=tuning,
     )
-    serve(options.pipeline, triton, _rest_settings(options, triton_url=""), log)
-    return 0
+    pipeline = complete_pipeline(tuning.pipeline, available_cores())
+    rest = rest_settings(options, config, max_in_flight=pipeline.max_in_flight)
+    serve(config, triton, rest, log, strict_models=options.strict_models)
 
 
 def _load_tuning(path: str) -> Tuning:
-    """Read a tuning file and tell what it says."""
+    """Read a tuning file, and print its settings and warnings about them."""
     from tritonpose_server.embedded.tuning.describe import describe, doubts
     from tritonpose_server.embedded.tuning.file import load
     from tritonpose_server.engines.cores import available_cores
@@ -102,21 +127,15 @@ def _load_tuning(path: str) -> Tuning:
     return tuning
 
 
-def _serve_rest_alone(options: argparse.Namespace) -> int:
-    from tritonpose_server.service.rest.run import run_rest
-
-    visualize = PipelineConfig.load(options.pipeline).visualize is not False
-    run_rest(replace(_rest_settings(options, triton_url=options.url), visualize=visualize))
-    return 0
-
-
-def _rest_settings(options: argparse.Namespace, triton_url: str) -> RestSettings:
-    return replace(rest_settings(options, triton_url), shutdown_timeout=options.stop_timeout)
-
-
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_pipeline(parser)
     add_device(parser)
+    add_strict_models(parser)
+    parser.add_argument(
+        "--tuning",
+        metavar="FILE",
+        help="threads, streams, batches and queues (YAML; default: by the number of cores)",
+    )
     parser.add_argument(
         "--triton_host",
         default="127.0.0.1",
@@ -127,29 +146,132 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_port(parser, "--http_port", 8000, "Triton's HTTP port")
     add_port(parser, "--metrics_port", 8002, "port of Triton's /metrics")
     parser.add_argument(
-        "--tuning",
-        metavar="FILE",
-        help="threads, streams, batches and queues, in a file as `tritonpose tune` writes it",
-    )
-    parser.add_argument(
         "--url",
         metavar="URL",
-        help="start no Triton but use this one, grpc://HOST:PORT or http://HOST:PORT, with its "
-        "own models",
+        help="start only the REST service, in front of this Triton with its own models: "
+        "grpc://HOST:PORT or http://HOST:PORT",
     )
     parser.add_argument(
         "--stop_timeout",
         type=positive_seconds,
         default=10.0,
         metavar="SECONDS",
-        help="for requests under way when the service is told to stop (default: %(default)g)",
+        help="how long requests in flight may take after SIGINT or SIGTERM (default: %(default)g)",
     )
     parser.add_argument(
         "--log_format",
         choices=("text", "json"),
         default="text",
-        help="lines of the log as text, or as JSON objects (default: %(default)s)",
+        help="log text, or JSON objects, one a line (default: %(default)s)",
     )
-    add_rest_options(parser)
     add_verbose(parser)
-    add_paddlex_only(parser)
+
+
+def add_rest_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `rest_settings` reads."""
+    group = parser.add_argument_group("the REST service and its page")
+    group.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
+    add_port(group, "--port", 8080, "port")
+    group.add_argument(
+        "--api_key_file",
+        metavar="FILE",
+        help=f"require one of the API keys in this file, one a line; or set ${API_KEY_VARIABLE}",
+    )
+    group.add_argument("--cert_file", metavar="FILE", help="certificate (PEM): speak HTTPS")
+    group.add_argument("--key_file", metavar="FILE", help="its private key (PEM)")
+    group.add_argument(
+        "--image_urls",
+        choices=("off", "https", "http"),
+        default="off",
+        help="fetch images that requests name by a URL, from public hosts only; http allows http: "
+        "and https: (default: off)",
+    )
+    group.add_argument(
+        "--url_hosts",
+        default="",
+        metavar="HOST,...",
+        help="only from these hosts, such as images.example.com,*.example.org",
+    )
+    group.add_argument("--url_ports", default="", metavar="PORT,...", help="from these ports, too")
+    group.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        type=_limit,
+        metavar="NAME=VALUE",
+        help=f"set a limit: {', '.join(_LIMITS)}",
+    )
+
+
+def rest_settings(
+    options: argparse.Namespace,
+    config: PipelineConfig,
+    *,
+    triton_url: str = "",
+    max_in_flight: int | None = None,
+) -> RestSettings:
+    """Make the settings of the REST service.
+
+    The keys in ``$TRITONPOSE_API_KEY`` are taken out of the environment, so that no other program
+    that is started inherits them.
+
+    Args:
+        options: As a parser with `add_rest_options` reads them.
+        config: The pipeline's configuration.
+        triton_url: The Triton server; empty while it is unknown.
+        max_in_flight: The tuning's, which ``--limit`` overrides.
+
+    Raises:
+        ConfigError: An option is wrong.
+    """
+    from tritonpose_server.service.rest.api_keys import parse_keys, read_keys
+    from tritonpose_server.service.rest.settings import RestSettings
+    from tritonpose_server.service.urls import UrlSettings
+    from tritonpose_server.service.urls.settings import host_names, port_numbers
+
+    keys = () if options.api_key_file is None else read_keys(options.api_key_file)
+    if in_environment := os.environ.pop(API_KEY_VARIABLE, ""):
+        keys += parse_keys(in_environment, f"${API_KEY_VARIABLE}")
+    limits: dict[str, Any] = {"max_in_flight": max_in_flight, **dict(options.limit)}
+    url_limits = {
+        name.removeprefix(_URL_PREFIX): limits.pop(name)
+        for name in list(limits)
+        if name.startswith(_URL_PREFIX)
+    }
+    urls = UrlSettings(
+        options.image_urls,
+        host_names(options.url_hosts),
+        port_numbers(options.url_ports),
+        **url_limits,
+    )
+    if urls.mode == "off" and (urls.hosts or urls.ports):
+        raise ConfigError("--url_hosts and --url_ports have no effect without --image_urls")
+    return RestSettings(
+        triton_url=triton_url,
+        host=options.host,
+        port=options.port,
+        visualize=config.visualize is not False,
+        api_keys=keys,
+        cert_file=options.cert_file,
+        key_file=options.key_file,
+        urls=urls,
+        shutdown_timeout=options.stop_timeout,
+        **limits,
+    )
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    if name not in _LIMITS:
+        raise argparse.ArgumentTypeError(
+            f"{name!r} is an unknown limit; choose from {', '.join(_LIMITS)}"
+        )
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{name} must be a positive number, got {value!r}")
+    if _LIMITS[name] is int and not number.is_integer():
+        raise argparse.ArgumentTypeError(f"{name} must be a whole number, got {value!r}")
+    return name, _LIMITS[name](number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.model_view import read_config
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import commands as manage
+from tritonpose_server.models.catalog import CATALOG
 from tritonpose_server.models.errors import ConversionError, FetchError
-from tritonpose_server.models.fetch.progress_bar import StreamProgress
 from tritonpose_server.models.fetch.sources import ModelSource, answering_sources
 from tritonpose_server.models.open_models.catalog import (
     DEFAULT_DETECTOR,
@@ -22,9 +22,7 @@ from tritonpose_server.models.open_models.catalog import (
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.inference_yml import Role
 from tritonpose_server.models.paddle.model import install_paddle_model
-from tritonpose_server.models.store import ModelStore, cache_home
-
-Progress = Callable[[str], None]
+from tritonpose_server.models.store import ModelStore, Progress, cache_home
 
 # Of PaddleX's own pipeline file.
 _DEFAULTS: dict[Role, str] = {"detector": "PP-YOLOE-S_human", "keypoint": "PP-TinyPose_128x96"}
@@ -115,6 +113,25 @@ def choose_models(
     )
 
 
+def local_stand_ins(store: ModelStore) -> dict[str, str]:
+    """Find the open models that stand in here unless PaddleX's models can be fetched.
+
+    Args:
+        store: Where models are kept; nothing is asked of the network.
+
+    Returns:
+        The installed open model, by the name of each model of PaddleX that is not installed.
+    """
+    installed = {
+        role: name for role, name in _STAND_INS.items() if store.provenance(name) is not None
+    }
+    return {
+        name: installed[model.role]
+        for name, model in CATALOG.items()
+        if model.role in installed and store.provenance(name) is None
+    }
+
+
 def _check_name(name: str, role: Role, store: ModelStore) -> str:
     """Check that a name is that of a model for this role, and return it."""
     known = {entry.name: entry for entry in manage.list_models(store, digests=False)}
@@ -147,7 +164,7 @@ def _install_or_stand_in(
     progress(f"looking for {' and '.join(missing.values())} where PaddleX publishes them")
     sources = answering_sources()
     for role, name in missing.items():
-        failure = _try_install(name, store, sources)
+        failure = _try_install(name, store, sources, progress)
         if failure is None:
             continue
         if strict:
@@ -158,21 +175,14 @@ def _install_or_stand_in(
 
 
 def _try_install(
-    name: str, store: ModelStore, sources: tuple[ModelSource, ...]
+    name: str, store: ModelStore, sources: tuple[ModelSource, ...], progress: Progress
 ) -> FetchError | None:
     """Fetch and install a model of PaddleX; return the error where it can't be fetched."""
     try:
-        manage.install(name, store, _BarsOnly(), manage.default_lock(), sources=sources)
+        manage.install(name, store, progress, manage.default_lock(), sources=sources)
     except FetchError as error:
         return error
     return None
-
-
-class _BarsOnly(StreamProgress):
-    """Shows downloads, but not each place that has nothing."""
-
-    def line(self, text: str) -> None:
-        """Do nothing."""
 
 
 def _convert(module: ModuleConfig, role: Role, store: ModelStore, progress: Progress) -> Path:

@@ -12,13 +12,12 @@ from tritonclient.grpc import model_config_pb2
 
 from tritonpose_server.models.catalog import CATALOG
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.fetch.fetch_progress import FetchProgress
 from tritonpose_server.models.fetch.lock import ModelLock
 from tritonpose_server.models.fetch.sources import ModelSource, fetch_model
 from tritonpose_server.models.open_models.catalog import OPEN_MODELS
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.model import install_paddle_model
-from tritonpose_server.models.store import CONFIG_FILE, ModelStore, cache_home
+from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress, cache_home
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def list_models(store: ModelStore, *, digests: bool = True) -> list[ModelEntry]:
 
 def fetch(
     name: str,
-    progress: FetchProgress,
+    progress: Progress,
     lock: ModelLock,
     *,
     sources: Sequence[ModelSource] | None = None,
@@ -89,7 +88,7 @@ def fetch(
 
     Args:
         name: Its name.
-        progress: Shows what goes on.
+        progress: Called with lines for the user.
         lock: Checksums of earlier fetches.
         sources: Where to look; default: everywhere that PaddleX publishes its models.
 
@@ -104,15 +103,15 @@ def fetch(
         raise ConversionError(f"no model {name!r} is known; known: {', '.join(CATALOG)}")
     directory = cache_home() / "archives" / name
     if not directory.is_dir():
-        fetched = fetch_model(name, directory, sources=sources, lock=lock, progress=progress)
-        progress.line(f"{name}: fetched from {fetched.source}")
+        source = fetch_model(name, directory, sources=sources, lock=lock, progress=progress)
+        progress(f"{name}: fetched from {source.title}")
     return directory
 
 
 def install(
     what: str,
     store: ModelStore,
-    progress: FetchProgress,
+    progress: Progress,
     lock: ModelLock,
     *,
     name: str | None = None,
@@ -123,7 +122,7 @@ def install(
     Args:
         what: Name of a known model, or path of a model directory.
         store: Where models are kept.
-        progress: Shows what goes on.
+        progress: Called with lines for the user.
         lock: Checksums of earlier fetches.
         name: Name to serve a model directory under; default: its own name with a digest.
         sources: Where to look for a known model of PaddleX; see `fetch`.
@@ -141,17 +140,17 @@ def install(
                 f"{name!r} is the name of published weights; choose another for your own model"
             )
         return install_paddle_model(
-            Path(what).absolute(), None, store, name=name, progress=progress.line
+            Path(what).absolute(), None, store, name=name, progress=progress
         )
     if name is not None:
         raise ConversionError(f"--name is for model directories; {what!r} is none")
     if what in OPEN_MODELS:
-        (model,) = install_open_models([what], cache_home() / "downloads", store, progress.line)
+        (model,) = install_open_models([what], cache_home() / "downloads", store, progress)
         return model
     if what in CATALOG:
         directory = fetch(what, progress, lock, sources=sources)
         return install_paddle_model(
-            directory, CATALOG[what].role, store, name=what, progress=progress.line
+            directory, CATALOG[what].role, store, name=what, progress=progress
         )
     raise ConversionError(
         f"{what!r} is neither a directory nor a known model; known: "

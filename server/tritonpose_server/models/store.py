@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -10,13 +12,16 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
 
 from tritonpose_server.models.errors import ConversionError
+
+Progress = Callable[[str], None]
+"""Called with lines for the user."""
 
 CONFIG_FILE = "config.pbtxt"
 PROVENANCE_FILE = "provenance.json"
@@ -156,6 +161,28 @@ class ModelStore:
 
 
 @contextlib.contextmanager
+def locked_directory(directory: Path) -> Iterator[None]:
+    """Wait until no other thread or process is in this block for the same directory.
+
+    The directory itself is locked: a lock file, as ``filelock`` leaves one, would stay behind in
+    model repositories and directories of the user's. The lock ends with the process and must not
+    be nested.
+
+    Args:
+        directory: Exists.
+
+    Raises:
+        OSError: The directory can't be opened or locked.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def replaced_directory(target: Path) -> Iterator[Path]:
     """Fill a temporary directory that takes the place of ``target`` when all went well.
 
@@ -169,15 +196,30 @@ def replaced_directory(target: Path) -> Iterator[Path]:
     try:
         yield staging
         staging.chmod(0o755)
-        if target.exists():
-            retired = _part_directory(target)
-            target.rename(retired)
-            staging.rename(target)
-            shutil.rmtree(retired)
-        else:
-            staging.rename(target)
+        while not _swap(staging, target):
+            pass
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _swap(staging: Path, target: Path) -> bool:
+    """Put ``staging`` in the place of ``target``, which may exist.
+
+    Returns:
+        False where another process was between the two steps first.
+    """
+    retired = _part_directory(target)
+    with contextlib.suppress(FileNotFoundError):
+        target.rename(retired)
+    try:
+        staging.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return False
+    finally:
+        shutil.rmtree(retired)
+    return True
 
 
 def _part_directory(target: Path) -> Path:

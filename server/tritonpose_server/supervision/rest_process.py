@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tritonpose.cli.console import LogOptions
+from tritonpose.cli.logs import LogOptions
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.service.rest.__main__ import write_spec
 from tritonpose_server.service.rest.settings import RestSettings

@@ -142,7 +142,7 @@ def test_a_list_in_an_object_store() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.csv", "x,y\n1,2\n", "has the columns x, y, and none of path, url, address"),
+        ("a.csv", "x,y\n1,2\n", "has the columns x, y; expected one of path, url, address"),
         ("a.csv", "path,y\na.jpg,2\n,3\n", "row 2 of the list .* has no address"),
         ("a.jsonl", "{", "can't read the list"),
         ("a.parquet", "no parquet", "can't read the list"),

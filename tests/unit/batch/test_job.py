@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tritonpose import ConfigError
+from tritonpose.config import PipelineConfig
 from tritonpose_batch.items import Item
-from tritonpose_batch.job import cut, open_job, read_shard
-from tritonpose_batch.layout import Layout
+from tritonpose_batch.job import JobOptions, Layout, cut, open_job, read_shard
+from tritonpose_batch.worker import Task
 
 ITEMS = [
     Item("a.jpg", False, "1-1"),
@@ -83,3 +84,10 @@ def test_a_begin_that_was_killed_is_begun_again(tmp_path: Path) -> None:
         "inputs.parquet",
         "job.json",
     ]
+
+
+def test_keys_are_never_shown(tmp_path: Path) -> None:
+    options = JobOptions(url="grpcs://a:1", connection={"api_key": "secret-key"})
+    task = Task(Layout(tmp_path), tmp_path, PipelineConfig(), options, name="job")
+    assert task.options.connection == {"api_key": "secret-key"}
+    assert "secret-key" not in f"{options} {task} {options!r} {task!r}"

@@ -14,8 +14,14 @@ from pyarrow import parquet
 from tritonpose import KeypointResult, ServerError
 from tritonpose.lazy_image import EncodedImage
 from tritonpose_batch.coco import write_coco
-from tritonpose_batch.part import SCHEMA, Counts, PartWriter, finished_counts
-from tritonpose_batch.rows import image_size, row_of
+from tritonpose_batch.results import (
+    SCHEMA,
+    Counts,
+    PartWriter,
+    finished_counts,
+    image_size,
+    row_of,
+)
 
 PERSON = {
     "coordinate": [np.float32(value) for value in (1.5, 2, 11.5, 42)],
@@ -33,7 +39,7 @@ def result(persons: int, **further: object) -> KeypointResult:
 def test_rows_keep_all_numbers(tmp_path: Path) -> None:
     path = tmp_path / "part.parquet"
     with PartWriter(path) as part:
-        part.add(row_of(3, "a.jpg", result(2, frame_index=7)))
+        part.add(row_of(3, "a.jpg", result(2, frame_index=7, truncated=True)))
         part.add(row_of(4, "b.jpg", result(0, page_index=1)))
         part.add(row_of(5, "c.jpg", KeypointResult("c.jpg", error=ServerError("broken"))))
         assert not path.exists()
@@ -50,9 +56,10 @@ def test_rows_keep_all_numbers(tmp_path: Path) -> None:
         7,
         None,
     )
-    assert (two["width"], two["height"], two["truncated"]) == (64, 48, False)
+    assert (two["width"], two["height"], two["truncated"]) == (64, 48, True)
     assert (none["boxes"], none["keypoints"], none["page_index"]) == ([], [], 1)
-    assert (failed["boxes"], failed["width"]) == (None, None)
+    assert none["truncated"] is False
+    assert (failed["boxes"], failed["width"], failed["truncated"]) == (None, None, None)
     assert (failed["error_class"], failed["error_message"]) == ("ServerError", "broken")
 
 

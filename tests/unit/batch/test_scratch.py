@@ -14,7 +14,7 @@ import pytest
 
 from leftovers import alive, wait_until
 from tritonpose import ConfigError
-from tritonpose_batch.layout import Layout
+from tritonpose_batch.job import Layout
 from tritonpose_batch.scratch import lone_run
 
 

@@ -14,10 +14,9 @@ from pyarrow import parquet
 from tritonpose import AsyncPipeline, ServerUnavailableError
 from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_batch.items import Item
-from tritonpose_batch.job import open_job
-from tritonpose_batch.layout import Layout
-from tritonpose_batch.part import Counts, finished_counts
-from tritonpose_batch.shard import work_on
+from tritonpose_batch.job import Layout, open_job
+from tritonpose_batch.results import Counts, finished_counts
+from tritonpose_batch.worker import process_shard
 from videos import grey_frames, write_video
 
 SETTINGS = {"shard_size": 10}
@@ -48,12 +47,12 @@ class Nobody:
 
 
 def work(layout: Layout, items: list[Item], transport: Nobody) -> list[Counts]:
-    """Works on all shards; returns the last counts of each."""
+    """Process all shards; return the last counts of each."""
     shards = open_job(layout, items, SETTINGS)
 
     async def last_counts(shard: int) -> Counts:
         async with AsyncPipeline(transport) as pipeline:
-            return [counts async for counts in work_on(shard, layout, pipeline, None)][-1]
+            return [counts async for counts in process_shard(shard, layout, pipeline, None)][-1]
 
     return [asyncio.run(last_counts(shard)) for shard in range(shards)]
 

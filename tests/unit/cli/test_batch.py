@@ -24,7 +24,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
         ("photos --output out --workers two", "'two': expected a whole number from 1"),
         ("photos --output out --timeout inf", "'inf': expected a positive number of seconds"),
         ("photos --output out --api_key k --ca_file f", "--api_key, --ca_file without --url"),
-        ("photos --output out --det_threshold 2", "'2' is no detector score"),
+        ("photos --output out --det_threshold 2", "'2' isn't a valid detector score"),
     ],
 )
 def test_wrong_usage(line: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,13 +53,22 @@ def test_a_misspelt_input_is_told_at_once(
 
 @pytest.mark.parametrize("absent", ["ray", "pyarrow", "fsspec"])
 def test_without_the_extra(
-    absent: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    absent: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("tritonpose_batch.command.find_spec", lambda name: name != absent)
-    assert main(["batch", "a.jpg", "--output", "out"]) == 1
-    assert told(capsys) == (
-        "error: batch needs more than the client: pip install 'tritonpose[batch]'\n"
-    )
+    class Absent:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name.partition(".")[0] == absent:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == absent]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+    assert main(["batch", "a.jpg", "--output", str(tmp_path / "out")]) == 1
+    assert "error: batch needs the extra `batch`: pip install " in told(capsys)
+    assert not (tmp_path / "out").exists()
 
 
 def test_its_libraries_are_imported_when_it_runs() -> None:

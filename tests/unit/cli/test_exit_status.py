@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tritonpose.cli.exit_status import exit_status
+from tritonpose.cli.console import exit_status
 from tritonpose.errors import ConfigError, InputError, ServerUnavailableError
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.errors import ConversionError, FetchError
@@ -49,11 +49,15 @@ def test_foreseen_errors(
 
 
 def test_a_missing_package(capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_status(raising(ModuleNotFoundError("No module named 'onnx'"))) == 1
-    assert capsys.readouterr().err == (
-        "error: No module named 'onnx': this needs more than the client, "
-        "pip install 'tritonpose[server]'\n"
-    )
+    error = ModuleNotFoundError("No module named 'onnx'", name="onnx")
+    assert exit_status(raising(error), "serve") == 1
+    assert capsys.readouterr().err.startswith("error: serve needs the extra `server`: pip install ")
+
+
+def test_a_missing_module_that_no_extra_brings(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ModuleNotFoundError("No module named 'tritonpose.x'", name="tritonpose.x")
+    assert exit_status(raising(error)) == 1
+    assert capsys.readouterr().err.startswith("error: unexpected ModuleNotFoundError at test_")
 
 
 def test_an_unforeseen_error_says_where_it_is_from(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +70,7 @@ def test_an_unforeseen_error_says_where_it_is_from(capsys: pytest.CaptureFixture
 
 PROGRAM = """
 import sys
-from tritonpose.cli.exit_status import exit_status
+from tritonpose.cli.console import exit_status
 
 def command():
     for _ in range(100_000):

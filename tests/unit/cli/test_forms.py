@@ -76,13 +76,16 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("predict", "name an input: an image, a directory, a video or a URL"),
         ("--pipeline human_keypoint_detection", "name an input"),
-        ("predict a.jpg --det_threshold 1.5", "'1.5' is no detector score"),
-        ("predict a.jpg --det_threshold much", "'much' is no detector score"),
-        ("predict a.jpg --draw boxes,hats", "'hats' can't be drawn: choose of boxes, scores, ids"),
+        ("predict a.jpg --det_threshold 1.5", "'1.5' isn't a valid detector score"),
+        ("predict a.jpg --det_threshold much", "'much' isn't a valid detector score"),
+        (
+            "predict a.jpg --draw boxes,hats",
+            "'hats' is an unknown value; choose from boxes, scores, ids",
+        ),
         ("predict a.jpg --threshold 0.5", "unrecognized arguments: --threshold"),
         ("predict a.jpg --det_thresh 0.5", "unrecognized arguments: --det_thresh"),
-        ("serve --port 70000", "'70000' is no port: expected 1 to 65535"),
-        ("serve --grpc_port none", "'none' is no port"),
+        ("serve --port 70000", "'70000' isn't a valid port: expected 1 to 65535"),
+        ("serve --grpc_port none", "'none' isn't a valid port"),
         ("serve photo.jpg", "unrecognized arguments: photo.jpg"),
         ("config a b", "unrecognized arguments: b"),
         ("models", "the following arguments are required: ACTION"),
@@ -111,7 +114,7 @@ def test_wrong_usage_is_told_in_one_line(
         ("--serve --pipeline no.yaml", "can't read the pipeline file 'no.yaml'"),
         ("serve --tuning no.yaml", "can't read the tuning file 'no.yaml': No such file"),
         ("serve --device xpu", "Triton computes on CPUs and NVIDIA GPUs"),
-        ("--get_pipeline_config OCR", "no pipeline 'OCR' is known"),
+        ("--get_pipeline_config OCR", "unknown pipeline 'OCR'"),
     ],
 )
 def test_wrong_settings_are_told_before_anything_is_started(

@@ -152,5 +152,5 @@ def test_more_people_than_the_server_gives(capsys: pytest.CaptureFixture[str]) -
     printed = capsys.readouterr()
     assert [json.loads(line).get("truncated") for line in printed.out.splitlines()] == [True, None]
     (warning,) = [line for line in printed.err.splitlines() if "warning" in line]
-    assert "'crowd.png': more persons were found than the server gives" in warning
+    assert "'crowd.png': more people were found than the server returns" in warning
     assert "these are the 2 with the best scores" in warning

@@ -103,7 +103,7 @@ def test_an_existing_file_is_replaced_only_when_that_is_said(
     assert ((desk / FILE).read_text() == "mine") is (status == 1)
     printed = capsys.readouterr().err
     assert printed.startswith(f"{FILE} exists. Replace it? [y/N]: ")
-    assert (f"error: {FILE} exists and is left as it is" in printed) is (status == 1)
+    assert (f"error: {FILE} exists and was left as it is" in printed) is (status == 1)
 
 
 def test_a_place_that_can_not_be_written(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

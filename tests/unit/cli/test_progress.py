@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import builtins
 import io
+import sys
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 
 from terminal import Terminal
-from tritonpose.cli.progress import count_images, with_progress
+from tritonpose.cli.output import Output, count_images, write_results
+from tritonpose.cli.progress import ProgressBar
 from tritonpose.result import KeypointResult
 
-RESULTS = [KeypointResult(f"{number}.jpg") for number in range(3)]
 NAMES = [f"{number}.jpg" for number in range(3)]
 
 
 def show(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, names: list[str]) -> str:
     monkeypatch.setattr("sys.stderr", stream)
-    seen = []
-    for result, clear_of_the_bar in with_progress(RESULTS, names):
-        with clear_of_the_bar:
-            seen.append(result)
-    assert seen == RESULTS
+    image = np.zeros((8, 8, 3), np.uint8)
+    assert write_results([KeypointResult(name, image) for name in NAMES], Output(), names) == 0
     return stream.getvalue()
 
 
@@ -33,30 +30,36 @@ def test_a_terminal_shows_how_many_there_are(monkeypatch: pytest.MonkeyPatch) ->
     assert "3/3" in shown
 
 
-def test_of_a_video_the_end_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_length_of_a_video_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = show(monkeypatch, Terminal(), ["clip.mp4"])
     assert "3image" in shown
     assert "%" not in shown
 
 
-def test_nothing_is_shown_of_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert show(monkeypatch, Terminal(), ["0.jpg"]) == ""
+@pytest.mark.parametrize(
+    ("stream", "names"), [(Terminal(), ["0.jpg"]), (io.StringIO(), NAMES)], ids=["one", "file"]
+)
+def test_no_bar(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, names: list[str]) -> None:
+    assert show(monkeypatch, stream, names).startswith("[tritonpose] 0 people in 3 images, ")
 
 
-def test_nothing_is_shown_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert show(monkeypatch, io.StringIO(), NAMES) == ""
+def test_no_bar_without_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert show(monkeypatch, Terminal(), NAMES).startswith("[tritonpose] 0 people in 3 images, ")
 
 
-def test_nothing_is_shown_without_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
-    real_import = builtins.__import__
-
-    def without_tqdm(name: str, *arguments: Any, **options: Any) -> Any:
-        if name == "tqdm":
-            raise ModuleNotFoundError("No module named 'tqdm'")
-        return real_import(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without_tqdm)
-    assert show(monkeypatch, Terminal(), NAMES) == ""
+def test_a_continued_job_begins_in_the_middle() -> None:
+    stream = Terminal()
+    with ProgressBar("image", stream=stream) as bar:
+        bar.show(60, 100, errors=2)
+        with bar.cleared():
+            print("a line", file=stream)
+        bar.show(100, 100, errors=3)
+    text = stream.getvalue()
+    assert "60/100" in text
+    assert "a line" in text.replace("\r", "\n").splitlines()
+    assert "100/100" in text
+    assert "errors=3" in text
 
 
 @pytest.mark.parametrize(

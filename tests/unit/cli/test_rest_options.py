@@ -10,7 +10,8 @@ import pytest
 from tritonpose import ConfigError
 from tritonpose.cli import main
 from tritonpose.cli.parsing import API_KEY_VARIABLE, Parser
-from tritonpose_server.cli.rest_options import add_rest_options, rest_settings
+from tritonpose.config import PipelineConfig
+from tritonpose_server.cli.serve import add_rest_options, rest_settings
 from tritonpose_server.service.rest.settings import RestSettings
 from tritonpose_server.service.urls import UrlSettings
 
@@ -23,10 +24,16 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def settings_of(*words: str) -> RestSettings:
+def settings_of(*words: str, max_in_flight: int | None = None) -> RestSettings:
     parser = Parser(prog="serve")
     add_rest_options(parser)
-    return rest_settings(parser.parse_args(words), triton_url="grpc://localhost:8001")
+    parser.set_defaults(stop_timeout=10.0)
+    return rest_settings(
+        parser.parse_args(words),
+        PipelineConfig(),
+        triton_url="grpc://localhost:8001",
+        max_in_flight=max_in_flight,
+    )
 
 
 def test_defaults() -> None:
@@ -60,11 +67,29 @@ def test_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.address == "https://0.0.0.0:443"
 
 
+@pytest.mark.parametrize("limit", [128, 7])
+def test_a_limit_given_wins_over_the_tuning(limit: int) -> None:
+    """Also one that equals the default."""
+    words = ["--limit", f"max_in_flight={limit}"]
+    assert settings_of(*words, max_in_flight=500).in_flight_limit == limit
+    assert settings_of(max_in_flight=500).in_flight_limit == 500
+    assert settings_of().in_flight_limit == 128
+
+
+def test_every_limit_can_be_set() -> None:
+    help_text = Parser(prog="serve")
+    add_rest_options(help_text)
+    names = help_text.format_help().split("set a limit: ")[1].replace(",", " ").split()
+    made = settings_of(*(word for name in names for word in ("--limit", f"{name}=3")))
+    values = {**vars(made), **{f"url_{name}": value for name, value in vars(made.urls).items()}}
+    assert len(names) == 13
+    assert {name: values[name] for name in names} == dict.fromkeys(names, 3)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--limit", "max_in_flight=2.5"], "max_in_flight: expected a whole number, got 2.5"),
-        (["--url_hosts", "a.example"], "mean nothing without --image_urls"),
+        (["--url_hosts", "a.example"], "have no effect without --image_urls"),
         (["--image_urls", "https", "--url_hosts", "a/b"], "'a/b' isn't a valid host name"),
         (["--image_urls", "https", "--url_ports", "https"], "'https' isn't a valid port"),
         (["--api_key_file", "/nowhere/keys"], "can't read the API keys in '/nowhere/keys'"),
@@ -78,7 +103,8 @@ def test_what_is_wrong(words: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--limit", "speed=9"], "'speed' is no limit: choose of max_connections, "),
+        (["--limit", "max_in_flight=2.5"], "max_in_flight must be a whole number, got '2.5'"),
+        (["--limit", "speed=9"], "'speed' is an unknown limit; choose from max_connections, "),
         (["--limit", "workers=0"], "workers must be a positive number, got '0'"),
         (["--limit", "workers"], "workers must be a positive number, got ''"),
         (["--image_urls", "ftp"], "invalid choice: 'ftp'"),

@@ -80,7 +80,8 @@ def test_files_named_by_the_caller(tmp_path: Path) -> None:
     result.save_to_img(str(tmp_path / "deep" / "b.bmp"))
     assert files_below(tmp_path) == ["deep/a.json", "deep/b.bmp"]
     assert (tmp_path / "deep" / "a.json").read_text().startswith('{\n "input_path"')
-    assert Image.open(tmp_path / "deep" / "b.bmp").format == "BMP"
+    with Image.open(tmp_path / "deep" / "b.bmp") as image:
+        assert image.format == "BMP"
 
 
 def test_pages_are_saved_apart(tmp_path: Path) -> None:

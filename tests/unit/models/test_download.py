@@ -3,25 +3,24 @@
 import hashlib
 import os
 import socket
+import sys
 from dataclasses import replace
 
 import httpx
 import pytest
 
 from file_server import Route, file_server
-from tritonpose_server.models.fetch import download as download_module
+from terminal import Terminal
 from tritonpose_server.models.fetch.download import (
     DownloadError,
     DownloadLimits,
     NotFoundError,
     download_file,
-    public_address,
+    redact_credentials,
 )
 
 BODY = bytes(range(256)) * 1000
 DIGEST = hashlib.sha256(BODY).hexdigest()
-ETAG = {"ETag": '"v1"'}
-MODIFIED = {"Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
 HALF = len(BODY) // 2
 LIMITS = DownloadLimits(attempts=3, backoff_s=0.01)
 IMPATIENT = replace(LIMITS, read_timeout_s=0.3)
@@ -41,7 +40,7 @@ def fails(address, tmp_path, match, **options):
     target.write_bytes(b"the old file")
     with pytest.raises(DownloadError, match=match) as caught:
         download_file(address, target, **{"limits": LIMITS, **options})
-    assert str(caught.value).startswith(public_address(address) + ": ")
+    assert str(caught.value).startswith(redact_credentials(address) + ": ")
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert target.read_bytes() == b"the old file"
@@ -59,20 +58,22 @@ def succeeds(address, tmp_path, **options):
 # Success
 
 
-def test_a_file_appears_with_its_content_and_digest(server, tmp_path):
-    seen = []
-    address = server.add("/file", Route(BODY))
-    succeeds(address, tmp_path, progress=lambda *at: seen.append(at))
-    assert seen[-1] == (len(BODY), len(BODY))
-    assert sorted(seen) == seen
+def test_a_file_appears_with_its_content_and_digest(server, tmp_path, capsys):
+    succeeds(server.add("/file", Route(BODY)), tmp_path)
     assert server.requests[0][1]["Accept-Encoding"] == "identity"
+    # Bars are for terminals.
+    assert capsys.readouterr().err == ""
 
 
-def test_without_content_length_the_total_is_unknown(server, tmp_path):
-    seen = []
-    address = server.add("/file", Route(BODY, headers={"Content-Length": None}))
-    succeeds(address, tmp_path, progress=lambda *at: seen.append(at))
-    assert seen[-1] == (len(BODY), None)
+def test_progress_is_a_bar_on_a_terminal(server, tmp_path, monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    succeeds(server.add("/file", Route(BODY)), tmp_path)
+    assert "256k/256k" in screen.getvalue().split("\r")[-1]
+
+
+def test_without_content_length_the_file_ends_with_the_connection(server, tmp_path):
+    succeeds(server.add("/file", Route(BODY, headers={"Content-Length": None})), tmp_path)
 
 
 def test_an_existing_file_is_replaced_with_the_usual_permissions(server, tmp_path):
@@ -84,16 +85,6 @@ def test_an_existing_file_is_replaced_with_the_usual_permissions(server, tmp_pat
     finally:
         os.umask(previous)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
-
-
-def test_the_name_is_free_until_the_file_is_whole(server, tmp_path):
-    seen = []
-
-    def look(_done, _total):
-        seen.append((tmp_path / "file").exists())
-
-    succeeds(server.add("/file", Route(BODY)), tmp_path, progress=look)
-    assert set(seen) == {False}
 
 
 def test_redirects_are_followed(server, tmp_path):
@@ -116,65 +107,14 @@ def test_a_proxy_of_the_environment_is_used(server, tmp_path, monkeypatch):
 # Interruptions
 
 
-@pytest.mark.parametrize(
-    ("route", "ranges"),
-    [
-        (Route(headers=ETAG), [None, f"bytes={HALF}-"]),
-        (Route(headers=MODIFIED), [None, f"bytes={HALF}-"]),
-        (Route(headers={"ETag": 'W/"v1"', **MODIFIED}), [None, f"bytes={HALF}-"]),
-        (Route(headers={"ETag": 'W/"v1"'}), [None, None]),
-        (Route(), [None, None]),
-        (Route(headers=ETAG, ranges=False), [None, f"bytes={HALF}-"]),
-        (Route(headers=ETAG, range_status=416), [None, f"bytes={HALF}-", None]),
-        (Route(headers=ETAG, content_range="bytes 0-9/10"), [None, f"bytes={HALF}-", None]),
-        (Route(headers=ETAG, content_range="nonsense"), [None, f"bytes={HALF}-", None]),
-    ],
-    ids=[
-        "etag",
-        "last-modified",
-        "weak etag but last-modified",
-        "only weak etag",
-        "no validator",
-        "no ranges",
-        "range refused",
-        "another range",
-        "no range said",
-    ],
-)
-def test_an_interrupted_transfer_is_completed(server, tmp_path, route, ranges):
-    address = server.add("/file", replace(route, body=BODY, cuts=[HALF]))
-    succeeds(address, tmp_path)
-    assert server.ranges() == ranges
-
-
-def test_each_interruption_is_resumed_where_it_happened(server, tmp_path):
-    address = server.add("/file", Route(BODY, headers=ETAG, cuts=[1000, 500]))
-    succeeds(address, tmp_path)
-    assert server.ranges() == [None, "bytes=1000-", "bytes=1500-"]
-
-
-def test_a_file_that_changed_meanwhile_is_fetched_anew(server, tmp_path):
-    route = Route(b"x" * len(BODY), headers={"ETag": '"v0"'}, cuts=[HALF])
-    address = server.add("/file", route)
-
-    def change(_done, _total):
-        route.body, route.headers = BODY, ETAG
-
-    succeeds(address, tmp_path, progress=change)
-    assert server.requests[1][1]["If-Range"] == '"v0"'
-
-
-def test_a_short_range_is_not_taken_for_the_end(server, tmp_path):
-    said = f"bytes {HALF}-{len(BODY) - 1}/{len(BODY) + 9}"
-    route = Route(BODY, headers=ETAG, cuts=[HALF], content_range=said)
-    address = server.add("/file", route)
-    message = f"incomplete .{len(BODY)} of {len(BODY) + 9} bytes"
-    fails(address, tmp_path, message, limits=replace(LIMITS, attempts=2))
+def test_an_interrupted_transfer_starts_again(server, tmp_path):
+    succeeds(server.add("/file", Route(BODY, cuts=[HALF, HALF])), tmp_path)
+    assert server.ranges() == [None] * 3
 
 
 def test_a_body_shorter_than_announced_is_refused(server, tmp_path):
     address = server.add("/file", Route(BODY, headers={"Content-Length": str(len(BODY) + 1)}))
-    fails(address, tmp_path, r"the connection broke .*\(given up after 3 attempts\); try again")
+    fails(address, tmp_path, r"the connection broke .*\(3 attempts\); try again")
     assert len(server.requests) == 3
 
 
@@ -186,37 +126,9 @@ def test_transient_statuses_are_tried_again(server, tmp_path, status):
 
 
 def test_a_server_that_falls_silent_is_asked_again(server, tmp_path):
-    address = server.add("/file", Route(BODY, headers=ETAG, cuts=[HALF], hangs=True))
+    address = server.add("/file", Route(BODY, cuts=[HALF], hangs=True))
     succeeds(address, tmp_path, limits=IMPATIENT)
-    assert server.ranges() == [None, f"bytes={HALF}-"]
-
-
-class Clock:
-    """Stands for the module ``time``: nobody waits."""
-
-    def __init__(self):
-        self.now = 0.0
-        self.waits = []
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.waits.append(seconds)
-        self.now += seconds
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(download_module, "time", clock)
-    return clock
-
-
-def test_waits_grow(server, tmp_path, clock):
-    address = server.add("/file", Route(statuses=[500] * 9))
-    fails(address, tmp_path, "500 Internal Server Error", limits=replace(LIMITS, attempts=4))
-    assert clock.waits == [0.01, 0.02, 0.04]
+    assert len(server.requests) == 2
 
 
 # Failure
@@ -236,35 +148,26 @@ def test_waits_grow(server, tmp_path, clock):
             "a web page instead of the file: check the address",
         ),
         (
-            Route(BODY, headers={"Content-Encoding": "gzip"}),
-            DownloadError,
-            "insists on Content-Encoding gzip",
-        ),
-        (
             Route(statuses=[302] * 99, headers={"Location": "/file"}),
             DownloadError,
-            "redirects without end",
+            "[Rr]edirects",
         ),
     ],
 )
 def test_some_answers_are_final(server, tmp_path, route, kind, message):
     error = fails(server.add("/file", route), tmp_path, message)
     assert type(error) is kind
-    assert len(server.requests) == (1 if "end" not in message else 21)
+    assert len(server.requests) == (1 if "direct" not in message else 21)
 
 
 @pytest.mark.parametrize(
-    ("headers", "received"),
-    [({}, False), ({"Content-Length": None}, True)],
-    ids=["announced", "not announced"],
+    "headers", [{}, {"Content-Length": None}], ids=["announced", "not announced"]
 )
-def test_a_file_over_the_limit_is_refused(server, tmp_path, headers, received):
-    seen = []
+def test_a_file_over_the_limit_is_refused(server, tmp_path, headers):
     address = server.add("/file", Route(BODY, headers=headers))
     limits = replace(LIMITS, max_bytes=len(BODY) - 1)
     message = f"larger than the {len(BODY) - 1} bytes allowed"
-    fails(address, tmp_path, message, limits=limits, progress=lambda *at: seen.append(at))
-    assert bool(seen) is received
+    fails(address, tmp_path, message, limits=limits)
     assert len(server.requests) == 1
     succeeds(address, tmp_path, limits=replace(LIMITS, max_bytes=len(BODY)))
 
@@ -276,51 +179,23 @@ def test_a_server_that_never_answers_is_given_up_at_once(server, tmp_path):
 
 
 def test_a_trickle_is_given_up(server, tmp_path):
-    address = server.add("/file", Route(BODY, headers=ETAG, pause=0.02))
+    address = server.add("/file", Route(BODY, pause=0.02))
     limits = replace(LIMITS, stall_window_s=0.3, stall_bytes=1000)
-    fails(address, tmp_path, r"stalled: \d+ bytes in 0 s; try again later", limits=limits)
+    fails(address, tmp_path, r"stalled: \d+ bytes in 0 s", limits=limits)
 
 
-@pytest.mark.parametrize(("stall_bytes", "enough"), [(4, True), (5, False)])
-def test_each_span_of_time_needs_its_bytes(server, tmp_path, clock, stall_bytes, enough):
-    # Two bytes arrive in each second, one by one.
-    address = server.add("/file", Route(b"0123456789", headers=ETAG, cuts=[1] * 9))
-    limits = DownloadLimits(attempts=99, backoff_s=0, stall_window_s=2.0, stall_bytes=stall_bytes)
-
-    def advance(done, _total):
-        clock.now = done / 2
-
-    if enough:
-        download_file(address, tmp_path / "file", limits=limits, progress=advance)
-        assert (tmp_path / "file").read_bytes() == b"0123456789"
-    else:
-        fails(address, tmp_path, "stalled: 4 bytes in 2 s", limits=limits, progress=advance)
-
-
-def test_interruptions_without_end_are_a_stall(server, tmp_path):
-    address = server.add("/file", Route(BODY, headers=ETAG, cuts=[1] * 99))
-    limits = replace(LIMITS, stall_window_s=0.1, attempts=99, backoff_s=0.05, stall_bytes=99)
-    fails(address, tmp_path, "stalled", limits=limits)
-
-
-def test_waits_count_as_time_without_bytes(server, tmp_path, clock):
-    address = server.add("/file", Route(statuses=[503] * 9))
-    limits = replace(LIMITS, attempts=9, backoff_s=10.0, stall_window_s=25.0)
-    fails(address, tmp_path, "stalled: 0 bytes in 30 s", limits=limits)
-    assert clock.waits == [10, 20]
-
-
-def test_a_refused_connection_is_final(tmp_path, clock):
+def test_a_refused_connection_is_final(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    message = r"can't be reached \(.*refused.*\): check the network and the proxy"
-    fails(f"http://127.0.0.1:{port}/file", tmp_path, message)
-    assert clock.waits == []
+    limits = replace(LIMITS, backoff_s=1000.0)
+    fails(
+        f"http://127.0.0.1:{port}/file", tmp_path, "refused.*: check .* the network", limits=limits
+    )
 
 
 @pytest.mark.parametrize("address", ["ftp://models.example/file", "file", "http://[::1/file"])
 def test_other_addresses_are_refused(tmp_path, address):
-    fails(address, tmp_path, "is not an address to download from")
+    fails(address, tmp_path, "check the address")
 
 
 def test_https_is_not_left(tmp_path, monkeypatch):
@@ -339,12 +214,12 @@ def test_https_is_not_left(tmp_path, monkeypatch):
 
 def test_an_unusable_proxy_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:1")
-    fails("http://models.example/file", tmp_path, "check the proxy settings")
+    fails("http://models.example/file", tmp_path, "the proxy settings")
 
 
 def test_a_missing_directory_is_named(server, tmp_path):
     address = server.add("/file", Route(BODY))
-    with pytest.raises(DownloadError, match=r"can't write .*missing/file.*is there space"):
+    with pytest.raises(DownloadError, match=r"No such file.* and the space in .*missing"):
         download_file(address, tmp_path / "missing" / "file", limits=LIMITS)
 
 
@@ -365,5 +240,5 @@ def test_passwords_are_sent_but_not_shown(server, tmp_path):
         ("nonsense", "nonsense"),
     ],
 )
-def test_public_address(address, shown):
-    assert public_address(address) == shown
+def test_redact_credentials(address, shown):
+    assert redact_credentials(address) == shown

@@ -1,4 +1,4 @@
-"""What those are told who open ports to other machines."""
+"""Warnings about ports that are open to other machines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tritonpose_server.cli.serving import tell_exposure
+from tritonpose_server.cli.servers import warn_exposed_ports
 from tritonpose_server.ports import is_loopback
 
 
@@ -28,11 +28,11 @@ def test_other_addresses(address: str) -> None:
         ("127.0.0.1", "0.0.0.0", [(logging.WARNING, "let only trusted clients reach them")]),
     ],
 )
-def test_what_is_told(
+def test_warnings(
     caplog: pytest.LogCaptureFixture, host: str, triton_host: str, told: list[tuple[int, str]]
 ) -> None:
     caplog.set_level(logging.INFO, "tritonpose.server")
-    tell_exposure(host, triton_host)
+    warn_exposed_ports(host, triton_host)
     assert len(caplog.records) == len(told)
     for record, (level, words) in zip(caplog.records, told, strict=True):
         assert record.levelno == level

@@ -1,25 +1,25 @@
-"""Downloads one file over HTTP: whole and checked under its name, or not there at all.
+"""Downloads one file over HTTP: whole under its name, or not there at all.
 
-An interrupted transfer is taken up where it broke off, if the server can prove by ``If-Range``
-that the file is still the same; otherwise it starts again. Proxies are those of the usual
-environment variables (``HTTPS_PROXY``, ``NO_PROXY``, ...).
+httpx is used directly because ``pooch`` waits for ever on a server that trickles, takes files of
+any size and repeats what can't succeed. Proxies are those of the environment (``HTTPS_PROXY``...).
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+import sys
 import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import httpx
+from tqdm import tqdm
 
 from tritonpose_server.models.errors import FetchError
-from tritonpose_server.models.fetch.transfer import Transfer, TransferError, Transient
 
-_NOT_FOUND = (404, 410)
+_TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@")
 
 
@@ -31,16 +31,8 @@ class NotFoundError(DownloadError):
     """The server answered that there is no such file."""
 
 
-class DownloadProgress(Protocol):
-    """Told how far a download has come."""
-
-    def __call__(self, done: int, total: int | None, /) -> None:
-        """Take note of the progress.
-
-        Args:
-            done: Bytes that are there; fewer than before when the download had to start again.
-            total: Bytes of the whole file, None while unknown.
-        """
+class TransientError(DownloadError):
+    """A request failed in a way that the next one may not."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +42,8 @@ class DownloadLimits:
     Attributes:
         connect_timeout_s: Longest wait for a connection, in seconds.
         read_timeout_s: Longest silence of the server, in seconds.
-        stall_window_s: In each span of so many seconds, waits and retries included, ...
-        stall_bytes: ... at least so many bytes must arrive.
+        stall_window_s: Length of a span of time in seconds, in each of which ...
+        stall_bytes: ... at least this many bytes must arrive.
         attempts: How often to try in all, where trying again makes sense.
         backoff_s: Wait before the second attempt in seconds; doubles with each one.
         max_bytes: Largest file that is accepted.
@@ -61,7 +53,7 @@ class DownloadLimits:
     read_timeout_s: float = 30.0
     stall_window_s: float = 60.0
     stall_bytes: int = 64 << 10
-    attempts: int = 5
+    attempts: int = 4
     backoff_s: float = 0.5
     max_bytes: int = 2 << 30
 
@@ -70,19 +62,13 @@ DEFAULT_LIMITS = DownloadLimits()
 
 
 def download_file(
-    address: str,
-    destination: Path,
-    *,
-    progress: DownloadProgress | None = None,
-    limits: DownloadLimits = DEFAULT_LIMITS,
+    address: str, destination: Path, *, limits: DownloadLimits = DEFAULT_LIMITS
 ) -> str:
-    """Download a file.
+    """Download a file, with a progress bar where standard error is a terminal.
 
     Args:
-        address: Of ``http`` or ``https``; redirects are followed, but not from ``https`` to
-            ``http``.
+        address: Of ``http`` or ``https``; redirects from ``https`` to ``http`` are not followed.
         destination: Where to put it, replacing what is there; its directory must exist.
-        progress: Told how far the download has come.
         limits: When to give up.
 
     Returns:
@@ -90,101 +76,101 @@ def download_file(
 
     Raises:
         NotFoundError: The server has no such file.
-        DownloadError: It could not be downloaded, is too large, or the destination can't be
-            written.
+        DownloadError: It could not be downloaded, is too large, or can't be written.
     """
     # A name of its own for each download, so that none writes into another's file.
     part = destination.with_name(f".{destination.name}.{uuid.uuid4().hex[:8]}.part")
+    attempt = 1
     try:
-        with part.open("xb") as file:
-            transfer = Transfer(
-                address, file, limits.max_bytes, progress or (lambda _done, _total: None)
-            )
-            _repeat(transfer, limits)
-        part.replace(destination)
-    except TransferError as error:
-        failure = NotFoundError if error.status in _NOT_FOUND else DownloadError
-        raise failure(f"{public_address(address)}: {_one_line(error)}") from error
-    except OSError as error:
-        raise DownloadError(
-            f"{public_address(address)}: can't write {destination}: {error}; is there space, and "
-            "may you write there?"
-        ) from error
+        while True:
+            try:
+                digest = _download(address, part, limits)
+                part.replace(destination)
+                return digest
+            except TransientError as error:
+                if attempt == limits.attempts:
+                    raise DownloadError(f"{error} ({attempt} attempts); try again later") from error
+            time.sleep(limits.backoff_s * 2 ** (attempt - 1))
+            attempt += 1
+    except DownloadError as error:
+        reason = " ".join(str(error).split())
+        raise type(error)(f"{redact_credentials(address)}: {reason}") from error
     finally:
         part.unlink(missing_ok=True)
-    return transfer.sha256.hexdigest()
 
 
-def public_address(address: str) -> str:
-    """The address without the user name and password it may hold, to be shown and recorded."""
+def redact_credentials(address: str) -> str:
+    """Return the address without the user name and password it may hold, to be shown."""
     return _CREDENTIALS.sub("", address)
 
 
-def _repeat(transfer: Transfer, limits: DownloadLimits) -> None:
-    """Run a transfer until it is complete, as long as the limits allow it."""
-    watch = _StallWatch(limits)
-    with _client(limits, secure=transfer.address.lower().startswith("https:")) as client:
-        for attempt in range(limits.attempts):
-            try:
-                transfer.run(client, watch.note)
-                return
-            except Transient as error:
-                reason = error
-            if attempt + 1 < limits.attempts:
-                time.sleep(limits.backoff_s * 2**attempt)
-                watch.note(0)
-    raise TransferError(
-        f"{reason} (given up after {limits.attempts} attempts); try again later",
-        status=reason.status,
-    ) from reason
-
-
-def _client(limits: DownloadLimits, *, secure: bool) -> httpx.Client:
-    """A client with the proxies and certificates of the environment."""
+def _download(address: str, part: Path, limits: DownloadLimits) -> str:
+    """Send one request, write the answer to a file and return its SHA-256."""
+    timeout = httpx.Timeout(limits.read_timeout_s, connect=limits.connect_timeout_s)
+    hooks = {"request": [_require_https] if address.lower().startswith("https:") else []}
+    answered = False
     try:
-        return httpx.Client(
-            follow_redirects=True,
-            timeout=httpx.Timeout(limits.read_timeout_s, connect=limits.connect_timeout_s),
-            event_hooks={"request": [_require_https] if secure else []},
-        )
-    # A SOCKS proxy without its package, a malformed proxy address, unreadable certificates.
-    except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
-        raise TransferError(
-            f"{error}; check the proxy settings (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) and "
-            "SSL_CERT_FILE"
+        with (
+            httpx.Client(follow_redirects=True, timeout=timeout, event_hooks=hooks) as client,
+            client.stream("GET", address, headers={"Accept-Encoding": "identity"}) as response,
+        ):
+            answered = True
+            _check_head(response)
+            return _store(response, part, limits)
+    except (httpx.ReadError, httpx.RemoteProtocolError) as error:
+        raise TransientError(f"the connection broke ({error})") from error
+    except httpx.TimeoutException as error:
+        # A server that does not answer at all is not worth another wait as long as this one.
+        kind = TransientError if answered else DownloadError
+        raise kind("the server does not answer in time; try again later") from error
+    # Also unusable addresses and proxies, unreadable certificates, a full disk.
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError, OSError) as error:
+        raise DownloadError(
+            f"{error}: check the address, the network, the proxy settings (HTTPS_PROXY, ALL_PROXY) "
+            f"and the space in {part.parent}"
         ) from error
 
 
 def _require_https(request: httpx.Request) -> None:
     if request.url.scheme != "https":
-        raise TransferError("redirected from https to http, where anybody could change the file")
+        raise DownloadError("redirected from https to http, where anybody could change the file")
 
 
-class _StallWatch:
-    """Ends transfers that go on, but so slowly that they are as good as dead."""
-
-    def __init__(self, limits: DownloadLimits) -> None:
-        self._limits = limits
-        self._since = time.monotonic()
-        self._received = 0
-
-    def note(self, count: int) -> None:
-        """Take note of bytes that arrived.
-
-        Raises:
-            TransferError: Too few did in the last span of time.
-        """
-        self._received += count
-        elapsed = time.monotonic() - self._since
-        if elapsed < self._limits.stall_window_s:
-            return
-        if self._received < self._limits.stall_bytes:
-            raise TransferError(
-                f"stalled: {self._received} bytes in {elapsed:.0f} s; try again later"
-            )
-        self._since += elapsed
-        self._received = 0
+def _check_head(response: httpx.Response) -> None:
+    """Check that an answer is a file."""
+    status = response.status_code
+    if status != 200:
+        kind = NotFoundError if status in (404, 410) else DownloadError
+        kind = TransientError if status in _TRANSIENT_STATUSES else kind
+        raise kind(f"the server answers {status} {response.reason_phrase}".rstrip())
+    if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+        raise DownloadError(
+            "the server answers with a web page instead of the file: check the address, and "
+            "whether the network asks for a login"
+        )
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _store(response: httpx.Response, part: Path, limits: DownloadLimits) -> str:
+    """Write the body of an answer to a file and return its SHA-256."""
+    length = response.headers.get("Content-Length", "")
+    total = int(length) if length.isdecimal() else None
+    digest = hashlib.sha256()
+    done, before, since = 0, 0, time.monotonic()
+    with (
+        part.open("wb") as file,
+        # `disable=None`: only a terminal gets the bar.
+        tqdm(total=total, unit="B", unit_scale=True, file=sys.stderr, disable=None) as bar,
+    ):
+        for piece in response.iter_raw():
+            done += len(piece)
+            if max(done, total or 0) > limits.max_bytes:
+                raise DownloadError(f"the file is larger than the {limits.max_bytes} bytes allowed")
+            elapsed = time.monotonic() - since
+            if elapsed >= limits.stall_window_s:
+                if done - before < limits.stall_bytes:
+                    raise DownloadError(f"stalled: {done - before} bytes in {elapsed:.0f} s")
+                before, since = done, time.monotonic()
+            file.write(piece)
+            digest.update(piece)
+            bar.update(len(piece))
+    return digest.hexdigest()

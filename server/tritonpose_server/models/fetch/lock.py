@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from tritonpose_server.models.errors import FetchError
-from tritonpose_server.models.fetch.directory_lock import exclusive
+from tritonpose_server.models.store import locked_directory
 
 _VERSION = 1
 
@@ -42,7 +41,7 @@ class ModelLock:
         self.path = path
 
     def record(self, model: str) -> ModelRecord | None:
-        """What is recorded of a model, None if nothing is.
+        """Return what is recorded of a model, None if nothing is.
 
         Raises:
             LockError: The file is not a lock file, or can't be read.
@@ -60,12 +59,12 @@ class ModelLock:
             found: What was fetched.
 
         Raises:
-            LockError: It is not what is recorded, or the file is no lock file or can't be written.
+            LockError: It is not what is recorded, or the file can't be read or written.
         """
         directory = self.path.absolute().parent
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            with exclusive(directory):
+            with locked_directory(directory):
                 records = self._read()
                 known = records.get(model)
                 if known is None:
@@ -89,37 +88,30 @@ class ModelLock:
                     f"{self.path} has version {content['version']!r}, this program knows only "
                     f"{_VERSION}: use a newer one"
                 )
-            return {name: _parse(entry) for name, entry in content["models"].items()}
+            return {
+                name: ModelRecord(
+                    entry["source"], dict(entry["files"].items()), entry.get("archive_sha256")
+                )
+                for name, entry in content["models"].items()
+            }
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise LockError(
                 f"{self.path} is not a model lock file ({error!r}): restore it, or remove it to "
-                "record all models anew"
+                "record all models again"
             ) from error
 
     def _write(self, records: Mapping[str, ModelRecord]) -> None:
-        content = {
-            "version": _VERSION,
-            "models": {name: _render(record) for name, record in records.items()},
+        models = {
+            name: {key: value for key, value in asdict(record).items() if value is not None}
+            for name, record in records.items()
         }
-        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+        text = json.dumps({"version": _VERSION, "models": models}, indent=2, sort_keys=True)
         with tempfile.TemporaryDirectory(prefix=f".{self.path.name}-", dir=self.path.parent) as new:
             file = Path(new) / self.path.name
-            file.write_text(text, "utf-8")
+            file.write_text(text + "\n", "utf-8")
             file.replace(self.path)
-
-
-def _render(record: ModelRecord) -> dict[str, object]:
-    entry: dict[str, object] = {"source": record.source, "files": dict(record.files)}
-    if record.archive_sha256 is not None:
-        entry["archive_sha256"] = record.archive_sha256
-    return entry
-
-
-def _parse(entry: Mapping[str, Any]) -> ModelRecord:
-    files = {str(name): str(digest) for name, digest in entry["files"].items()}
-    return ModelRecord(str(entry["source"]), files, entry.get("archive_sha256"))
 
 
 def _differences(known: ModelRecord, found: ModelRecord) -> list[str]:

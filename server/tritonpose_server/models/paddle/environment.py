@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tritonpose_server.models.paddle.tool_environment import Progress, ToolEnvironment
+from tritonpose_server.models.paddle.tool_environment import ToolEnvironment
+from tritonpose_server.models.store import Progress
 
 __all__ = ["Progress", "ensure_environment", "find_environment"]
 

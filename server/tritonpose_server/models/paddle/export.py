@@ -10,9 +10,10 @@ import onnx
 
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph.constant_folding import fold_constants
-from tritonpose_server.models.paddle.environment import Progress, ensure_environment
+from tritonpose_server.models.paddle.environment import ensure_environment
 from tritonpose_server.models.paddle.files import find_paddle_files
 from tritonpose_server.models.paddle.tool_process import Outcome, run_tool
+from tritonpose_server.models.store import Progress
 
 _SCRIPT = Path(__file__).with_name("runner") / "export_onnx.py"
 _OPSET = 16

@@ -12,16 +12,17 @@ import re
 import shutil
 import sys
 import venv
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.fetch.directory_lock import exclusive
 from tritonpose_server.models.paddle.tool_process import Outcome, run_tool
-from tritonpose_server.models.store import cache_home, replaced_directory
-
-Progress = Callable[[str], None]
+from tritonpose_server.models.store import (
+    Progress,
+    cache_home,
+    locked_directory,
+    replaced_directory,
+)
 
 _PIP = (sys.executable, "-m", "pip")
 
@@ -87,7 +88,7 @@ class ToolEnvironment:
         progress(f"making {self.purpose} (once; {self.size} in {directory.parent})")
         try:
             directory.parent.mkdir(parents=True, exist_ok=True)
-            with exclusive(directory.parent):
+            with locked_directory(directory.parent):
                 found = self.find()
                 if found is not None:
                     return found

@@ -12,10 +12,10 @@ import onnxruntime
 
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import model_graph
-from tritonpose_server.models.paddle.environment import Progress
 from tritonpose_server.models.paddle.inference_yml import InferenceYml, Normalization
 from tritonpose_server.models.paddle.source_model import Arrays, FloatArray, SourceModel
 from tritonpose_server.models.paddle.verification_images import verification_images
+from tritonpose_server.models.store import Progress
 
 # Rounding makes two engines differ by up to 1e-5 in heatmaps, 1e-4 in scores and, with weights that
 # magnify it, 0.05 px in boxes. The slightest mistakes give far more: an offset of half a pixel, a

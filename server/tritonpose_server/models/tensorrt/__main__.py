@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tritonpose.cli.console import print_status
-from tritonpose.cli.exit_status import exit_status
+from tritonpose.cli.console import exit_status, print_status
 from tritonpose_server.models import commands as manage
 from tritonpose_server.models.open_models.catalog import (
     DEFAULT_DETECTOR,
@@ -27,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Command line without the program's name; default: that of the process.
 
     Returns:
-        Exit status, see ``tritonpose.cli.exit_status``.
+        Exit status, see ``tritonpose.cli.console``.
     """
     options = _parser().parse_args(arguments)
     return exit_status(lambda: _run(options))

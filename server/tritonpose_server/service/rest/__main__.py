@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from tritonpose.cli.console import LogOptions, log_service
+from tritonpose.cli.logs import LogOptions, log_service
 from tritonpose_server.parent_death import die_with_parent
 from tritonpose_server.service.rest.settings import RestSettings
 

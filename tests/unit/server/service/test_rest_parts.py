@@ -13,7 +13,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
-from tritonpose.cli.console import json_formatter
+from tritonpose.cli.logs import json_formatter
 from tritonpose_server.service.contract import ServiceError
 from tritonpose_server.service.rest.limits import (
     BodyMemory,

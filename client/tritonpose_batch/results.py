@@ -1,18 +1,26 @@
-"""The results of one shard, as a Parquet file that is there when it is complete."""
+"""Write a shard's results as Parquet rows, in a file that appears when it is complete."""
 
 from __future__ import annotations
 
+import io
+import warnings
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from tritonpose_batch.layout import publish, temporary_beside
+from tritonpose.lazy_image import EncodedImage
+from tritonpose_batch.job import publish, temporary_beside
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from tritonpose.result import KeypointResult
 
 _KEYPOINT = pa.list_(pa.float32(), 3)
 
@@ -37,15 +45,20 @@ SCHEMA = pa.schema(
 
 _ROWS_PER_GROUP = 1024
 
+_EXIF_ORIENTATION = 0x0112
+_SIDEWAYS = range(5, 9)
+# The formats whose orientation OpenCV applies; MPO is a JPEG with further pictures.
+_ORIENTED = ("JPEG", "MPO", "PNG")
+
 
 @dataclass(frozen=True)
 class Counts:
-    """What rows hold.
+    """Count what rows hold.
 
     Attributes:
         images: Rows without an error.
-        persons: Persons in them.
-        errors: Rows with one.
+        persons: People in them.
+        errors: Rows with an error.
     """
 
     images: int = 0
@@ -64,10 +77,10 @@ class Counts:
 
 
 class PartWriter:
-    """Writes rows; leaving it without an exception gives the file its name.
+    """Write rows; leaving the context without an exception gives the file its name.
 
     Args:
-        path: Of the complete file; one that is there is replaced.
+        path: Of the complete file; an existing file is replaced.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,7 +94,7 @@ class PartWriter:
         return self
 
     def add(self, row: dict[str, Any]) -> None:
-        """Adds a row of `SCHEMA`."""
+        """Add a row of `SCHEMA`."""
         failed = row["error_class"] is not None
         persons = 0 if failed else len(row["boxes"])
         self.counts += Counts(int(not failed), persons, int(failed))
@@ -114,7 +127,7 @@ class PartWriter:
 
 
 def finished_counts(path: Path) -> Counts | None:
-    """What a finished part holds, None if there is none that can be read."""
+    """Read what a finished part holds; None if there is none that can be read."""
     try:
         metadata = parquet.read_metadata(path).metadata or {}
     except (OSError, pa.ArrowException):
@@ -128,3 +141,64 @@ def finished_counts(path: Path) -> Counts | None:
 
 def _key(name: str) -> str:
     return f"tritonpose.{name}"
+
+
+def row_of(item: int, path: str, result: KeypointResult) -> dict[str, Any]:
+    """Make a row of `SCHEMA`.
+
+    Args:
+        item: Number of the input in the job.
+        path: Its address.
+        result: The client's result for it, or for one of its pages or frames.
+    """
+    row: dict[str, Any] = {
+        "item": item,
+        "path": path,
+        "page_index": result.get("page_index"),
+        "frame_index": result.get("frame_index"),
+        "error_class": None,
+        "error_message": None,
+    }
+    row["width"], row["height"] = image_size(result.held_image())
+    if result.error is not None:
+        # The columns of people stay null: an image that failed isn't one without people.
+        row |= {"error_class": type(result.error).__name__, "error_message": str(result.error)}
+        return row
+    people = result["boxes"]
+    return row | {
+        "boxes": [np.asarray(person["coordinate"], np.float32) for person in people],
+        "det_scores": [person["det_score"] for person in people],
+        "keypoints": [person["keypoints"].tolist() for person in people],
+        "kpt_scores": [person["kpt_score"] for person in people],
+        "truncated": result.truncated,
+    }
+
+
+def image_size(image: EncodedImage | NDArray[np.uint8] | None) -> tuple[int | None, int | None]:
+    """Find the size of an image without decoding it.
+
+    Args:
+        image: An encoded file, a decoded image (H, W, 3), or None.
+
+    Returns:
+        Width and height in pixels, with EXIF orientation applied as the server applies it; None
+        each where the file doesn't say.
+    """
+    if image is None:
+        return None, None
+    if isinstance(image, np.ndarray):
+        return image.shape[1], image.shape[0]
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            # Nothing is decoded here, however large.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(image.data)) as opened:
+                width, height = opened.size
+                oriented = opened.format in _ORIENTED
+                sideways = oriented and opened.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS
+    except Exception:
+        # Pillow raises errors of many classes; the server decides what is readable.
+        return None, None
+    return (height, width) if sideways else (width, height)

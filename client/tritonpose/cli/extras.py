@@ -1,0 +1,91 @@
+"""Name the extra that brings a missing package, as the project's own metadata declares it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import find_spec
+
+_PROJECT = "tritonpose"
+_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+).*;.*extra == ['\"](?P<extra>[^'\"]+)['\"]")
+
+
+def require_modules(*names: str) -> None:
+    """Check that modules are installed, without importing them.
+
+    Raises:
+        ModuleNotFoundError: One is not.
+    """
+    for name in names:
+        if find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def missing_extra(
+    error: ImportError, command: str | None = None, project: Distribution | None = None
+) -> str | None:
+    """Explain a missing module.
+
+    Args:
+        error: Raised by the import.
+        command: The subcommand that needs the module.
+        project: The installed project; default: this one.
+
+    Returns:
+        A sentence that names the extra and how to install it; None where no extra brings the
+        module.
+    """
+    if project is None:
+        try:
+            project = distribution(_PROJECT)
+        except PackageNotFoundError:
+            return None
+    extra = _extra_of(error.name or "", command, project.requires or [])
+    if extra is None:
+        return None
+    return f"{command or 'this'} needs the extra `{extra}`: {install_command(extra, project)}"
+
+
+def _extra_of(module: str, command: str | None, requirements: list[str]) -> str | None:
+    """Find the extra to name: the command's own, the server's, else the smallest that fits."""
+    brought = defaultdict(list)
+    for requirement in requirements:
+        if match := _REQUIREMENT.fullmatch(requirement):
+            brought[match["extra"]].append(_plain(match["name"]))
+    wanted = _plain(module.partition(".")[0])
+    # By the beginning of the name, too: `opentelemetry` comes in opentelemetry-sdk and others.
+    fitting = [
+        extra
+        for extra, names in brought.items()
+        if wanted and any(name.startswith(wanted) for name in names)
+    ]
+    for extra in (command, "server"):
+        if extra in fitting:
+            return extra
+    return min(fitting, key=lambda extra: len(brought[extra]), default=None)
+
+
+def _plain(name: str) -> str:
+    """Compare names as neither packages nor modules write them: python-json-logger."""
+    return re.sub(r"[-_.]", "", name).lower()
+
+
+def install_command(extra: str, project: Distribution) -> str:
+    """Write the command that installs an extra, from where the project was installed.
+
+    Args:
+        extra: Its name.
+        project: The installed project.
+    """
+    # PEP 610: absent where the project came from an index by its name.
+    origin = json.loads(project.read_text("direct_url.json") or "{}")
+    url = origin.get("url", "")
+    if "dir_info" in origin:
+        editable = "--editable " if origin["dir_info"].get("editable") else ""
+        return f"pip install {editable}'{url.removeprefix('file://')}[{extra}]'"
+    if "vcs_info" in origin:
+        vcs = origin["vcs_info"]
+        url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+    return f"pip install '{_PROJECT}[{extra}]{f' @ {url}' if url else ''}'"

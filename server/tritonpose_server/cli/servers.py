@@ -1,0 +1,192 @@
+"""Run embedded servers for commands: until interrupted, or while a pipeline needs one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from tritonpose.cli.logs import LogOptions
+from tritonpose.config import PIPELINE_NAME, PipelineConfig
+from tritonpose.create import create_pipeline
+from tritonpose.pipeline import HumanKeypointPipeline
+from tritonpose_server.embedded.device import Device
+from tritonpose_server.embedded.gpus import require_gpus
+from tritonpose_server.embedded.options import ServerOptions
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.staging import HpsOptions
+from tritonpose_server.errors import EmbeddedServerError
+from tritonpose_server.models.choice import choose_models
+from tritonpose_server.ports import bind, is_loopback
+from tritonpose_server.service.rest.settings import RestSettings
+from tritonpose_server.supervision.rest_process import RestProcess
+from tritonpose_server.supervision.supervisor import StopSignals, supervise
+
+LOGGER = logging.getLogger("tritonpose.server")
+
+
+def embedded_server(
+    config: PipelineConfig,
+    device: str | None,
+    report: Callable[[str], None],
+    *,
+    strict_models: bool = False,
+) -> EmbeddedServer:
+    """Prepare a server of a pipeline: choose, fetch and convert its models.
+
+    Args:
+        config: The pipeline's configuration.
+        device: Where it computes, as PaddleX writes it; None for the CPU.
+        report: Called with lines for the user.
+        strict_models: Whether it is an error that an open model would stand in.
+
+    Returns:
+        The server, not started.
+
+    Raises:
+        ConfigError: The device is wrong.
+        ConversionError: A model can't be converted.
+        FetchError: The models can't be fetched.
+        EmbeddedServerError: The device can't be used.
+    """
+    place = None if device is None else Device.parse(device)
+    if place is not None:
+        # Before models are fetched and converted, which may take minutes.
+        require_gpus(place.gpus)
+    choice = choose_models(config, report, strict=strict_models)
+    return EmbeddedServer(choice.models, choice.settings, ServerOptions(device=place))
+
+
+@contextmanager
+def embedded_pipeline(
+    pipeline: str | os.PathLike[str],
+    device: str | None,
+    report: Callable[[str], None],
+    *,
+    strict_models: bool = False,
+) -> Iterator[HumanKeypointPipeline]:
+    """Serve a pipeline while the context is active.
+
+    Args:
+        pipeline: Pipeline name, or path of a PaddleX pipeline YAML.
+        device: See `embedded_server`.
+        report: See `embedded_server`.
+        strict_models: See `embedded_server`.
+
+    Yields:
+        A client of the server, which needs no further settings.
+
+    Raises:
+        TritonPoseError: See `embedded_server`; or the configuration is wrong, or the server can't
+            be started.
+    """
+    config = PipelineConfig.load(pipeline)
+    server = embedded_server(config, device, report, strict_models=strict_models)
+    report("starting Triton")
+    began = time.monotonic()
+    with server:
+        report(f"Triton is ready after {time.monotonic() - began:.1f} s at {server.grpc_url}")
+        # The server's defaults are those of the configuration: requests need none.
+        with create_pipeline(PIPELINE_NAME, url=server.grpc_url) as client:
+            yield client
+
+
+def serve(
+    config: PipelineConfig,
+    triton: ServerOptions,
+    rest: RestSettings,
+    log: LogOptions,
+    *,
+    strict_models: bool = False,
+) -> None:
+    """Serve a pipeline with Triton and the REST service until SIGINT or SIGTERM.
+
+    Args:
+        config: The pipeline's configuration.
+        triton: Where and how Triton runs.
+        rest: How the REST service runs; what only the running server knows is filled in. Its
+            `urls` hold for Triton's model of the same contract, too.
+        log: How the REST service logs.
+        strict_models: Whether it is an error that an open model would stand in.
+
+    Raises:
+        ConfigError: The REST service's certificate can't be used.
+        ConversionError: A model can't be converted.
+        FetchError: The models can't be fetched.
+        EmbeddedServerError: Triton or the REST service can't be started, or Triton was ended.
+    """
+    rest.check_certificate()
+    # Until both services run, SIGTERM stops everything as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        # Bound before models are fetched and converted, which may take minutes; and held until
+        # the end, so that the address outlives every process that serves at it.
+        with bind(rest.host, rest.port) as listener:
+            if triton.device is not None:
+                require_gpus(triton.device.gpus)
+            choice = choose_models(config, LOGGER.info, strict=strict_models)
+            warn_exposed_ports(rest.host, triton.address)
+            triton = replace(triton, hps=HpsOptions(choice.visualize, rest.urls))
+            with EmbeddedServer(choice.models, choice.settings, triton) as server:
+                _log_addresses(server, rest.address)
+                rest = replace(
+                    rest,
+                    triton_url=server.grpc_url,
+                    page_threshold=choice.threshold,
+                    stand_ins=choice.stand_ins,
+                )
+                status = _run(server, RestProcess(listener, rest, log))
+    except KeyboardInterrupt:
+        return
+    if status is not None:
+        raise EmbeddedServerError(f"Triton has ended with status {status}; its log is above")
+
+
+def _run(server: EmbeddedServer, rest: RestProcess) -> int | None:
+    """Serve until a signal; return Triton's exit status if it ended by itself."""
+    with StopSignals() as signals:
+        try:
+            return supervise(server, rest, signals)
+        finally:
+            # The service first: its requests in flight need Triton.
+            rest.stop(lambda: signals.insisted)
+            server.stop(lambda: signals.insisted)
+
+
+def _log_addresses(server: EmbeddedServer, address: str) -> None:
+    for what, where in (
+        ("web page", f"{address}/"),
+        ("REST", f"{address}/human-keypoint-detection"),
+        ("REST's description", f"{address}/docs"),
+        ("Triton's gRPC", server.grpc_url),
+        ("Triton's HTTP", server.http_url),
+        ("Triton's metrics", server.metrics_url),
+    ):
+        LOGGER.info("%-18s %s", what, where)
+
+
+def warn_exposed_ports(host: str, triton_host: str) -> None:
+    """Log what other machines can reach.
+
+    Args:
+        host: Address of the REST service.
+        triton_host: Address of Triton's own ports.
+    """
+    if not is_loopback(triton_host):
+        LOGGER.warning(
+            "Triton's own ports are open to other machines (--triton_host %s). They have no "
+            "authentication, and one large request can crash this Triton: let only trusted "
+            "clients reach them",
+            triton_host,
+        )
+    elif not is_loopback(host):
+        LOGGER.info(
+            "--host %s opens the REST service only; Triton's own ports, which are for trusted "
+            "clients, stay at %s",
+            host,
+            triton_host,
+        )
