@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,8 @@ from tritonpose.cli.console import FAILED, print_status, warnings_as_lines
 from tritonpose.cli.extras import require_modules
 from tritonpose.cli.logs import log_to_stderr
 from tritonpose.cli.parsing import (
-    add_device,
-    add_pipeline,
     add_server,
-    add_strict_models,
-    add_threshold,
-    add_verbose,
+    add_shared,
     check_server,
     command_parser,
     credentials,
@@ -71,19 +68,9 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.url is not None:
         _check_client(options)
+    names = {field.name for field in fields(JobOptions)} & set(vars(options))
     job = JobOptions(
-        pipeline=options.pipeline,
-        det_threshold=options.det_threshold,
-        shard_size=options.shard_size,
-        url=options.url,
-        connection=credentials(options),
-        device=options.device,
-        strict_models=options.strict_models,
-        address=options.address,
-        workers=options.workers,
-        max_in_flight=options.max_in_flight,
-        timeout=options.timeout,
-        coco=not options.no_coco,
+        **{name: getattr(options, name) for name in names}, connection=credentials(options)
     )
     with ProgressBar("image") as bar:
 
@@ -130,11 +117,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="directory for the results"
     )
-    add_pipeline(parser)
-    add_threshold(parser)
+    add_shared(parser, "pipeline", "det_threshold")
     add_server(parser, "servers to use instead of starting one per node")
-    add_device(parser)
-    add_strict_models(parser)
+    add_shared(parser, "device", "strict_models")
     parser.add_argument(
         "--address", metavar="ADDRESS", help="Ray cluster to use (default: Ray on this machine)"
     )
@@ -166,8 +151,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="images per Parquet file; after a kill, unfinished files begin again (default: "
         "%(default)s)",
     )
-    parser.add_argument("--no_coco", action="store_true", help="write no coco.json")
-    add_verbose(parser)
+    parser.add_argument("--no_coco", dest="coco", action="store_false", help="write no coco.json")
+    add_shared(parser, "verbose")
 
 
 def _count(text: str) -> int:

@@ -65,45 +65,27 @@ class JobOptions:
         }
 
 
-@dataclass(frozen=True)
 class Layout:
     """The files of a job.
 
     Attributes:
         root: The output directory.
+        job: The job's settings.
+        inputs: The job's items, one row group per shard.
+        lock: Locked by the run in progress.
+        run: What the run in progress must clean up, or else the next one.
+        poses: Directory of the results.
+        coco: All people in COCO's format.
     """
 
-    root: Path
-
-    @property
-    def job(self) -> Path:
-        """The job's settings."""
-        return self.root / "job" / "job.json"
-
-    @property
-    def inputs(self) -> Path:
-        """The job's items, one row group per shard."""
-        return self.root / "job" / "inputs.parquet"
-
-    @property
-    def lock(self) -> Path:
-        """Locked by the run in progress."""
-        return self.root / "job" / "lock"
-
-    @property
-    def run(self) -> Path:
-        """What the run in progress must clean up, or else the next one."""
-        return self.root / "job" / "run.json"
-
-    @property
-    def poses(self) -> Path:
-        """Directory of the results."""
-        return self.root / "poses"
-
-    @property
-    def coco(self) -> Path:
-        """All people in COCO's format."""
-        return self.root / "coco.json"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.job = root / "job" / "job.json"
+        self.inputs = root / "job" / "inputs.parquet"
+        self.lock = root / "job" / "lock"
+        self.run = root / "job" / "run.json"
+        self.poses = root / "poses"
+        self.coco = root / "coco.json"
 
     def part(self, shard: int) -> Path:
         """Return the path of a shard's results; the file exists when it is complete."""

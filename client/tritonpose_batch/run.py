@@ -80,34 +80,25 @@ def run_job(
                 f"continuing: {before.rows} images were done before, {len(left)} shards are left"
             )
         progress(total, before)
-        counts, speed = before, _Speed()
+        counts = before
+        samples: list[tuple[float, int]] = []
         if left:
             for done in _process(left, items, layout, config, options, scratch, report):
                 counts = before + done
                 progress(total, counts)
-                speed.add(done.rows)
+                samples = [*samples[:1], (time.monotonic(), done.rows)]
         if options.coco and (left or not layout.coco.exists()):
             report(f"writing {layout.coco}")
             write_coco([layout.part(shard) for shard in range(shards)], layout.coco)
-    return JobResult(counts, speed.value())
+    return JobResult(counts, _speed(samples))
 
 
-class _Speed:
-    """Rows per second between the first and the last report."""
-
-    def __init__(self) -> None:
-        self._samples: list[tuple[float, int]] = []
-
-    def add(self, rows: int) -> None:
-        """Record how many rows there are now."""
-        self._samples = [*self._samples[:1], (time.monotonic(), rows)]
-
-    def value(self) -> float | None:
-        """Return the speed; None before the second report."""
-        if len(self._samples) < 2:
-            return None
-        (began, before), (ended, after) = self._samples
-        return (after - before) / (ended - began)
+def _speed(samples: Sequence[tuple[float, int]]) -> float | None:
+    """Compute rows per second from the first and the last sample of time and rows."""
+    if len(samples) < 2:
+        return None
+    (began, before), (ended, after) = samples
+    return (after - before) / (ended - began)
 
 
 def _process(

@@ -12,12 +12,13 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from tritonpose.errors import ConfigError
 from tritonpose_batch.job import Layout, remove_temporaries
@@ -92,9 +93,11 @@ def _clean_scratch(directory: Path) -> None:
     """Kill the processes that use the directory, and remove it."""
     if not directory.name.startswith(_PREFIX):
         return
-    for process in _processes_with(directory):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    for process in psutil.process_iter():
+        # Others may have ended meanwhile, or be another user's.
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(_VARIABLE) == str(directory) and process.pid != os.getpid():
+                process.kill()
     if not directory.exists():
         return
     for entry in directory.iterdir():
@@ -103,17 +106,3 @@ def _clean_scratch(directory: Path) -> None:
             for region in Path("/dev/shm").glob(f"{server[1]}*"):  # noqa: S108
                 region.unlink(missing_ok=True)
     shutil.rmtree(directory, ignore_errors=True)
-
-
-def _processes_with(directory: Path) -> list[int]:
-    """Find the other processes whose environment names the directory."""
-    wanted = os.fsencode(f"{_VARIABLE}={directory}")
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            variables = path.read_bytes().split(b"\0")
-        except OSError:
-            continue  # it has ended meanwhile, or is another user's
-        if wanted in variables and int(path.parent.name) != os.getpid():
-            found.append(int(path.parent.name))
-    return found

@@ -11,7 +11,6 @@ from tritonpose.cli.console import exit_status, print_status
 from tritonpose.cli.logs import log_to_stderr
 from tritonpose.cli.parsing import Parser
 from tritonpose.cli.predict import add_options, predict
-from tritonpose_server.cli.servers import embedded_pipeline
 
 _DESCRIPTION = """\
 Find people and their keypoints in images (default: a sample photo), served by a real Triton server
@@ -31,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="scripts/demo", usage="%(prog)s [INPUT ...] [options]", description=_DESCRIPTION
     )
     add_options(parser, save_path="output")
+    parser.set_defaults(url=None)
     options = parser.parse_intermixed_args(arguments)
     return exit_status(lambda: _run(options), "the demo")
 
@@ -38,10 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     log_to_stderr(verbose=options.verbose)
     inputs = [*options.inputs, *options.more_inputs]
-    with embedded_pipeline(
-        options.pipeline, options.device, print_status, strict_models=options.strict_models
-    ) as pipeline:
-        return predict(pipeline, inputs or [str(sample_photo(print_status))], options)
+    return predict(inputs or [str(sample_photo(print_status))], options)
 
 
 if __name__ == "__main__":

@@ -53,32 +53,78 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30, width=100)
 
 
-def add_pipeline(parser: argparse.ArgumentParser) -> None:
-    """Add ``--pipeline``."""
-    parser.add_argument(
-        "--pipeline",
-        default=PIPELINE_NAME,
-        metavar="NAME_OR_YAML",
-        help=f"{PIPELINE_NAME} (default), or a PaddleX pipeline file",
-    )
+def threshold(text: str) -> float | None:
+    """Read a detector score threshold, for ``type=``.
+
+    Raises:
+        ArgumentTypeError: It isn't a number from 0 to 1.
+    """
+    try:
+        return check_threshold(float(text), "det_threshold")
+    except (ConfigError, ValueError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} isn't a valid detector score: expected a number from 0 to 1"
+        ) from None
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add ``--device``."""
-    parser.add_argument(
-        "--device",
-        metavar="DEVICE",
-        help="where a server started here computes: cpu (default), gpu, gpu:0 or gpu:0,1",
-    )
+def positive_seconds(text: str) -> float:
+    """Read a number of seconds, for ``type=``.
+
+    Raises:
+        ArgumentTypeError: It isn't a positive number.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a positive number of seconds")
+    return seconds
 
 
-def add_strict_models(parser: argparse.ArgumentParser) -> None:
-    """Add ``--strict_models``."""
-    parser.add_argument(
-        "--strict_models",
-        action="store_true",
-        help="fail where a model can't be fetched, instead of serving an open model in its place",
-    )
+def port(text: str) -> int:
+    """Read a TCP port, for ``type=``.
+
+    Raises:
+        ArgumentTypeError: It isn't a number from 1 to 65535.
+    """
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a valid port: expected 1 to 65535")
+    return int(text)
+
+
+_SHARED: dict[str, dict[str, Any]] = {
+    "pipeline": {
+        "default": PIPELINE_NAME,
+        "metavar": "NAME_OR_YAML",
+        "help": f"{PIPELINE_NAME} (default), or a PaddleX pipeline file",
+    },
+    "det_threshold": {
+        "type": threshold,
+        "metavar": "T",
+        "help": "detector score that a person must exceed, 0 to 1 (default: the pipeline's)",
+    },
+    "device": {
+        "metavar": "DEVICE",
+        "help": "where a server started here computes: cpu (default), gpu, gpu:0 or gpu:0,1",
+    },
+    "strict_models": {
+        "action": "store_true",
+        "help": "fail where an open model would stand in for one that can't be fetched",
+    },
+    "verbose": {"action": "store_true", "help": "show all of the server's log"},
+}
+
+
+def add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add options that several commands have.
+
+    Args:
+        parser: The command's parser.
+        names: Of ``pipeline``, ``det_threshold``, ``device``, ``strict_models``, ``verbose``.
+    """
+    for name in names:
+        parser.add_argument(f"--{name}", **_SHARED[name])
 
 
 def add_port(parser: argparse._ActionsContainer, flag: str, default: int, meaning: str) -> None:
@@ -86,11 +132,6 @@ def add_port(parser: argparse._ActionsContainer, flag: str, default: int, meanin
     parser.add_argument(
         flag, type=port, default=default, metavar="PORT", help=f"{meaning} (default: %(default)s)"
     )
-
-
-def add_verbose(parser: argparse.ArgumentParser) -> None:
-    """Add ``--verbose``."""
-    parser.add_argument("--verbose", action="store_true", help="show all of the server's log")
 
 
 def add_paddlex_only(parser: argparse.ArgumentParser) -> None:
@@ -106,16 +147,6 @@ def warn_without_effect(options: argparse.Namespace) -> None:
     for flag in ("use_hpip", "hpi_config", "engine"):
         if getattr(options, flag):
             print_status(f"--{flag} has no effect: models are served as ONNX, by Triton")
-
-
-def add_threshold(parser: argparse.ArgumentParser) -> None:
-    """Add ``--det_threshold``."""
-    parser.add_argument(
-        "--det_threshold",
-        type=threshold,
-        metavar="T",
-        help="detector score that a person must exceed, 0 to 1 (default: the pipeline's)",
-    )
 
 
 def add_server(parser: argparse.ArgumentParser, meaning: str) -> None:
@@ -168,43 +199,3 @@ def credentials(options: argparse.Namespace) -> ConnectionOptions:
 def _given(options: argparse.Namespace) -> dict[str, str]:
     names = ("api_key", "ca_file", "cert_file", "key_file")
     return {name: value for name in names if (value := getattr(options, name)) is not None}
-
-
-def threshold(text: str) -> float | None:
-    """Read a detector score threshold, for ``type=``.
-
-    Raises:
-        ArgumentTypeError: It isn't a number from 0 to 1.
-    """
-    try:
-        return check_threshold(float(text), "det_threshold")
-    except (ConfigError, ValueError):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} isn't a valid detector score: expected a number from 0 to 1"
-        ) from None
-
-
-def positive_seconds(text: str) -> float:
-    """Read a number of seconds, for ``type=``.
-
-    Raises:
-        ArgumentTypeError: It isn't a positive number.
-    """
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a positive number of seconds")
-    return seconds
-
-
-def port(text: str) -> int:
-    """Read a TCP port, for ``type=``.
-
-    Raises:
-        ArgumentTypeError: It isn't a number from 1 to 65535.
-    """
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} isn't a valid port: expected 1 to 65535")
-    return int(text)

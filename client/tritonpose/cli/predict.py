@@ -12,13 +12,9 @@ from tritonpose.cli.console import FAILED, print_error, print_status, warnings_a
 from tritonpose.cli.logs import log_to_stderr
 from tritonpose.cli.output import DRAWABLE, Output, write_results
 from tritonpose.cli.parsing import (
-    add_device,
     add_paddlex_only,
-    add_pipeline,
     add_server,
-    add_strict_models,
-    add_threshold,
-    add_verbose,
+    add_shared,
     check_server,
     command_parser,
     credentials,
@@ -73,8 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         for path in inputs:
             print_error(f"no such file or directory: {path!r}")
         return FAILED
-    with _pipeline(options) as pipeline:
-        return predict(pipeline, inputs, options)
+    return predict(inputs, options)
 
 
 def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -> None:
@@ -99,8 +94,7 @@ def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -
         metavar="INPUT",
         help="the same, as PaddleX writes it",
     )
-    add_pipeline(parser)
-    add_threshold(parser)
+    add_shared(parser, "pipeline", "det_threshold")
     parser.add_argument(
         "--save_path",
         metavar="PATH",
@@ -116,30 +110,27 @@ def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -
         help=f"what pictures show besides the poses: {', '.join(DRAWABLE)}, separated by commas",
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON per image")
-    add_device(parser)
-    add_strict_models(parser)
-    add_verbose(parser)
+    add_shared(parser, "device", "strict_models", "verbose")
 
 
-def predict(
-    pipeline: HumanKeypointPipeline, inputs: Sequence[str], options: argparse.Namespace
-) -> int:
-    """Predict, print and save.
+def predict(inputs: Sequence[str], options: argparse.Namespace) -> int:
+    """Predict, print and save, on the server of ``--url`` or on one started for the run.
 
     Args:
-        pipeline: A client of the server.
         inputs: Paths and URLs.
-        options: As ``add_options`` parses them.
+        options: As ``add_options`` and ``add_server`` define them.
 
     Returns:
         Exit status: 1 where an input failed.
 
     Raises:
+        TritonPoseError: The configuration is wrong, or the server can't be started.
         OSError: Results can't be written.
     """
-    results = pipeline.predict(inputs, options.det_threshold, on_error="collect")
-    output = Output(options.json, options.save_path, frozenset(options.draw))
-    return write_results(results, output, inputs)
+    with _pipeline(options) as pipeline:
+        results = pipeline.predict(inputs, options.det_threshold, on_error="collect")
+        output = Output(options.json, options.save_path, frozenset(options.draw))
+        return write_results(results, output, inputs)
 
 
 def _is_missing(path: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonpose.cli.console import print_status
-from tritonpose.cli.parsing import add_pipeline, command_parser
+from tritonpose.cli.parsing import add_shared, command_parser
 
 _DESCRIPTION = """\
 The models that a server of this machine can serve. `tritonpose predict` and `tritonpose serve`
@@ -100,7 +100,7 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
 
     export = add("export", _export, "write a model repository for a Triton of your own")
     export.add_argument("directory", type=Path, metavar="DIR", help="the model repository")
-    add_pipeline(export)
+    add_shared(export, "pipeline")
 
     remove = add("remove", _remove, "remove installed models")
     remove.add_argument("names", nargs="+", metavar="NAME", help="as `tritonpose models list` says")

@@ -11,12 +11,9 @@ from tritonpose.cli.console import print_status
 from tritonpose.cli.logs import LogOptions, log_service
 from tritonpose.cli.parsing import (
     API_KEY_VARIABLE,
-    add_device,
     add_paddlex_only,
-    add_pipeline,
     add_port,
-    add_strict_models,
-    add_verbose,
+    add_shared,
     command_parser,
     positive_seconds,
     warn_of_server_options,
@@ -128,9 +125,7 @@ def _load_tuning(path: str) -> Tuning:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    add_pipeline(parser)
-    add_device(parser)
-    add_strict_models(parser)
+    add_shared(parser, "pipeline", "device", "strict_models")
     parser.add_argument(
         "--tuning",
         metavar="FILE",
@@ -164,7 +159,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default="text",
         help="log text, or JSON objects, one a line (default: %(default)s)",
     )
-    add_verbose(parser)
+    add_shared(parser, "verbose")
 
 
 def add_rest_options(parser: argparse.ArgumentParser) -> None:
