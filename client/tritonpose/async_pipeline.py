@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tritonpose.calls import (
+from tritonpose._predict_arguments import (
     CLOSED,
     READ_AHEAD,
     OnError,
@@ -16,14 +16,14 @@ from tritonpose.calls import (
     choose_threshold,
     deliver,
 )
+from tritonpose._requests import failed_result, request_for, result_of, unreadable_result
 from tritonpose.config import PipelineConfig
 from tritonpose.errors import InputError, TritonPoseError
-from tritonpose.estimation import failed_result, request_for, result_of, unreadable_result
 from tritonpose.inputs import expand_inputs, load_source
 from tritonpose.result import KeypointResult
-from tritonpose.tasks import TaskScope
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from types import TracebackType
 
     from tritonpose.inputs import ImageInput
@@ -43,8 +43,8 @@ class AsyncPipeline:
     Args:
         transport: The connection; closed with the pipeline.
         config: What to ask of the server; by default its own settings.
-        max_in_flight: How many images may be under way at once, per pipeline. No more than
-            twice as many are read ahead of the result that the caller is looking at.
+        max_in_flight: How many images may be in flight at once, per pipeline. No more than
+            twice as many are read ahead of the result that was yielded last.
 
     Raises:
         ConfigError: `max_in_flight` isn't a positive whole number.
@@ -61,7 +61,7 @@ class AsyncPipeline:
         self._config = PipelineConfig() if config is None else config
         self._window = READ_AHEAD * check_max_in_flight(max_in_flight)
         self._slots = asyncio.Semaphore(max_in_flight)
-        self._scopes: set[TaskScope] = set()
+        self._scopes: set[_TaskScope] = set()
         self._closed = False
 
     def predict(
@@ -72,7 +72,7 @@ class AsyncPipeline:
         threshold: float | None = None,
         on_error: OnError = "raise",
     ) -> AsyncResults:
-        """Finds the people in images and their keypoints.
+        """Find the people in images and their keypoints.
 
         Args:
             input: What `HumanKeypointPipeline.predict` takes, or an asynchronous iterator of
@@ -81,13 +81,13 @@ class AsyncPipeline:
             det_threshold: Lowest detection score, 0 to 1; default from the configuration, else
                 from the server.
             threshold: Another name for `det_threshold`.
-            on_error: "raise" raises an image's error at its turn, after all earlier results,
-                and ends. "collect" yields a result without boxes, whose ``error`` says what
-                happened, and goes on.
+            on_error: "raise" raises an image's error after all earlier results, and ends. "collect"
+                yields a result without boxes, whose ``error`` says what happened, and goes on.
 
         Returns:
             An asynchronous generator of one `KeypointResult` per image, in the order of the
-            inputs. Closing it, or cancelling who waits for it, cancels the requests under way.
+            inputs. Closing it, or cancelling the task that waits for it, cancels the requests in
+            flight.
 
         Raises:
             ConfigError: `det_threshold`, `threshold` or `on_error` is wrong; at the call.
@@ -104,7 +104,7 @@ class AsyncPipeline:
     __call__ = predict
 
     async def close(self) -> None:
-        """Cancels the requests under way and closes the connection; may be called again."""
+        """Cancel the requests in flight and close the connection; may be called again."""
         self._closed = True
         for scope in list(self._scopes):
             await scope.cancel()
@@ -124,8 +124,8 @@ class AsyncPipeline:
     async def _stream(
         self, inputs: object, threshold: float | None, on_error: OnError
     ) -> AsyncResults:
-        """Keeps a window of requests in flight and yields their results in order."""
-        scope = TaskScope()
+        """Keep a window of requests in flight and yield their results in order."""
+        scope = _TaskScope()
         self._scopes.add(scope)
         window: asyncio.Queue[asyncio.Task[list[KeypointResult]] | None] = asyncio.Queue()
         room = asyncio.Semaphore(self._window)
@@ -154,14 +154,14 @@ class AsyncPipeline:
             self._scopes.discard(scope)
 
     async def _outcome(self, task: asyncio.Task[T]) -> T:
-        """Waits for one of our tasks; being cancelled meanwhile leaves it as it is."""
+        """Wait for one of our tasks; being cancelled meanwhile leaves it as it is."""
         await asyncio.wait([task])
         if task.cancelled():
             raise RuntimeError(CLOSED)
         return task.result()
 
     async def _run(self, source: object, threshold: float | None) -> list[KeypointResult]:
-        """Reads one input and infers it; errors end up in the results."""
+        """Read one input and infer it; errors end up in the results."""
         async with self._slots:
             try:
                 images = await asyncio.to_thread(load_source, source)
@@ -179,7 +179,7 @@ class AsyncPipeline:
 
 
 async def _sources(inputs: object) -> AsyncGenerator[object, None]:
-    """Flattens the argument of ``predict`` without blocking the event loop."""
+    """Flatten the argument of ``predict`` without blocking the event loop."""
     if isinstance(inputs, AsyncIterable):
         async for item in inputs:
             async for source in _sources(item):
@@ -188,3 +188,34 @@ async def _sources(inputs: object) -> AsyncGenerator[object, None]:
         sources = expand_inputs(inputs)
         while (source := await asyncio.to_thread(next, sources, _END)) is not _END:
             yield source
+
+
+class _TaskScope:
+    """Hold tasks until they are done, so that all others can be cancelled.
+
+    `asyncio.TaskGroup` belongs to a block of one task, but generators may be left half way and
+    closed by another task.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task."""
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    async def cancel(self) -> None:
+        """Cancel the tasks and wait until they have ended."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            # Retrieve the error, or asyncio would log it as never retrieved.
+            task.exception()

@@ -81,7 +81,7 @@ class PipelineConfig:
         pipeline: str | os.PathLike[str] | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> PipelineConfig:
-        """Parses what PaddleX's ``create_pipeline`` accepts.
+        """Parse what PaddleX's ``create_pipeline`` accepts.
 
         Args:
             pipeline: The name ``human_keypoint_detection``, or the path of a YAML file (it ends
@@ -111,7 +111,7 @@ class PipelineConfig:
 
     @classmethod
     def from_yaml(cls, path: Path) -> PipelineConfig:
-        """Parses a PaddleX pipeline YAML file.
+        """Parse a PaddleX pipeline YAML file.
 
         Raises:
             ConfigError: The file can't be read or parsed, or its content is wrong.
@@ -128,7 +128,7 @@ class PipelineConfig:
 
     @classmethod
     def from_mapping(cls, content: object, *, origin: str) -> PipelineConfig:
-        """Parses the content of a PaddleX pipeline file.
+        """Parse the content of a PaddleX pipeline file.
 
         Args:
             content: The nested dict.
@@ -158,7 +158,7 @@ class PipelineConfig:
 
 
 def check_threshold(value: object, name: str) -> float | None:
-    """Checks a detection threshold; 0 is a valid one.
+    """Check a detection threshold; 0 is a valid one.
 
     Args:
         value: A number from 0 to 1, or None for "not said".
@@ -205,7 +205,7 @@ class _Section:
 
 
 def _module_fields(section: _Section) -> dict[str, Any]:
-    """Reads the fields of ModuleConfig."""
+    """Read the fields of ModuleConfig."""
     model_name = section.get("model_name")
     if not isinstance(model_name, str) or not model_name:
         raise _wrong(section.name("model_name"), model_name, "the name of a model")
@@ -223,7 +223,7 @@ def _module_fields(section: _Section) -> dict[str, Any]:
 
 
 def _image_size(section: _Section) -> tuple[int, int] | None:
-    """Reads the network size from ``img_size`` (PaddleX's files) or ``imgsz`` (its code)."""
+    """Read the network size from ``img_size`` (PaddleX's files) or ``imgsz`` (its code)."""
     sizes = {}
     for key in ("img_size", "imgsz"):
         value = section.get(key)
@@ -256,7 +256,7 @@ def _is_yaml(pipeline: str | os.PathLike[str]) -> bool:
 
 
 def _check_name(name: object, what: str) -> None:
-    """Raises ConfigError for any pipeline other than ours."""
+    """Raise ConfigError for any pipeline other than ours."""
     if name != PIPELINE_NAME:
         raise _wrong(what, name, f"{PIPELINE_NAME!r}, the pipeline that tritonpose serves")
 
@@ -266,7 +266,7 @@ def _wrong(name: str, value: object, expected: str) -> ConfigError:
 
 
 def _evaluate_literals(content: Any) -> Any:
-    """Reads strings that spell a Python literal, such as None or "0.5", as that literal.
+    """Read strings that spell a Python literal, such as None or "0.5", as that literal.
 
     PaddleX does so for values within mappings; its users write ``model_dir: None``.
     """

@@ -41,7 +41,7 @@ def create_pipeline(
     max_in_flight: int = 8,
     **connection: Unpack[ConnectionOptions],
 ) -> HumanKeypointPipeline:
-    """Connects to a server that runs PaddleX's human keypoint pipeline.
+    """Connect to a server that runs PaddleX's human keypoint pipeline.
 
     Nothing is sent before the first image, so this succeeds without a server.
 
@@ -57,9 +57,9 @@ def create_pipeline(
             ``https://``; several servers as a list, or separated by commas. Default
             $TRITONPOSE_URL, else ``grpc://localhost:8001``.
         timeout: Seconds that each request may take, over all attempts.
-        max_in_flight: How many images may be under way at once.
+        max_in_flight: How many images may be in flight at once.
         **connection: `retries`, how often a request that no server takes is sent again (4);
-            `headers`, sent along with each request; `api_key`, sent along as ``authorization:
+            `headers`, sent with each request; `api_key`, sent as ``authorization:
             Bearer API_KEY``; `ca_file`, `cert_file` and `key_file`, PEM files for encryption:
             the certificates to trust, and the client's own with its key.
 
@@ -85,7 +85,7 @@ def create_async_pipeline(
     max_in_flight: int = 8,
     **connection: Unpack[ConnectionOptions],
 ) -> AsyncPipeline:
-    """Connects to a server that runs PaddleX's human keypoint pipeline, for asyncio.
+    """Connect to a server that runs PaddleX's human keypoint pipeline, for asyncio.
 
     The arguments are those of `create_pipeline`. No event loop need be running; the first
     request binds the pipeline to its own.
@@ -107,7 +107,7 @@ def _address(url: str | Sequence[str] | None) -> str | Sequence[str]:
 def _checked_config(
     pipeline: str | os.PathLike[str] | None, config: Mapping[str, Any] | None, device: str | None
 ) -> PipelineConfig:
-    """Reads the configuration; raises ConfigError, and warns of what no request can carry."""
+    """Read the configuration; raise ConfigError, and warn of what no request can carry."""
     if device is not None and not _DEVICE.fullmatch(str(device)):
         raise ConfigError(f"device={device!r}: expected cpu, gpu, gpu:0, gpu:0,1, npu:0 or alike")
     parsed = PipelineConfig.load(pipeline, config)

@@ -18,11 +18,14 @@ class TritonPoseError(Exception):
     """Base of every error that tritonpose raises on purpose.
 
     Attributes:
-        detail: What the server said, in its own words; None where no server was asked.
-        request_id: What the request is called in the server's log; None where none was sent.
+        detail: The server's own message; None where no server was asked.
+        code: What programs tell the server's errors apart by, such as ``busy``, ``deadline``,
+            ``shutting_down``, ``model_unavailable``, ``damaged_image``; None where it gave none.
+        request_id: The request's name in the server's log; None where none was sent.
     """
 
     detail: str | None = None
+    code: str | None = None
     request_id: str | None = None
 
 

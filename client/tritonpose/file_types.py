@@ -1,9 +1,10 @@
-"""Telling from its first bytes what a file is, whatever its name says."""
+"""Tell images, videos and other files apart, by their first bytes and by their names."""
 
 from __future__ import annotations
 
 import codecs
 import re
+from pathlib import Path
 
 # Magic bytes at the start of a file ("." is any byte), and what to call such a file.
 # Sources: the formats' specifications, as collected in file(1)'s magic database.
@@ -29,24 +30,64 @@ _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (rb"version https://git-lfs", "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
 )
 
+# The suffixes PaddleX picks from a directory, less PDF: pages of documents show no people.
+_IMAGE_NAME = re.compile(r".*\.(bmp|dib|jpe?g|png|webp|p[bgpn]m|sr|ras|tiff?)", re.I | re.S)
+# A list of our own, as what `mimetypes` knows of videos differs from one system to the next.
+# Without .ts, which is TypeScript more often than a transport stream.
+_VIDEO_NAME = re.compile(
+    r".*\.(mp4|m4v|mov|avi|mkv|webm|mpe?g|wmv|flv|3gp|ogv|mts|m2ts)", re.I | re.S
+)
+_HEAD_BYTES = 64
+
+
+def is_url(path: str) -> bool:
+    """Check whether this is an address to fetch, not a path."""
+    return re.match("https?://", path, re.IGNORECASE) is not None
+
+
+def has_image_name(name: str) -> bool:
+    """Check whether the suffix is that of an image."""
+    return _IMAGE_NAME.fullmatch(name) is not None
+
+
+def has_video_name(name: str) -> bool:
+    """Check whether the suffix is that of a video."""
+    return _VIDEO_NAME.fullmatch(name) is not None
+
+
+def is_video(path: str) -> bool:
+    """Check whether this is a file to read frame by frame.
+
+    Its first bytes decide, else its suffix; the suffix of an image is believed unread, as most
+    paths have one.
+    """
+    if has_image_name(path):
+        return False
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except (OSError, ValueError):
+        return False
+    return is_video_format(head) or (has_video_name(path) and not is_server_format(head))
+
 
 def is_server_format(data: bytes) -> bool:
-    """Whether these bytes begin like a format that the server decodes itself."""
+    """Check whether these bytes begin like a format that the server decodes itself."""
     return _match(data, _SERVER_FORMATS) is not None
 
 
 def is_tiff(data: bytes) -> bool:
-    """Whether these bytes begin like a TIFF file, which may hold several pages."""
+    """Check whether these bytes begin like a TIFF file, which may hold several pages."""
     return _match(data, _OTHER_FORMATS) == "a TIFF image"
 
 
 def is_video_format(data: bytes) -> bool:
-    """Whether these bytes begin like a video."""
+    """Check whether these bytes begin like a video."""
     return _match(data, _OTHER_FORMATS) == "a video"
 
 
 def describe_undecodable(data: bytes) -> str:
-    """Says what bytes that can't be decoded as an image look like.
+    """Describe bytes that can't be decoded as an image.
 
     Returns:
         A phrase to follow the file's name, such as "is empty" or "looks like text".
@@ -69,7 +110,7 @@ def _match(data: bytes, formats: tuple[tuple[bytes, str], ...]) -> str | None:
 
 
 def _is_text(data: bytes) -> bool:
-    """Whether the first kilobyte is UTF-8 without NUL bytes."""
+    """Check whether the first kilobyte is UTF-8 without NUL bytes."""
     head = data[:1024]
     try:
         # Incremental, as the cut may fall within a character.

@@ -1,4 +1,4 @@
-"""Running many images through a server: several in flight, results in order."""
+"""Run many images through a server: several in flight, results in order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
-from tritonpose.calls import (
+from tritonpose._predict_arguments import (
     CLOSED,
     READ_AHEAD,
     OnError,
@@ -17,9 +17,9 @@ from tritonpose.calls import (
     choose_threshold,
     deliver,
 )
+from tritonpose._requests import failed_result, request_for, result_of, unreadable_result
 from tritonpose.config import PipelineConfig
 from tritonpose.errors import InputError, TritonPoseError
-from tritonpose.estimation import failed_result, request_for, result_of, unreadable_result
 from tritonpose.inputs import expand_inputs, load_source
 from tritonpose.result import KeypointResult
 
@@ -40,8 +40,8 @@ class HumanKeypointPipeline:
     Args:
         transport: The connection; closed with the pipeline.
         config: What to ask of the server; by default its own settings.
-        max_in_flight: How many images may be under way at once, per pipeline. No more than
-            twice as many are read ahead of the result that the caller is looking at.
+        max_in_flight: How many images may be in flight at once, per pipeline. No more than
+            twice as many are read ahead of the result that was yielded last.
 
     Raises:
         ConfigError: `max_in_flight` isn't a positive whole number.
@@ -68,7 +68,7 @@ class HumanKeypointPipeline:
         threshold: float | None = None,
         on_error: OnError = "raise",
     ) -> Results:
-        """Finds the people in images and their keypoints.
+        """Find the people in images and their keypoints.
 
         Args:
             input: An array (H, W, 3) uint8, BGR; the path of an image, of a video or of a
@@ -78,13 +78,12 @@ class HumanKeypointPipeline:
             det_threshold: Lowest detection score, 0 to 1; default from the configuration, else
                 from the server.
             threshold: Another name for `det_threshold`.
-            on_error: "raise" raises an image's error at its turn, after all earlier results,
-                and ends. "collect" yields a result without boxes, whose ``error`` says what
-                happened, and goes on.
+            on_error: "raise" raises an image's error after all earlier results, and ends. "collect"
+                yields a result without boxes, whose ``error`` says what happened, and goes on.
 
         Returns:
             A generator of one `KeypointResult` per image, in the order of the inputs. Closing
-            it waits for the requests under way and sends no more.
+            it waits for the requests in flight and sends no more.
 
         Raises:
             ConfigError: `det_threshold`, `threshold` or `on_error` is wrong; at the call.
@@ -101,7 +100,7 @@ class HumanKeypointPipeline:
     __call__ = predict
 
     def close(self) -> None:
-        """Waits for the requests under way and closes the connection; may be called again."""
+        """Wait for the requests in flight and close the connection; may be called again."""
         self._closed = True
         self._pool.shutdown()
         self._transport.close()
@@ -118,7 +117,7 @@ class HumanKeypointPipeline:
         self.close()
 
     def _stream(self, inputs: object, threshold: float | None, on_error: OnError) -> Results:
-        """Keeps a window of requests in flight and yields their results in order."""
+        """Keep a window of requests in flight and yield their results in order."""
         window: deque[Future[list[KeypointResult]]] = deque()
         try:
             for future in self._submit_all(inputs, threshold):
@@ -137,7 +136,7 @@ class HumanKeypointPipeline:
     def _submit_all(
         self, inputs: object, threshold: float | None
     ) -> Iterator[Future[list[KeypointResult]]]:
-        """Hands each input to a worker; an error of the caller's iterator becomes the last item.
+        """Submit each input to a worker; an error of the caller's iterator becomes the last item.
 
         So earlier results are yielded before that error is raised.
         """
@@ -153,7 +152,7 @@ class HumanKeypointPipeline:
             yield failed
 
     def _run(self, source: object, threshold: float | None) -> list[KeypointResult]:
-        """Reads one input and infers it, in a worker; errors end up in the results."""
+        """Read one input and infer it, in a worker; errors end up in the results."""
         try:
             images = load_source(source)
         except InputError as error:
@@ -169,7 +168,7 @@ class HumanKeypointPipeline:
 
 
 def _take_first(window: deque[Future[list[KeypointResult]]], on_error: OnError) -> Results:
-    """Waits for the oldest request, drops it from the window and yields its results."""
+    """Wait for the oldest request, drop it from the window and yield its results."""
     # Dropped only once it's done: an interrupt while waiting leaves it to be cleaned up.
     results = window[0].result()
     window.popleft()

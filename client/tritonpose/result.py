@@ -1,35 +1,49 @@
-"""The result of one image: PaddleX's dict, with its ways to print, save, draw and export it."""
+"""The result of one image: PaddleX's dict, with methods to print, save, draw and export it."""
 
 from __future__ import annotations
 
 import json as json_module
 import os
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tritonpose.lazy_image import IMAGE_KEY, EncodedImage, LazyImageDict
-from tritonpose.naming import last_part, numbered, unnamed_stem
-from tritonpose.saving import image_path, json_path, to_jsonable, write_image, write_json
+from tritonpose.inputs import decode_image
+from tritonpose.lazy_dict import LazyDict
+from tritonpose.saving import (
+    image_path,
+    json_path,
+    last_part,
+    numbered,
+    to_jsonable,
+    unnamed_stem,
+    write_image,
+    write_json,
+)
+from tritonpose.transport.messages import PoseResponse
 
 if TYPE_CHECKING:
     import pandas
     import supervision
     from numpy.typing import NDArray
     from PIL.Image import Image
+    from typing_extensions import Self
 
     from tritonpose.errors import TritonPoseError
 
 StrPath = str | os.PathLike[str]
 
-# PaddleX changes NumPy's options for the whole process; these are its settings, used only
-# while printing. "1.21" writes scalars as plain numbers under NumPy 2 as well.
-_PRINT_OPTIONS: Mapping[str, Any] = {"threshold": 1, "edgeitems": 1, "legacy": "1.21"}
+# Used only while printing: arrays whole, as in PaddleX's guide, and scalars as plain numbers under
+# NumPy 2 as well.
+_PRINT_OPTIONS: Mapping[str, Any] = {"threshold": sys.maxsize, "legacy": "1.21"}
 
 
-class KeypointResult(LazyImageDict):
+class KeypointResult(LazyDict):
     """The people found in one image.
 
     A dict with the keys of PaddleX's result:
@@ -39,7 +53,8 @@ class KeypointResult(LazyImageDict):
       for. None if there is no image because of an `error`.
     - ``boxes``: one dict per person, by descending score: ``coordinate``, four np.float32 x1,
       y1, x2, y2 in pixels; ``det_score``, a float; ``keypoints``, (17, 3) float32 x, y in
-      pixels and score, in COCO order; ``kpt_score``, np.float32, the mean keypoint score.
+      pixels and score, in COCO order; ``kpt_score``, np.float32, the mean keypoint score. Made
+      from `arrays` when first asked for.
     - ``page_index``: only for files with several images, the number of this one, from 0.
     - ``frame_index``: only for videos, the number of this frame, from 0.
 
@@ -52,7 +67,7 @@ class KeypointResult(LazyImageDict):
     Args:
         input_path: See above.
         source: The image: an encoded file, a decoded image, or None.
-        boxes: See above.
+        boxes: See above; or the arrays to make them of.
         page_index: See above; None leaves the key out.
         frame_index: See above; None leaves the key out.
         saved_as: Relative path that the names of saved files derive from, by default the last
@@ -68,7 +83,7 @@ class KeypointResult(LazyImageDict):
         self,
         input_path: str | None = None,
         source: bytes | NDArray[np.uint8] | None = None,
-        boxes: list[dict[str, Any]] | None = None,
+        boxes: PoseResponse | list[dict[str, Any]] | None = None,
         *,
         page_index: int | None = None,
         frame_index: int | None = None,
@@ -78,8 +93,10 @@ class KeypointResult(LazyImageDict):
     ) -> None:
         super().__init__(
             input_path=input_path,
-            input_img=EncodedImage(source) if isinstance(source, bytes) else source,
-            boxes=[] if boxes is None else boxes,
+            input_img=partial(_decode, source, input_path) if isinstance(source, bytes) else source,
+            boxes=partial(PoseResponse.to_paddlex, boxes)
+            if isinstance(boxes, PoseResponse)
+            else ([] if boxes is None else boxes),
         )
         if page_index is not None:
             self["page_index"] = page_index
@@ -90,6 +107,36 @@ class KeypointResult(LazyImageDict):
         self._saved_as = saved_as
         self._unnamed_stem = unnamed_stem()
 
+    @property
+    def arrays(self) -> PoseResponse:
+        """The people as arrays, one row per person, in the order of ``boxes``.
+
+        Its attributes: ``boxes`` (N, 4) float32, x1, y1, x2, y2 in pixels; ``det_scores`` (N,)
+        float32; ``keypoints`` (N, 17, 3) float32, x, y in pixels and score, in COCO order;
+        ``kpt_scores`` (N,) float32; ``truncated``. N may be 0. Until ``boxes`` is asked for they
+        are the ones that came from the server; then they are collected from it, so that they
+        follow what the caller changes there.
+        """
+        held = self.held("boxes")
+        if isinstance(held, partial):
+            arrays: PoseResponse = held.args[0]
+            return arrays
+        return replace(PoseResponse.from_paddlex(held), truncated=self.truncated)
+
+    def held_image(self) -> bytes | NDArray[np.uint8] | None:
+        """Return the image without decoding it: the encoded file, if it has not been decoded."""
+        held = self.held("input_img")
+        image: bytes | NDArray[np.uint8] | None
+        image = held.args[0] if isinstance(held, partial) else held
+        return image
+
+    def copy(self) -> Self:
+        """Make a shallow copy, which has the same ``boxes``."""
+        _ = self["boxes"]
+        return super().copy()
+
+    __copy__ = copy
+
     def print(
         self,
         json_format: bool = False,
@@ -98,11 +145,10 @@ class KeypointResult(LazyImageDict):
         *,
         format_json: bool | None = None,
     ) -> None:
-        """Prints ``{'res': ...}``, without the image, to standard output.
+        """Print ``{'res': ...}``, without the image, to standard output.
 
         Args:
-            json_format: Print JSON with all numbers, instead of Python's notation with
-                abbreviated arrays.
+            json_format: Print JSON instead of Python's notation.
             indent: Spaces per level of JSON.
             ensure_ascii: Escape all but ASCII characters in JSON.
             format_json: The name that PaddleX's guide gives to `json_format`.
@@ -115,7 +161,7 @@ class KeypointResult(LazyImageDict):
         print(text)
 
     def save_to_json(self, save_path: StrPath, indent: int = 4, ensure_ascii: bool = False) -> None:
-        """Writes what ``json["res"]`` holds.
+        """Write what ``json["res"]`` holds.
 
         Args:
             save_path: A .json file, or a directory to write ``{stem}_res.json`` to. Missing
@@ -134,7 +180,7 @@ class KeypointResult(LazyImageDict):
         scores: bool = False,
         ids: bool = False,
     ) -> None:
-        """Writes what `render` draws.
+        """Write what `render` draws.
 
         Args:
             save_path: An image file, or a directory to write ``{stem}_res{suffix}`` to (.png
@@ -151,12 +197,12 @@ class KeypointResult(LazyImageDict):
         write_image(image_path(save_path, self._file_name()), image)
 
     def save_all(self, save_path: StrPath) -> None:
-        """Writes both files, as `save_to_json` and `save_to_img` do."""
+        """Write both files, as `save_to_json` and `save_to_img` do."""
         self.save_to_json(save_path)
         self.save_to_img(save_path)
 
     def render(self, *, boxes: bool = False, scores: bool = False, ids: bool = False) -> Image:
-        """Draws the poses on the image; without further options exactly as PaddleX does.
+        """Draw the poses on the image; without further options exactly as PaddleX does.
 
         Args:
             boxes: Draw each person's box, in a color of its own.
@@ -177,10 +223,9 @@ class KeypointResult(LazyImageDict):
 
         if self.error is not None:
             raise self.error
-        people = self["boxes"]
-        keypoints = np.array([person["keypoints"] for person in people], dtype=np.float32)
-        canvas = draw_poses(self[IMAGE_KEY], keypoints.reshape(-1, 17, 3))
-        draw_labels(canvas, people, boxes=boxes, scores=scores, ids=ids)
+        arrays = self.arrays
+        canvas = draw_poses(self["input_img"], arrays.keypoints)
+        draw_labels(canvas, arrays, boxes=boxes, scores=scores, ids=ids)
         return Image.fromarray(cv2.cvtColor(canvas, cv2.COLOR_BGR2RGB))
 
     @property
@@ -193,16 +238,16 @@ class KeypointResult(LazyImageDict):
         return {"res": self.render()}
 
     def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
-        """The people as COCO keypoint results, as pycocotools' ``loadRes`` takes them.
+        """Make COCO keypoint results, as pycocotools' ``loadRes`` takes them.
 
         See `tritonpose.export.coco.coco_results`.
         """
         from tritonpose.export.coco import coco_results
 
-        return coco_results(self["boxes"], image_id, category_id)
+        return coco_results(self.arrays, image_id, category_id)
 
     def to_supervision(self) -> supervision.KeyPoints:
-        """The people as supervision's ``KeyPoints``.
+        """Make supervision's ``KeyPoints``.
 
         See `tritonpose.export.keypoints.supervision_keypoints`.
 
@@ -211,10 +256,10 @@ class KeypointResult(LazyImageDict):
         """
         from tritonpose.export.keypoints import supervision_keypoints
 
-        return supervision_keypoints(self["boxes"])
+        return supervision_keypoints(self.arrays)
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """The keypoints as a pandas table, one row per person and keypoint.
+        """Make a pandas table, one row per person and keypoint.
 
         See `tritonpose.export.table.keypoint_table`.
 
@@ -223,10 +268,12 @@ class KeypointResult(LazyImageDict):
         """
         from tritonpose.export.table import keypoint_table
 
-        return keypoint_table(self.without_image())
+        return keypoint_table(
+            self.arrays, self["input_path"], self.get("page_index"), self.get("frame_index")
+        )
 
     def _file_name(self) -> PurePath:
-        """The relative path that saved files are named after."""
+        """Return the relative path that saved files are named after."""
         if self._saved_as is not None:
             name = PurePath(self._saved_as)
         elif self["input_path"] is not None:
@@ -248,9 +295,14 @@ class KeypointResult(LazyImageDict):
 
         With the key ``truncated`` where that is true, and ``error`` where there is one.
         """
-        content = self.without_image()
+        content = {key: self[key] for key in self if key != "input_img"}
         if self.truncated:
             content["truncated"] = True
         if self.error is not None:
             content["error"] = f"{type(self.error).__name__}: {self.error}"
         return {"res": content}
+
+
+def _decode(data: bytes, input_path: str | None) -> NDArray[np.uint8]:
+    """Decode the image of a result; raise InputError."""
+    return decode_image(data, input_path or "the image")[0]

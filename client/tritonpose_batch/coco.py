@@ -12,13 +12,16 @@ from pyarrow import parquet
 
 from tritonpose.coco import COCO_KEYPOINT_NAMES, COCO_SKELETON
 from tritonpose.export.coco import coco_results
+from tritonpose.transport.messages import PoseResponse
 from tritonpose_batch.job import publish, temporary_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+CATEGORY_ID = 1
+
 CATEGORY = {
-    "id": 1,
+    "id": CATEGORY_ID,
     "name": "person",
     "supercategory": "person",
     "keypoints": list(COCO_KEYPOINT_NAMES),
@@ -54,7 +57,7 @@ def write_coco(parts: Sequence[Path], path: Path) -> None:
 
 
 _PLACE = ["width", "height", "page_index", "frame_index"]
-_PEOPLE = ["boxes", "det_scores", "keypoints"]
+_PEOPLE = ["boxes", "det_scores", "keypoints", "kpt_scores"]
 
 
 def _numbered(
@@ -80,13 +83,13 @@ def _image(numbered: tuple[int, dict[str, Any]]) -> dict[str, Any]:
 def _annotations(rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
     annotation_id = 0
     for image_id, row in rows:
-        people = [
-            {"coordinate": box, "det_score": score, "keypoints": np.asarray(keypoints)}
-            for box, score, keypoints in zip(
-                row["boxes"], row["det_scores"], row["keypoints"], strict=True
-            )
-        ]
-        for result in coco_results(people, image_id, CATEGORY["id"]):  # type: ignore[arg-type]
+        boxes, det_scores, keypoints, kpt_scores = (
+            np.array(row[name], np.float32) for name in _PEOPLE
+        )
+        people = PoseResponse(
+            boxes.reshape(-1, 4), det_scores, keypoints.reshape(-1, 17, 3), kpt_scores
+        )
+        for result in coco_results(people, image_id, CATEGORY_ID):
             annotation_id += 1
             width, height = result["bbox"][2:]
             yield {

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tritonpose.errors import InputError
+from tritonpose.file_types import has_image_name, has_video_name, is_url, is_video
 from tritonpose.inputs.expansion import files_in
-from tritonpose.inputs.kinds import has_image_name, has_video_name, is_url, is_video
 from tritonpose_batch.sources import file_system, has_scheme, is_stored
 
 if TYPE_CHECKING:

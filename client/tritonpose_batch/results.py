@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from tritonpose.lazy_image import EncodedImage
 from tritonpose_batch.job import publish, temporary_beside
 
 if TYPE_CHECKING:
@@ -164,17 +163,17 @@ def row_of(item: int, path: str, result: KeypointResult) -> dict[str, Any]:
         # The columns of people stay null: an image that failed isn't one without people.
         row |= {"error_class": type(result.error).__name__, "error_message": str(result.error)}
         return row
-    people = result["boxes"]
+    people = result.arrays
     return row | {
-        "boxes": [np.asarray(person["coordinate"], np.float32) for person in people],
-        "det_scores": [person["det_score"] for person in people],
-        "keypoints": [person["keypoints"].tolist() for person in people],
-        "kpt_scores": [person["kpt_score"] for person in people],
-        "truncated": result.truncated,
+        "boxes": list(people.boxes),
+        "det_scores": people.det_scores,
+        "keypoints": people.keypoints.tolist(),
+        "kpt_scores": people.kpt_scores,
+        "truncated": people.truncated,
     }
 
 
-def image_size(image: EncodedImage | NDArray[np.uint8] | None) -> tuple[int | None, int | None]:
+def image_size(image: bytes | NDArray[np.uint8] | None) -> tuple[int | None, int | None]:
     """Find the size of an image without decoding it.
 
     Args:
@@ -194,7 +193,7 @@ def image_size(image: EncodedImage | NDArray[np.uint8] | None) -> tuple[int | No
         with warnings.catch_warnings():
             # Nothing is decoded here, however large.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(image.data)) as opened:
+            with Image.open(io.BytesIO(image)) as opened:
                 width, height = opened.size
                 oriented = opened.format in _ORIENTED
                 sideways = oriented and opened.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS

@@ -12,9 +12,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tritonpose.errors import InputError
+from tritonpose.file_types import is_url
 from tritonpose.inputs import FileInput, ImageInput
-from tritonpose.inputs.kinds import is_url
-from tritonpose.inputs.videos import read_frames
+from tritonpose.inputs.expansion import read_frames
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

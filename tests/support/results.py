@@ -6,7 +6,7 @@ import numpy as np
 
 from poses import people
 from tritonpose import KeypointResult
-from tritonpose.estimation import result_of
+from tritonpose._requests import result_of
 from tritonpose.inputs import ImageInput
 
 

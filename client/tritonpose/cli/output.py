@@ -151,7 +151,7 @@ def count_images(inputs: Sequence[str]) -> int | None:
     Returns:
         Their number; None where a video is among them: its length is known at its end.
     """
-    from tritonpose.inputs.kinds import has_image_name, has_video_name, is_url
+    from tritonpose.file_types import has_image_name, has_video_name, is_url
 
     count = 0
     for item in inputs:

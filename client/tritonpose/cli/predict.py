@@ -134,7 +134,7 @@ def predict(inputs: Sequence[str], options: argparse.Namespace) -> int:
 
 
 def _is_missing(path: str) -> bool:
-    from tritonpose.inputs.kinds import is_url
+    from tritonpose.file_types import is_url
 
     if is_url(path):
         return False

@@ -1,16 +1,17 @@
-"""Drawing what PaddleX doesn't: people's boxes, with their numbers and scores."""
+"""Draw what PaddleX doesn't: people's boxes, with their numbers and scores."""
 
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from tritonpose.transport.messages import PoseResponse
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Of the image's shorter side, but no less than can be read.
@@ -24,39 +25,39 @@ _LUMA = (0.114, 0.587, 0.299)
 
 def draw_labels(
     canvas: NDArray[np.uint8],
-    people: Sequence[Mapping[str, Any]],
+    people: PoseResponse,
     *,
     boxes: bool,
     scores: bool,
     ids: bool,
 ) -> None:
-    """Draws boxes and labels of all people, in place.
+    """Draw boxes and labels of all people, in place.
 
     Args:
         canvas: (H, W, 3) uint8, BGR.
-        people: The ``boxes`` of a result.
+        people: The arrays of a result.
         boxes: Draw the boxes.
-        scores: Write each ``det_score``.
-        ids: Write each index in `people`.
+        scores: Write each person's detection score.
+        ids: Write each person's index.
     """
     side = min(canvas.shape[:2])
     if boxes:
-        for index, person in enumerate(people):
-            left, top, right, bottom = (round(float(value)) for value in person["coordinate"])
+        for index, box in enumerate(people.boxes.tolist()):
+            left, top, right, bottom = map(round, box)
             width = max(1, round(side * _LINE_WIDTH))
             cv2.rectangle(canvas, (left, top), (right, bottom), person_color(index), width)
     if not (scores or ids):
         return
     height = max(_MIN_TEXT_HEIGHT, round(side * _TEXT_HEIGHT))
     # After all boxes, so that none crosses out a label; the surest person's label on top.
-    for index, person in reversed(list(enumerate(people))):
-        parts = [str(index)] * ids + [f"{person['det_score']:.2f}"] * scores
-        left, top = (round(float(value)) for value in person["coordinate"][:2])
+    for index, box in reversed(list(enumerate(people.boxes.tolist()))):
+        parts = [str(index)] * ids + [f"{people.det_scores[index]:.2f}"] * scores
+        left, top = map(round, box[:2])
         _write(canvas, ": ".join(parts), (left, top), height, person_color(index))
 
 
 def person_color(index: int) -> tuple[int, int, int]:
-    """The color, BGR, of the person of this index."""
+    """Choose the color, BGR, of the person of this index."""
     red, green, blue = colorsys.hsv_to_rgb(index * _HUE_STEP % 1, 0.85, 1)
     return round(blue * 255), round(green * 255), round(red * 255)
 
@@ -68,7 +69,7 @@ def _write(
     height: int,
     color: tuple[int, int, int],
 ) -> None:
-    """Writes a label above a box's left upper corner, or below it where the image ends.
+    """Write a label above a box's left upper corner, or below it where the image ends.
 
     Args:
         canvas: (H, W, 3) uint8, BGR; changed.

@@ -1,4 +1,4 @@
-"""Drawing poses exactly as PaddleX does, pixel for pixel.
+"""Draw poses exactly as PaddleX does, pixel for pixel.
 
 PaddleX blends the whole image once per limb and person. A blend changes nothing outside the
 polygon it fills (0.4 v + 0.6 v rounds back to v for all 256 values), so only the polygon's
@@ -25,7 +25,7 @@ _LIMB_HALF_WIDTH = 1
 _CANVAS_WEIGHT, _LIMB_WEIGHT = 0.4, 0.6
 _LIMB_STARTS, _LIMB_ENDS = (list(joints) for joints in zip(*COCO_SKELETON, strict=True))
 
-# Steps round the hue circle, one per joint and one per limb; PaddleX hands them to OpenCV as
+# Steps around the hue circle, one per joint and one per limb; PaddleX passes them to OpenCV as
 # BGR.
 COLORS_BGR = (
     (255, 0, 0),
@@ -49,7 +49,7 @@ COLORS_BGR = (
 
 
 def draw_poses(image: NDArray[np.uint8], keypoints: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Draws the joints and limbs of all people on a copy of the image.
+    """Draw the joints and limbs of all people on a copy of the image.
 
     Args:
         image: (H, W, 3) uint8, BGR. Not changed.
@@ -87,7 +87,7 @@ def _blend_limb(
     delta: Sequence[float],
     color: tuple[int, int, int],
 ) -> None:
-    """Blends a limb, a thin filled ellipse, into the canvas, in place.
+    """Blend a limb, a thin filled ellipse, into the canvas, in place.
 
     Args:
         canvas: (H, W, 3) uint8, BGR.
@@ -101,7 +101,7 @@ def _blend_limb(
     outline = cv2.ellipse2Poly(middle, (half_length, _LIMB_HALF_WIDTH), angle, 0, 360, 1)
     polygon = np.asarray(outline, dtype=np.int32)
     left, top, width, height = cv2.boundingRect(polygon)
-    # Slices end at the canvas's edges by themselves, but would wrap round before its start.
+    # Slices end at the canvas's edges by themselves, but would wrap around before its start.
     region = canvas[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
     before = region.copy()
     cv2.fillConvexPoly(canvas, polygon, color)

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tritonpose.coco import VISIBLE_SCORE
-from tritonpose.export.people import People
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from tritonpose.transport.messages import PoseResponse
 
 CONFIDENT_KEYPOINT = 0.2
 """Keypoints scored no higher don't count for a person's score."""
 
 
-def coco_results(
-    boxes: Sequence[Mapping[str, Any]], image_id: int, category_id: int
-) -> list[dict[str, Any]]:
-    """Makes one COCO keypoint result per person, of plain numbers.
+def coco_results(people: PoseResponse, image_id: int, category_id: int) -> list[dict[str, Any]]:
+    """Make one COCO keypoint result per person, of plain numbers.
 
-    pycocotools' ``loadRes`` takes the persons' areas from ``bbox``, where it is there; evaluation
-    uses them only to leave unmatched persons out of the scores for medium and large ones.
+    pycocotools' ``loadRes`` takes each person's area from ``bbox``, if it is given; evaluation
+    uses it only to leave unmatched people out of the scores for medium and large ones.
 
     Args:
-        boxes: The people of a result.
+        people: The arrays of a result.
         image_id: The image's id in the annotations.
         category_id: The id of "person", 1 in COCO.
 
@@ -36,9 +34,8 @@ def coco_results(
         (evaluation doesn't look at v); ``score`` by `person_scores`; ``bbox``, the detector's x,
         y, width, height. All in pixels.
     """
-    people = People.of(boxes)
-    visible = (people.scores >= VISIBLE_SCORE).astype(int)
-    scores = person_scores(people.scores, people.det_scores)
+    visible = (people.keypoints[..., 2] >= VISIBLE_SCORE).astype(int)
+    scores = person_scores(people.keypoints[..., 2], people.det_scores)
     return [
         {
             "image_id": image_id,
@@ -50,7 +47,7 @@ def coco_results(
             "bbox": [x1, y1, x2 - x1, y2 - y1],
         }
         for points, flags, score, (x1, y1, x2, y2) in zip(
-            people.points.tolist(),
+            people.keypoints[..., :2].tolist(),
             visible.tolist(),
             scores.tolist(),
             people.boxes.tolist(),
@@ -62,7 +59,7 @@ def coco_results(
 def person_scores(
     keypoint_scores: NDArray[np.float32], det_scores: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """By what COCO's evaluation ranks persons: box score times the confident keypoints' mean.
+    """Score people as COCO's evaluation ranks them: box score times confident keypoints' mean.
 
     So do PaddleDetection (``ppdet/metrics/keypoint_metrics.py``, ``in_vis_thre=0.2``) and
     MMPose (``mmpose/evaluation/metrics/coco_metric.py``, score mode ``bbox_keypoint``). Unlike

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tritonpose.coco import VISIBLE_SCORE
-from tritonpose.export.people import People
 
 if TYPE_CHECKING:
     import supervision
 
+    from tritonpose.transport.messages import PoseResponse
 
-def supervision_keypoints(boxes: Sequence[Mapping[str, Any]]) -> supervision.KeyPoints:
-    """Makes supervision's ``KeyPoints``, one skeleton per person.
+
+def supervision_keypoints(people: PoseResponse) -> supervision.KeyPoints:
+    """Make supervision's ``KeyPoints``, one skeleton per person.
 
     Args:
-        boxes: The people of a result.
+        people: The arrays of a result.
 
     Returns:
         ``xy`` (N, 17, 2) float32; ``keypoint_confidence`` (N, 17) float32;
         ``detection_confidence`` (N,) float32; ``visible`` (N, 17), score 0.1 and up, as PaddleX
         draws them; ``class_id`` 0 and ``data["class_name"]`` "person";
         ``data["xyxy"]`` (N, 4) float32, the detector's boxes, which ``as_detections()`` would
-        else replace by narrower ones around the keypoints. N may be 0.
+        otherwise replace by narrower ones around the keypoints. N may be 0.
 
     Raises:
         ImportError: supervision isn't installed, or lacks one of its own dependencies.
@@ -37,12 +37,12 @@ def supervision_keypoints(boxes: Sequence[Mapping[str, Any]]) -> supervision.Key
             f"to_supervision needs supervision ({error}): pip install 'tritonpose[supervision]'"
         ) from error
 
-    people = People.of(boxes)
+    scores = people.keypoints[..., 2]
     return supervision.KeyPoints(
-        xy=people.points,
+        xy=people.keypoints[..., :2],
         class_id=np.zeros(len(people.boxes), dtype=int),
-        keypoint_confidence=people.scores,
+        keypoint_confidence=scores,
         detection_confidence=people.det_scores,
-        visible=people.scores >= VISIBLE_SCORE,
+        visible=scores >= VISIBLE_SCORE,
         data={"class_name": np.full(len(people.boxes), "person"), "xyxy": people.boxes},
     )

@@ -1,12 +1,11 @@
-"""What ``predict`` accepts, turned into single images to send.
+"""Turn the argument of ``predict`` into single images to send.
 
 Two steps: `expand_inputs` flattens lists, iterators, directories and videos lazily in the
 caller's thread; `load_source` then reads one of its items, in a worker thread. Only the second
-one fails, so that an unreadable input fails at its own turn.
+one fails, so that an unreadable input fails in its place among the results.
 """
 
 from tritonpose.inputs.expansion import expand_inputs
-from tritonpose.inputs.images import FileInput, ImageInput, decode_image
-from tritonpose.inputs.loading import load_source, path_of
+from tritonpose.inputs.images import FileInput, ImageInput, decode_image, load_source, path_of
 
 __all__ = ["FileInput", "ImageInput", "decode_image", "expand_inputs", "load_source", "path_of"]

@@ -1,7 +1,8 @@
-"""Flattening the argument of ``predict``, one item at a time."""
+"""Flatten the argument of ``predict``, one image or frame at a time."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,13 +10,14 @@ from pathlib import PurePath
 
 import numpy as np
 
-from tritonpose.inputs.images import FileInput
-from tritonpose.inputs.kinds import has_image_name, has_video_name, is_url, is_video
-from tritonpose.inputs.videos import read_frames
+from tritonpose.file_types import has_image_name, has_video_name, is_url, is_video
+from tritonpose.inputs.images import FileInput, ImageInput
+
+LOGGER = logging.getLogger("tritonpose")
 
 
 def expand_inputs(inputs: object) -> Iterator[object]:
-    """Flattens the argument of ``predict``.
+    """Flatten the argument of ``predict``.
 
     Args:
         inputs: An array, a URL, the path of an image, a video or a directory, or a list, tuple
@@ -45,9 +47,9 @@ def expand_inputs(inputs: object) -> Iterator[object]:
 
 
 def files_in(directory: str) -> list[FileInput]:
-    """Lists the images and videos in a directory and below, sorted by path.
+    """List the images and videos in a directory and below, sorted by path.
 
-    Empty if it isn't a directory. Which it is goes by the suffix.
+    Empty if it isn't a directory. The suffix tells which file is an image or a video.
     """
     if not os.path.isdir(directory):  # noqa: PTH112 (Path's raises where it may not look)
         return []
@@ -70,6 +72,44 @@ def files_in(directory: str) -> list[FileInput]:
     return files
 
 
+def read_frames(video: FileInput) -> Iterator[ImageInput | FileInput]:
+    """Read a video's frames in order, as decoded images, with its rotation applied.
+
+    OpenCV reports the end of a truncated video like that of a whole one. So the log (at level
+    INFO) says how many frames were read.
+
+    Args:
+        video: A video file. It is open until the last frame was taken or this is closed.
+
+    Yields:
+        The frames; or, if the video can't be opened or has no frames, the file with its problem.
+    """
+    import cv2
+
+    count = 0
+    capture = cv2.VideoCapture(video.path)
+    try:
+        opened = capture.isOpened()
+        while True:
+            read, frame = capture.read()
+            if not read:
+                break
+            image = np.asarray(frame, dtype=np.uint8)
+            yield ImageInput(video.path, image, frame_index=count, saved_as=video.saved_as)
+            count += 1
+    finally:
+        capture.release()
+    LOGGER.info("%s: %d frames read", video.path, count)
+    if count == 0:
+        problem = (
+            "is a video without frames"
+            if opened
+            else "can't be opened as a video: it is damaged, or of a kind that this OpenCV can't "
+            "decode; ffmpeg can say more, and convert it to MP4"
+        )
+        yield FileInput(video.path, video.saved_as, f"{video.path!r} {problem}")
+
+
 def _expand_path(path: str) -> Iterator[object]:
     if not is_url(path):
         files = files_in(path)
@@ -84,5 +124,5 @@ def _expand_path(path: str) -> Iterator[object]:
 
 
 def _rival_key(path: str) -> tuple[PurePath, bool]:
-    """What files that are saved under one name have in common."""
+    """Return what files that would be saved under one name have in common."""
     return PurePath(path).with_suffix(""), has_image_name(path)

@@ -1,4 +1,8 @@
-"""Fetching images that are given as URLs."""
+"""Fetch images that are given as URLs.
+
+By urllib: aiohttp would rewrite percent-encoded characters, which invalidates signed URLs, and any
+other library would be one more dependency, and slower to import.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +44,14 @@ _HANDLERS = (
 
 
 def fetch(url: str) -> bytes:
-    """Fetches a file over HTTP or HTTPS, following redirects; proxies as in the environment.
+    """Fetch a file over HTTP or HTTPS, following redirects; proxies as in the environment.
 
     Args:
         url: May hold a user name and password (``http://user:password@camera/now.jpg``), which
             go to this host alone, and characters that have yet to be percent-encoded.
 
     Raises:
-        InputError: There is no such file, it is larger than `MAX_BYTES`, or it can't be had
+        InputError: There is no such file, it is larger than `MAX_BYTES`, or it doesn't arrive
             within `SILENCE_S` and `TOTAL_S`; the message says what happened.
     """
     # urllib's usual opener would follow a redirect to FTP as well.
@@ -63,13 +67,13 @@ def fetch(url: str) -> bytes:
 
 
 def _request_for(url: str) -> urllib.request.Request:
-    """Spells a URL as HTTP wants it; raises ValueError if that can't be done."""
+    """Encode a URL for HTTP; raise ValueError if that can't be done."""
     parts = urlsplit(url)
     credentials, _, address = parts.netloc.rpartition("@")
     if not address.isascii():
         host, colon, port = address.partition(":")
         address = host.encode("idna").decode() + colon + port
-    # "%" stays, for what is encoded already.
+    # "%" stays, for characters that are encoded already.
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
     query = quote(parts.query, safe="/%:@!$&'()*+,;=~?[]")
     request = urllib.request.Request(  # noqa: S310 (the handlers above know no file:)
@@ -83,7 +87,7 @@ def _request_for(url: str) -> urllib.request.Request:
 
 
 def _read(response: HTTPResponse, deadline: float) -> bytes:
-    """Reads a body; raises OSError if it is too large, too slow or incomplete."""
+    """Read a body; raise OSError if it is too large, too slow or incomplete."""
     announced = response.length
     if announced is not None and announced > MAX_BYTES:
         raise OSError(_too_large(announced))
@@ -104,12 +108,12 @@ def _read(response: HTTPResponse, deadline: float) -> bytes:
 
 
 def _too_large(size: int | None) -> str:
-    said = "it" if size is None else f"it has {size} bytes and"
-    return f"{said} is larger than the {MAX_BYTES >> 20} MiB that are fetched; download it first"
+    subject = "it" if size is None else f"it has {size} bytes and"
+    return f"{subject} is larger than the {MAX_BYTES >> 20} MiB that are fetched; download it first"
 
 
 def _explain(error: Exception) -> str:
-    """Says in plain words why fetching failed."""
+    """Say in plain words why fetching failed."""
     if isinstance(error, urllib.error.HTTPError):
         with error:
             return f"the server answered {error.code} {error.reason}"
@@ -119,7 +123,7 @@ def _explain(error: Exception) -> str:
     if isinstance(reason, socket.gaierror):
         return f"unknown host ({reason.strerror})"
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return f"the server's certificate is not to be trusted ({reason.verify_message})"
+        return f"the server's certificate can't be trusted ({reason.verify_message})"
     if isinstance(reason, OSError) and reason.strerror:
         return reason.strerror
     return str(reason) or type(reason).__name__

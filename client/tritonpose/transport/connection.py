@@ -52,7 +52,7 @@ class Connection:
         addresses: ``host:port`` of each server.
         timeout: Seconds that each request may take, over all attempts.
         retries: How often a request that no server took is sent again.
-        headers: What to send along with each request, names in lower case.
+        headers: What to send with each request, names in lower case.
         tls: The certificates; None if the connection isn't encrypted.
     """
 
@@ -77,7 +77,7 @@ class Connection:
         cert_file: str | os.PathLike[str] | None = None,
         key_file: str | os.PathLike[str] | None = None,
     ) -> Connection:
-        """Checks what a caller gave.
+        """Check the arguments of a caller.
 
         Args:
             url: ``SCHEME://HOST:PORT``; the scheme is ``grpc`` or ``http``, ``grpcs`` or
@@ -86,8 +86,8 @@ class Connection:
             timeout: Seconds that each request may take, over all attempts.
             retries: How often a request that no server takes is sent again, after growing
                 pauses; 0 for never. With several servers, one attempt asks each of them.
-            headers: Sent along with each request (gRPC: metadata).
-            api_key: Sent along as ``authorization: Bearer API_KEY``.
+            headers: Sent with each request (gRPC: metadata).
+            api_key: Sent as ``authorization: Bearer API_KEY``.
             ca_file: Certificates to trust, a PEM file, instead of the usual authorities.
             cert_file: The client's certificate, a PEM file; with `key_file`.
             key_file: The client's private key, a PEM file.
@@ -111,12 +111,12 @@ class Connection:
         return cls(scheme, addresses, timeout, retries, _checked_headers(headers, api_key), tls)
 
     def url_of(self, address: str) -> str:
-        """The URL of one of the servers, for messages."""
+        """Return the URL of one of the servers, for messages."""
         return f"{self.scheme}://{address}"
 
 
 def _parse(url: str | Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Splits URLs into their scheme and ``host:port`` each; raises ConfigError."""
+    """Split URLs into their scheme and ``host:port`` each; raise ConfigError."""
     urls = url.split(",") if isinstance(url, str) else list(url)
     parts = [_parse_one(part.strip()) for part in urls]
     schemes = {scheme for scheme, _ in parts}
@@ -137,7 +137,7 @@ def _parse_one(url: str) -> tuple[str, str]:
         raise ConfigError(f"url={url!r}: expected grpc://, grpcs://, http:// or https://HOST:PORT")
     try:
         complete = bool(parts.hostname and parts.port)
-    except ValueError:  # the port is no number
+    except ValueError:  # the port is not a number
         complete = False
     if not complete or parts.path.strip("/") or parts.query:
         raise ConfigError(
@@ -148,7 +148,7 @@ def _parse_one(url: str) -> tuple[str, str]:
 
 
 def _checked_headers(headers: Mapping[str, str] | None, api_key: str | None) -> dict[str, str]:
-    """Brings headers and key together; raises ConfigError, whose message shows no value."""
+    """Join headers and key; raise ConfigError, whose message shows no value."""
     checked = {str(name).lower(): value for name, value in (headers or {}).items()}
     if api_key is not None:
         if "authorization" in checked:

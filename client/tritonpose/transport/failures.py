@@ -1,7 +1,8 @@
-"""Errors of failed requests: which class, what happened in the server's words, and what to do."""
+"""Errors of failed requests: their class, what happened, and what to do about it."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tritonpose.errors import (
@@ -18,7 +19,7 @@ from tritonpose.transport.messages import MODEL_NAME
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What servers, and proxies before them, answer, as tritonclient spells it.
+# Statuses of servers, and of proxies before them, as tritonclient spells them.
 _KINDS: Mapping[str | None, type[TritonPoseError]] = {
     "StatusCode.INVALID_ARGUMENT": InvalidRequestError,
     "StatusCode.UNAUTHENTICATED": AccessDeniedError,
@@ -36,29 +37,45 @@ _KINDS: Mapping[str | None, type[TritonPoseError]] = {
     "504": DeadlineExceededError,
 }
 
+# What the pipeline can't do now: another server, or the same one later, can. Its own deadline is
+# among these, as what delays it is other requests; the request's own timeout bounds the retries.
+_RETRYABLE_CODES = ("busy", "deadline", "model_unavailable", "shutting_down", "unavailable")
+
+# The pipeline's messages are "[code] text"; Triton may put words of its own before them.
+_CODE = re.compile(r"(?:^|message: )\[([a-z_]+)\] ")
+
 NO_TRITON = "its answer isn't one of Triton's; perhaps another server uses this port"
 """The detail of a failure to read an answer."""
 
 
 def error_from_status(status: str | None, url: str, detail: str | None) -> TritonPoseError:
-    """Makes the error for a status that a server answered.
+    """Make the error for a status that a server answered.
 
     Args:
         status: An HTTP status, such as ``"503"``, or a gRPC one, such as
             ``"StatusCode.UNAVAILABLE"``.
         url: The server's URL.
-        detail: What the server said.
+        detail: The server's message; a code at its beginning becomes the error's `code`.
     """
-    return make_error(_KINDS.get(status, ServerError), url, detail or f"{status}, without a reason")
+    detail = detail or f"{status}, without a reason"
+    kind = _KINDS.get(status, ServerError)
+    coded = _CODE.search(detail)
+    if coded is None:
+        return make_error(kind, url, detail)
+    if coded[1] in _RETRYABLE_CODES:
+        kind = ServerUnavailableError
+    error = make_error(kind, url, detail[coded.end() :])
+    error.code = coded[1]
+    return error
 
 
 def make_error(kind: type[TritonPoseError], url: str, detail: str) -> TritonPoseError:
-    """Makes the error to raise for a failed request.
+    """Make the error to raise for a failed request.
 
     Args:
         kind: The class of error.
         url: The server's URL.
-        detail: What the server or the network layer said.
+        detail: The message of the server or of the network layer.
     """
     detail = detail.rstrip(".")
     # To gRPC, a refused certificate is a server that can't be reached.

@@ -10,8 +10,12 @@ from tritonclient.utils import InferenceServerException
 
 from tritonpose.transport.connection import CONNECT_SECONDS
 from tritonpose.transport.failures import error_from_status
-from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse
-from tritonpose.transport.trace_context import trace_headers
+from tritonpose.transport.messages import (
+    MODEL_NAME,
+    InferRequest,
+    PoseResponse,
+    trace_headers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +31,7 @@ _CHANNEL_ARGUMENTS = [
     ("grpc.max_receive_message_length", -1),
     # Servers end connections now and then, so that clients look up others; a request that comes
     # too late for its connection goes over the next one, but only if it fits into this buffer.
-    # gRPC's own size is 256 KiB, and images beyond that were lost.
+    # gRPC's own size is 256 KiB; larger images would be lost.
     ("grpc.per_rpc_retry_buffer_size", 2**31 - 1),
     # gRPC waits between a second and two minutes before it tries a lost server again, and
     # answers for it meanwhile; our own pauses are shorter.
@@ -35,8 +39,8 @@ _CHANNEL_ARGUMENTS = [
     ("grpc.max_reconnect_backoff_ms", 2000),
     # Despite its name, how long making a connection may take; 20 seconds by default.
     ("grpc.min_reconnect_backoff_ms", int(CONNECT_SECONDS * 1000)),
-    # A lost or ended connection is a reason to look up the servers anew, soon: gRPC would wait for
-    # half a minute, in which those that were added get nothing.
+    # Look up the servers soon after a connection was lost or ended: gRPC would wait for half a
+    # minute, in which servers that were added get no requests.
     ("grpc.dns_min_time_between_resolutions_ms", 2000),
     # As over HTTP, $http_proxy doesn't stand between us and localhost.
     ("grpc.enable_http_proxy", 0),
@@ -45,7 +49,7 @@ _CHANNEL_ARGUMENTS = [
 
 
 class GrpcServer:
-    """A `tritonpose.transport.retrying.Server` over gRPC.
+    """A `tritonpose.transport.failover.Server` over gRPC.
 
     Args:
         address: ``host:port``.
@@ -58,20 +62,31 @@ class GrpcServer:
         self._client = triton.InferenceServerClient(address, **_client_arguments(connection))
 
     def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
-        """Sends a request once; see `Server.infer`."""
+        """Send a request once; see `Server.infer`."""
         try:
             result = self._client.infer(**_call_arguments(request, self._headers, timeout))
         except InferenceServerException as error:
             raise error_from_status(error.status(), self._url, error.message()) from error
         return PoseResponse.from_outputs(result.as_numpy)
 
+    def is_ready(self, timeout: float) -> bool:
+        """Ask whether it serves the pipeline now; see `Server.is_ready`."""
+        try:
+            return bool(
+                self._client.is_model_ready(
+                    MODEL_NAME, headers=self._headers, client_timeout=timeout
+                )
+            )
+        except InferenceServerException:
+            return False
+
     def close(self) -> None:
-        """Closes the channel."""
+        """Close the channel."""
         self._client.close()
 
 
 class AsyncGrpcServer:
-    """A `tritonpose.transport.retrying.AsyncServer` over gRPC.
+    """A `tritonpose.transport.failover.AsyncServer` over gRPC.
 
     Args:
         address: ``host:port``.
@@ -85,7 +100,7 @@ class AsyncGrpcServer:
         self._client: Any = None
 
     async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
-        """Sends a request once; see `AsyncServer.infer`."""
+        """Send a request once; see `AsyncServer.infer`."""
         try:
             result = await self._client_of_loop().infer(
                 **_call_arguments(request, self._connection.headers, timeout)
@@ -95,7 +110,7 @@ class AsyncGrpcServer:
         return PoseResponse.from_outputs(result.as_numpy)
 
     async def is_ready(self, timeout: float) -> bool:
-        """Whether it serves the pipeline now; see `AsyncServer.is_ready`."""
+        """Ask whether it serves the pipeline now; see `AsyncServer.is_ready`."""
         try:
             return bool(
                 await self._client_of_loop().is_model_ready(
@@ -106,12 +121,12 @@ class AsyncGrpcServer:
             return False
 
     async def close(self) -> None:
-        """Closes the channel; requests under way are cancelled."""
+        """Close the channel, cancelling the requests under way."""
         if self._client is not None:
             await self._client.close()
 
     def _client_of_loop(self) -> Any:
-        """The client, made at first use, for its channel belongs to the running event loop."""
+        """Return the client, made at first use, as its channel belongs to the event loop."""
         if self._client is None:
             self._client = triton_aio.InferenceServerClient(
                 self._address, **_client_arguments(self._connection)

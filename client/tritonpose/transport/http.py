@@ -1,38 +1,47 @@
-"""HTTP: one connection per thread, as tritonclient's HTTP client isn't thread-safe."""
+"""HTTP: aiohttp sends what tritonclient encodes, also for callers without an event loop.
+
+tritonclient's own clients don't serve here. The synchronous one makes an event loop of gevent's in
+each thread that uses it, whose file descriptors stay open when the thread ends; the asynchronous
+one has no timeout for making a connection, so a host that swallows packets would take a request's
+whole time instead of leaving it to the next server.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import io
+import json
+import ssl
 import threading
 import weakref
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import gevent
-import gevent.ssl
-import tritonclient.http as triton
-from geventhttpclient.response import HTTPParseError
-from tritonclient.utils import InferenceServerException
+import aiohttp
+from tritonclient.http import InferenceServerClient, InferInput
 
 from tritonpose.errors import DeadlineExceededError, ServerError, ServerUnavailableError
 from tritonpose.transport.connection import CONNECT_SECONDS
 from tritonpose.transport.failures import NO_TRITON, error_from_status, make_error
-from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse
-from tritonpose.transport.trace_context import trace_headers
+from tritonpose.transport.messages import (
+    MODEL_NAME,
+    InferRequest,
+    PoseResponse,
+    trace_headers,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from tritonpose.transport.connection import Connection
-    from tritonpose.transport.tls import TlsFiles
+
+T = TypeVar("T")
+
+_HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
-class _OutOfTimeError(TimeoutError):
-    """The request's time is over.
-
-    An OSError, for at those geventhttpclient gives up the socket it was sending to.
-    """
-
-
-class HttpServer:
-    """A `tritonpose.transport.retrying.Server` over HTTP.
+class AsyncHttpServer:
+    """A `tritonpose.transport.failover.AsyncServer` over HTTP.
 
     Args:
         address: ``host:port``.
@@ -40,61 +49,145 @@ class HttpServer:
     """
 
     def __init__(self, address: str, connection: Connection) -> None:
-        self._address = address
         self._connection = connection
         self._url = connection.url_of(address)
-        self._local = threading.local()
-        self._lock = threading.Lock()
-        # Weak, so that the client of a thread that has ended is closed with it.
-        self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._session: aiohttp.ClientSession | None = None
 
-    def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
-        """Sends a request once; see `Server.infer`."""
-        client = self._client_of_thread()
+    async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
+        """Send a request once; see `AsyncServer.infer`."""
+        body, header_length = InferenceServerClient.generate_request_body(
+            request.infer_inputs(InferInput),
+            request_id=request.request_id,
+            parameters=request.parameters(),
+        )
         try:
-            # The client's own network timeout starts anew with every packet.
-            with gevent.Timeout(timeout, _OutOfTimeError("the time is over")):
-                result = client.infer(
-                    MODEL_NAME,
-                    request.infer_inputs(triton.InferInput),
-                    request_id=request.request_id,
-                    parameters=request.parameters(),
-                    # A copy: tritonclient adds to it.
-                    headers={**self._connection.headers, **trace_headers()},
-                )
-        except InferenceServerException as error:
-            raise error_from_status(error.status(), self._url, error.message()) from error
-        except _OutOfTimeError as error:
-            raise make_error(DeadlineExceededError, self._url, str(error)) from error
-        except (OSError, HTTPParseError) as error:
-            raise make_error(ServerUnavailableError, self._url, str(error)) from error
+            async with self._session_of_loop().post(
+                f"{self._url}/v2/models/{MODEL_NAME}/infer",
+                data=io.BytesIO(body),
+                headers={_HEADER_LENGTH: str(header_length), **trace_headers()},
+                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_SECONDS),
+                # Following one would send the headers, with their key, to another host.
+                allow_redirects=False,
+            ) as response:
+                content = await response.read()
+        except aiohttp.ClientError as error:
+            # Without its cause: some of aiohttp's errors hold the request's headers.
+            raise make_error(ServerUnavailableError, self._url, _cause(error)) from None
+        except asyncio.TimeoutError as error:
+            raise make_error(DeadlineExceededError, self._url, "the time is over") from error
+        if response.status != 200:
+            raise error_from_status(str(response.status), self._url, _reason(content))
+        length = response.headers.get(_HEADER_LENGTH)
+        try:
+            result = InferenceServerClient.parse_response_body(content, header_length=length)
         except ValueError as error:
             raise make_error(ServerError, self._url, NO_TRITON) from error
         return PoseResponse.from_outputs(result.as_numpy)
 
-    def close(self) -> None:
-        """Closes the connections of all threads."""
-        with self._lock:
-            for client in self._clients:
-                client.close()
+    async def is_ready(self, timeout: float) -> bool:
+        """Ask whether it serves the pipeline now; see `AsyncServer.is_ready`."""
+        try:
+            async with self._session_of_loop().get(
+                f"{self._url}/v2/models/{MODEL_NAME}/ready",
+                timeout=aiohttp.ClientTimeout(total=timeout),
+                allow_redirects=False,
+            ) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, asyncio.TimeoutError):
+            return False
 
-    def _client_of_thread(self) -> Any:
-        client = getattr(self._local, "client", None)
-        if client is None:
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _session_of_loop(self) -> aiohttp.ClientSession:
+        """Return the session, made at first use, as it belongs to the running event loop."""
+        if self._session is None:
             tls = self._connection.tls
-            client = triton.InferenceServerClient(
-                self._address,
-                connection_timeout=min(CONNECT_SECONDS, self._connection.timeout),
-                network_timeout=None,
-                ssl=tls is not None,
-                ssl_context_factory=tls and partial(_tls_context, tls),
+            self._session = aiohttp.ClientSession(
+                headers=self._connection.headers,
+                connector=aiohttp.TCPConnector(
+                    limit=0, ssl=tls.context(ssl.create_default_context) if tls else True
+                ),
             )
-            self._local.client = client
-            with self._lock:
-                self._clients.add(client)
-        return client
+        return self._session
 
 
-def _tls_context(tls: TlsFiles, cafile: str) -> Any:
-    """Makes a context of gevent's kind; geventhttpclient offers a file of usual authorities."""
-    return tls.context(gevent.ssl.create_default_context, default_ca_file=cafile)
+class HttpServer:
+    """A `tritonpose.transport.failover.Server` over HTTP: the other one, in a thread of its own.
+
+    Args:
+        address: ``host:port``.
+        connection: How to talk to it.
+    """
+
+    def __init__(self, address: str, connection: Connection) -> None:
+        self._server = AsyncHttpServer(address, connection)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: Callable[[], object]
+
+    def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
+        """Send a request once; see `Server.infer`."""
+        return self._run(self._server.infer(request, timeout))
+
+    def is_ready(self, timeout: float) -> bool:
+        """Ask whether it serves the pipeline now; see `Server.is_ready`."""
+        return self._run(self._server.is_ready(timeout))
+
+    def close(self) -> None:
+        """Close the connections and end the thread."""
+        with self._lock:
+            if self._thread is not None:
+                self._stop()
+                self._thread.join()
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        with self._lock:
+            # Not before the first request, so that a process may fork until then.
+            if self._thread is None:
+                self._start()
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def _start(self) -> None:
+        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+        self._thread = threading.Thread(
+            # It knows nothing of this object, which may so be collected without being closed.
+            target=lambda server: asyncio.run(_serve(server, started)),
+            args=(self._server,),
+            name="tritonpose-http",
+            daemon=True,
+        )
+        self._thread.start()
+        self._loop, stop = started.result()
+        self._stop = weakref.finalize(self, self._loop.call_soon_threadsafe, stop.set)
+
+
+async def _serve(
+    server: AsyncHttpServer, started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]
+) -> None:
+    """Keep the event loop running until the event that `started` gets is set."""
+    stop = asyncio.Event()
+    started.set_result((asyncio.get_running_loop(), stop))
+    try:
+        await stop.wait()
+    finally:
+        await server.close()
+
+
+def _reason(content: bytes) -> str:
+    """Read what an answer with an error says: Triton's JSON, or a proxy's page."""
+    try:
+        return str(json.loads(content)["error"])
+    except (ValueError, LookupError, TypeError):
+        return content.decode(errors="replace")[:500]
+
+
+def _cause(error: aiohttp.ClientError) -> str:
+    """Say what went wrong with a connection."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        # aiohttp's own message speaks of TLS, whether it is used or not.
+        return str(error.os_error)
+    return str(error) or type(error).__name__

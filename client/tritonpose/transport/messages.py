@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 from tritonpose.errors import ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,7 +34,7 @@ class InferRequest:
         use_udp: Crop with UDP's unbiased transform.
         person_boxes: People found elsewhere, (N, 4) float32, x1, y1, x2, y2 in pixels; then no
             detector runs and the answer keeps their order.
-        request_id: What the request is called in the server's log; made up by default.
+        request_id: The request's name in the server's log; made up by default.
 
     Raises:
         ValueError: Neither or both of `image` and `frame` are given.
@@ -51,10 +52,10 @@ class InferRequest:
 
     def __post_init__(self) -> None:
         if (self.image is None) == (self.frame is None):
-            raise ValueError("a InferRequest has exactly one of image and frame")
+            raise ValueError("an InferRequest has exactly one of image and frame")
 
     def tensors(self) -> list[tuple[str, str, NDArray[np.generic]]]:
-        """The input tensors, as (name, Triton datatype, array)."""
+        """List the input tensors, as (name, Triton datatype, array)."""
         tensors: list[tuple[str, str, NDArray[np.generic]]] = []
         if self.image is not None:
             tensors.append(("image", "UINT8", np.frombuffer(self.image, dtype=np.uint8)))
@@ -69,7 +70,7 @@ class InferRequest:
         return tensors
 
     def infer_inputs(self, make: Callable[[str, list[int], str], Any]) -> list[Any]:
-        """The input tensors as tritonclient wants them.
+        """Make the input tensors as tritonclient takes them.
 
         Args:
             make: tritonclient's ``InferInput``, of either protocol.
@@ -82,7 +83,7 @@ class InferRequest:
         return inputs
 
     def parameters(self) -> dict[str, str | bool]:
-        """The Triton request parameters: the choices that were made."""
+        """Make the Triton request parameters: the choices that were made."""
         choices = {
             "detector": self.detector,
             "keypoint_model": self.keypoint_model,
@@ -90,6 +91,24 @@ class InferRequest:
             "use_udp": self.use_udp,
         }
         return {name: value for name, value in choices.items() if value is not None}
+
+
+def trace_headers() -> dict[str, str]:
+    """Make the headers that name the span a request belongs to (W3C's trace context).
+
+    Returns:
+        No headers where there is no span, or one that is not recorded. A program that has not
+        imported OpenTelemetry has none, and pays nothing.
+    """
+    if "opentelemetry.trace" not in sys.modules:
+        return {}
+    from opentelemetry import propagate, trace
+
+    if not trace.get_current_span().get_span_context().trace_flags.sampled:
+        return {}
+    headers: dict[str, str] = {}
+    propagate.inject(headers)
+    return headers
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +131,7 @@ class PoseResponse:
 
     @classmethod
     def from_outputs(cls, output: Callable[[str], NDArray[np.generic] | None]) -> PoseResponse:
-        """Collects the output tensors.
+        """Collect the output tensors.
 
         Args:
             output: Gives the tensor of a name, or None if the response lacks it.
@@ -121,22 +140,51 @@ class PoseResponse:
             ServerError: A tensor is missing or has another shape or dtype than agreed.
         """
         boxes = output("boxes")
-        people = 0 if boxes is None else len(boxes)
+        count = 0 if boxes is None else len(boxes)
         truncated = output("truncated")
         return cls(
-            _checked(boxes, "boxes", (people, 4)),
-            _checked(output("det_scores"), "det_scores", (people,)),
-            _checked(output("keypoints"), "keypoints", (people, 17, 3)),
-            _checked(output("kpt_scores"), "kpt_scores", (people,)),
-            # Servers of the first versions don't say.
+            _checked(boxes, "boxes", (count, 4)),
+            _checked(output("det_scores"), "det_scores", (count,)),
+            _checked(output("keypoints"), "keypoints", (count, 17, 3)),
+            _checked(output("kpt_scores"), "kpt_scores", (count,)),
+            # Servers of the first versions lack it.
             truncated is not None and bool(truncated.all()),
         )
+
+    @classmethod
+    def from_paddlex(cls, boxes: Sequence[Mapping[str, Any]]) -> PoseResponse:
+        """Collect the people of a PaddleX result; the inverse of `to_paddlex`."""
+
+        def collect(key: str, *shape: int) -> NDArray[np.float32]:
+            values = np.array([person[key] for person in boxes], dtype=np.float32)
+            return values.reshape(len(boxes), *shape)
+
+        return cls(
+            collect("coordinate", 4),
+            collect("det_score"),
+            collect("keypoints", 17, 3),
+            collect("kpt_score"),
+        )
+
+    def to_paddlex(self) -> list[dict[str, Any]]:
+        """Make the ``boxes`` of a PaddleX result, whose ``keypoints`` are views of the array."""
+        return [
+            {
+                "coordinate": list(box),
+                "det_score": float(det_score),
+                "keypoints": keypoints,
+                "kpt_score": kpt_score,
+            }
+            for box, det_score, keypoints, kpt_score in zip(
+                self.boxes, self.det_scores, self.keypoints, self.kpt_scores, strict=True
+            )
+        ]
 
 
 def _checked(
     tensor: NDArray[np.generic] | None, name: str, shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
-    """Copies an output tensor, so that callers may write to it; raises ServerError."""
+    """Copy an output tensor, so that callers may write to it; raise ServerError."""
     if tensor is None:
         raise ServerError(f"the response lacks the output {name!r}: is this a tritonpose server?")
     if tensor.shape != shape or tensor.dtype != np.float32:

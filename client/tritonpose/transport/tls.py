@@ -36,10 +36,10 @@ class TlsFiles:
         cert_file: str | os.PathLike[str] | None,
         key_file: str | os.PathLike[str] | None,
     ) -> TlsFiles:
-        """Makes sure that the files can be used, as gRPC says little of those that can't.
+        """Check that the files can be used, as gRPC says little about unusable ones.
 
         Raises:
-            ConfigError: A file can't be read or is no PEM file, only one of `cert_file` and
+            ConfigError: A file can't be read or is not a PEM file, only one of `cert_file` and
                 `key_file` is given, or they don't belong together.
         """
         import ssl
@@ -66,11 +66,11 @@ class TlsFiles:
     def context(
         self, factory: Callable[..., ssl.SSLContext], default_ca_file: str | None = None
     ) -> ssl.SSLContext:
-        """Makes a context that checks the server's certificate and its host name.
+        """Make a context that checks the server's certificate and its host name.
 
         Args:
             factory: `ssl.create_default_context`, or another library's function like it.
-            default_ca_file: For want of `ca_file`; None for the system's authorities.
+            default_ca_file: Used without `ca_file`; None for the system's authorities.
         """
         context = factory(cafile=self.ca_file or default_ca_file)
         if self.cert_file is not None:
@@ -81,7 +81,7 @@ class TlsFiles:
 
 
 def _readable(name: str, file: str | os.PathLike[str] | None) -> str | None:
-    """Returns a path after having read it; raises ConfigError."""
+    """Return a path after having read it; raise ConfigError."""
     if file is None:
         return None
     try:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tritonpose.file_types import is_video
 from tritonpose.inputs import load_source
 from tritonpose.inputs.expansion import files_in
-from tritonpose.inputs.kinds import is_video
 from tritonpose_server.errors import EmbeddedServerError
 
 

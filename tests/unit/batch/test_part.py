@@ -12,7 +12,6 @@ from PIL import Image
 from pyarrow import parquet
 
 from tritonpose import KeypointResult, ServerError
-from tritonpose.lazy_image import EncodedImage
 from tritonpose_batch.coco import write_coco
 from tritonpose_batch.results import (
     SCHEMA,
@@ -88,12 +87,12 @@ def test_sizes_are_those_that_opencv_decodes(tmp_path: Path, suffix: str, orient
     path = tmp_path / f"image{suffix}"
     Image.fromarray(FRAME).save(path, exif=exif)
     height, width = cv2.imread(str(path)).shape[:2]
-    assert image_size(EncodedImage(path.read_bytes())) == (width, height)
+    assert image_size(path.read_bytes()) == (width, height)
 
 
 def test_sizes_that_cannot_be_told() -> None:
     assert image_size(None) == (None, None)
-    assert image_size(EncodedImage(b"no image")) == (None, None)
+    assert image_size(b"no image") == (None, None)
 
 
 def test_coco(tmp_path: Path) -> None:

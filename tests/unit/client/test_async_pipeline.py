@@ -25,7 +25,7 @@ from tritonpose import (
     ServerUnavailableError,
     create_async_pipeline,
 )
-from tritonpose.calls import OnError
+from tritonpose._predict_arguments import OnError
 from tritonpose.config import DetectorConfig, PipelineConfig
 from tritonpose.transport.messages import InferRequest, PoseResponse
 

@@ -13,7 +13,7 @@ import pytest
 import tritonpose
 from tritonpose import errors
 from tritonpose.transport import connect, connect_async
-from tritonpose.transport.failures import make_error
+from tritonpose.transport.failures import error_from_status, make_error
 from tritonpose.transport.messages import InferRequest
 
 EXPORTED = {
@@ -91,6 +91,30 @@ def test_failures_name_server_cause_and_remedy(
     assert type(error) is kind
     for part in ("grpc://pose:8001", "the reason", advice):
         assert part in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind", "code"),
+    [
+        ("503", "[busy] 9 requests", errors.ServerUnavailableError, "busy"),
+        ("503", "[deadline] 9 requests", errors.ServerUnavailableError, "deadline"),
+        # Of another model, to which Triton gave the message without the status.
+        ("500", "model 'x', message: [busy] 9 requests", errors.ServerUnavailableError, "busy"),
+        ("500", "[model_failed] 9 requests", errors.ServerError, "model_failed"),
+        ("400", "[damaged_image] 9 requests", errors.InvalidRequestError, "damaged_image"),
+        ("503", "9 requests", errors.ServerUnavailableError, None),
+        ("503", "a page with [some] 9 requests", errors.ServerUnavailableError, None),
+    ],
+)
+def test_codes_of_the_server(
+    status: str, message: str, kind: type[errors.TritonPoseError], code: str | None
+) -> None:
+    error = error_from_status(status, "http://pose:8000", message)
+    assert (type(error), error.code) == (kind, code)
+    text = message if code is None else "9 requests"
+    assert error.detail == text
+    assert text in str(error)
+    assert f"[{code}]" not in str(error)
 
 
 @pytest.fixture

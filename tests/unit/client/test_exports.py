@@ -118,7 +118,7 @@ def test_tables_of_many_results_make_one(tmp_path: Any) -> None:
 
 
 def test_exporting_decodes_no_image() -> None:
-    damaged = KeypointResult("a.png", b"\x89PNG\r\n\x1a\n", made_up_result(1)["boxes"])
+    damaged = KeypointResult("a.png", b"\x89PNG\r\n\x1a\n", made_up_result(1).arrays)
     assert len(damaged.to_dataframe()) == 17
     assert len(damaged.to_coco(1)) == 1
 

@@ -9,6 +9,7 @@ import pytest
 
 from tritonpose import KeypointResult
 from tritonpose.drawing.labels import draw_labels, person_color
+from tritonpose.transport.messages import PoseResponse
 
 SIZES = [(60, 80), (480, 640), (2160, 3840)]
 GREY = 90
@@ -81,7 +82,8 @@ def test_labels_stay_within_the_image(box: tuple[float, ...]) -> None:
 def test_labels_say_index_and_score() -> None:
     def area(people: list[dict[str, Any]], **options: bool) -> int:
         canvas = np.zeros((480, 640, 3), np.uint8)
-        draw_labels(canvas, people, boxes=False, **{"scores": False, "ids": False, **options})
+        arrays = PoseResponse.from_paddlex(people)
+        draw_labels(canvas, arrays, boxes=False, **{"scores": False, "ids": False, **options})
         return int(canvas.any(axis=2).sum())
 
     one = [person((300, 200, 400, 300))]

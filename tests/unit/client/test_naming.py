@@ -11,7 +11,7 @@ from PIL import Image
 
 from poses import people
 from tritonpose import InputError, KeypointResult
-from tritonpose.estimation import result_of, unreadable_result
+from tritonpose._requests import result_of, unreadable_result
 from tritonpose.inputs import expand_inputs, load_source
 from videos import grey_frames, write_video
 

@@ -15,8 +15,6 @@ import pytest
 import reference_data
 from tritonpose import InputError, KeypointResult, ServerError
 from tritonpose.drawing.poses import draw_poses
-from tritonpose.estimation import boxes_from
-from tritonpose.lazy_image import EncodedImage
 from tritonpose.transport.messages import PoseResponse
 
 GOLDEN = reference_data.ROOT / "golden" / "picodet320_tinypose128"
@@ -37,18 +35,13 @@ def response(people: int) -> PoseResponse:
 
 
 def result(people: int = 1, path: str | None = "dir/photo.png", **kwargs: Any) -> KeypointResult:
-    return KeypointResult(path, PNG, boxes_from(response(people)), **kwargs)
+    return KeypointResult(path, PNG, response(people), **kwargs)
 
 
 def from_golden(golden: dict[str, Any]) -> KeypointResult:
     """A result as if the server had answered with PaddleX's numbers."""
-    boxes = golden["boxes"]
-    shapes = {"coordinate": (4,), "det_score": (), "keypoints": (17, 3), "kpt_score": ()}
-    tensors = [
-        np.array([box[key] for box in boxes], dtype=np.float32).reshape(len(boxes), *shape)
-        for key, shape in shapes.items()
-    ]
-    return KeypointResult(golden["input_path"], PNG, boxes_from(PoseResponse(*tensors)))
+    arrays = PoseResponse.from_paddlex(golden["boxes"])
+    return KeypointResult(golden["input_path"], PNG, arrays)
 
 
 @reference_data.needed
@@ -184,16 +177,23 @@ def test_exif_orientation_is_applied() -> None:
 
 PRINTED = """\
 {'res': {'input_path': 'dir/photo.png', 'boxes': [{'coordinate': [0.0, 0.14285715, 0.2857143, \
-0.42857143], 'det_score': 0.8999999761581421, 'keypoints': array([[ 0.       , ...,  0.6666667],
-       ...,
-       [16.       , ..., 16.666666 ]], dtype=float32), 'kpt_score': 8.666667}]}}
+0.42857143], 'det_score': 0.8999999761581421, 'keypoints': array([[ 0.        ,  0.33333334,  \
+0.6666667 ],
+       [ 1.        ,  1.3333334 ,  1.6666666 ],
 """
 
 
-def test_printed_as_paddlex_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_printed_whole_as_in_paddlexs_guide(capsys: pytest.CaptureFixture[str]) -> None:
     before = np.get_printoptions()
-    result().print()
-    assert capsys.readouterr().out == PRINTED
+    res = result(200)
+    res.print()
+    printed = capsys.readouterr().out
+    assert printed.startswith(PRINTED)
+    assert printed.endswith("]], dtype=float32), 'kpt_score': 3391.6667}]}}\n")
+    assert "..." not in printed
+    read = eval(printed, {"array": np.array, "float32": np.float32})
+    for box, expected in zip(read["res"]["boxes"], res["boxes"], strict=True):
+        np.testing.assert_array_equal(box["keypoints"], expected["keypoints"])
     assert np.get_printoptions() == before
 
 
@@ -236,6 +236,49 @@ def test_jpegs_are_saved_as_pillow_does_by_default(tmp_path: Path) -> None:
     assert (tmp_path / "photo_res.jpg").read_bytes() == expected
 
 
+def test_arrays_are_those_that_came() -> None:
+    arrays = response(2)
+    res = KeypointResult("a.png", PNG, arrays)
+    assert res.arrays is arrays
+    boxes = res["boxes"]
+    assert res["boxes"] is boxes
+    assert np.shares_memory(boxes[0]["keypoints"], arrays.keypoints)
+    for name in ("boxes", "det_scores", "keypoints", "kpt_scores"):
+        np.testing.assert_array_equal(getattr(res.arrays, name), getattr(arrays, name))
+
+
+@pytest.mark.parametrize("people", [0, 2])
+def test_arrays_of_nobody_have_their_shape(people: int) -> None:
+    res = result(people)
+    del res["boxes"][:]
+    arrays = res.arrays
+    shapes = [a.shape for a in (arrays.boxes, arrays.det_scores, arrays.keypoints)]
+    assert shapes == [(0, 4), (0,), (0, 17, 3)]
+
+
+def test_what_is_drawn_and_exported_follows_changes_of_the_boxes() -> None:
+    res = result(3, truncated=True)
+    res["boxes"] = [box for box in res["boxes"] if box["det_score"] < 0.8]
+    assert res.arrays.det_scores.tolist() == response(3).det_scores[1:].tolist()
+    assert res.arrays.truncated
+    assert (len(res.to_coco(1)), len(res.json["res"]["boxes"])) == (2, 2)
+    drawn = draw_poses(PIXELS, response(3).keypoints[1:])
+    np.testing.assert_array_equal(np.asarray(res.render())[..., ::-1], drawn)
+
+
+@pytest.mark.parametrize("how", ["copy", "copy.copy"])
+def test_shallow_copies_share_their_boxes(how: str) -> None:
+    res = result(2)
+    duplicate = COPIES[how](res)
+    del duplicate["boxes"][0]
+    assert len(res["boxes"]) == 1
+
+
+def test_items_are_removed_from_the_end() -> None:
+    res = result()
+    assert [res.popitem()[0] for _ in range(3)] == ["boxes", "input_img", "input_path"]
+
+
 def test_errors_are_told_from_empty_images(tmp_path: Path) -> None:
     res = KeypointResult("photo.jpg", None, error=InputError("'photo.jpg' is empty"))
     assert (res["boxes"], res["input_img"]) == ([], None)
@@ -246,7 +289,7 @@ def test_errors_are_told_from_empty_images(tmp_path: Path) -> None:
 
 def test_the_image_as_it_is_held_is_not_decoded() -> None:
     result = KeypointResult("a.jpg", b"no image")
-    assert result.held_image() == EncodedImage(b"no image")
+    assert result.held_image() == b"no image"
     with pytest.raises(InputError):
         result["input_img"]
 

@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from tritonpose.transport.trace_context import trace_headers
+from tritonpose.transport.messages import trace_headers
 from tritonpose_pipeline.telemetry.otel import (
     TracingNotInstalledError,
     make_provider,

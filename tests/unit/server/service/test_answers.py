@@ -63,9 +63,8 @@ def test_persons(count: int) -> None:
 def test_picture_is_what_the_client_draws(image: bytes) -> None:
     poses = people(2)
     answer = json.loads(success_body(asked(visualize=True), image, poses, "name"))
-    boxes = [{"keypoints": keypoints} for keypoints in poses.keypoints]
     expected = io.BytesIO()
-    KeypointResult(None, image, boxes).img["res"].save(expected, format="JPEG")
+    KeypointResult(None, image, poses).img["res"].save(expected, format="JPEG")
     assert base64.b64decode(answer["result"]["image"], validate=True) == expected.getvalue()
     plain = json.loads(success_body(asked(visualize=True), image, people(0), "name"))
     assert plain["result"]["image"] != answer["result"]["image"]

@@ -16,10 +16,15 @@ from tritonpose.errors import (
     ServerUnavailableError,
     TritonPoseError,
 )
+from tritonpose.transport import AsyncTransport, Transport
+from tritonpose.transport.failover import (
+    COOL_DOWN_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    Attempts,
+    RoundRobin,
+    pause_before,
+)
 from tritonpose.transport.messages import InferRequest, PoseResponse
-from tritonpose.transport.retry import LONGEST_PAUSE_SECONDS, Attempts, pause_before
-from tritonpose.transport.retrying import AsyncRetryingTransport, RetryingTransport
-from tritonpose.transport.rotation import COOL_DOWN_SECONDS, Rotation
 
 REQUEST = InferRequest(image=b"x")
 REFUSAL = ServerUnavailableError("full")
@@ -61,7 +66,7 @@ def test_pauses_grow_up_to_a_limit_and_are_drawn_from_all_of_it() -> None:
 
 def test_all_servers_are_asked_before_a_pause() -> None:
     clock = Clock()
-    attempts = Attempts(Rotation(3, clock), retries=2, timeout=60, clock=clock, draw=longest)
+    attempts = Attempts(RoundRobin(3, clock), retries=2, timeout=60, clock=clock, draw=longest)
     asked = ask_all(attempts, clock)
     assert [pause for _, pause in asked] == [0, 0, 0.1, 0, 0, 0.2, 0, 0, -1]
     assert all({server for server, _ in asked[k : k + 3]} == {0, 1, 2} for k in (0, 3, 6))
@@ -70,13 +75,13 @@ def test_all_servers_are_asked_before_a_pause() -> None:
 def test_no_retries_means_that_each_server_is_asked_once() -> None:
     clock = Clock()
     for count in (1, 2):
-        attempts = Attempts(Rotation(count, clock), 0, 60, clock, longest)
+        attempts = Attempts(RoundRobin(count, clock), 0, 60, clock, longest)
         assert len(ask_all(attempts, clock)) == count
 
 
 def test_attempts_end_before_the_timeout() -> None:
     clock = Clock()
-    attempts = Attempts(Rotation(1, clock), retries=1000, timeout=5, clock=clock, draw=longest)
+    attempts = Attempts(RoundRobin(1, clock), retries=1000, timeout=5, clock=clock, draw=longest)
     asked = ask_all(attempts, clock)
     # 0.1 + 0.2 + 0.4 + 0.8 + 1.6 fit into 5 s, and 2 more don't.
     assert [pause for _, pause in asked] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, -1])
@@ -85,40 +90,43 @@ def test_attempts_end_before_the_timeout() -> None:
 
 def test_the_last_error_says_that_no_server_was_left() -> None:
     with pytest.raises(ServerUnavailableError, match=r"^full$"):
-        Attempts(Rotation(1), 0, 60).failed(REFUSAL)
-    attempts = Attempts(Rotation(2), 0, 60)
+        Attempts(RoundRobin(1), 0, 60).failed(REFUSAL)
+    attempts = Attempts(RoundRobin(2), 0, 60)
     attempts.failed(REFUSAL)
-    with pytest.raises(ServerUnavailableError, match=r"none of 2 servers.*full"):
-        attempts.failed(REFUSAL)
+    last = ServerUnavailableError("full")
+    last.detail, last.code = "128 requests are in flight", "busy"
+    with pytest.raises(ServerUnavailableError, match=r"none of 2 servers.*full") as caught:
+        attempts.failed(last)
+    assert (caught.value.detail, caught.value.code) == (last.detail, "busy")
 
 
 def test_round_robin_passes_over_a_cooling_server() -> None:
     clock = Clock()
-    rotation = Rotation(3, clock)
-    assert [rotation.order() for _ in range(4)] == [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]
-    rotation.failed(1)
-    firsts = [rotation.order()[0] for _ in range(100)]
+    turns = RoundRobin(3, clock)
+    assert [turns.order() for _ in range(4)] == [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]
+    turns.failed(1)
+    firsts = [turns.order()[0] for _ in range(100)]
     assert {server: firsts.count(server) for server in range(3)} == {0: 50, 1: 0, 2: 50}
-    assert rotation.order()[-1] == 1
+    assert turns.order()[-1] == 1
 
 
 def test_one_request_at_a_time_tries_a_server_after_its_cool_down() -> None:
     clock = Clock()
-    rotation = Rotation(2, clock)
-    rotation.failed(0)
+    turns = RoundRobin(2, clock)
+    turns.failed(0)
     clock.now += COOL_DOWN_SECONDS
-    assert [rotation.order()[0] for _ in range(20)].count(0) == 1
-    rotation.succeeded(0)
-    assert [rotation.order()[0] for _ in range(20)].count(0) == 10
+    assert [turns.order()[0] for _ in range(20)].count(0) == 1
+    turns.succeeded(0)
+    assert [turns.order()[0] for _ in range(20)].count(0) == 10
 
 
 def test_servers_that_all_cool_down_are_asked_all_the_same() -> None:
     clock = Clock()
-    rotation = Rotation(2, clock)
-    rotation.failed(1)
+    turns = RoundRobin(2, clock)
+    turns.failed(1)
     clock.now += 0.5
-    rotation.failed(0)
-    assert rotation.order() == [1, 0]
+    turns.failed(0)
+    assert turns.order() == [1, 0]
 
 
 class StandIn:
@@ -142,6 +150,9 @@ class Sync(StandIn):
     def infer(self, _request: InferRequest, timeout: float) -> PoseResponse:
         return self.ask(timeout)
 
+    def is_ready(self, timeout: float) -> bool:
+        return timeout > 0 and self.always is None
+
     def close(self) -> None:
         self.closed += 1
 
@@ -163,10 +174,14 @@ class SyncTwin:
     stand_in = Sync
 
     def __init__(self, *servers: Any, timeout: float = 60.0, retries: int = 4) -> None:
-        self.transport = RetryingTransport(servers, timeout, retries)
+        self.pauses: list[float] = []
+        self.transport = Transport(servers, timeout, retries, self.pauses.append)
 
     def infer(self) -> PoseResponse:
         return self.transport.infer(REQUEST)
+
+    def is_ready(self) -> bool:
+        return self.transport.is_ready(1.0)
 
     def close(self) -> None:
         self.transport.close()
@@ -176,10 +191,18 @@ class AsyncTwin:
     stand_in = Async
 
     def __init__(self, *servers: Any, timeout: float = 60.0, retries: int = 4) -> None:
-        self.transport = AsyncRetryingTransport(servers, timeout, retries)
+        self.pauses: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            self.pauses.append(seconds)
+
+        self.transport = AsyncTransport(servers, timeout, retries, sleep)
 
     def infer(self) -> PoseResponse:
         return asyncio.run(self.transport.infer(REQUEST))
+
+    def is_ready(self) -> bool:
+        return asyncio.run(self.transport.is_ready(1.0))
 
     def close(self) -> None:
         asyncio.run(self.transport.close())
@@ -189,35 +212,22 @@ TWINS = pytest.mark.parametrize("twin", [SyncTwin, AsyncTwin])
 Twin = type[SyncTwin] | type[AsyncTwin]
 
 
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that were slept, without sleeping them."""
-    slept: list[float] = []
-
-    async def async_sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    monkeypatch.setattr("tritonpose.transport.retrying.time.sleep", slept.append)
-    monkeypatch.setattr("tritonpose.transport.retrying.asyncio.sleep", async_sleep)
-    return slept
-
-
 @TWINS
-def test_a_server_that_is_full_for_a_moment_costs_no_answer(
-    twin: Twin, pauses: list[float]
-) -> None:
+def test_a_server_that_is_full_for_a_moment_costs_no_answer(twin: Twin) -> None:
     server = twin.stand_in(REFUSAL, REFUSAL)
-    assert len(twin(server).infer().boxes) == 0
+    client = twin(server)
+    assert len(client.infer().boxes) == 0
     assert len(server.timeouts) == 3
-    assert len(pauses) == 2
+    assert len(client.pauses) == 2
 
 
 @TWINS
-def test_retries_end(twin: Twin, pauses: list[float]) -> None:
+def test_retries_end(twin: Twin) -> None:
     server = twin.stand_in(always=REFUSAL)
+    client = twin(server, retries=3)
     with pytest.raises(ServerUnavailableError, match="full"):
-        twin(server, retries=3).infer()
-    assert (len(server.timeouts), len(pauses)) == (4, 3)
+        client.infer()
+    assert (len(server.timeouts), len(client.pauses)) == (4, 3)
 
 
 @TWINS
@@ -249,13 +259,13 @@ def test_attempts_share_one_timeout(twin: Twin) -> None:
 
 
 @TWINS
-def test_another_server_answers_at_once(twin: Twin, pauses: list[float]) -> None:
+def test_another_server_answers_at_once(twin: Twin) -> None:
     gone, well = twin.stand_in(always=REFUSAL), twin.stand_in()
     client = twin(gone, well)
     for _ in range(10):
         client.infer()
     assert (len(gone.timeouts), len(well.timeouts)) == (1, 10)
-    assert sum(pauses) == 0
+    assert sum(client.pauses) == 0
 
 
 @TWINS
@@ -283,7 +293,7 @@ def test_closing_twice_closes_once_and_then_nothing_is_sent(
 
 def test_many_threads_are_spread_evenly() -> None:
     servers = [Sync() for _ in range(4)]
-    transport = RetryingTransport(servers, 60.0, 0)
+    transport = Transport(servers, 60.0, 0)
     threads = [
         threading.Thread(target=lambda: [transport.infer(REQUEST) for _ in range(50)])
         for _ in range(8)
@@ -297,7 +307,7 @@ def test_many_threads_are_spread_evenly() -> None:
 
 def test_a_pause_leaves_the_event_loop_free() -> None:
     async def ticks_during_retries() -> int:
-        transport = AsyncRetryingTransport([Async(*[REFUSAL] * 3)], 60.0, 4)
+        transport = AsyncTransport([Async(*[REFUSAL] * 3)], 60.0, 4)
         task = asyncio.create_task(transport.infer(REQUEST))
         count = 0
         while not task.done():
@@ -310,9 +320,8 @@ def test_a_pause_leaves_the_event_loop_free() -> None:
     assert time.monotonic() - started < 30
 
 
-def test_a_transport_is_ready_when_one_of_its_servers_is() -> None:
-    def ready(*servers: Async) -> bool:
-        return asyncio.run(AsyncRetryingTransport(servers, 60.0, 4).is_ready(1.0))
-
-    assert ready(Async(always=REFUSAL), Async())
-    assert not ready(Async(always=REFUSAL), Async(always=REFUSAL))
+@TWINS
+def test_a_transport_is_ready_when_one_of_its_servers_is(twin: Twin) -> None:
+    lost, well = twin.stand_in(always=REFUSAL), twin.stand_in()
+    assert twin(lost, well).is_ready()
+    assert not twin(lost, lost).is_ready()

@@ -1,4 +1,4 @@
-"""What calls of ``predict`` have in common, synchronous or not."""
+"""Arguments of ``predict``, and how errors end it: the same for both kinds of pipelines."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 OnError = Literal["raise", "collect"]
 
 CLOSED = "this pipeline is closed; create another one"
-"""What a closed pipeline says, as a RuntimeError."""
-
+"""The message of the RuntimeError of a closed pipeline."""
 
 READ_AHEAD = 2
 """Inputs read ahead, in multiples of ``max_in_flight``.
@@ -28,14 +27,14 @@ are requests in flight, the server would wait with them.
 
 
 def check_max_in_flight(value: int) -> int:
-    """Returns how many images may be under way at once; raises ConfigError if it is no count."""
+    """Return how many images may be in flight; raise ConfigError if it isn't a count."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"max_in_flight={value!r}: expected a positive whole number")
     return value
 
 
 def check_on_error(on_error: str) -> None:
-    """Raises ConfigError for an unknown way to treat errors."""
+    """Raise ConfigError for an unknown way to treat errors."""
     if on_error not in ("raise", "collect"):
         raise ConfigError(f"on_error={on_error!r}: expected 'raise' or 'collect'")
 
@@ -43,7 +42,7 @@ def check_on_error(on_error: str) -> None:
 def choose_threshold(
     det_threshold: float | None, threshold: float | None, config: PipelineConfig
 ) -> float | None:
-    """Finds the threshold to send: the call's, under either of its names, else the file's.
+    """Choose the threshold to send: the call's, under either of its names, else the file's.
 
     Raises:
         ConfigError: It isn't from 0 to 1, or the two names have different values.
@@ -61,7 +60,7 @@ def choose_threshold(
 
 
 def deliver(results: list[KeypointResult], on_error: OnError) -> Iterator[KeypointResult]:
-    """Yields results; one that bears an error is raised unless errors are collected."""
+    """Yield results; raise the error of one that has an error, unless errors are collected."""
     for result in results:
         if result.error is not None and on_error == "raise":
             raise result.error

@@ -1,0 +1,324 @@
+"""Send each request to one of several servers, and again where none could take it.
+
+gRPC's own retries don't serve here: it gives up those of messages that exceed its buffer of
+256 KiB, which images do, and it knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from tritonpose.errors import ServerUnavailableError, TritonPoseError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from tritonpose.transport.messages import InferRequest, PoseResponse
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 2.0
+
+COOL_DOWN_SECONDS = 2.0
+"""For how long a server that was unavailable is asked last."""
+
+
+class Server(Protocol):
+    """A connection to one server. Safe to use from several threads."""
+
+    def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
+        """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
+
+    def is_ready(self, timeout: float) -> bool:
+        """Ask whether it serves the pipeline now, within `timeout` seconds."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class AsyncServer(Protocol):
+    """A connection to one server, for one event loop; made with the first request."""
+
+    async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
+        """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
+
+    async def is_ready(self, timeout: float) -> bool:
+        """Ask whether it serves the pipeline now, within `timeout` seconds."""
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
+class Transport:
+    """A connection to one or several servers. Safe to use from several threads.
+
+    Args:
+        servers: The servers; closed with it.
+        timeout: Seconds that each request may take, over all attempts.
+        retries: How many attempts may follow the first.
+        sleep: Waits for a number of seconds.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        timeout: float,
+        retries: int,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._servers = servers
+        self._timeout = timeout
+        self._retries = retries
+        self._sleep = sleep
+        self._turns = RoundRobin(len(servers))
+        self._closed = False
+
+    def infer(self, request: InferRequest) -> PoseResponse:
+        """Send a request and wait for its response.
+
+        Raises:
+            InvalidRequestError: The server refused the request.
+            AccessDeniedError: The server refused the credentials.
+            ModelNotFoundError: The server lacks the pipeline or a model named in the request.
+            ServerUnavailableError: No connection, or no server has room now, after all retries.
+            DeadlineExceededError: No response within the timeout.
+            ServerError: Anything else.
+            RuntimeError: The transport is closed.
+        """
+        attempts = Attempts(self._turns, self._retries, self._timeout)
+        with _request_id_in_errors(request):
+            while True:
+                _check_open(self._closed)
+                try:
+                    server = self._servers[attempts.server]
+                    response = server.infer(request, attempts.seconds_left())
+                except ServerUnavailableError as error:
+                    self._sleep(attempts.failed(error))
+                else:
+                    attempts.succeeded()
+                    return response
+
+    def is_ready(self, timeout: float) -> bool:
+        """Ask all servers at once whether one serves the pipeline now, within `timeout` seconds."""
+        with ThreadPoolExecutor(len(self._servers)) as pool:
+            return any(pool.map(lambda server: server.is_ready(timeout), self._servers))
+
+    def close(self) -> None:
+        """Close the connections; requests after it fail. May be called again."""
+        if not self._closed:
+            self._closed = True
+            for server in self._servers:
+                server.close()
+
+
+class AsyncTransport:
+    """A connection to one or several servers, for one event loop.
+
+    Args:
+        servers: The servers; closed with it.
+        timeout: Seconds that each request may take, over all attempts.
+        retries: How many attempts may follow the first.
+        sleep: Waits for a number of seconds.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[AsyncServer],
+        timeout: float,
+        retries: int,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._servers = servers
+        self._timeout = timeout
+        self._retries = retries
+        self._sleep = sleep
+        self._turns = RoundRobin(len(servers))
+        self._closed = False
+
+    async def infer(self, request: InferRequest) -> PoseResponse:
+        """Send a request and wait for its response; raise what `Transport.infer` raises.
+
+        Cancelling it cancels the request.
+        """
+        attempts = Attempts(self._turns, self._retries, self._timeout)
+        with _request_id_in_errors(request):
+            while True:
+                _check_open(self._closed)
+                try:
+                    server = self._servers[attempts.server]
+                    response = await server.infer(request, attempts.seconds_left())
+                except ServerUnavailableError as error:
+                    await self._sleep(attempts.failed(error))
+                else:
+                    attempts.succeeded()
+                    return response
+
+    async def is_ready(self, timeout: float) -> bool:
+        """Ask all servers at once whether one serves the pipeline now, within `timeout` seconds."""
+        return any(await asyncio.gather(*(server.is_ready(timeout) for server in self._servers)))
+
+    async def close(self) -> None:
+        """Close the connections; requests after it fail. May be called again."""
+        if not self._closed:
+            self._closed = True
+            for server in self._servers:
+                await server.close()
+
+
+@contextmanager
+def _request_id_in_errors(request: InferRequest) -> Iterator[None]:
+    try:
+        yield
+    except TritonPoseError as error:
+        error.request_id = request.request_id
+        raise
+
+
+def _check_open(closed: bool) -> None:
+    if closed:
+        raise RuntimeError("this connection is closed; make another one")
+
+
+class RoundRobin:
+    """Choose among servers in turn, leaving out those that were unavailable a moment ago.
+
+    After its cool-down, one request at a time finds out whether a server is back. Safe to use
+    from several threads.
+
+    Args:
+        count: The number of servers, named 0 to `count` - 1.
+        clock: Gives the time in seconds.
+    """
+
+    def __init__(self, count: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._turn = 0
+        # Until when each server cools down; 0 for those that are well.
+        self._cool_until = [0.0] * count
+        self._lock = threading.Lock()
+
+    def order(self) -> list[int]:
+        """List all servers in the order to ask them: cooling ones last, as a last resort."""
+        with self._lock:
+            now = self._clock()
+            ready = [server for server, until in enumerate(self._cool_until) if until <= now]
+            cooling = [server for server, until in enumerate(self._cool_until) if until > now]
+            if ready:
+                start = self._turn % len(ready)
+                self._turn += 1
+                ready = ready[start:] + ready[:start]
+                if self._cool_until[ready[0]]:
+                    # This request asks on behalf of the others.
+                    self._cool_until[ready[0]] = now + COOL_DOWN_SECONDS
+            return ready + sorted(cooling, key=self._cool_until.__getitem__)
+
+    def failed(self, server: int) -> None:
+        """Note that a server was unavailable."""
+        with self._lock:
+            self._cool_until[server] = self._clock() + COOL_DOWN_SECONDS
+
+    def succeeded(self, server: int) -> None:
+        """Note that a server is available."""
+        with self._lock:
+            self._cool_until[server] = 0.0
+
+
+class Attempts:
+    """The attempts of one request.
+
+    An attempt asks every server in turn, until one takes the request; then comes a pause, and
+    the next attempt. Only unavailable servers are asked again: any other error would be the same
+    the next time.
+
+    Args:
+        turns: The servers.
+        retries: How many attempts may follow the first.
+        timeout: Seconds for all of them together.
+        clock: Gives the time in seconds.
+        draw: Draws a number between two bounds.
+    """
+
+    def __init__(
+        self,
+        turns: RoundRobin,
+        retries: int,
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._turns = turns
+        self._retries = retries
+        self._clock = clock
+        self._draw = draw
+        self._deadline = clock() + timeout
+        self._order = turns.order()
+        self._asked = 0
+        self._retry = 0
+
+    @property
+    def server(self) -> int:
+        """The server to ask now."""
+        return self._order[self._asked]
+
+    def seconds_left(self) -> float:
+        """Return how long that may take; always positive."""
+        return max(self._deadline - self._clock(), 0.001)
+
+    def succeeded(self) -> None:
+        """Note that the server answered."""
+        self._turns.succeeded(self.server)
+
+    def failed(self, error: ServerUnavailableError) -> float:
+        """Note that the server was unavailable, and go on to the next one.
+
+        Returns:
+            Seconds to wait before asking it.
+
+        Raises:
+            ServerUnavailableError: No attempt, or no time, is left.
+        """
+        self._turns.failed(self.server)
+        self._asked += 1
+        pause = 0.0
+        if self._asked == len(self._order):
+            if self._retry == self._retries:
+                raise self._last(error)
+            pause = pause_before(self._retry, self._draw)
+            self._retry += 1
+            self._order = self._turns.order()
+            self._asked = 0
+        if self._clock() + pause >= self._deadline:
+            raise self._last(error)
+        return pause
+
+    def _last(self, error: ServerUnavailableError) -> ServerUnavailableError:
+        """Make the error to raise in the end from the last one, which names only one server."""
+        count = len(self._order)
+        if count == 1:
+            return error
+        last = ServerUnavailableError(f"none of {count} servers was available; the last: {error}")
+        last.detail, last.code = error.detail, error.code
+        return last
+
+
+def pause_before(retry: int, draw: Callable[[float, float], float] = random.uniform) -> float:
+    """Choose how long to wait before a retry: exponential backoff with full jitter.
+
+    Full jitter keeps clients that were refused together from coming back together (Marc
+    Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+
+    Args:
+        retry: Its number, from 0.
+        draw: Draws a number between two bounds.
+
+    Returns:
+        Seconds.
+    """
+    # The exponent's bound keeps the power a float, however many retries there are.
+    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(retry, 16))
+    return draw(0.0, longest)
