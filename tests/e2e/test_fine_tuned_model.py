@@ -14,14 +14,14 @@ import yaml
 import reference_data
 from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest
-from tritonpose_pipeline.affine import (
+from tritonpose_pipeline.keypoints import (
     boxes_to_centers_and_scales,
     crop_matrices,
     crop_persons,
+    decode_heatmaps,
     image_matrices,
     transform_points,
 )
-from tritonpose_pipeline.heatmap import decode_heatmaps
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR

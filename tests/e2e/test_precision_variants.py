@@ -14,7 +14,7 @@ from tritonpose.transport import Transport, connect
 from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.engines.bf16 import cpu_has_bf16
+from tritonpose_server.engines.openvino import cpu_has_bf16
 from tritonpose_server.models.precision import make_bf16
 from tritonpose_server.models.store import ModelStore
 from tritonpose_server.models.variants import make_variant

@@ -4,13 +4,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from tritonpose_pipeline.model_facts import (
+from tritonpose_pipeline.repository import (
     DetectorModel,
     KeypointModel,
     parse_detector,
     parse_keypoint,
 )
-from tritonpose_pipeline.options import PoseOptions
+from tritonpose_pipeline.request import PoseOptions
 
 DETECTOR_PARAMETERS = {
     "role": "detector",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +22,14 @@ class TritonModelException(Exception):  # noqa: N818 - Triton's name
 class TritonError:
     """An error in a response."""
 
-    def __init__(self, message: str) -> None:
+    UNKNOWN, INTERNAL, INVALID_ARG, UNAVAILABLE, CANCELLED = range(5)
+
+    def __init__(self, message: str, code: int = UNKNOWN) -> None:
         self._message = message
+        self._code = code
+
+    def code(self) -> int:
+        return self._code
 
     def message(self) -> str:
         return self._message
@@ -42,19 +50,28 @@ class Tensor:
         return self._array
 
 
-@dataclass
 class InferenceResponse:
     """Tensors or an error."""
 
-    output_tensors: Sequence[Tensor] = ()
-    error: TritonError | None = None
+    def __init__(
+        self, output_tensors: Sequence[Tensor] = (), error: TritonError | None = None
+    ) -> None:
+        self.output_tensors = output_tensors
+        self._error = error
+
+    def has_error(self) -> bool:
+        return self._error is not None
+
+    def error(self) -> TritonError | None:
+        return self._error
 
 
 @dataclass
 class Sender:
-    """Keeps what is sent; fails where it is told to."""
+    """Keeps what is sent; fails if it is broken."""
 
     broken: bool = False
+    cancelled: bool = False
     sent: list[tuple[InferenceResponse, int]] = field(default_factory=list)
 
     def send(self, response: InferenceResponse, flags: int) -> None:
@@ -62,49 +79,179 @@ class Sender:
             raise TritonModelException("the client is gone")
         self.sent.append((response, flags))
 
+    def is_cancelled(self) -> bool:
+        return self.cancelled
+
     def outputs(self) -> dict[str, np.ndarray]:
         """Outputs of the one response, which must be final and without error."""
         ((response, flags),) = self.sent
         assert flags == FINAL
-        assert response.error is None
+        assert not response.has_error()
         return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors}
 
     def error(self) -> str:
         """Message of the one response, which must be final and an error."""
         ((response, flags),) = self.sent
         assert flags == FINAL
-        assert response.error is not None
-        return response.error.message()
+        error = response.error()
+        assert error is not None
+        return error.message()
+
+    def status(self) -> int:
+        """Status of the one response, which must be an error."""
+        ((response, _),) = self.sent
+        error = response.error()
+        assert error is not None
+        return error.code()
 
 
 class Request:
     """A request with its inputs."""
 
-    def __init__(self, *, broken: bool = False, **inputs: np.ndarray) -> None:
+    def __init__(
+        self,
+        *,
+        broken: bool = False,
+        request_id: str = "",
+        parameters: str = "",
+        cancelled: bool = False,
+        **inputs: np.ndarray,
+    ) -> None:
         self.inputs: Mapping[str, np.ndarray] = inputs
-        self.sender = Sender(broken)
+        self.sender = Sender(broken, cancelled)
+        self._request_id = request_id
+        self._parameters = parameters
+
+    def request_id(self) -> str:
+        return self._request_id
+
+    def parameters(self) -> str:
+        return self._parameters
 
     def get_response_sender(self) -> Sender:
         return self.sender
 
 
-def install(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+@dataclass
+class ModelCall:
+    """A call of a composing model."""
+
+    model_name: str
+    requested_output_names: list[str]
+    inputs: list[Tensor]
+    parameters: dict[str, str]
+
+
+Answer = dict[str, np.ndarray] | str
+
+
+@dataclass
+class Triton:
+    """What stands behind the module: a log, and composing models.
+
+    Attributes:
+        log: Lines with their level before them.
+        models: What each model answers: outputs, or the message of an error.
+        ready: Names of the models that are ready.
+        calls: Calls of models in order.
+        loads: Names of models in the order in which they were loaded.
+    """
+
+    log: list[str] = field(default_factory=list)
+    models: dict[str, Callable[[ModelCall], Answer]] = field(default_factory=dict)
+    ready: set[str] = field(default_factory=set)
+    calls: list[ModelCall] = field(default_factory=list)
+    loads: list[str] = field(default_factory=list)
+
+    def execute(self, call: ModelCall) -> InferenceResponse:
+        self.calls.append(call)
+        if call.model_name not in self.ready:
+            return InferenceResponse(error=TritonError(f"Model {call.model_name!r} is not ready"))
+        answer = self.models[call.model_name](call)
+        if isinstance(answer, str):
+            return InferenceResponse(error=TritonError(answer))
+        return InferenceResponse([Tensor(*item) for item in answer.items()])
+
+    def load_model(self, model_name: str) -> None:
+        self.loads.append(model_name)
+        if model_name not in self.models:
+            raise TritonModelException(f"failed to load {model_name!r}: no version")
+        self.ready.add(model_name)
+
+    def module(self) -> types.ModuleType:
+        """Make the module."""
+        triton = self
+
+        class InferenceRequest(ModelCall):
+            def exec(self) -> InferenceResponse:
+                return triton.execute(self)
+
+        module = types.ModuleType("triton_python_backend_utils")
+        levels = {
+            f"log_{level}": lambda line, level=level: self.log.append(f"{level}: {line}")
+            for level in ("info", "warn", "error")
+        }
+        contents = {
+            "TritonModelException": TritonModelException,
+            "TritonError": TritonError,
+            "Tensor": Tensor,
+            "InferenceRequest": InferenceRequest,
+            "InferenceResponse": InferenceResponse,
+            "TRITONSERVER_RESPONSE_COMPLETE_FINAL": FINAL,
+            "Logger": types.SimpleNamespace(**levels),
+            "MetricFamily": MetricFamily,
+            "get_input_tensor_by_name": lambda request, name: (
+                Tensor(name, request.inputs[name]) if name in request.inputs else None
+            ),
+            "get_output_tensor_by_name": lambda response, name: next(
+                tensor for tensor in response.output_tensors if tensor.name() == name
+            ),
+            "is_model_ready": lambda model_name: model_name in self.ready,
+            "load_model": self.load_model,
+        }
+        module.__dict__.update(contents)
+        return module
+
+
+class Metric:
+    """A metric that is counted, and never shown."""
+
+    def increment(self, value: float) -> None:
+        assert value > 0
+
+    def set(self, value: float) -> None:
+        assert value >= 0
+
+
+class MetricFamily:
+    """A family of metrics."""
+
+    COUNTER, GAUGE = range(2)
+
+    def __init__(self, **facts: object) -> None:
+        assert facts.keys() == {"name", "description", "kind"}
+
+    def Metric(self, **facts: object) -> Metric:  # noqa: N802 - Triton's name
+        assert facts.keys() == {"labels"}
+        return Metric()
+
+
+def install(monkeypatch: pytest.MonkeyPatch, triton: Triton | None = None) -> list[str]:
     """Make the module importable.
 
     Returns:
-        The log to which it writes errors.
+        The log that is written, each line with its level before it.
     """
-    log: list[str] = []
-    module = types.ModuleType("triton_python_backend_utils")
-    contents = {
-        "TritonModelException": TritonModelException,
-        "TritonError": TritonError,
-        "Tensor": Tensor,
-        "InferenceResponse": InferenceResponse,
-        "TRITONSERVER_RESPONSE_COMPLETE_FINAL": FINAL,
-        "Logger": types.SimpleNamespace(log_error=log.append, log_warn=log.append),
-        "get_input_tensor_by_name": lambda request, name: Tensor(name, request.inputs[name]),
-    }
-    module.__dict__.update(contents)
-    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", module)
-    return log
+    triton = triton or Triton()
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", triton.module())
+    return triton.log
+
+
+def load_module(path: Path) -> types.ModuleType:
+    """Import a model's file as Triton's stub does."""
+    spec = importlib.util.spec_from_file_location("model", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

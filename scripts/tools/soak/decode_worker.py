@@ -33,15 +33,15 @@ def main(first: int, count: int) -> None:
         data = mutated(seed, files)
         start = time.process_time()
         try:
-            header = check_file(data, limits)
-            height, width = decode_image(data).shape[:2]
+            file = check_file(data, limits)
+            height, width = decode_image(file).shape[:2]
         except BadRequestError:
             continue
         finally:
             slowest = max(slowest, time.process_time() - start)
         decoded += 1
         # EXIF orientation may have swapped the sides.
-        if sorted((width, height)) != sorted(header[:2]):
+        if sorted((width, height)) != sorted(file.header[:2]):
             wrong_sizes.append(seed)
     report = {
         "decoded": decoded,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import queue
+import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
-from tritonpose_server.backends.batch_spans import Batch, BatchSpans
+from tritonpose_pipeline.telemetry.otel import TracingNotInstalledError
+from tritonpose_pipeline.telemetry.spans import Spans, pop_context
 from tritonpose_server.engines.config import EngineConfig, EngineConfigError
 from tritonpose_server.engines.engine import Array, Engine, Stream
 
@@ -47,10 +52,10 @@ class BackendModel:
         self._threads = ThreadPoolExecutor(len(streams), thread_name_prefix="stream")
 
     def execute(self, requests: Sequence[Any]) -> None:
-        """Start one batch; it is answered when it is done.
+        """Start one batch; its requests are answered when it is done.
 
-        Blocks while all streams are busy, so that Triton's scheduler goes on gathering requests
-        for the next batch meanwhile.
+        Blocks while all streams are busy, so that Triton's scheduler gathers requests for the next
+        batch meanwhile.
         """
         senders = [request.get_response_sender() for request in requests]
         batch = self._spans.begin(requests)
@@ -72,7 +77,7 @@ class BackendModel:
             self._fail(senders, error)
 
     def finalize(self) -> None:
-        """Finish the batches under way."""
+        """Finish the batches in flight."""
         self._threads.shutdown()
         self._spans.close()
 
@@ -114,3 +119,63 @@ class BackendModel:
             sender.send(response, flags=self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
         except Exception as error:
             self._pb.Logger.log_error(f"model {self._config.name}: response not sent: {error}")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch in flight.
+
+    Attributes:
+        start: When Triton formed it, in ns of ``time.perf_counter_ns``.
+        contexts: The trace context that came with each of its requests, none for no trace.
+    """
+
+    start: int
+    contexts: Sequence[Mapping[str, str]]
+
+
+class BatchSpans:
+    """Makes a span of each request of a batch, as long as the batch takes."""
+
+    def __init__(self, model: str, warn: Callable[[str], None]) -> None:
+        """Prepare the spans that OpenTelemetry's environment variables ask for.
+
+        Args:
+            model: The model's name.
+            warn: Gets a warning if spans are asked for but can't be sent.
+        """
+        self._model = model
+        try:
+            self._spans = Spans.from_environment(os.environ, f"tritonpose-{model}")
+        except TracingNotInstalledError as error:
+            warn(str(error))
+            self._spans = Spans(None)
+
+    def begin(self, requests: Sequence[Any]) -> Batch:
+        """Record the start of a batch.
+
+        Args:
+            requests: Triton's requests.
+        """
+        contexts = (
+            [pop_context(json.loads(request.parameters() or "{}")) for request in requests]
+            if self._spans.active
+            else []
+        )
+        return Batch(time.perf_counter_ns(), contexts)
+
+    def end(self, batch: Batch, counts: Sequence[int]) -> None:
+        """Add the spans of a batch that ends now.
+
+        Args:
+            batch: What ``begin`` gave.
+            counts: Images of each of its requests.
+        """
+        end = time.perf_counter_ns()
+        for context, count in zip(batch.contexts, counts, strict=False):
+            images = {"tritonpose.images": count, "tritonpose.batch_images": sum(counts)}
+            self._spans.add(self._model, context, batch.start, end, images)
+
+    def close(self) -> None:
+        """Send the remaining spans."""
+        self._spans.close()

@@ -1,6 +1,6 @@
-"""What the Python-based backends share: serving a plain ONNX model, whatever runs it.
+"""Inference engines for plain ONNX models, for Triton's backends and for local use.
 
-``config`` reads a model's Triton configuration, ``signature`` checks it against the model,
-``cores`` divides the machine, ``engine`` says what an inference engine must offer, and
-``backend`` is the Triton model class around one.
+``config`` reads a model's Triton configuration, ``engine`` says what an engine must offer and
+checks models against their configuration, ``cores`` divides the machine; ``openvino`` and
+``onnxruntime`` are the engines.
 """

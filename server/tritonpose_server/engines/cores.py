@@ -1,15 +1,20 @@
-"""Divides the cores that may be used between the parallel streams of a model."""
+"""The cores that this process may use, and how the streams of a model share them.
+
+``docker run --cpus 2`` and a Kubernetes limit leave all cores of the machine visible, but stop all
+threads for the rest of each period once they have used their share. So the limits of the control
+groups count, too.
+"""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-from tritonpose_server.engines.cpu_quota import cpu_quota
+from pathlib import Path, PurePosixPath
 
 CORES_PER_STREAM = {"openvino": 1, "onnxruntime": 2}
-"""What a stream makes good use of, by backend."""
+"""Cores that a stream makes good use of, by backend."""
 
 _MAX_DEFAULT_STREAMS = 4
 
@@ -28,12 +33,12 @@ class CorePlan:
 
     @property
     def threads_per_stream(self) -> int:
-        """Threads of one batch."""
+        """Return the threads of one batch."""
         return max(self.threads // self.streams, 1)
 
 
 def available_cores() -> int:
-    """Cores this process may run on: those it is bound to, within its containers' CPU limits.
+    """Count the cores this process may run on, within its containers' CPU limits.
 
     A limit of 1.5 cores counts as 2: with fewer threads, half a core would lie idle.
     """
@@ -45,7 +50,7 @@ def available_cores() -> int:
 def plan_cores(
     streams: int | None, threads: int | None, *, cores_per_stream: int, cores: int | None = None
 ) -> CorePlan:
-    """Decide streams and threads; never more threads than cores.
+    """Choose streams and threads; never more threads than cores.
 
     Args:
         streams: Streams asked for, None for one per ``cores_per_stream``, at most four.
@@ -60,3 +65,65 @@ def plan_cores(
     total = min(threads or cores, cores)
     wanted = streams or min(max(cores // cores_per_stream, 1), _MAX_DEFAULT_STREAMS)
     return CorePlan(streams=min(wanted, total), threads=total)
+
+
+def cpu_quota(process: Path = Path("/proc/self")) -> float | None:
+    """Read the least CPU limit of the process's control group and those around it.
+
+    Args:
+        process: The process's directory under ``/proc``.
+
+    Returns:
+        Cores, such as 1.5; None where nothing is limited or can be read.
+    """
+    limits = [limit for group in _groups(process) if (limit := _limit(group)) is not None]
+    return min(limits, default=None)
+
+
+def _groups(process: Path) -> Iterator[Path]:
+    """Yield the directories of the control groups that can limit CPU time, innermost first."""
+    paths = {
+        kind: path
+        for line in _lines(process / "cgroup")
+        for _, controllers, path in [line.split(":", 2)]
+        # Version 2 has one hierarchy without named controllers.
+        for kind in ([""] if not controllers else controllers.split(","))
+    }
+    for line in _lines(process / "mountinfo"):
+        place, _, kind = line.partition(" - ")
+        root, mount_point = place.split()[3:5]
+        system, _, options = kind.split(" ", 2)
+        if system == "cgroup2":
+            controller = ""
+        elif system == "cgroup" and "cpu" in options.split(","):
+            controller = "cpu"
+        else:
+            continue
+        if controller not in paths:
+            continue
+        group = PurePosixPath(paths[controller])
+        # A container may see its own group only, mounted as if it were the outermost.
+        inner = group.relative_to(root) if group.is_relative_to(root) else PurePosixPath()
+        for part in (inner, *inner.parents):
+            yield Path(mount_point, *(name for name in part.parts if name != ".."))
+
+
+def _limit(group: Path) -> float | None:
+    """Read what one group may use, in cores."""
+    version_1 = (*_words(group / "cpu.cfs_quota_us"), *_words(group / "cpu.cfs_period_us"))
+    quota, period = _words(group / "cpu.max") or version_1 or ("max", "0")
+    return int(quota) / int(period) if quota not in ("max", "-1") else None
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text("ascii").split()
+    except OSError:
+        return []
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8").splitlines()
+    except OSError:
+        return []

@@ -15,7 +15,7 @@ from tritonpose_server.models.photos import choose_photos, read_photo
 from tritonpose_server.models.store import ModelStore
 
 if TYPE_CHECKING:
-    from tritonpose_pipeline.model_facts import DetectorModel, KeypointModel
+    from tritonpose_pipeline.repository import DetectorModel, KeypointModel
 
 Image = npt.NDArray[np.uint8]
 
@@ -66,8 +66,8 @@ def person_crops(
         EmbeddedServerError: There is no image, one can't be decoded, or no person was found in
             them.
     """
-    from tritonpose_pipeline.options import PoseOptions
     from tritonpose_pipeline.pipeline import JOINTS, detect_persons, estimate_keypoints
+    from tritonpose_pipeline.request import PoseOptions
 
     session = onnxruntime.InferenceSession(
         store.path(detector.name) / "1" / "model.onnx", providers=["CPUExecutionProvider"]

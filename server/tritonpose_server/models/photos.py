@@ -56,10 +56,11 @@ def read_photo(file: str) -> Photo:
         EmbeddedServerError: It can't be decoded.
     """
     from tritonpose_pipeline.errors import BadRequestError
-    from tritonpose_pipeline.image import decode_image
+    from tritonpose_pipeline.image import check_file, decode_image
 
     source = load_source(file)[0].source
     try:
-        return Photo(source, decode_image(source) if isinstance(source, bytes) else source)
+        pixels = decode_image(check_file(source)) if isinstance(source, bytes) else source
+        return Photo(source, pixels)
     except BadRequestError as error:
         raise EmbeddedServerError(f"{file}: {error}") from error

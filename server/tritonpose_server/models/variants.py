@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tritonpose_server.engines.bf16 import cpu_has_bf16
+from tritonpose_server.engines.openvino import cpu_has_bf16
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import calibration
 from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR

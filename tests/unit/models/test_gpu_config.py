@@ -9,7 +9,7 @@ import pytest
 from tritonclient.grpc import model_config_pb2 as pb
 
 from quantizable_model import install, quantizable_model
-from tritonpose_pipeline.model_facts import parse_keypoint
+from tritonpose_pipeline.repository import parse_keypoint
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.gpu_config import (
     batch_buckets,

@@ -13,13 +13,13 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from paddle_networks import inference_yml, write_model_directory
-from tritonpose_pipeline.model_facts import (
+from tritonpose_pipeline.repository import (
     DetectorModel,
     KeypointModel,
     parse_detector,
     parse_keypoint,
 )
-from tritonpose_pipeline.nms import NmsSettings as PipelineNmsSettings
+from tritonpose_pipeline.repository import NmsSettings as PipelineNmsSettings
 from tritonpose_server.models.model_config import (
     detector_parameters,
     keypoint_parameters,

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tritonpose_pipeline.affine import (
+from tritonpose_pipeline.keypoints import (
     boxes_to_centers_and_scales,
     crop_matrices,
     crop_persons,

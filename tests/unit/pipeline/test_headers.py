@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tritonpose_pipeline.formats import identify_format
-from tritonpose_pipeline.headers import Header, read_header
+from tritonpose_pipeline.file_formats import ImageHeader, identify_format, read_header
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 40, 3)).astype(np.uint8)
 
@@ -61,7 +60,7 @@ def test_sizes(kind: str) -> None:
     header = read_header(data, str(identify_format(data[:16])))
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape == (24, 40, 3)
-    assert header == Header(40, 24, 10 if kind == "JPEG, progressive" else 1)
+    assert header == ImageHeader(40, 24, 10 if kind == "JPEG, progressive" else 1)
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -78,7 +77,7 @@ def test_a_header_that_is_cut_off_gives_nothing(kind: str) -> None:
 def test_fill_bytes_and_stray_bytes_between_segments_are_passed_over() -> None:
     data = FILES["JPEG"]
     stuffed = data[:2] + b"\xff\xff\xff\x00\x01\xff\xd0\xff\xff" + data[2:]
-    assert read_header(stuffed, "JPEG") == Header(40, 24)
+    assert read_header(stuffed, "JPEG") == ImageHeader(40, 24)
 
 
 def test_endless_segments_give_nothing() -> None:

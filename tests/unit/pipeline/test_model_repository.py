@@ -6,8 +6,7 @@ import pytest
 
 from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
 from tritonpose_pipeline.errors import ModelError
-from tritonpose_pipeline.model_facts import parse_detector, parse_keypoint
-from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.repository import ModelRepository, parse_detector, parse_keypoint
 
 PIPELINE = config_text({"detector": "small", "keypoint_model": "pose"})
 

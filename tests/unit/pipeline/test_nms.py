@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tritonpose_pipeline.nms import NmsSettings, nms
+from tritonpose_pipeline.detection import nms
+from tritonpose_pipeline.repository import NmsSettings
 
 UNIT = (0.0, 0.0, 10.0, 10.0)
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from tritonpose_pipeline.errors import DeadlineError
-from tritonpose_pipeline.pixel_budget import PixelBudget
+from tritonpose_pipeline.limits import PixelBudget
 
 
 def test_what_fits_does_not_wait() -> None:

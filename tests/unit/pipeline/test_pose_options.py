@@ -7,8 +7,8 @@ import pytest
 
 from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
 from tritonpose_pipeline.errors import BadRequestError, ModelError
-from tritonpose_pipeline.options import PoseOptions, resolve_options
 from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.request import PoseOptions, resolve_options
 from tritonpose_pipeline.settings import PipelineSettings
 
 MODELS = {"detector": "small", "keypoint_model": "pose"}

@@ -1,33 +1,33 @@
 """A request's tensors: one image in one of two forms, and the threshold."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
-from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
 from tritonpose_pipeline.errors import BadRequestError
+from tritonpose_pipeline.image import EncodedImage, decode_image
 from tritonpose_pipeline.limits import Limits
-from tritonpose_pipeline.repository import ModelRepository
-from tritonpose_pipeline.request import PoseRequest
-from tritonpose_pipeline.settings import PipelineSettings
+from tritonpose_pipeline.request import PipelineRequest
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
 PNG = cv2.imencode(".png", PIXELS)[1].tobytes()
 LIMITS = Limits(workers=1, max_persons=3)
 
 
-def request(**parts: object) -> PoseRequest:
+def request(**parts: object) -> PipelineRequest:
     absent = dict.fromkeys(("image", "frame", "det_threshold", "person_boxes"))
-    return PoseRequest(**{**absent, "parameters": {}, **parts})
+    return PipelineRequest(**{**absent, "parameters": {}, **parts})
 
 
-@pytest.mark.parametrize("parts", [{"image": PNG}, {"frame": PIXELS}])
-def test_both_forms_give_the_same_pixels(parts: dict) -> None:
-    posed = request(**parts)
-    assert posed.check_image(LIMITS) == 6 * 8
-    np.testing.assert_array_equal(posed.decode(), PIXELS)
+def test_a_file_is_looked_at_before_it_is_decoded() -> None:
+    file = request(image=PNG).check_image(LIMITS)
+    assert isinstance(file, EncodedImage)
+    assert (file.format, file.pixels, file.data) == ("PNG", 6 * 8, PNG)
+    np.testing.assert_array_equal(decode_image(file), PIXELS)
+
+
+def test_a_frame_is_taken_as_it_is() -> None:
+    assert request(frame=PIXELS).check_image(LIMITS) is PIXELS
 
 
 @pytest.mark.parametrize(
@@ -49,19 +49,14 @@ def test_unusable_images_are_refused(parts: dict, message: str) -> None:
 @pytest.mark.parametrize(
     ("tensor", "threshold"),
     [
-        (None, 0.5),
+        (None, None),
         (np.array([0.25], np.float32), 0.25),
         (np.array([0], np.float32), 0.0),
         (np.array([[0.75]], np.float32), 0.75),
     ],
 )
-def test_options_of_a_request(tmp_path: Path, tensor: np.ndarray | None, threshold: float) -> None:
-    write_config(tmp_path, "small", config_text(DETECTOR_PARAMETERS))
-    write_config(tmp_path, "pose", config_text(KEYPOINT_PARAMETERS))
-    defaults = PipelineSettings("small", "pose", None, False, None)
-    posed = request(det_threshold=tensor, parameters={"flip": True})
-    options = posed.resolve_options(defaults, ModelRepository(tmp_path))
-    assert (options.threshold, options.flip) == (threshold, True)
+def test_threshold(tensor: np.ndarray | None, threshold: float | None) -> None:
+    assert request(det_threshold=tensor).threshold == threshold
 
 
 def test_without_boxes_persons_are_to_be_detected() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ from tritonclient.grpc import model_config_pb2
 import quantizable_model
 import triton_stand_in
 from tritonpose_server.embedded import resources
-from tritonpose_server.engines import bf16
+from tritonpose_server.engines.openvino import OpenVinoEngine, cpu_has_bf16
 from tritonpose_server.models.precision import make_bf16
 from tritonpose_server.models.store import ModelStore
 
@@ -25,47 +22,41 @@ from tritonpose_server.models.store import ModelStore
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the backend logs, with the level before it."""
-    triton_stand_in.install(monkeypatch)
-    lines: list[str] = []
-    levels = {
-        f"log_{level}": lambda line, level=level: lines.append(f"{level}: {line}")
-        for level in ("info", "warn", "error")
-    }
-    module = sys.modules["triton_python_backend_utils"]
-    monkeypatch.setattr(module, "Logger", types.SimpleNamespace(**levels))
-    return lines
+    return triton_stand_in.install(monkeypatch)
 
 
-def load(servable: Path, monkeypatch: pytest.MonkeyPatch, *, cpu_has_bf16: bool) -> str:
+class Core:
+    """An OpenVINO core on a CPU with or without bf16, which keeps what is asked of it."""
+
+    def __init__(self, *, bf16: bool) -> None:
+        self._capabilities = ["FP32", *(["BF16"] if bf16 else [])]
+        self._core = openvino.Core()
+        self.read_model = self._core.read_model
+        self.asked: set[str] = set()
+
+    def get_property(self, _device: str, _key: str) -> list[str]:
+        return self._capabilities
+
+    def compile_model(self, model: Any, device: str, settings: dict[str, Any]) -> object:
+        self.asked.add(settings["INFERENCE_PRECISION_HINT"])
+        # Not every machine that runs this test has bf16.
+        settings = {**settings, "INFERENCE_PRECISION_HINT": "f32"}
+        return self._core.compile_model(model, device, settings)
+
+
+def load(servable: Path, *, cpu_has_bf16: bool) -> str:
     """Load a model as Triton does.
 
     Returns:
         The precision that OpenVINO was asked for.
     """
-    spec = importlib.util.spec_from_file_location(
-        "openvino_backend", resources.backends() / "openvino" / "model.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    backend = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(backend)
-    monkeypatch.setattr(backend, "cpu_has_bf16", lambda: cpu_has_bf16)
-    asked: list[str] = []
-
-    class Core:
-        read_model = staticmethod(openvino.Core().read_model)
-
-        def compile_model(self, model: Any, device: str, settings: dict[str, Any]) -> object:
-            asked.append(settings["INFERENCE_PRECISION_HINT"])
-            # Not every machine that runs this test has bf16.
-            settings = {**settings, "INFERENCE_PRECISION_HINT": "f32"}
-            return openvino.Core().compile_model(model, device, settings)
-
-    monkeypatch.setattr(backend, "openvino", types.SimpleNamespace(Core=Core))
+    core = Core(bf16=cpu_has_bf16)
     text = (servable / "config.pbtxt").read_text()
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
-    model = backend.TritonPythonModel()
-    model.initialize(
+    model = triton_stand_in.load_module(resources.backends() / "openvino" / "model.py")
+    served = model.TritonPythonModel()
+    served.engine = OpenVinoEngine(core)
+    served.initialize(
         {
             "model_config": json.dumps(
                 json_format.MessageToDict(config, preserving_proto_field_name=True)
@@ -74,8 +65,8 @@ def load(servable: Path, monkeypatch: pytest.MonkeyPatch, *, cpu_has_bf16: bool)
             "model_version": "1",
         }
     )
-    model.finalize()
-    (precision,) = set(asked)
+    served.finalize()
+    (precision,) = core.asked
     return precision
 
 
@@ -86,32 +77,22 @@ def store(tmp_path: Path) -> ModelStore:
     return store
 
 
-@pytest.mark.parametrize("cpu_has_bf16", [True, False])
-def test_fp32_without_the_hint(
-    store: ModelStore, monkeypatch: pytest.MonkeyPatch, log: list[str], cpu_has_bf16: bool
-) -> None:
-    assert load(store.path("toy"), monkeypatch, cpu_has_bf16=cpu_has_bf16) == "f32"
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_fp32_without_the_hint(store: ModelStore, log: list[str], has_bf16: bool) -> None:
+    assert load(store.path("toy"), cpu_has_bf16=has_bf16) == "f32"
     assert log == []
 
 
-def test_bf16(store: ModelStore, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> None:
-    assert load(make_bf16(store, "toy"), monkeypatch, cpu_has_bf16=True) == "bf16"
+def test_bf16(store: ModelStore, log: list[str]) -> None:
+    assert load(make_bf16(store, "toy"), cpu_has_bf16=True) == "bf16"
     assert log == ["info: model toy-bf16: computes in bf16"]
 
 
-def test_fp32_with_a_warning_on_a_cpu_without(
-    store: ModelStore, monkeypatch: pytest.MonkeyPatch, log: list[str]
-) -> None:
-    assert load(make_bf16(store, "toy"), monkeypatch, cpu_has_bf16=False) == "f32"
+def test_fp32_with_a_warning_on_a_cpu_without(store: ModelStore, log: list[str]) -> None:
+    assert load(make_bf16(store, "toy"), cpu_has_bf16=False) == "f32"
     assert log == ["warn: model toy-bf16: computes in FP32, for this CPU has no bf16"]
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "expected"), [(["FP32", "INT8"], False), (["BF16", "FP32"], True)]
-)
-def test_what_openvino_says_of_the_cpu(
-    monkeypatch: pytest.MonkeyPatch, capabilities: list[str], expected: bool
-) -> None:
-    core = types.SimpleNamespace(get_property=lambda _device, _key: capabilities)
-    monkeypatch.setattr(bf16.openvino, "Core", lambda: core)
-    assert bf16.cpu_has_bf16() == expected
+@pytest.mark.parametrize("expected", [True, False])
+def test_what_openvino_says_of_the_cpu(expected: bool) -> None:
+    assert cpu_has_bf16(Core(bf16=expected)) == expected

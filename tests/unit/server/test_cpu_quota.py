@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from tritonpose_server.engines import cores
-from tritonpose_server.engines.cores import available_cores
-from tritonpose_server.engines.cpu_quota import cpu_quota
+from tritonpose_server.engines.cores import available_cores, cpu_quota
 
 
 class Machine:

@@ -150,7 +150,7 @@ def test_a_batch_that_fails(start: Callable[..., BackendModel], log: list[str]) 
     for each in requests:
         assert each.sender.error() == "model 'model' failed: out of luck"
     assert len(log) == 2
-    assert log[0].startswith("model model: Traceback")
+    assert log[0].startswith("error: model model: Traceback")
     assert "out of luck" in log[0]
 
 
@@ -176,7 +176,7 @@ def test_a_response_that_can_not_be_sent(
     model.finalize()
     sums = [each.sender.outputs()["sum"].tolist() for each in (requests[0], requests[2])]
     assert sums == [[101], [103]]
-    assert log == ["model model: response not sent: the client is gone"]
+    assert log == ["error: model model: response not sent: the client is gone"]
 
 
 @pytest.mark.usefixtures("log")

@@ -1,12 +1,10 @@
-"""The backend ``onnxruntime``: where it computes."""
+"""ONNX Runtime: where it computes."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,22 +14,11 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 import quantizable_model
-from tritonpose_server.embedded import resources
 from tritonpose_server.engines.config import EngineConfig, EngineConfigError
+from tritonpose_server.engines.onnxruntime import load_onnxruntime
 from tritonpose_server.models.store import ModelStore
 
 SHAPE = (2, quantizable_model.HEIGHT, quantizable_model.WIDTH, 3)
-
-
-@pytest.fixture(scope="module")
-def backend() -> ModuleType:
-    path = resources.backends() / "onnxruntime" / "model.py"
-    spec = importlib.util.spec_from_file_location("onnxruntime_backend", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -87,10 +74,8 @@ def test_the_kind_of_an_instance_decides(model: Path, kind: str, gpu: int | None
     assert model_config(model, kind, 1).gpu == gpu
 
 
-def test_an_instance_computes_on_its_own_gpu(
-    backend: ModuleType, model: Path, cuda: type[CudaSession]
-) -> None:
-    streams = backend.load_onnxruntime(model_config(model, "GPU", 1))
+def test_an_instance_computes_on_its_own_gpu(model: Path, cuda: type[CudaSession]) -> None:
+    streams = load_onnxruntime(model_config(model, "GPU", 1))
     (name, options), fallback = cuda.providers
     assert (name, options["device_id"], fallback) == (
         "CUDAExecutionProvider",
@@ -108,10 +93,10 @@ def test_an_instance_computes_on_its_own_gpu(
 @pytest.mark.parametrize(("parameters", "streams"), [({}, 2), ({"NUM_STREAMS": "5"}, 5)])
 @pytest.mark.usefixtures("cuda")
 def test_streams_of_a_gpu_do_not_depend_on_the_cores(
-    backend: ModuleType, model: Path, parameters: dict[str, str], streams: int
+    model: Path, parameters: dict[str, str], streams: int
 ) -> None:
     config = model_config(model, "GPU", 0, **parameters)
-    assert len(backend.load_onnxruntime(config)) == streams
+    assert len(load_onnxruntime(config)) == streams
 
 
 @pytest.mark.parametrize(
@@ -124,7 +109,6 @@ def test_streams_of_a_gpu_do_not_depend_on_the_cores(
     ],
 )
 def test_threads_of_all_streams_together(
-    backend: ModuleType,
     model: Path,
     monkeypatch: pytest.MonkeyPatch,
     parameters: dict[str, str],
@@ -139,7 +123,7 @@ def test_threads_of_all_streams_together(
 
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    found = backend.load_onnxruntime(model_config(model, "CPU", 0, **parameters))
+    found = load_onnxruntime(model_config(model, "CPU", 0, **parameters))
     assert (len(found), asked[0].intra_op_num_threads) == (streams, threads)
 
 
@@ -148,8 +132,6 @@ def test_threads_of_all_streams_together(
     reason="this ONNX Runtime computes on GPUs",
 )
 @pytest.mark.filterwarnings("ignore:Specified provider")
-def test_a_gpu_that_can_not_be_used_is_no_reason_to_take_the_cpu(
-    backend: ModuleType, model: Path
-) -> None:
+def test_a_gpu_that_can_not_be_used_is_no_reason_to_take_the_cpu(model: Path) -> None:
     with pytest.raises(EngineConfigError, match="can't compute on GPU 3: it needs onnxruntime-gpu"):
-        backend.load_onnxruntime(model_config(model, "GPU", 3))
+        load_onnxruntime(model_config(model, "GPU", 3))

@@ -1,8 +1,7 @@
-"""The openvino backend runs images one by one: alone on all cores, or side by side."""
+"""OpenVINO runs images one by one: alone on all cores, or side by side."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,10 +13,9 @@ import pytest
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
-import triton_stand_in
 from quantizable_model import HEIGHT, WIDTH, install
-from tritonpose_server.embedded import resources
 from tritonpose_server.engines.config import EngineConfig
+from tritonpose_server.engines.openvino import OpenVinoEngine
 from tritonpose_server.models.store import ModelStore
 
 
@@ -27,16 +25,8 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch, model: Path) -> Callable[..., list[Any]]:
-    """Loads the model as Triton does, with parameters; gives its streams."""
-    triton_stand_in.install(monkeypatch)
-    spec = importlib.util.spec_from_file_location(
-        "openvino_backend", resources.backends() / "openvino" / "model.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    backend = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(backend)
+def load(model: Path) -> Callable[..., list[Any]]:
+    """Load the model with parameters; gives its streams."""
 
     def make(**parameters: str) -> list[Any]:
         text = (model / "config.pbtxt").read_text()
@@ -48,7 +38,7 @@ def load(monkeypatch: pytest.MonkeyPatch, model: Path) -> Callable[..., list[Any
             "model_repository": str(model),
             "model_version": "1",
         }
-        return list(backend.load_openvino(EngineConfig.from_triton(arguments)))
+        return list(OpenVinoEngine()(EngineConfig.from_triton(arguments)))
 
     return make
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tritonpose_server.engines.config import EngineConfig, EngineConfigError, TensorConfig
-from tritonpose_server.engines.signature import TensorSignature, check_signature
+from tritonpose_server.engines.engine import TensorSignature, check_signature
 
 Signatures = dict[str, TensorSignature]
 

@@ -1,17 +1,25 @@
-"""Decoding of encoded images and checking of decoded ones."""
+"""Checking and decoding of the image of a request."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from tritonpose_pipeline.errors import BadImageError, DamagedImageError
-from tritonpose_pipeline.formats import SUPPORTED_FORMATS, describe_content, identify_format
-from tritonpose_pipeline.headers import Header, read_header
+from tritonpose_pipeline.file_formats import (
+    SUPPORTED_FORMATS,
+    ImageHeader,
+    describe_content,
+    first_webp_frame,
+    identify_format,
+    is_animated_webp,
+    read_header,
+    still_png,
+)
 from tritonpose_pipeline.limits import Limits
-from tritonpose_pipeline.png_chunks import still_picture
-from tritonpose_pipeline.webp_frames import first_frame, is_animated
 
 Image = npt.NDArray[np.uint8]
 
@@ -19,6 +27,25 @@ _MAX_SIDE = 32767  # OpenCV's warpAffine addresses source pixels with 16-bit int
 
 # Each scan of a progressive JPEG passes over the whole image; encoders write about ten.
 _MAX_SCANS = 100
+
+
+class EncodedImage(NamedTuple):
+    """An image file whose header has been read, not decoded yet.
+
+    Attributes:
+        format: ``"JPEG"``, ``"PNG"``, ``"WebP"`` or ``"BMP"``.
+        header: What its header says.
+        data: The file's bytes.
+    """
+
+    format: str
+    header: ImageHeader
+    data: bytes
+
+    @property
+    def pixels(self) -> int:
+        """Count the pixels that it has according to its header."""
+        return self.header.width * self.header.height
 
 
 def copy_file(tensor: npt.NDArray[np.uint8], limits: Limits) -> bytes:
@@ -31,27 +58,27 @@ def copy_file(tensor: npt.NDArray[np.uint8], limits: Limits) -> bytes:
     Raises:
         BadImageError: It has too many bytes.
     """
-    _check_length(tensor.size, limits)
+    if tensor.size > limits.max_image_bytes:
+        raise BadImageError(
+            f"`image` has {tensor.size} bytes; up to {limits.max_image_bytes} (max_image_bytes) "
+            "are accepted: compress or downscale it first"
+        )
     return tensor.tobytes()
 
 
-def check_file(data: bytes, limits: Limits) -> Header:
+def check_file(data: bytes, limits: Limits | None = None) -> EncodedImage:
     """Check an encoded image by its first bytes, without decoding it.
 
     Args:
         data: The file's bytes.
-        limits: Bounds on its size.
-
-    Returns:
-        What its header says.
+        limits: Bounds on the size of the image; None for those of OpenCV alone.
 
     Raises:
-        BadImageError: The bytes are empty, too many, of another format, garbled, or the
-            image would be too large.
+        BadImageError: The bytes are empty, of another format, garbled, or the image would be too
+            large.
     """
     if not data:
         raise BadImageError("`image` is empty: send the bytes of an image file")
-    _check_length(len(data), limits)
     name = identify_format(data[:16])
     if name is None:
         raise BadImageError(
@@ -67,14 +94,14 @@ def check_file(data: bytes, limits: Limits) -> Header:
             "accepted: save it as a baseline JPEG"
         )
     _check_size(header.width, header.height, limits)
-    return header
+    return EncodedImage(name, header, data)
 
 
-def decode_image(data: bytes) -> Image:
+def decode_image(image: EncodedImage) -> Image:
     """Decode an encoded image as PaddleX reads image files.
 
     Args:
-        data: The file's bytes, which passed `check_file`.
+        image: The file.
 
     Returns:
         Pixels, uint8 ``[H, W, 3]``, BGR; EXIF orientation of JPEG and PNG applied, alpha
@@ -84,41 +111,18 @@ def decode_image(data: bytes) -> Image:
     Raises:
         DamagedImageError: The bytes can't be decoded.
     """
-    name = identify_format(data[:16]) or "image"
     try:
-        if name == "WebP" and is_animated(data):
-            image = _decode_animation(data)
+        if image.format == "WebP" and is_animated_webp(image.data):
+            pixels = _decode_animation(image)
         else:
-            image = _decode_still(still_picture(data) if name == "PNG" else data)
+            pixels = _decode_still(still_png(image.data) if image.format == "PNG" else image.data)
     except cv2.error as error:
-        raise DamagedImageError(f"`image` can't be decoded as {name}: {error.err}") from error
-    if image is None:
-        raise DamagedImageError(_damage(data, name))
-    return image
-
-
-def _decode_still(data: bytes | None) -> Image | None:
-    if data is None:
-        return None
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    return None if image is None else np.asarray(image, dtype=np.uint8)
-
-
-def _decode_animation(data: bytes) -> Image | None:
-    """The first frame of a WebP, on its canvas."""
-    frame = first_frame(data)
-    canvas = read_header(data, "WebP")
-    if frame is None or canvas is None:
-        return None
-    picture = _decode_still(frame.file)
-    if picture is None:
-        return None
-    height, width = picture.shape[:2]
-    if (width, height) == canvas[:2]:
-        return picture
-    image = np.zeros((canvas.height, canvas.width, 3), np.uint8)
-    image[frame.y : frame.y + height, frame.x : frame.x + width] = picture
-    return image
+        raise DamagedImageError(
+            f"`image` can't be decoded as {image.format}: {error.err}"
+        ) from error
+    if pixels is None:
+        raise DamagedImageError(_damage(image.data, image.format))
+    return pixels
 
 
 def check_frame(image: npt.NDArray[np.uint8], limits: Limits) -> Image:
@@ -145,21 +149,35 @@ def check_frame(image: npt.NDArray[np.uint8], limits: Limits) -> Image:
     return image
 
 
-def _check_length(length: int, limits: Limits) -> None:
-    if length > limits.max_image_bytes:
-        raise BadImageError(
-            f"`image` has {length} bytes; up to {limits.max_image_bytes} (max_image_bytes) are "
-            "accepted: compress or downscale it first"
-        )
+def _decode_still(data: bytes | None) -> Image | None:
+    if data is None:
+        return None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return None if image is None else np.asarray(image, dtype=np.uint8)
 
 
-def _check_size(width: int, height: int, limits: Limits) -> None:
+def _decode_animation(image: EncodedImage) -> Image | None:
+    """Decode the first frame of a WebP, on its canvas."""
+    canvas = image.header
+    frame = first_webp_frame(image.data, canvas)
+    picture = None if frame is None else _decode_still(frame.file)
+    if frame is None or picture is None:
+        return None
+    height, width = picture.shape[:2]
+    if (width, height) == canvas[:2]:
+        return picture
+    pixels = np.zeros((canvas.height, canvas.width, 3), np.uint8)
+    pixels[frame.y : frame.y + height, frame.x : frame.x + width] = picture
+    return pixels
+
+
+def _check_size(width: int, height: int, limits: Limits | None) -> None:
     if max(height, width) > _MAX_SIDE:
         raise BadImageError(
             f"the image is {width}x{height}; sides up to {_MAX_SIDE} pixels are supported: "
             "downscale it first"
         )
-    if width * height > limits.max_pixels:
+    if limits is not None and width * height > limits.max_pixels:
         raise BadImageError(
             f"the image is {width}x{height}, {width * height} pixels; up to {limits.max_pixels} "
             "(max_pixels) are accepted: downscale it first"

@@ -1,13 +1,15 @@
-"""How much the pipeline takes on: of one request, and at a time."""
+"""How much the pipeline accepts: of one request, and at the same time."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tritonpose_pipeline.errors import ModelError
+from tritonpose_pipeline.errors import MemoryDeadlineError, ModelError
 
 _MAX_AUTO_WORKERS = 64
 
@@ -25,7 +27,7 @@ class Limits:
         max_pixels_in_flight: Pixels of all images that are decoded at the same time.
         max_persons: Persons per image; those with the best detection scores are kept.
         deadline_s: Seconds from a request's arrival in which it must be answered.
-        slow_s: Seconds after which a request is told of in the log.
+        slow_s: Requests slower than this many seconds are logged as warnings.
     """
 
     workers: int
@@ -63,8 +65,76 @@ class Limits:
         )
 
 
+class ComputeSlots:
+    """Bounds the threads that compute; those that wait for a model don't count. Thread-safe.
+
+    Decoding many images at once on few cores thrashes the caches and delays all of them.
+    """
+
+    def __init__(self, cores: int) -> None:
+        """Make slots.
+
+        Args:
+            cores: Threads that may compute at the same time.
+        """
+        self._free = threading.BoundedSemaphore(cores)
+
+    @contextmanager
+    def acquire(self) -> Iterator[None]:
+        """Wait until a slot is free, and hold it while the context lasts."""
+        with self._free:
+            yield
+
+    @contextmanager
+    def yielded(self) -> Iterator[None]:
+        """Give the slot that this thread holds to others while the context lasts."""
+        self._free.release()
+        try:
+            yield
+        finally:
+            self._free.acquire()
+
+
+class PixelBudget:
+    """Bounds the memory that decoded images take together, by their pixels. Thread-safe."""
+
+    def __init__(self, pixels: int) -> None:
+        """Make a budget.
+
+        Args:
+            pixels: The bound. A larger image waits until it is alone.
+        """
+        self._limit = pixels
+        self._used = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, pixels: int, timeout: float) -> Iterator[None]:
+        """Wait until an image fits, and count it while the context lasts.
+
+        Args:
+            pixels: Width times height of the image.
+            timeout: Seconds to wait at most.
+
+        Raises:
+            MemoryDeadlineError: It did not fit in time.
+        """
+        with self._changed:
+            if not self._changed.wait_for(
+                lambda: self._used == 0 or self._used + pixels <= self._limit, max(timeout, 0)
+            ):
+                raise MemoryDeadlineError("no memory became free for an image of this size in time")
+            self._used += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= pixels
+                self._changed.notify_all()
+
+
 def default_workers(cores: int) -> int:
-    """Requests worked on at the same time, where nobody says how many.
+    """Choose how many requests are worked on at the same time, unless configured.
 
     Workers mostly wait for the models: enough of them keep models and cores busy.
     """

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tritonpose_pipeline.affine import (
+from tritonpose_pipeline.detection import Persons, resize_for_detector, select_persons
+from tritonpose_pipeline.errors import CancelledError, DeadlineError
+from tritonpose_pipeline.image import EncodedImage, Image, decode_image
+from tritonpose_pipeline.keypoints import (
+    average_flipped,
     boxes_to_centers_and_scales,
     crop_matrices,
     crop_persons,
+    decode_heatmaps,
     image_matrices,
     transform_points,
     udp_matrices,
 )
-from tritonpose_pipeline.detection import Persons, resize_for_detector, select_persons
-from tritonpose_pipeline.heatmap import average_flipped, decode_heatmaps
-from tritonpose_pipeline.image import Image
-from tritonpose_pipeline.model_facts import KeypointModel
-from tritonpose_pipeline.options import PoseOptions
-from tritonpose_pipeline.stages import TimeStage, untimed
+from tritonpose_pipeline.limits import ComputeSlots, Limits, PixelBudget
+from tritonpose_pipeline.repository import KeypointModel, ModelRepository
+from tritonpose_pipeline.request import PipelineRequest, PoseOptions, resolve_options
+from tritonpose_pipeline.settings import PipelineSettings
+from tritonpose_pipeline.telemetry.spans import Stages, TimeStage, untimed
 
 FloatArray = npt.NDArray[np.float32]
 
 JOINTS = 17
+
+# Check for cancellation only after 50 ms: each check costs 0.5 ms.
+_CANCELLATION_SECONDS = 0.05
 
 
 class RunModel(Protocol):
@@ -39,14 +48,14 @@ class RunModel(Protocol):
 
 
 class Poses(NamedTuple):
-    """The persons found in one image, by descending detector score.
+    """The people found in one image, by descending detector score.
 
     Attributes:
         boxes: float32 ``[N, 4]``, x1, y1, x2, y2 in image pixels.
         det_scores: float32 ``[N]``.
         keypoints: float32 ``[N, 17, 3]``, x, y in image pixels, score; COCO order.
         kpt_scores: float32 ``[N]``, mean keypoint score of each person.
-        truncated: bool ``[1]``, whether more persons were found than are given.
+        truncated: bool ``[1]``, whether more people were found than are given.
     """
 
     boxes: FloatArray
@@ -54,6 +63,91 @@ class Poses(NamedTuple):
     keypoints: FloatArray
     kpt_scores: FloatArray
     truncated: npt.NDArray[np.bool_]
+
+
+class RequestPipeline:
+    """Works on requests within the limits of one process. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        settings: PipelineSettings,
+        repository: ModelRepository,
+        limits: Limits,
+        slots: ComputeSlots,
+        run_model: RunModel,
+    ) -> None:
+        """Put a pipeline together.
+
+        Args:
+            settings: What holds where a request chooses nothing else.
+            repository: Knows the models that requests may name.
+            limits: Bounds on requests.
+            slots: Bounds the threads that compute.
+            run_model: Runs the models; gives its slot to others while it waits.
+        """
+        self._settings = settings
+        self._repository = repository
+        self._limits = limits
+        self._slots = slots
+        self._run_model = run_model
+        self._budget = PixelBudget(limits.max_pixels_in_flight)
+
+    def estimate(
+        self,
+        request: PipelineRequest,
+        arrival: float,
+        is_cancelled: Callable[[], bool],
+        stages: Stages,
+    ) -> Poses:
+        """Find the people in the image of a request.
+
+        Args:
+            request: The request.
+            arrival: When it arrived, in seconds of ``time.perf_counter``.
+            is_cancelled: Says whether its client has given up.
+            stages: Times the stages.
+
+        Raises:
+            RequestError: The request is wrong, too late or cancelled, or a model fails.
+        """
+        deadline = arrival + self._limits.deadline_s
+
+        def checkpoint() -> None:
+            now = time.perf_counter()
+            if now > arrival + _CANCELLATION_SECONDS and is_cancelled():
+                raise CancelledError("the client cancelled the request")
+            if now > deadline:
+                raise DeadlineError(
+                    f"the answer was not ready within {self._limits.deadline_s} s (deadline_s)"
+                )
+
+        checkpoint()
+        with stages("options"):
+            options = resolve_options(
+                self._settings, self._repository, request.threshold, request.parameters
+            )
+            given = request.given_persons(self._limits)
+        with stages("check"):
+            source = request.check_image(self._limits)
+        pixels = (
+            source.pixels if isinstance(source, EncodedImage) else source.shape[0] * source.shape[1]
+        )
+        with ExitStack() as held:
+            with stages("memory"):
+                held.enter_context(self._budget.hold(pixels, deadline - time.perf_counter()))
+            with stages("core"):
+                held.enter_context(self._slots.acquire())
+            with stages("decode"):
+                image = decode_image(source) if isinstance(source, EncodedImage) else source
+            return estimate_poses(
+                image,
+                options,
+                self._run_model,
+                checkpoint,
+                given=given,
+                max_persons=self._limits.max_persons,
+                stages=stages,
+            )
 
 
 def estimate_poses(
@@ -66,21 +160,21 @@ def estimate_poses(
     max_persons: int | None = None,
     stages: TimeStage = untimed,
 ) -> Poses:
-    """Find the persons in an image and their keypoints.
+    """Find the people in an image and their keypoints.
 
     Args:
         image: uint8 ``[H, W, 3]``, BGR.
         options: Models, threshold and refinements to use.
         run_model: Runs the models; one call per stage and batch.
         checkpoint: Called between stages; raises to abandon the work.
-        given: Persons found elsewhere; then no detector runs.
-        max_persons: Only so many persons with the best scores are kept; None for all.
+        given: People found elsewhere; then no detector runs.
+        max_persons: The people with the best scores that are kept; None for all.
         stages: Times the stages.
 
     Returns:
-        The persons; none gives arrays of length 0.
+        The people; arrays have length 0 where there are none.
 
-    Source: PaddleX ``_KeypointDetectionPipeline.predict``, with all persons batched.
+    Source: PaddleX ``_KeypointDetectionPipeline.predict``, with all people batched.
     """
     checkpoint()
     persons = detect_persons(image, options, run_model, stages) if given is None else given
@@ -99,7 +193,7 @@ def estimate_poses(
 def detect_persons(
     image: Image, options: PoseOptions, run_model: RunModel, stages: TimeStage = untimed
 ) -> Persons:
-    """Find the persons in an image.
+    """Find the people in an image.
 
     Args:
         image: uint8 ``[H, W, 3]``, BGR.
@@ -127,7 +221,7 @@ def estimate_keypoints(
     run_model: RunModel,
     stages: TimeStage = untimed,
 ) -> FloatArray:
-    """Estimate the keypoints of the persons in given boxes, all at once.
+    """Estimate the keypoints of the people in given boxes, all at once.
 
     Args:
         image: uint8 ``[H, W, 3]``, BGR.
@@ -159,7 +253,7 @@ def estimate_keypoints(
 def _predict_heatmaps(
     crops: npt.NDArray[np.uint8], model: KeypointModel, flip: bool, run_model: RunModel
 ) -> FloatArray:
-    """Heatmaps of crops, in as few calls as the model's batch size allows."""
+    """Predict heatmaps of crops, in as few calls as the model's batch size allows."""
     batch = np.concatenate([crops, crops[:, :, ::-1]]) if flip else crops
     chunks = [
         run_model(model.name, batch[start : start + model.max_batch_size], ("heatmap",))[0]

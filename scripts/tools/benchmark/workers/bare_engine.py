@@ -18,10 +18,10 @@ import numpy as np
 
 from tools.benchmark.load import measure_rate
 from tools.benchmark.workers.openvino_model import DirectModel, Model, SideBySideModel
-from tritonpose_pipeline.image import decode_image
-from tritonpose_pipeline.options import resolve_options
+from tritonpose_pipeline.image import check_file, decode_image
 from tritonpose_pipeline.pipeline import Poses, estimate_poses
 from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.request import resolve_options
 from tritonpose_pipeline.settings import PipelineSettings
 
 Shot = dict[str, Any]
@@ -89,7 +89,7 @@ class BareEngine:
 
     def _estimate(self, shot: Shot, models: dict[str, Model]) -> Poses:
         options = resolve_options(self._settings, self._repository, shot["det_threshold"], {})
-        image = decode_image(Path(shot["path"]).read_bytes())
+        image = decode_image(check_file(Path(shot["path"]).read_bytes()))
         return estimate_poses(image, options, lambda model, images, _: models[model].run(images))
 
 

@@ -1,186 +1,28 @@
 """Triton backend ``openvino``: serves ``model.onnx`` with OpenVINO on the CPU.
 
-Stands in for NVIDIA's C++ backend of the same name where only the Python backend exists, and
-understands the same parameters of ``config.pbtxt``: ``NUM_STREAMS``, ``INFERENCE_NUM_THREADS``
-and ``HINT_BF16``. Other than that backend it computes in FP32 unless ``HINT_BF16`` is ``YES`` and
-the CPU has bf16, and says which: OpenVINO by itself picks bf16 on CPUs that have it, which changes
-results.
+Stands in for NVIDIA's C++ backend of the same name where only the Python backend exists; see
+``tritonpose_server.engines.openvino`` for its parameters.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-import numpy as np
-import openvino
+from collections.abc import Mapping
 
 from tritonpose_server.backends.backend import BackendModel
-from tritonpose_server.engines.bf16 import cpu_has_bf16
-from tritonpose_server.engines.config import EngineConfig, EngineConfigError
-from tritonpose_server.engines.cores import CORES_PER_STREAM, CorePlan, plan_cores
-from tritonpose_server.engines.engine import Array
-from tritonpose_server.engines.signature import TensorSignature, check_signature
-
-
-class OpenVinoStream:
-    """Runs a batch image by image, on graphs of a fixed shape.
-
-    Such graphs run up to twice as fast as those of any batch size, and a batch of small images
-    gains less than what cores lose that compute one image together.
-    """
-
-    def __init__(self, images: ImageRunner, config: EngineConfig) -> None:
-        """Make a stream.
-
-        Args:
-            images: Runs single images; shared by all streams.
-            config: The model's configuration.
-        """
-        self._images = images
-        self._inputs = [tensor.name for tensor in config.inputs]
-        self._batch: list[Array] = []
-
-    def load(self, parts: Mapping[str, Sequence[Array]]) -> None:
-        """Copy the next batch in (see ``Stream``)."""
-        self._batch = [np.concatenate(parts[name]) for name in self._inputs]
-
-    def run(self) -> Sequence[Array]:
-        """Run the loaded batch (see ``Stream``)."""
-        results = self._images.run(list(zip(*self._batch, strict=True)))
-        return [np.stack(output) for output in zip(*results, strict=True)]
-
-
-class ImageRunner:
-    """Runs images: side by side, one on each stream, or an only one on all cores."""
-
-    def __init__(self, model: openvino.Model, plan: CorePlan, config: EngineConfig) -> None:
-        """Compile a model.
-
-        Args:
-            model: Of a batch of one.
-            plan: Streams and threads.
-            config: The model's configuration.
-        """
-        self._inputs = [tensor.name for tensor in config.inputs]
-        self._outputs = [tensor.name for tensor in config.outputs]
-        self._side_by_side: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
-        compiled = _compile(model, plan, config)
-        for _ in range(plan.streams):
-            self._side_by_side.put(compiled.create_infer_request())
-        self._alone: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
-        if plan.streams > 1:
-            whole = CorePlan(streams=1, threads=plan.threads)
-            self._alone.put(_compile(model, whole, config).create_infer_request())
-        self._helpers = ThreadPoolExecutor(plan.streams, thread_name_prefix="image")
-        self._under_way = 0
-        self._lock = threading.Lock()
-
-    def run(self, images: Sequence[Sequence[Array]]) -> list[list[Array]]:
-        """Run images.
-
-        Args:
-            images: The inputs of each, in the order of the configuration.
-
-        Returns:
-            The outputs of each, in the order of the configuration.
-        """
-        with self._lock:
-            alone = self._under_way == 0 and len(images) == 1
-            self._under_way += len(images)
-        try:
-            if alone and not self._alone.empty():
-                return [self._infer(self._alone, images[0])]
-            first, *others = images
-            futures = [
-                self._helpers.submit(self._infer, self._side_by_side, image) for image in others
-            ]
-            result = self._infer(self._side_by_side, first)
-            return [result, *(future.result() for future in futures)]
-        finally:
-            with self._lock:
-                self._under_way -= len(images)
-
-    def _infer(
-        self, requests: queue.SimpleQueue[openvino.InferRequest], image: Sequence[Array]
-    ) -> list[Array]:
-        request = requests.get()
-        try:
-            for name, array in zip(self._inputs, image, strict=True):
-                request.get_tensor(name).data[0] = array
-            request.infer()
-            # Copies: the next image overwrites them.
-            return [request.get_tensor(name).data[0].copy() for name in self._outputs]
-        finally:
-            requests.put(request)
-
-
-def load_openvino(config: EngineConfig) -> Sequence[OpenVinoStream]:
-    """Compile a model (see ``Engine``).
-
-    Raises:
-        EngineConfigError: OpenVINO can't load it, or it is not what its configuration says.
-    """
-    plan = plan_cores(
-        config.positive_integer("NUM_STREAMS"),
-        config.positive_integer("INFERENCE_NUM_THREADS"),
-        cores_per_stream=CORES_PER_STREAM["openvino"],
-    )
-    try:
-        model = openvino.Core().read_model(config.path)
-        check_signature(config, _signatures(model.inputs), _signatures(model.outputs))
-        model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
-        images = ImageRunner(model, plan, config)
-    except RuntimeError as error:
-        raise EngineConfigError(
-            f"model {config.name!r}: OpenVINO can't load {config.path.name}: {error}"
-        ) from error
-    return [OpenVinoStream(images, config) for _ in range(plan.streams)]
-
-
-def _compile(model: openvino.Model, plan: CorePlan, config: EngineConfig) -> openvino.CompiledModel:
-    settings = {
-        "NUM_STREAMS": plan.streams,
-        "INFERENCE_NUM_THREADS": plan.threads,
-        "INFERENCE_PRECISION_HINT": "bf16" if _computes_bf16(config) else "f32",
-        # Several models share the cores: pinned threads would fight for the same ones.
-        "ENABLE_CPU_PINNING": False,
-    }
-    return openvino.Core().compile_model(model, "CPU", settings)
+from tritonpose_server.engines.openvino import OpenVinoEngine
 
 
 class TritonPythonModel(BackendModel):
     """Entry point for Triton."""
 
-    engine = staticmethod(load_openvino)
+    engine = OpenVinoEngine()
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Load the model and say what came of its wish for bf16 (see ``BackendModel``)."""
+        """Load the model, and log what became of its hint of bf16 (see ``BackendModel``)."""
         super().initialize(args)
-        if _computes_bf16(self._config):
+        if self.engine.computes_bf16(self._config):
             self._pb.Logger.log_info(f"model {self._config.name}: computes in bf16")
         elif self._config.flag("HINT_BF16"):
             self._pb.Logger.log_warn(
                 f"model {self._config.name}: computes in FP32, for this CPU has no bf16"
             )
-
-
-def _computes_bf16(config: EngineConfig) -> bool:
-    return config.flag("HINT_BF16") and cpu_has_bf16()
-
-
-def _signatures(ports: Sequence[Any]) -> dict[str, TensorSignature]:
-    """Types and shapes of a compiled model's inputs or outputs, by each of their names."""
-    return {
-        name: TensorSignature(
-            dtype=port.element_type.to_dtype(),
-            shape=tuple(
-                None if size.is_dynamic else size.get_length() for size in port.partial_shape
-            ),
-        )
-        for port in ports
-        for name in port.names
-    }

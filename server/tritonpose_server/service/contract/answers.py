@@ -11,7 +11,7 @@ import pydantic_core
 from PIL import Image
 
 from tritonpose.drawing.poses import draw_poses
-from tritonpose_pipeline.image import decode_image
+from tritonpose_pipeline.image import check_file, decode_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +81,7 @@ def draw_picture(image: bytes, keypoints: NDArray[np.float32]) -> bytes:
     Raises:
         DamagedImageError: The image can't be decoded.
     """
-    canvas = draw_poses(decode_image(image), keypoints)
+    canvas = draw_poses(decode_image(check_file(image)), keypoints)
     file = io.BytesIO()
     Image.fromarray(cv2.cvtColor(canvas, cv2.COLOR_BGR2RGB)).save(file, format="JPEG")
     return file.getvalue()

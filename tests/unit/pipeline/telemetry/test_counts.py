@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from tritonpose_pipeline import errors
-from tritonpose_pipeline.stages import Stage
 from tritonpose_pipeline.telemetry.counts import (
     BOUNDS,
     OUTCOMES,
@@ -19,6 +18,7 @@ from tritonpose_pipeline.telemetry.counts import (
     STAGE_SECONDS,
     PipelineCounts,
 )
+from tritonpose_pipeline.telemetry.spans import Stage
 
 
 def stage(name: str, start_ms: float, end_ms: float) -> Stage:

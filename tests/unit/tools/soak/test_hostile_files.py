@@ -21,22 +21,21 @@ LIMITS = Limits(workers=1)
 @pytest.mark.parametrize("file", refused_files(PIXELS), ids=lambda file: file.name)
 def test_refused(file: HostileFile) -> None:
     with pytest.raises(BadRequestError):
-        decode_image(file.data) if check_file(file.data, LIMITS) else None
+        decode_image(check_file(file.data, LIMITS))
 
 
 @pytest.mark.parametrize("file", unusual_files(PIXELS), ids=lambda file: file.name)
 def test_unusual_files_are_read_as_opencv_reads_them(file: HostileFile) -> None:
-    header = check_file(file.data, LIMITS)
-    image = decode_image(file.data)
-    assert sorted(image.shape[:2]) == sorted(header[:2])
+    checked = check_file(file.data, LIMITS)
+    image = decode_image(checked)
+    assert sorted(image.shape[:2]) == sorted(checked.header[:2])
     expected = cv2.imdecode(np.frombuffer(file.data, np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(image, expected)
 
 
 def shape_of(data: bytes) -> tuple[int, ...] | str:
     try:
-        check_file(data, LIMITS)
-        return decode_image(data).shape
+        return decode_image(check_file(data, LIMITS)).shape
     except BadRequestError as error:
         return str(error)
 

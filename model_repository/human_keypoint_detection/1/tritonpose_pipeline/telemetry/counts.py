@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tritonpose_pipeline.errors import RequestError
-from tritonpose_pipeline.stages import Stage
+from tritonpose_pipeline.telemetry.spans import Stage
 
 STAGES = (
     "queue",

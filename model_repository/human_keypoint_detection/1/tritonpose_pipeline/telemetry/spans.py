@@ -1,27 +1,72 @@
-"""Requests and their stages as spans of a trace."""
+"""Times requests and their stages, and makes spans of a trace from them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, NamedTuple
 
-from tritonpose_pipeline.stages import Stages
 from tritonpose_pipeline.telemetry.otel import close_provider, make_provider
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Tracer
 
+TimeStage = Callable[[str], AbstractContextManager[None]]
+"""Gives a context that times the stage of this name."""
+
 CONTEXT_KEYS = ("traceparent", "tracestate")
-"""What says which span a request belongs to (W3C's trace context)."""
+"""The parameters that name the span a request belongs to (W3C trace context)."""
 
 
-def pop_context(parameters: dict[str, object]) -> dict[str, str]:
-    """Take the trace context out of a request's parameters, as which Triton hands headers on."""
-    found = [key for key in parameters if key.lower() in CONTEXT_KEYS]
-    return {key.lower(): str(parameters.pop(key)) for key in found}
+class Stage(NamedTuple):
+    """A stage that ended.
+
+    Attributes:
+        name: Its name.
+        start: When it began, in ns of ``time.perf_counter_ns``.
+        end: When it ended, likewise.
+    """
+
+    name: str
+    start: int
+    end: int
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it took."""
+        return (self.end - self.start) / 1e9
+
+
+class Stages:
+    """The stages of one request, for one thread.
+
+    Attributes:
+        finished: Those that ended, in order.
+        failed_stage: The one that an exception ended, None for none.
+
+    Example:
+        with stages("decode"):
+            image = decode(file)
+    """
+
+    def __init__(self) -> None:
+        self.finished: list[Stage] = []
+        self.failed_stage: str | None = None
+
+    def __call__(self, name: str) -> AbstractContextManager[None]:
+        """Time what runs within."""
+        return _Timer(self, name)
+
+    def record(self, name: str, start: int) -> None:
+        """Record a stage that began elsewhere and ends now.
+
+        Args:
+            name: Its name.
+            start: When it began, in ns of ``time.perf_counter_ns``.
+        """
+        self.finished.append(Stage(name, start, time.perf_counter_ns()))
 
 
 class Spans:
@@ -38,7 +83,7 @@ class Spans:
 
         Args:
             environ: Environment variables.
-            service: What the process is called in its spans, where the environment says nothing.
+            service: Name of the process in its spans, unless the environment has one.
 
         Raises:
             TracingNotInstalledError: OpenTelemetry's packages are missing.
@@ -68,10 +113,10 @@ class Spans:
         ) as span:
             stages = _SpanStages(self._tracer)
             yield stages
-            if stages.failed is not None:
+            if stages.failed_stage is not None:
                 span.set_status(StatusCode.ERROR)
 
-    def note(
+    def add(
         self,
         name: str,
         context: Mapping[str, str],
@@ -79,14 +124,14 @@ class Spans:
         end: int,
         attributes: dict[str, int],
     ) -> None:
-        """Make a span of what is over.
+        """Add a span of something that ended.
 
         Args:
             name: Of the span.
             context: The trace context that it belongs to; empty makes no span.
             start: When it began, in ns of ``time.perf_counter_ns``.
             end: When it ended, likewise.
-            attributes: Facts to tell with it.
+            attributes: Its attributes.
         """
         if self._tracer is None or not context:
             return
@@ -103,11 +148,11 @@ class Spans:
 
     @property
     def active(self) -> bool:
-        """Whether there are traces."""
+        """Return whether there are traces."""
         return self._tracer is not None
 
     def context(self) -> dict[str, str]:
-        """The trace context of the span that is open in this thread, to be passed on."""
+        """Return the trace context of the span that is open in this thread, to be passed on."""
         if self._tracer is None:
             return {}
         from opentelemetry.propagate import inject
@@ -117,9 +162,38 @@ class Spans:
         return carrier
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send the remaining spans."""
         if self._provider is not None:
             close_provider(self._provider)
+
+
+def untimed(_name: str) -> AbstractContextManager[None]:
+    """Give a context that times nothing."""
+    return nullcontext()
+
+
+def pop_context(parameters: dict[str, object]) -> dict[str, str]:
+    """Remove the trace context from a request's parameters (Triton forwards headers as such)."""
+    found = [key for key in parameters if key.lower() in CONTEXT_KEYS]
+    return {key.lower(): str(parameters.pop(key)) for key in found}
+
+
+class _Timer:
+    """Times one stage. A class: half the cost of a generator-based context manager."""
+
+    __slots__ = ("_name", "_stages", "_start")
+
+    def __init__(self, stages: Stages, name: str) -> None:
+        self._stages = stages
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter_ns()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._stages.finished.append(Stage(self._name, self._start, time.perf_counter_ns()))
+        if kind is not None:
+            self._stages.failed_stage = self._name
 
 
 class _SpanStages(Stages):
@@ -134,11 +208,11 @@ class _SpanStages(Stages):
         with self._tracer.start_as_current_span(name), super().__call__(name):
             yield
 
-    def came(self, name: str, start: int) -> None:
-        super().came(name, start)
+    def record(self, name: str, start: int) -> None:
+        super().record(name, start)
         self._tracer.start_span(name, start_time=_wall_clock(start)).end()
 
 
 def _wall_clock(instant: int) -> int:
-    """From ns of ``time.perf_counter_ns`` to ns since 1970."""
+    """Convert from ns of ``time.perf_counter_ns`` to ns since 1970."""
     return instant + time.time_ns() - time.perf_counter_ns()

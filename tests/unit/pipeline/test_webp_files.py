@@ -12,9 +12,9 @@ from PIL import Image
 
 from tools.soak.hostile import saved, webp_bomb
 from tools.soak.mutations import PIXELS
-from tritonpose_pipeline.errors import BadRequestError
-from tritonpose_pipeline.image import decode_image
-from tritonpose_pipeline.webp_frames import first_frame, is_animated
+from tritonpose_pipeline.errors import DamagedImageError
+from tritonpose_pipeline.file_formats import first_webp_frame, is_animated_webp
+from tritonpose_pipeline.image import check_file, decode_image
 
 
 def animation(**options: Any) -> bytes:
@@ -47,15 +47,15 @@ def test_as_opencv_composes_it(options: dict[str, Any], place: tuple[int, int] |
     data = animation(**options)
     if place is not None:
         data = moved(with_canvas(data, 80, 70), *place)
-    assert is_animated(data)
+    assert is_animated_webp(data)
     expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert expected.shape == ((48, 64, 3) if place is None else (70, 80, 3))
-    np.testing.assert_array_equal(decode_image(data), expected)
+    np.testing.assert_array_equal(decode_image(check_file(data)), expected)
 
 
 def test_a_still_is_none() -> None:
-    assert not is_animated(saved(Image.fromarray(PIXELS), "WEBP"))
-    assert not is_animated(b"RIFF\0\0\0\0WEBPVP8X")
+    assert not is_animated_webp(saved(Image.fromarray(PIXELS), "WEBP"))
+    assert not is_animated_webp(b"RIFF\0\0\0\0WEBPVP8X")
 
 
 def replaced_picture(data: bytes) -> bytes:
@@ -79,6 +79,7 @@ def replaced_picture(data: bytes) -> bytes:
     ids=["small canvas", "beyond the canvas", "cut", "no frame", "no picture", "bomb"],
 )
 def test_damaged(data: bytes) -> None:
-    assert first_frame(data) is None
-    with pytest.raises(BadRequestError, match="truncated or corrupt"):
-        decode_image(data)
+    file = check_file(data)
+    assert first_webp_frame(data, file.header) is None
+    with pytest.raises(DamagedImageError, match="truncated or corrupt"):
+        decode_image(file)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tritonpose_pipeline.png_chunks import still_picture
+from tritonpose_pipeline.file_formats import still_png
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 40, 3)).astype(np.uint8)
 PNG = cv2.imencode(".png", PIXELS)[1].tobytes()
@@ -21,16 +21,16 @@ def chunk(kind: bytes, content: bytes = b"", length: int | None = None) -> bytes
 
 
 def test_a_plain_file_is_passed_on_as_it_is() -> None:
-    assert still_picture(PNG) is PNG
+    assert still_png(PNG) is PNG
 
 
 def test_what_follows_the_end_is_dropped() -> None:
-    assert still_picture(PNG + b"junk") == PNG
+    assert still_png(PNG + b"junk") == PNG
 
 
 def test_a_file_without_a_picture_gives_nothing() -> None:
     # OpenCV 4.11 would take what follows the end for a chunk, and allocate what it claims.
-    assert still_picture(HEADER + chunk(b"IEND") + b"\x7f\xff\xff\xfftEXt") is None
+    assert still_png(HEADER + chunk(b"IEND") + b"\x7f\xff\xff\xfftEXt") is None
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_file_without_a_picture_gives_nothing() -> None:
     ids=["text", "compressed text", "gamma", "animation", "frame larger than the picture"],
 )
 def test_what_the_picture_can_do_without_is_dropped(extra: bytes) -> None:
-    assert still_picture(HEADER + extra + PNG[33:]) == PNG
+    assert still_png(HEADER + extra + PNG[33:]) == PNG
 
 
 @pytest.mark.parametrize("kind", [b"tRNS", b"eXIf", b"PLTE"])
@@ -55,19 +55,19 @@ def test_what_changes_the_picture_is_kept(kind: bytes) -> None:
     extra = chunk(kind, bytes(6))
     dropped = chunk(b"tIME", bytes(7))
     kept = HEADER + extra + PNG[33:]
-    assert still_picture(HEADER + extra + dropped + PNG[33:]) == kept
+    assert still_png(HEADER + extra + dropped + PNG[33:]) == kept
 
 
 @pytest.mark.parametrize("length", [0x7FFFFFFF, 1_500_000_000, len(PNG)])
 @pytest.mark.parametrize("kind", [b"tEXt", b"IDAT", b"eXIf"])
 def test_a_chunk_beyond_the_end_gives_nothing(kind: bytes, length: int) -> None:
     # OpenCV 4.11 would allocate what the chunk claims.
-    assert still_picture(HEADER + chunk(kind, b"abc", length) + PNG[33:]) is None
+    assert still_png(HEADER + chunk(kind, b"abc", length) + PNG[33:]) is None
 
 
 def test_a_cut_file_gives_nothing() -> None:
-    assert [n for n in range(8, len(PNG)) if still_picture(PNG[:n]) is not None] == []
+    assert [n for n in range(8, len(PNG)) if still_png(PNG[:n]) is not None] == []
 
 
 def test_absurdly_many_chunks_give_nothing() -> None:
-    assert still_picture(HEADER + chunk(b"tEXt") * 200_000 + PNG[33:]) is None
+    assert still_png(HEADER + chunk(b"tEXt") * 200_000 + PNG[33:]) is None

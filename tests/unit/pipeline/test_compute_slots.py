@@ -7,22 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tritonpose_pipeline.core_gate import CoreGate
+from tritonpose_pipeline.limits import ComputeSlots
 
 
 def test_only_so_many_threads_are_inside() -> None:
-    gate = CoreGate(2)
+    slots = ComputeSlots(2)
     full = threading.Barrier(3)
     release = threading.Event()
     third_came_in = threading.Event()
 
     def occupy() -> None:
-        with gate.inside():
+        with slots.acquire():
             full.wait(10)
             release.wait(10)
 
     def third() -> None:
-        with gate.inside():
+        with slots.acquire():
             third_came_in.set()
 
     with ThreadPoolExecutor(3) as pool:
@@ -38,23 +38,23 @@ def test_only_so_many_threads_are_inside() -> None:
 
 
 def test_who_waits_for_a_model_lets_another_in() -> None:
-    gate = CoreGate(1)
+    slots = ComputeSlots(1)
     came_in = threading.Event()
 
     def other() -> None:
-        with gate.inside():
+        with slots.acquire():
             came_in.set()
 
-    with ThreadPoolExecutor(1) as pool, gate.inside():
+    with ThreadPoolExecutor(1) as pool, slots.acquire():
         future = pool.submit(other)
-        with gate.outside():
+        with slots.yielded():
             assert came_in.wait(10)
         future.result(10)
 
 
 def test_a_core_is_free_again_after_failures() -> None:
-    gate = CoreGate(1)
-    with pytest.raises(RuntimeError, match="model"), gate.inside(), gate.outside():
+    slots = ComputeSlots(1)
+    with pytest.raises(RuntimeError, match="model"), slots.acquire(), slots.yielded():
         raise RuntimeError("model")
-    with gate.inside():
+    with slots.acquire():
         pass

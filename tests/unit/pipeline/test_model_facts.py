@@ -5,13 +5,13 @@ import pytest
 
 from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS
 from tritonpose_pipeline.errors import ModelError
-from tritonpose_pipeline.model_facts import (
+from tritonpose_pipeline.repository import (
     DetectorModel,
     KeypointModel,
+    NmsSettings,
     parse_detector,
     parse_keypoint,
 )
-from tritonpose_pipeline.nms import NmsSettings
 
 DIMS = (320, 256, 3)
 

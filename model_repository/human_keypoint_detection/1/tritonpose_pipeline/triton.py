@@ -1,0 +1,202 @@
+"""The pipeline's side of Triton: answers to requests, and calls of composing models.
+
+Triton's Python API, ``triton_python_backend_utils``, exists only inside the processes that Triton
+starts: it is passed in as ``pb_utils``.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tritonpose_pipeline.errors import (
+    BadRequestError,
+    CancelledError,
+    DeadlineError,
+    ModelFailedError,
+    ModelUnavailableError,
+    RequestError,
+    UnavailableError,
+    format_error,
+)
+from tritonpose_pipeline.limits import ComputeSlots
+from tritonpose_pipeline.telemetry.spans import Spans
+
+_DRAIN_FILE = "TRITONPOSE_DRAIN_FILE"
+
+_LONGEST_ID = 128
+
+
+def shutting_down() -> bool:
+    """Check whether the file that `$TRITONPOSE_DRAIN_FILE` names exists.
+
+    Triton 2.51 itself goes on accepting gRPC requests while it waits for those in flight, so that
+    under load it would never end.
+    """
+    path = os.environ.get(_DRAIN_FILE)
+    return path is not None and os.path.exists(path)  # noqa: PTH110 - a microsecond, not five
+
+
+def copy_input(pb_utils: Any, request: Any, name: str) -> npt.NDArray[Any] | None:
+    """Copy an input of a request, whose memory Triton frees when ``execute`` returns."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.as_numpy().copy()
+
+
+class Responder:
+    """Sends the one response of a request, and logs requests that are refused, slow or fail.
+
+    Attributes:
+        is_cancelled: Asks Triton whether the client has given up.
+    """
+
+    def __init__(self, pb_utils: Any, request: Any, slow_seconds: float) -> None:
+        """Take the sender of a request.
+
+        Args:
+            pb_utils: ``triton_python_backend_utils``.
+            request: Triton's request.
+            slow_seconds: A response that takes longer is logged.
+        """
+        self._pb = pb_utils
+        self._request_id: str = request.request_id()
+        self._arrival = time.monotonic()
+        self._slow_seconds = slow_seconds
+        self._sender = request.get_response_sender()
+        self.is_cancelled = self._sender.is_cancelled
+
+    def send(self, outputs: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Send the outputs, by name."""
+        tensors = [
+            self._pb.Tensor(name, np.ascontiguousarray(value)) for name, value in outputs.items()
+        ]
+        self._respond(self._pb.InferenceResponse(tensors))
+
+    def send_error(self, error: Exception) -> None:
+        """Send an error, with the status of Triton that tells the client what it can do."""
+        kinds = self._pb.TritonError
+        statuses: dict[type[Exception], int] = {
+            BadRequestError: kinds.INVALID_ARG,
+            UnavailableError: kinds.UNAVAILABLE,
+            # Triton has no status of its own for deadlines.
+            DeadlineError: kinds.UNAVAILABLE,
+            CancelledError: kinds.CANCELLED,
+        }
+        status = next((statuses[kind] for kind in statuses if isinstance(error, kind)), None)
+        if status is None:
+            status = kinds.INTERNAL
+            details = "".join(traceback.format_exception(error))
+            self._pb.Logger.log_error(f"{self._log_line('failed')}\n{details}")
+            if not isinstance(error, RequestError):
+                error = RuntimeError(f"internal error: {type(error).__name__}: {error}")
+        else:
+            # Not a warning: how many of these there are is up to clients.
+            self._pb.Logger.log_info(self._log_line("refused", str(error)))
+        self._respond(
+            self._pb.InferenceResponse(error=self._pb.TritonError(format_error(error), status))
+        )
+
+    def _respond(self, response: Any) -> None:
+        self._sender.send(response, flags=self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        if time.monotonic() - self._arrival > self._slow_seconds:
+            self._pb.Logger.log_warn(self._log_line("answered slowly"))
+
+    def _log_line(self, outcome: str, reason: str = "") -> str:
+        return format_log_line(self._request_id, outcome, time.monotonic() - self._arrival, reason)
+
+
+def format_log_line(request_id: str, outcome: str, seconds: float, reason: str = "") -> str:
+    """Describe how a request ended, whatever its client has put into its id.
+
+    Args:
+        request_id: Triton's id of the request, which the client chose; empty if it chose none.
+        outcome: How it ended.
+        seconds: From its arrival.
+        reason: Why.
+
+    Returns:
+        One line, without characters that a terminal or a log reader could take for more.
+    """
+    suffix = f": {reason}" if reason else ""
+    text = f"request_id={request_id[:_LONGEST_ID] or '-'} {outcome} after {seconds:.3f} s{suffix}"
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+class ModelCaller:
+    """Runs composing models through Triton, and loads them when they are first used. Thread-safe.
+
+    It is what the pipeline takes as ``RunModel``.
+    """
+
+    def __init__(self, pb_utils: Any, slots: ComputeSlots, spans: Spans) -> None:
+        """Prepare to call models.
+
+        Args:
+            pb_utils: ``triton_python_backend_utils``.
+            slots: The calling thread's slot is given to others while it waits for a model.
+            spans: Its context goes along with the calls.
+        """
+        self._pb = pb_utils
+        self._slots = slots
+        self._spans = spans
+        self._loading = threading.Lock()
+        # How many times models have been loaded here.
+        self._loads = 0
+
+    def __call__(
+        self, model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]
+    ) -> list[npt.NDArray[np.float32]]:
+        """Run ``model`` on ``images`` (see ``RunModel``).
+
+        Raises:
+            ModelUnavailableError: The model is not ready and can't be loaded.
+            ModelFailedError: The model is ready and failed.
+        """
+        with self._slots.yielded():
+            loads = self._loads
+            response = self._run(model, images, outputs)
+            if response.has_error() and self._became_ready(model, loads):
+                response = self._run(model, images, outputs)
+        if response.has_error():
+            raise ModelFailedError(f"model {model!r}: {response.error().message()}")
+        return [self._pb.get_output_tensor_by_name(response, name).as_numpy() for name in outputs]
+
+    def _run(self, model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]) -> Any:
+        return self._pb.InferenceRequest(
+            model_name=model,
+            requested_output_names=list(outputs),
+            inputs=[self._pb.Tensor("image", np.ascontiguousarray(images))],
+            parameters=self._spans.context(),
+        ).exec()
+
+    def _became_ready(self, model: str, loads: int) -> bool:
+        """Load a model that is not ready.
+
+        Args:
+            model: A model that answered with an error.
+            loads: The number of loads when it was called.
+
+        Returns:
+            Whether it was not ready then and is now; else the error is the model's own.
+
+        Raises:
+            ModelUnavailableError: Triton can't load it.
+        """
+        with self._loading:
+            if self._pb.is_model_ready(model_name=model):
+                # Another thread may have loaded it since the call.
+                return self._loads != loads
+            self._pb.Logger.log_info(f"loading model {model}")
+            try:
+                self._pb.load_model(model_name=model)
+            except self._pb.TritonModelException as error:
+                raise ModelUnavailableError(f"model {model!r} can't be loaded: {error}") from error
+            self._loads += 1
+            return True

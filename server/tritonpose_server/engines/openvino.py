@@ -1,0 +1,192 @@
+"""OpenVINO on the CPU.
+
+It understands the parameters of NVIDIA's C++ backend of this name: ``NUM_STREAMS``,
+``INFERENCE_NUM_THREADS`` and ``HINT_BF16``. Unlike that backend it computes in FP32 unless
+``HINT_BF16`` is ``YES`` and the CPU has bf16: OpenVINO by itself picks bf16 on CPUs that have it,
+which changes results.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import openvino
+
+from tritonpose_server.engines.config import EngineConfig, EngineConfigError
+from tritonpose_server.engines.cores import CORES_PER_STREAM, CorePlan, plan_cores
+from tritonpose_server.engines.engine import Array, TensorSignature, check_signature
+
+
+def cpu_has_bf16(core: openvino.Core | None = None) -> bool:
+    """Check whether the CPU has instructions for bfloat16 (AVX512-BF16, AMX, AVX-NE-CONVERT).
+
+    OpenVINO takes the hint bf16 on any CPU: where the instructions are missing it emulates them
+    slowly or silently computes in FP32, so it must not be asked then.
+    """
+    core = core or openvino.Core()
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+class OpenVinoEngine:
+    """Loads models (see ``Engine``)."""
+
+    def __init__(self, core: openvino.Core | None = None) -> None:
+        """Use an OpenVINO core, None for a new one."""
+        self._core = core or openvino.Core()
+
+    def __call__(self, config: EngineConfig) -> Sequence[OpenVinoStream]:
+        """Compile a model (see ``Engine``).
+
+        Raises:
+            EngineConfigError: OpenVINO can't load it, or it is not what its configuration says.
+        """
+        plan = plan_cores(
+            config.positive_integer("NUM_STREAMS"),
+            config.positive_integer("INFERENCE_NUM_THREADS"),
+            cores_per_stream=CORES_PER_STREAM["openvino"],
+        )
+        precision = "bf16" if self.computes_bf16(config) else "f32"
+        try:
+            model = self._core.read_model(config.path)
+            check_signature(config, _signatures(model.inputs), _signatures(model.outputs))
+            model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
+            images = ImageRunner(
+                lambda plan: self._core.compile_model(model, "CPU", _settings(plan, precision)),
+                plan,
+                config,
+            )
+        except RuntimeError as error:
+            raise EngineConfigError(
+                f"model {config.name!r}: OpenVINO can't load {config.path.name}: {error}"
+            ) from error
+        return [OpenVinoStream(images, config) for _ in range(plan.streams)]
+
+    def computes_bf16(self, config: EngineConfig) -> bool:
+        """Check whether a model computes in bf16 instead of FP32."""
+        return config.flag("HINT_BF16") and cpu_has_bf16(self._core)
+
+
+class OpenVinoStream:
+    """Runs a batch image by image, on graphs of a fixed shape.
+
+    Such graphs run up to twice as fast as those of any batch size, and a batch of small images
+    gains less than what cores lose that compute one image together.
+    """
+
+    def __init__(self, images: ImageRunner, config: EngineConfig) -> None:
+        """Make a stream.
+
+        Args:
+            images: Runs single images; shared by all streams.
+            config: The model's configuration.
+        """
+        self._images = images
+        self._inputs = [tensor.name for tensor in config.inputs]
+        self._batch: list[Array] = []
+
+    def load(self, parts: Mapping[str, Sequence[Array]]) -> None:
+        """Copy the next batch in (see ``Stream``)."""
+        self._batch = [np.concatenate(parts[name]) for name in self._inputs]
+
+    def run(self) -> Sequence[Array]:
+        """Run the loaded batch (see ``Stream``)."""
+        results = self._images.run(list(zip(*self._batch, strict=True)))
+        return [np.stack(output) for output in zip(*results, strict=True)]
+
+
+class ImageRunner:
+    """Runs images side by side, one on each stream; one that is alone runs on all cores."""
+
+    def __init__(
+        self,
+        compile_model: Callable[[CorePlan], openvino.CompiledModel],
+        plan: CorePlan,
+        config: EngineConfig,
+    ) -> None:
+        """Compile a model.
+
+        Args:
+            compile_model: Compiles it, for a batch of one.
+            plan: Streams and threads.
+            config: The model's configuration.
+        """
+        self._inputs = [tensor.name for tensor in config.inputs]
+        self._outputs = [tensor.name for tensor in config.outputs]
+        self._side_by_side: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
+        compiled = compile_model(plan)
+        for _ in range(plan.streams):
+            self._side_by_side.put(compiled.create_infer_request())
+        self._alone: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
+        if plan.streams > 1:
+            whole = CorePlan(streams=1, threads=plan.threads)
+            self._alone.put(compile_model(whole).create_infer_request())
+        self._helpers = ThreadPoolExecutor(plan.streams, thread_name_prefix="image")
+        self._in_flight = 0
+        self._lock = threading.Lock()
+
+    def run(self, images: Sequence[Sequence[Array]]) -> list[list[Array]]:
+        """Run images.
+
+        Args:
+            images: The inputs of each, in the order of the configuration.
+
+        Returns:
+            The outputs of each, in the order of the configuration.
+        """
+        with self._lock:
+            alone = self._in_flight == 0 and len(images) == 1
+            self._in_flight += len(images)
+        try:
+            if alone and not self._alone.empty():
+                return [self._infer(self._alone, images[0])]
+            first, *others = images
+            futures = [
+                self._helpers.submit(self._infer, self._side_by_side, image) for image in others
+            ]
+            result = self._infer(self._side_by_side, first)
+            return [result, *(future.result() for future in futures)]
+        finally:
+            with self._lock:
+                self._in_flight -= len(images)
+
+    def _infer(
+        self, requests: queue.SimpleQueue[openvino.InferRequest], image: Sequence[Array]
+    ) -> list[Array]:
+        request = requests.get()
+        try:
+            for name, array in zip(self._inputs, image, strict=True):
+                request.get_tensor(name).data[0] = array
+            request.infer()
+            # Copies: the next image overwrites them.
+            return [request.get_tensor(name).data[0].copy() for name in self._outputs]
+        finally:
+            requests.put(request)
+
+
+def _settings(plan: CorePlan, precision: str) -> dict[str, object]:
+    return {
+        "NUM_STREAMS": plan.streams,
+        "INFERENCE_NUM_THREADS": plan.threads,
+        "INFERENCE_PRECISION_HINT": precision,
+        # Several models share the cores: pinned threads would fight for the same ones.
+        "ENABLE_CPU_PINNING": False,
+    }
+
+
+def _signatures(ports: Sequence[Any]) -> dict[str, TensorSignature]:
+    """Collect types and shapes of a compiled model's inputs or outputs, by each of their names."""
+    return {
+        name: TensorSignature(
+            dtype=port.element_type.to_dtype(),
+            shape=tuple(
+                None if size.is_dynamic else size.get_length() for size in port.partial_shape
+            ),
+        )
+        for port in ports
+        for name in port.names
+    }
