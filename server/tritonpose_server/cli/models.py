@@ -1,20 +1,23 @@
-"""``tritonpose models``: list, fetch, convert, install, vary, export and remove models."""
+"""Run ``tritonpose models``: list, fetch, convert, install, vary, export and remove models."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tritonpose.cli.console import print_status
 from tritonpose.cli.parsing import add_shared, command_parser
 
+if TYPE_CHECKING:
+    from tritonpose_server.models.store import ModelStore
+
 _DESCRIPTION = """\
-The models that a server of this machine can serve. `tritonpose predict` and `tritonpose serve`
-fetch and convert what their pipeline names by themselves."""
+Manage the models that a server on this machine can serve. `tritonpose predict` and `tritonpose
+serve` fetch and convert the models of their pipeline by themselves."""
 _EXAMPLES = """\
   tritonpose models list
   tritonpose models install PP-TinyPose_256x192
@@ -33,12 +36,11 @@ def main(arguments: Sequence[str]) -> int:
         Exit status.
 
     Raises:
-        TritonPoseError: What is asked for is not possible.
+        TritonPoseError: The action is not possible.
     """
     parser = command_parser("models", "ACTION ...", _DESCRIPTION, _EXAMPLES)
     _add_actions(parser)
-    options = parser.parse_args(arguments)
-    options.run(options)
+    _run(parser.parse_args(arguments))
     return 0
 
 
@@ -48,42 +50,49 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="ACTION",
         title="actions",
-        description="`tritonpose models ACTION --help` tells their options",
+        description="see `tritonpose models ACTION --help` for their options",
         prog="tritonpose models",
     )
 
-    def add(name: str, run: Callable[[argparse.Namespace], None], purpose: str) -> Any:
-        action = actions.add_parser(name, help=purpose, description=f"To {purpose}.")
-        action.set_defaults(run=run)
-        return action
+    def add(name: str, purpose: str) -> argparse.ArgumentParser:
+        return actions.add_parser(
+            name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."
+        )
 
-    listing = add("list", _list, "show what is known and what is installed")
-    listing.add_argument("--json", action="store_true", help="machine-readable, with full digests")
+    listing = add("list", "show the models that are known and those installed")
+    listing.add_argument("--json", action="store_true", help="print JSON, with full digests")
 
-    fetch = add("fetch", _fetch, "download models of PaddleX without installing them")
+    fetch = add("fetch", "download models of PaddleX without installing them")
     fetch.add_argument("names", nargs="+", metavar="NAME", help="such as PP-YOLOE-S_human")
-    _add_lock(fetch)
 
-    convert = add("convert", _convert, "convert a model directory into a folder for Triton")
+    convert = add("convert", "convert a model directory into a folder for Triton")
     convert.add_argument("directory", type=Path, metavar="DIR", help="Paddle or ONNX model")
     convert.add_argument(
         "--output",
         type=Path,
         default=Path(),
         metavar="DIR",
-        help="where the folder is put (default: here)",
+        help="where to put the folder (default: here)",
     )
 
-    install = add("install", _install, "make a model servable, by name or from a directory")
+    install = add("install", "make a model servable, by name or from a directory")
     install.add_argument(
         "model",
         metavar="NAME_OR_DIR",
         help="a known model, or a directory with a Paddle or an ONNX model",
     )
     install.add_argument("--name", help="name to serve a directory's model under")
-    _add_lock(install)
 
-    variant = add("variant", _variant, "make a bf16 or INT8 variant of an installed model")
+    for action in (fetch, install):
+        action.add_argument(
+            "--lock",
+            type=Path,
+            metavar="FILE",
+            help="file of checksums, recorded at the first fetch and checked at every later one; "
+            "commit it to pin downloads (default: one in the cache)",
+        )
+
+    variant = add("variant", "make a bf16 or INT8 variant of an installed model")
     variant.add_argument("name", metavar="NAME", help="the model; its variant is NAME-PRECISION")
     variant.add_argument("--precision", choices=("bf16", "int8"), required=True)
     variant.add_argument(
@@ -95,87 +104,79 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
         help="for int8: photos like those to be served, files or directories",
     )
     variant.add_argument(
-        "--detector", metavar="NAME", help="finds the persons in them, for a keypoint model"
+        "--detector", metavar="NAME", help="finds the people in them, for a keypoint model"
     )
 
-    export = add("export", _export, "write a model repository for a Triton of your own")
+    export = add("export", "write a model repository for a Triton of your own")
     export.add_argument("directory", type=Path, metavar="DIR", help="the model repository")
-    add_shared(export, "pipeline")
+    add_shared(export, "pipeline", "strict_models")
 
-    remove = add("remove", _remove, "remove installed models")
-    remove.add_argument("names", nargs="+", metavar="NAME", help="as `tritonpose models list` says")
-
-
-def _add_lock(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--lock",
-        type=Path,
-        metavar="FILE",
-        help="file of checksums, recorded at the first fetch and checked ever after; commit it to "
-        "pin what is fetched (default: one in the cache)",
-    )
+    remove = add("remove", "remove installed models")
+    remove.add_argument("names", nargs="+", metavar="NAME", help="as in `tritonpose models list`")
 
 
-def _list(options: argparse.Namespace) -> None:
-    from tritonpose_server.models import commands as manage
+def _run(options: argparse.Namespace) -> None:
+    from tritonpose_server.models import commands
+    from tritonpose_server.models.fetch.lock import ModelLock
+    from tritonpose_server.models.store import ModelStore
+
+    store = commands.default_store()
+    path = getattr(options, "lock", None)
+    lock = commands.default_lock() if path is None else ModelLock(path)
+    match options.action:
+        case "list":
+            _list(store, as_json=options.json)
+        case "fetch":
+            for name in options.names:
+                print(commands.fetch(name, print_status, lock))
+        case "convert":
+            from tritonpose_server.models.paddle.model import install_paddle_model
+
+            target = ModelStore(options.output)
+            print(install_paddle_model(options.directory, None, target, progress=print_status))
+        case "install":
+            model = commands.install(options.model, store, print_status, lock, name=options.name)
+            print(f"installed {model.name}")
+        case "variant":
+            from tritonpose_server.models.variants import make_variant
+
+            model = make_variant(
+                store,
+                options.name,
+                options.precision,
+                options.calibration,
+                print_status,
+                options.detector,
+            )
+            print(f"installed {model.name}")
+        case "export":
+            _export(options)
+        case "remove":
+            for name in options.names:
+                store.remove(name)
+                print(f"removed {name}")
+
+
+def _list(store: ModelStore, *, as_json: bool) -> None:
+    from tritonpose_server.models import commands
     from tritonpose_server.models.choice import local_stand_ins
 
-    store = manage.default_store()
-    entries = manage.list_models(store)
+    entries = commands.list_models(store)
     stand_ins = local_stand_ins(store)
-    if options.json:
+    if as_json:
         facts = [{**asdict(entry), "stand_in": stand_ins.get(entry.name)} for entry in entries]
         print(json.dumps(facts, indent=2))
         return
-    rows = [manage.as_row(entry) for entry in entries]
-    columns = list(rows[0])
-    widths = {
-        column: max(len(row[column]) for row in [*rows, dict(zip(columns, columns, strict=True))])
-        for column in columns
-    }
-    for row in [{column: column.upper() for column in columns}, *rows]:
-        print("  ".join(row[column].ljust(widths[column]) for column in columns).rstrip())
+    _print_table([commands.as_row(entry) for entry in entries])
     for name, stand_in in stand_ins.items():
-        print(f"{stand_in} stands in for {name} unless a server can fetch that")
+        print(f"{stand_in} stands in for {name} as long as that can't be fetched")
 
 
-def _fetch(options: argparse.Namespace) -> None:
-    from tritonpose_server.models import commands as manage
-
-    for name in options.names:
-        print(manage.fetch(name, print_status, _lock(options)))
-
-
-def _convert(options: argparse.Namespace) -> None:
-    from tritonpose_server.models.paddle.model import install_paddle_model
-    from tritonpose_server.models.store import ModelStore
-
-    store = ModelStore(options.output)
-    print(install_paddle_model(options.directory, None, store, progress=print_status))
-
-
-def _install(options: argparse.Namespace) -> None:
-    from tritonpose_server.models import commands as manage
-
-    servable = manage.install(
-        options.model, manage.default_store(), print_status, _lock(options), name=options.name
-    )
-    print(f"installed {servable.name}")
-
-
-def _variant(options: argparse.Namespace) -> None:
-    from tritonpose_server.models import commands as manage
-    from tritonpose_server.models.variants import make_variant
-
-    model = make_variant(
-        manage.default_store(),
-        options.name,
-        options.precision,
-        options.calibration,
-        print_status,
-        options.detector,
-    )
-    print(f"installed {model.name}")
+def _print_table(rows: Sequence[Mapping[str, str]]) -> None:
+    lines = [[column.upper() for column in rows[0]], *(list(row.values()) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(map(str.ljust, line, widths)).rstrip())
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -183,21 +184,7 @@ def _export(options: argparse.Namespace) -> None:
     from tritonpose_server.models.choice import choose_models
     from tritonpose_server.models.export import CPU_CONFIG, export_repository
 
-    choice = choose_models(PipelineConfig.load(options.pipeline), print_status)
+    config = PipelineConfig.load(options.pipeline)
+    choice = choose_models(config, print_status, strict=options.strict_models)
     export_repository(options.directory, choice.models, choice.settings)
     print(f"exported {options.directory}; serve it with --model-config-name={CPU_CONFIG}")
-
-
-def _remove(options: argparse.Namespace) -> None:
-    from tritonpose_server.models import commands as manage
-
-    for name in options.names:
-        manage.default_store().remove(name)
-        print(f"removed {name}")
-
-
-def _lock(options: argparse.Namespace) -> Any:
-    from tritonpose_server.models import commands as manage
-    from tritonpose_server.models.fetch.lock import ModelLock
-
-    return ModelLock(options.lock) if options.lock else manage.default_lock()

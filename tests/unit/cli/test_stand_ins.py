@@ -55,7 +55,7 @@ def test_stand_ins_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
         "PP-TinyPose_256x192": DEFAULT_KEYPOINT_MODEL,
     }
     assert len(lines) == 3
-    assert f"{DEFAULT_DETECTOR} stands in for PP-YOLOE-S_human unless" in lines[0]
+    assert f"{DEFAULT_DETECTOR} stands in for PP-YOLOE-S_human as long" in lines[0]
     assert set(stand_ins) < set(CATALOG)
 
     assert main(["config", "--save_path", FILE]) == 0
