@@ -245,6 +245,6 @@ def _check_items(layout: Layout, items: Sequence[Item]) -> None:
     ]
     if found:
         raise ConfigError(
-            f"the inputs are not those that {layout.root} was begun with: {'; '.join(found)}. "
+            f"the inputs differ from those of the job in {layout.root}: {'; '.join(found)}. "
             "Give the same inputs, or name another --output"
         )

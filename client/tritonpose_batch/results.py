@@ -56,7 +56,7 @@ class Counts:
 
     Attributes:
         images: Rows without an error.
-        persons: People in them.
+        persons: People in them; the name in the files' metadata.
         errors: Rows with an error.
     """
 

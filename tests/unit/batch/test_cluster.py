@@ -1,4 +1,4 @@
-"""What is told of errors inside Ray."""
+"""Errors inside Ray, as the user sees them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class WrappedError(ServerUnavailableError):
         self.cause = cause
 
 
-def test_the_cause_is_told_without_rays_lines() -> None:
-    inner = ServerUnavailableError("nobody listens\nFailed to apply UDF transform")
+def test_the_cause_without_rays_lines() -> None:
+    inner = ServerUnavailableError("no server\nFailed to apply UDF transform")
     outer = RuntimeError("ray")
     outer.__cause__ = WrappedError(inner)
-    assert str(cause_of(outer)) == "nobody listens"
+    assert str(cause_of(outer)) == "no server"
     assert str(cause_of(InputError("no such file", "a.jpg"))) == "no such file"
 
 
@@ -27,5 +27,5 @@ def test_a_missing_module_stays_one() -> None:
     assert cause_of(WrappedError(missing)) is missing
 
 
-def test_other_errors_are_told_by_their_last_line() -> None:
+def test_other_errors_by_their_last_line() -> None:
     assert str(cause_of(WrappedError(None))) == "a worker failed: at the very end: 1"

@@ -71,7 +71,7 @@ def test_the_version_tells_changes(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["photoz", "photos/*.gif", "memory://nowhere/a.jpg"])
-def test_a_misspelt_input_is_told(missing: str) -> None:
+def test_a_misspelled_input_is_reported(missing: str) -> None:
     with pytest.raises(InputError, match=missing.replace("*", r"\*").split("/")[-1]):
         list_items(["photos", missing])
 

@@ -24,7 +24,7 @@ ITEMS = [
 SETTINGS = {"det_threshold": 0.5, "shard_size": 2}
 
 
-def test_shards_hold_so_many_images_or_one_video() -> None:
+def test_shards_hold_some_images_or_one_video() -> None:
     shards = [[item.path[0] for _, item in shard] for shard in cut(ITEMS, 2)]
     assert shards == [["a", "b"], ["c"], ["d", "e"], ["f"]]
     assert [number for shard in cut(ITEMS, 4) for number, _ in shard] == list(range(6))

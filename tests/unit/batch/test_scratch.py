@@ -1,4 +1,4 @@
-"""One run at a time, and nothing left of those that were killed."""
+"""One run at a time, and nothing left of a killed one."""
 
 from __future__ import annotations
 

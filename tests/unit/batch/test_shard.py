@@ -23,14 +23,14 @@ SETTINGS = {"shard_size": 10}
 
 
 class Nobody:
-    """A transport to a server that finds nobody, or that is not there."""
+    """A transport to a server that finds no people, or to none at all."""
 
     def __init__(self, reachable: bool = True) -> None:
         self.reachable = reachable
 
     async def infer(self, request: InferRequest) -> PoseResponse:
         if not self.reachable:
-            raise ServerUnavailableError("nobody listens")
+            raise ServerUnavailableError("no server listens")
         assert (request.image is None) != (request.frame is None)
         return PoseResponse(
             boxes=np.zeros((0, 4), np.float32),
@@ -88,6 +88,6 @@ def test_without_a_server_there_is_no_part(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     cv2.imwrite(str(path), np.zeros((48, 64, 3), np.uint8))
     layout = Layout(tmp_path / "out")
-    with pytest.raises(ServerUnavailableError, match="nobody listens"):
+    with pytest.raises(ServerUnavailableError, match="no server listens"):
         work(layout, [Item(str(path), False, "")], Nobody(reachable=False))
     assert list(layout.poses.iterdir()) == []

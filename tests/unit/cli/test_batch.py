@@ -1,4 +1,4 @@
-"""``tritonpose batch``: its command line, and what is told before anything is started."""
+"""``tritonpose batch``: its command line, and errors before anything is started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tritonpose.cli import main
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> str:
+def errors(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err
 
 
@@ -31,23 +31,25 @@ def test_wrong_usage(line: str, reason: str, capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit) as ended:
         main(["batch", *line.split()])
     assert ended.value.code == 2
-    assert reason in told(capsys)
+    assert reason in errors(capsys)
 
 
-def test_a_wrong_url_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_url_is_reported_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "out"
     assert main(["batch", "a.jpg", "--output", str(output), "--url", "ftp://a:1"]) == 2
-    assert "url='ftp://a:1': expected grpc://" in told(capsys)
+    assert "url='ftp://a:1': expected grpc://" in errors(capsys)
     assert not output.exists()
 
 
-def test_a_misspelt_input_is_told_at_once(
+def test_a_misspelled_input_is_reported_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
     missing = str(tmp_path / "photoz")
     assert main(["batch", missing, "--output", str(output)]) == 1
-    assert f"no such file or directory, and no match: {missing!r}" in told(capsys)
+    assert f"no such file or directory, and no match: {missing!r}" in errors(capsys)
     assert not output.exists()
 
 
@@ -67,7 +69,7 @@ def test_without_the_extra(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
     assert main(["batch", "a.jpg", "--output", str(tmp_path / "out")]) == 1
-    assert "error: batch needs the extra `batch`: pip install " in told(capsys)
+    assert "error: batch needs the extra `batch`: pip install " in errors(capsys)
     assert not (tmp_path / "out").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,55 @@ def test_what_is_left_alone(line: str, status: int, absent: list[str]) -> None:
     loaded = done.stdout.splitlines()[-1].split()
     assert "tritonpose.cli" in loaded
     assert [name for name in absent if name in loaded] == []
+
+
+# As if only the client were installed: what the other extras bring can't be imported.
+BLOCKED = """
+import re, sys
+from importlib.metadata import requires
+class Absent:
+    def find_spec(self, name, *_):
+        plain = name.partition(".")[0].replace("_", "-").lower()
+        if plain in absent - client:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+absent, client = set(), set()
+for line in requires("tritonpose"):
+    (absent if "extra ==" in line else client).add(re.match(r"[\\w.-]+", line)[0].lower())
+sys.meta_path.insert(0, Absent())
+from tritonpose.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "extra"),
+    [
+        ("serve", "server"),
+        ("serve --url grpc://127.0.0.1:9", "server"),
+        ("predict {photo}", "server"),
+        ("models list", "models"),
+        ("batch {photo} --output {photo}-out", "batch"),
+    ],
+)
+def test_a_command_names_its_extra(line: str, extra: str, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.touch()
+    words = line.format(photo=photo).split()
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {words[0]} needs the extra `{extra}`: pip install ")
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+
+
+@pytest.mark.parametrize("command", ["predict", "batch", "serve", "models", "config"])
+def test_help_needs_no_extra(command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED, command, "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -91,7 +91,7 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("models", "the following arguments are required: ACTION"),
     ],
 )
-def test_wrong_usage_is_told_in_one_line(
+def test_wrong_usage_is_reported_in_one_line(
     line: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -117,7 +117,7 @@ def test_wrong_usage_is_told_in_one_line(
         ("--get_pipeline_config OCR", "unknown pipeline 'OCR'"),
     ],
 )
-def test_wrong_settings_are_told_before_anything_is_started(
+def test_wrong_settings_are_reported_before_anything_is_started(
     line: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(line.split()) == 2

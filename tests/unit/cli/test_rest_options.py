@@ -136,6 +136,6 @@ def test_certificates_are_checked_first(
 def test_credentials_without_a_server(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["predict", "photo.jpg", "--api_key", "secret", "--ca_file", "ca.pem"])
-    told = capsys.readouterr().err
-    assert "--api_key, --ca_file without --url" in told
-    assert "secret" not in told
+    errors = capsys.readouterr().err
+    assert "--api_key, --ca_file without --url" in errors
+    assert "secret" not in errors
