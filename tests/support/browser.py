@@ -118,8 +118,8 @@ class Visit:
         return message.inner_text()
 
     def persons(self) -> Locator:
-        """Rows of the list of persons."""
-        return self.page.get_by_role("listbox", name="Persons").get_by_role("option")
+        """Rows of the list of people."""
+        return self.page.get_by_role("listbox", name="People").get_by_role("option")
 
     def keypoints(self) -> Locator:
         """Rows of the list of keypoints."""

@@ -65,7 +65,7 @@ def test_the_service_is_asked_for_what_the_browser_may_not_read(
     address = files.add("/people.jpg", Route(photo.read_bytes()))
     open_address(opened, address)
     error = opened.error()
-    assert f"The browser was not given {address}" in error
+    assert f"The browser could not download {address}" in error
     assert "URLs are off on this server" in error
     assert opened.asked[0]["image"] == address
 
@@ -89,13 +89,15 @@ def test_a_missing_picture_is_told(opened: Visit, files: FileServer) -> None:
     anyone: dict[str, str | None] = {"Access-Control-Allow-Origin": "*"}
     address = files.add("/gone.jpg", Route(headers=anyone, statuses=[404]))
     open_address(opened, address)
-    assert opened.error() == f"{address} cannot be had: its server answers with status 404."
+    assert (
+        opened.error() == f"{address} could not be downloaded: its server answered with status 404."
+    )
 
 
 @pytest.mark.parametrize("text", ["people.jpg", "file:///etc/passwd", "javascript:alert(1)"])
 def test_only_web_addresses_are_taken(opened: Visit, text: str) -> None:
     open_address(opened, text)
     assert opened.error() == (
-        f"“{text}” is no web address: it must begin with https:// or http://."
+        f"“{text}” is not a web address: it must begin with https:// or http://."
     )
     assert opened.asked == []

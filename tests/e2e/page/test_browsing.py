@@ -10,7 +10,7 @@ import pytest
 from browser import Visit, nameless
 from tritonpose import HumanKeypointPipeline
 
-PAGE = Path(__file__).parents[3] / "server/tritonpose_service/page"
+PAGE = Path(__file__).parents[3] / "server/tritonpose_server/service/page"
 
 
 def test_thresholds_filter_without_another_request(

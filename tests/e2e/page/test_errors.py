@@ -68,8 +68,8 @@ def test_a_service_without_its_server_can_be_tried_again(
         opened.expected = (LOADING_FAILED,)
         opened.choose(photo)
         error = opened.error()
-    assert error.startswith("The service cannot take this now: ")
-    assert error.endswith(" Try again in 1 s.")
+    assert error.startswith("The service cannot process the picture now: ")
+    assert error.endswith("; try again later.")
     assert opened.page.get_by_role("button", name="Try again").is_visible()
 
 

@@ -33,7 +33,7 @@ def test_the_page_asks_for_the_key_once(
     page = opened.page
     page.get_by_label("API key:").fill("a-wrong-key-0123456789")
     assert nameless(page) == []
-    page.get_by_role("button", name="Use it").click()
+    page.get_by_role("button", name="Use this key").click()
     page.get_by_label("does not know this API key").fill(KEY)
     page.keyboard.press("Enter")
     opened.wait_for_answer()
@@ -57,7 +57,7 @@ def test_those_without_a_key_are_told(
     opened.choose(photo)
     opened.page.get_by_label("API key:").wait_for()
     opened.page.keyboard.press("Escape")
-    assert opened.error() == "The service asks for an API key."
+    assert opened.error() == "The service requires an API key."
     opened.page.get_by_role("button", name="Try again").click()
     opened.page.get_by_label("API key:").fill(KEY)
     opened.page.keyboard.press("Enter")

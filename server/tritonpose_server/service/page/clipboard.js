@@ -1,4 +1,4 @@
-// Copies the text of an element, and selects it. Resolves to what to tell the user.
+// Copies the text of an element, and selects it. Resolves to a message for the user.
 export async function copyText(node) {
   getSelection().selectAllChildren(node);
   try {

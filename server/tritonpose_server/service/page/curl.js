@@ -1,9 +1,9 @@
-// A shell command that asks the service what this page asked it.
+// A shell command that repeats the request of this page.
 
 import { hasKey } from "./key.js";
 import { ENDPOINT } from "./service.js";
 
-// `threshold` is that of the persons shown. The picture reaches curl through a pipe: as an
+// `threshold` is that of the people shown. The picture reaches curl through a pipe: as an
 // argument it would be too long for the shell.
 export function curlCommand(picture, threshold) {
   const options = `"detThreshold": ${threshold}, "visualize": false`;

@@ -1,12 +1,12 @@
 // Drawing skeletons on a canvas.
 
-import { COLOURS, LIMBS } from "./coco.js";
+import { COLORS, LIMBS } from "./coco.js";
 import { visible } from "./poses.js";
 
 const OUTLINE = "rgb(0 0 0 / 60%)";
 const UNFOCUSED = 0.3;
 
-// Draws persons with a brush {context, scale, unit, threshold}.
+// Draws people with a brush {context, scale, unit, threshold}.
 //
 // `scale`: canvas pixels to a pixel of the picture. `unit`: canvas pixels to a point, in which
 // strokes are measured, so that they are as thick on any screen and in any file. `threshold`:
@@ -30,12 +30,12 @@ function drawPerson(brush, { bbox, kpts }, alpha) {
   const shown = kpts.map((keypoint) => visible(keypoint, threshold));
   context.globalAlpha = alpha;
   context.lineCap = "round";
-  // All outlines first, so that none cuts a neighbour's colour.
+  // All outlines first, so that none cuts a neighbor's color.
   for (const outline of [true, false]) {
     LIMBS.forEach(([from, to], limb) => {
       if (!shown[from] || !shown[to]) return;
       context.lineWidth = thickness + (outline ? 2 * margin : 0);
-      context.strokeStyle = outline ? OUTLINE : COLOURS[limb];
+      context.strokeStyle = outline ? OUTLINE : COLORS[limb];
       context.beginPath();
       context.moveTo(kpts[from][0] * scale, kpts[from][1] * scale);
       context.lineTo(kpts[to][0] * scale, kpts[to][1] * scale);
@@ -43,7 +43,7 @@ function drawPerson(brush, { bbox, kpts }, alpha) {
     });
     kpts.forEach(([x, y], joint) => {
       if (!shown[joint]) return;
-      context.fillStyle = outline ? OUTLINE : COLOURS[joint];
+      context.fillStyle = outline ? OUTLINE : COLORS[joint];
       circle(context, x * scale, y * scale, 1.1 * thickness + (outline ? margin : 0));
       context.fill();
     });
@@ -72,9 +72,9 @@ function drawBox(brush, bbox) {
 
 // White on dark: it shows on any picture.
 function strokeTwice({ context, unit }) {
-  for (const [width, colour] of [[3.5, OUTLINE], [1.5, "white"]]) {
+  for (const [width, color] of [[3.5, OUTLINE], [1.5, "white"]]) {
     context.lineWidth = width * unit;
-    context.strokeStyle = colour;
+    context.strokeStyle = color;
     context.stroke();
   }
 }

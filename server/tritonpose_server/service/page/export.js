@@ -7,7 +7,7 @@ import { Problem } from "./problem.js";
 // Length in points of a saved picture's longer side: sets how thick skeletons are in it.
 const POINTS = 1000;
 
-// PaddleX's `result` for the persons shown: all their keypoints, whatever these score.
+// PaddleX's `result` for the people shown: all their keypoints, whatever their scores.
 export function saveJson(picture, persons) {
   const text = `${JSON.stringify({ persons }, null, 2)}\n`;
   save(new Blob([text], { type: "application/json" }), `${stem(picture)}_res.json`);

@@ -1,4 +1,4 @@
-// The API key, where the service asks for one. It is kept as long as the tab is open.
+// The API key, where the service requires one. It is kept as long as the tab is open.
 
 import { Problem } from "./problem.js";
 
@@ -11,8 +11,8 @@ export function keyHeaders() {
   return key === null ? {} : { "X-API-Key": key };
 }
 
-// As `fetch`, with the key; asks the user for it where the service wants one, or another. Rejects
-// with a Problem if the user has none.
+// Like `fetch`, with the key; asks the user for one where the service requires it or refuses the
+// last one. Rejects with a Problem if the user cancels.
 export async function fetchWithKey(address, options = {}) {
   for (;;) {
     const headers = { ...options.headers, ...keyHeaders() };
@@ -28,7 +28,7 @@ function enteredKey(again, signal) {
   const label = element("label", {
     textContent: again ? "The service does not know this API key. Another one:" : "API key:",
   });
-  // No name, so that the browser keeps it nowhere but where we do. Headers take ASCII alone.
+  // No name, so that the browser does not store it. Headers can only contain ASCII.
   const input = element("input", {
     type: "password",
     autocomplete: "off",
@@ -38,7 +38,8 @@ function enteredKey(again, signal) {
   label.append(input);
   const cancel = element("button", { type: "button", textContent: "Cancel" });
   const form = element("form", {});
-  form.append(label, cancel, element("button", { textContent: "Use it" }));
+  const use = element("button", { className: "button primary", textContent: "Use this key" });
+  form.append(label, cancel, use);
   dialog.append(form);
   document.body.append(dialog);
   dialog.showModal();
@@ -50,7 +51,7 @@ function enteredKey(again, signal) {
     cancel.addEventListener("click", () => dialog.close());
     // Cancel, Escape.
     dialog.addEventListener("close", () =>
-      reject(new Problem("The service asks for an API key.", { again: true })),
+      reject(new Problem("The service requires an API key.", { again: true })),
     );
     signal?.addEventListener("abort", () => reject(signal.reason));
   }).finally(() => dialog.remove());

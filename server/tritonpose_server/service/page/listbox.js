@@ -1,6 +1,6 @@
 // A list from which one entry is chosen: one tab stop, arrow keys, pointer.
 //
-// Entries are {label, cells, colour, faint}: what a screen reader says, the texts of the row's
+// Entries are {label, cells, color, faint}: what a screen reader says, the texts of the row's
 // columns, an optional swatch, and whether the row is set back. Rows are kept from one rendering
 // to the next, so that the focus stays while the webcam runs.
 export class Listbox {
@@ -62,14 +62,14 @@ function newRow() {
   return row;
 }
 
-function updateRow(row, { label, cells, colour, faint }, chosen, stop) {
+function updateRow(row, { label, cells, color, faint }, chosen, stop) {
   while (row.children.length < cells.length) row.append(document.createElement("span"));
   row.setAttribute("aria-label", label);
   row.setAttribute("aria-selected", String(chosen));
   row.tabIndex = stop ? 0 : -1;
   row.classList.toggle("faint", Boolean(faint));
-  row.classList.toggle("swatched", Boolean(colour));
-  row.style.setProperty("--swatch", colour ?? "transparent");
+  row.classList.toggle("swatched", Boolean(color));
+  row.style.setProperty("--swatch", color ?? "transparent");
   cells.forEach((text, index) => {
     if (row.children[index].textContent !== text) row.children[index].textContent = text;
   });

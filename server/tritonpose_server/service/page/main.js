@@ -1,4 +1,4 @@
-// The page: what is done when.
+// The page: connects its controls to what they do.
 
 import { copyText } from "./clipboard.js";
 import { saveJson, saveOriginal, savePng } from "./export.js";
@@ -15,15 +15,15 @@ const CONFIRMATION_MS = 4000;
 // Elements by their ids.
 const $ = Object.fromEntries([...document.querySelectorAll("[id]")].map((node) => [node.id, node]));
 
-// Persons scored lower are never asked for: the page says why.
+// People scored lower are never requested: the page explains why.
 const LOWEST = Number($.detection.min);
 
 const results = new Results($);
 
-// What is under way; whatever is begun next ends it.
+// The current job; the next one ends it.
 let work = new AbortController();
 
-// Does a job, which is passed a signal for when to stop. `again` does it once more.
+// Runs a job, which gets a signal for when to stop. `again` runs it once more.
 async function run(job, again) {
   work.abort();
   work = new AbortController();
@@ -64,9 +64,9 @@ function open(load) {
   return run(job, () => open(load));
 }
 
-// Asks for the persons in the picture shown.
+// Requests the people in the picture shown.
 async function ask(signal) {
-  results.remark("Detecting persons …");
+  results.remark("Detecting people …");
   const { picture } = results;
   const began = performance.now();
   const { persons } = await detect(await requestImage(picture), { threshold: LOWEST, signal });
@@ -78,7 +78,7 @@ const askAgain = () => run(ask, askAgain);
 function startWebcam(deviceId) {
   const job = async (signal) => {
     results.remark("Starting the webcam …");
-    const webcam = await Webcam.open(deviceId, () => run(tellOfEnd, () => startWebcam()));
+    const webcam = await Webcam.open(deviceId, () => run(reportDisconnect, () => startWebcam()));
     try {
       if (signal.aborted) return;
       results.remark("The webcam is running.");
@@ -98,7 +98,7 @@ function startWebcam(deviceId) {
   return run(job, () => startWebcam(deviceId));
 }
 
-async function tellOfEnd() {
+async function reportDisconnect() {
   throw new Problem("The camera was disconnected.", { again: true });
 }
 
@@ -107,7 +107,7 @@ function showStill(picture, persons, began) {
   results.show(picture, persons, `${timeSince(began)} per picture`);
 }
 
-// The last still is asked for once more, down to the lowest score, for the sliders to filter.
+// Requests the last still once more, down to the lowest score, for the sliders to filter.
 function stopWebcam() {
   return run(results.picture?.source === "webcam" ? ask : () => results.remark(""), askAgain);
 }
@@ -116,7 +116,7 @@ function setLive(live) {
   $.webcam.textContent = live ? "Stop webcam" : "Use webcam";
   $.stage.classList.toggle("live", live);
   $.cameraChoice.hidden = true;
-  // New counts several times a second would drown all else that a screen reader says.
+  // New counts several times a second would drown out everything else in a screen reader.
   $.status.ariaLive = live ? "off" : "polite";
 }
 

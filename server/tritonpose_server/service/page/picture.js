@@ -42,7 +42,7 @@ export async function pictureFromBlob(blob, name, source, address = null) {
   return { name, source, image, width, height, blob, address };
 }
 
-// Gets a picture from the web: by the browser where the picture's site lets it, else through the
+// Downloads a picture: by the browser where the picture's site allows it, or else through the
 // service.
 export async function pictureFromAddress(text, signal) {
   const address = webAddress(text);
@@ -56,7 +56,7 @@ export async function pictureFromAddress(text, signal) {
   }
   if (!response.ok) {
     const { status } = response;
-    throw new Problem(`${address} cannot be had: its server answers with status ${status}.`);
+    throw new Problem(`${address} could not be downloaded: its server answered with status ${status}.`);
   }
   return pictureFromBlob(await response.blob(), name, "address", address);
 }
@@ -67,7 +67,7 @@ async function pictureThroughService(address, name, signal) {
     result = await detect(address, { threshold: NOBODY, visualize: true, signal });
   } catch (error) {
     if (error instanceof Problem) {
-      const reason = `The browser was not given ${address}, so the service was asked.`;
+      const reason = `The browser could not download ${address}, so the service was asked for it.`;
       error.message = `${reason} ${error.message}`;
     }
     throw error;
@@ -90,7 +90,7 @@ export const stem = (picture) => picture.name.replace(/(?!^)\.[^.]*$/, "");
 function webAddress(text) {
   const address = URL.canParse(text) ? new URL(text) : null;
   if (!address || !/^https?:$/.test(address.protocol)) {
-    throw new Problem(`“${text}” is no web address: it must begin with https:// or http://.`);
+    throw new Problem(`“${text}” is not a web address: it must begin with https:// or http://.`);
   }
   return address.href;
 }

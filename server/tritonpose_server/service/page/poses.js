@@ -1,10 +1,10 @@
-// Facts of the persons in a result. A place is {person, joint}, indices; `joint` may be null.
+// Facts about the people in a result. A place is {person, joint}, indices; `joint` may be null.
 
-// As PaddleX: persons need a score above the threshold.
+// As in PaddleX: people need a score above the threshold.
 export const personsAbove = (persons, threshold) =>
   persons.filter((person) => person.detScore > threshold);
 
-// As PaddleX: keypoints scored at the threshold are drawn.
+// As in PaddleX: keypoints scored at the threshold are drawn.
 export const visible = (keypoint, threshold) => keypoint[2] >= threshold;
 
 // The place of the visible joint nearest to a point within a radius, all in pixels of the

@@ -1,4 +1,4 @@
-// An error whose message is told to the user as it is.
+// An error whose message is shown to the user as it is.
 export class Problem extends Error {
   // `again`: whether the same may succeed when tried again. `busy`: whether that is all that is
   // needed; `wait`: seconds until then, null where unknown.

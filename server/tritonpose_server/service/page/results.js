@@ -1,6 +1,6 @@
-// What is shown of a picture and its persons, and what of them is highlighted.
+// Shows a picture and the people in it, and highlights one of them.
 
-import { COLOURS, JOINTS } from "./coco.js";
+import { COLORS, JOINTS } from "./coco.js";
 import { curlCommand } from "./curl.js";
 import { Listbox } from "./listbox.js";
 import { forget } from "./picture.js";
@@ -42,7 +42,7 @@ export class Results {
     this.#render();
   }
 
-  // The persons that the sliders let through.
+  // The people above the threshold.
   get shown() {
     return personsAbove(this.persons ?? [], this.detectionThreshold);
   }
@@ -55,7 +55,7 @@ export class Results {
     return this.#nodes.keypoint.valueAsNumber;
   }
 
-  // Shows a picture with persons, or with null until they are known; `remark` ends the status.
+  // Shows a picture with people, or with null until they are known; `remark` ends the status.
   show(picture, persons, remark = "") {
     if (picture !== this.picture) {
       forget(this.picture);
@@ -87,7 +87,7 @@ export class Results {
     this.#render();
   }
 
-  // The place to highlight: persons may have gone with a slider, or before the webcam.
+  // The place to highlight; people may have left the picture or be below the threshold.
   #focus() {
     const exists = (place) => place && place.person < this.shown.length;
     return [this.#hovered, this.#selected].find(exists) ?? null;
@@ -146,7 +146,7 @@ export class Results {
     return {
       label: `${JOINTS[joint]}: ${value}${faint ? ", not shown" : ""}`,
       cells: [JOINTS[joint], value],
-      colour: COLOURS[joint],
+      color: COLORS[joint],
       faint,
     };
   }
@@ -155,7 +155,7 @@ export class Results {
     const parts = [this.#remark];
     if (this.persons) {
       parts.unshift(
-        `${this.shown.length} of ${number(this.persons.length, "person", "persons")} shown`,
+        `${this.shown.length} of ${number(this.persons.length, "person", "people")} shown`,
         `${this.picture.width} × ${this.picture.height} pixels`,
       );
     }
@@ -176,7 +176,7 @@ export class Results {
   }
 }
 
-// Leaves equal text alone: it may be selected, or about to be read out.
+// Doesn't touch equal text: it may be selected, or about to be read out.
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

@@ -6,7 +6,7 @@ import { Problem } from "./problem.js";
 export const ENDPOINT = new URL("human-keypoint-detection", document.baseURI).href;
 const HEALTH = new URL("health", document.baseURI).href;
 
-// Asks the service for the persons in a picture.
+// Requests the people in a picture from the service.
 //
 // `image` is base64 of a picture file, or an address that the service can reach. Resolves to the
 // `result` of PaddleX's answer: `persons`, and `image` where `visualize` asks for it. Rejects with
@@ -44,7 +44,7 @@ async function connectionProblem(sent) {
       );
     }
   } catch {
-    // Told below.
+    // Reported below.
   }
   return new Problem(`The service at ${location.host} cannot be reached. Is it still running?`, {
     again: true,
@@ -55,10 +55,10 @@ function answerProblem(response, answer) {
   const reason = errorText(answer) ?? `HTTP status ${response.status}`;
   if (response.status === 503) {
     const seconds = Number(response.headers.get("Retry-After"));
-    const wait = seconds > 0 ? seconds : null;
-    const advice = wait ? `Try again in ${wait} s.` : "Try again in a moment.";
-    const message = `The service cannot take this now: ${sentence(reason)} ${advice}`;
-    return new Problem(message, { busy: true, wait });
+    return new Problem(`The service cannot process the picture now: ${sentence(reason)}`, {
+      busy: true,
+      wait: seconds > 0 ? seconds : null,
+    });
   }
   if (response.status === 413) {
     return new Problem(`The picture is too large for the service: ${sentence(reason)}`);

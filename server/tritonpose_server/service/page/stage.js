@@ -1,4 +1,4 @@
-// The picture with its skeletons, and what is told of the joint under the pointer.
+// The picture with its skeletons, and a tip about the joint under the pointer.
 
 import { JOINTS } from "./coco.js";
 import { drawPoses } from "./draw.js";
@@ -47,13 +47,13 @@ export class Stage {
     this.draw([], 0, null);
   }
 
-  // Draws persons; `focus` is a place to highlight, null for none.
+  // Draws people; `focus` is a place to highlight, null for none.
   draw(persons, threshold, focus) {
     this.#persons = persons;
     this.#threshold = threshold;
     this.#focus = focus;
     if (!this.#picture) return;
-    this.#image.alt = `${this.#picture.name}, ${number(persons.length, "person", "persons")} shown`;
+    this.#image.alt = `${this.#picture.name}, ${number(persons.length, "person", "people")} shown`;
     this.#paint();
   }
 

@@ -8,7 +8,7 @@ const REFUSALS = {
     "Allow it in the settings of this page, then try again.",
   NotFoundError: "No camera was found.",
   NotReadableError: "The camera cannot be read: another program may be using it.",
-  OverconstrainedError: "The chosen camera is gone.",
+  OverconstrainedError: "The chosen camera is no longer connected.",
 };
 const QUALITY = 0.9;
 
@@ -22,7 +22,7 @@ export class Webcam {
   static async open(deviceId, onEnd) {
     // Absent from pages that came neither over https nor from this machine.
     if (!navigator.mediaDevices) {
-      throw new Problem("Browsers give the camera only to pages from https:// or localhost.");
+      throw new Problem("Browsers allow the camera only on pages from https:// or localhost.");
     }
     const device = deviceId ? { deviceId: { exact: deviceId } } : {};
     const video = { ...device, width: { ideal: 1280 }, height: { ideal: 720 } };
@@ -58,7 +58,7 @@ export class Webcam {
     this.#canvas.getContext("2d").drawImage(this.#video, 0, 0);
     return new Promise((resolve, reject) => {
       const settle = (blob) =>
-        blob ? resolve(blob) : reject(new Problem("The camera gives no picture."));
+        blob ? resolve(blob) : reject(new Problem("The camera sends no picture."));
       this.#canvas.toBlob(settle, "image/jpeg", QUALITY);
     });
   }

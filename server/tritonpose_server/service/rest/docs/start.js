@@ -4,7 +4,7 @@ import { fetchWithKey, keyHeaders } from "../page/key.js";
 
 const DESCRIPTION = "openapi.json";
 
-// Where the service asks for a key, this asks the user for it.
+// Where the service requires a key, this asks the user for it.
 await fetchWithKey(DESCRIPTION);
 
 SwaggerUIBundle({
