@@ -200,6 +200,19 @@ def test_misspelled_names_start_no_server(tmp_path: Path) -> None:
     )
 
 
+def test_strict_models_start_no_server_with_a_stand_in(desk: Path) -> None:
+    """Nothing can be fetched through a proxy that isn't there."""
+    proxies = {f"{scheme}_PROXY": "http://127.0.0.1:9" for scheme in ("HTTP", "HTTPS", "ALL")}
+    home = str(desk / "home")
+    done = run(desk, *GUIDE, "--strict_models", TRITONPOSE_HOME=home, NO_PROXY="", **proxies)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "PP-YOLOE-S_human" in done.stderr
+    assert "No open model stands in" in done.stderr
+    assert "starting Triton" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(count_gpus() > 0, reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there(desk: Path) -> None:
     done = run(desk, *GUIDE, "--device", "gpu:0")

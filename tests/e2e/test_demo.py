@@ -80,8 +80,10 @@ def test_wrong_pipeline_file(
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(content))
     done = run_demo(environment, tmp_path, "--pipeline", "pipeline.yaml")
     assert done.returncode == status
-    assert done.stderr.count("\n") == 1
-    assert message in done.stderr
+    *_, error = done.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert message in error
+    assert "Traceback" not in done.stderr
 
 
 @reference_data.needed
