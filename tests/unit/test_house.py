@@ -67,7 +67,6 @@ def test_top_level_folders() -> None:
     }
 
 
-@pytest.mark.xfail(reason="being split", strict=False)
 def test_the_adapter_is_thin() -> None:
     assert lines(PIPELINE_MODEL / "model.py") < 150
 

@@ -1,0 +1,83 @@
+"""The folders of PaddleX's models in the model repository say what conversion would write."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import onnx
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+import reference_data
+from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.settings import PipelineSettings
+from tritonpose_server.embedded import resources
+from tritonpose_server.models import gpu_config
+from tritonpose_server.models.catalog import CATALOG
+from tritonpose_server.models.model_config import render_config
+from tritonpose_server.models.paddle.inference_yml import InferenceYml, read_inference_yml
+from tritonpose_server.models.paddle.model import MAX_BATCH_SIZE, convert
+
+REPOSITORY = resources.model_repository()
+
+
+def config_of(name: str) -> str:
+    return (REPOSITORY / name / "config.pbtxt").read_text()
+
+
+def test_every_model_of_paddlex_has_its_folder() -> None:
+    repository = ModelRepository(REPOSITORY)
+    for role in ("detector", "keypoint"):
+        known = {name for name, model in CATALOG.items() if model.role == role}
+        assert set(repository.names(role)) == known
+    parsed = text_format.Parse(config_of("human_keypoint_detection"), ModelConfig())
+    settings = PipelineSettings.from_parameters(
+        {key: value.string_value for key, value in parsed.parameters.items()}
+    )
+    assert {settings.detector, settings.keypoint_model} < set(CATALOG)
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_configurations_for_gpus_follow_from_that_for_cpus(name: str) -> None:
+    config = config_of(name)
+    folder = REPOSITORY / name / "configs"
+    assert (folder / "onnxruntime.pbtxt").read_text() == gpu_config.onnxruntime_config(config)
+    tensorrt = gpu_config.tensorrt_config(config, MAX_BATCH_SIZE, {})
+    assert (folder / "tensorrt.pbtxt").read_text() == tensorrt
+    assert {path.name for path in folder.iterdir()} == {"onnxruntime.pbtxt", "tensorrt.pbtxt"}
+
+
+@reference_data.needed
+@pytest.mark.parametrize("name", ["PP-TinyPose_128x96", "PP-TinyPose_256x192"])
+def test_keypoint_models_are_configured_as_conversion_does(name: str) -> None:
+    source = reference_data.ROOT / "models" / name
+    model, parameters = convert(
+        onnx.load(source / "inference.onnx"), read_inference_yml(source / "inference.yml")
+    )
+    written = render_config(name, model, parameters, max_batch_size=MAX_BATCH_SIZE)
+    assert config_of(name) == written
+
+
+@reference_data.needed
+@pytest.mark.parametrize("name", ["PP-YOLOE-S_human", "PP-YOLOE-L_human"])
+def test_detectors_are_configured_as_their_own_file_says(name: str, tmp_path: Path) -> None:
+    """Without Paddle; with it, see the end-to-end test of the model repository."""
+    yml = yml_in_archive(name, tmp_path)
+    detector = ModelRepository(REPOSITORY).detector(name)
+    assert (detector.height, detector.width) == (yml.height, yml.width)
+    assert detector.keep_ratio == yml.keep_ratio
+    assert detector.pad_value == yml.normalization.zero_color()
+    assert detector.threshold == pytest.approx(yml.threshold)
+    parsed = text_format.Parse(config_of(name), ModelConfig())
+    assert parsed.parameters["interpolation"].string_value == yml.interpolation
+
+
+def yml_in_archive(name: str, folder: Path) -> InferenceYml:
+    archive = reference_data.ROOT / "models" / "archives" / f"{name}_infer.tar.xz"
+    with tarfile.open(archive) as tar:
+        content = tar.extractfile(f"{name}/inference.yml")
+        assert content is not None
+        (folder / "inference.yml").write_bytes(content.read())
+    return read_inference_yml(folder / "inference.yml")
