@@ -8,12 +8,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tritonpose.errors import ServerError, TritonPoseError
-
-if TYPE_CHECKING:
-    from tritonpose_batch.worker import Task
+from tritonpose_batch.job import Task
 
 _STORE_BYTES = 80 * 2**20
 """Ray's minimum is 75 MiB; nothing but counts goes through its object store."""

@@ -92,6 +92,25 @@ class Layout:
         return self.poses / f"part-{shard:06d}.parquet"
 
 
+@dataclass(frozen=True)
+class Task:
+    """What every worker needs to know.
+
+    Attributes:
+        layout: The job's files, on storage that all nodes share.
+        directory: Where relative paths of inputs start.
+        config: The pipeline's configuration.
+        options: How the job runs.
+        name: The run's own, a prefix for the names of its servers.
+    """
+
+    layout: Layout
+    directory: Path
+    config: PipelineConfig
+    options: JobOptions
+    name: str
+
+
 def temporary_beside(path: Path) -> Path:
     """Make a new name for a file that is to become `path`; readers of Parquet skip its dot."""
     return path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")

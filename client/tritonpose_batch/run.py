@@ -6,19 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tritonpose.config import PipelineConfig
 from tritonpose.errors import TritonPoseError
 from tritonpose_batch.cluster import cause_of, node_servers, ray_cluster
 from tritonpose_batch.coco import write_coco
-from tritonpose_batch.items import Item, list_items
-from tritonpose_batch.job import JobOptions, Layout, open_job
+from tritonpose_batch.items import list_items
+from tritonpose_batch.job import JobOptions, Layout, Task, open_job
 from tritonpose_batch.results import Counts, finished_counts
 from tritonpose_batch.scratch import lone_run
-
-if TYPE_CHECKING:
-    from tritonpose_batch.worker import Task
 
 _MOST_BLOCKS = 10_000
 
@@ -83,7 +79,9 @@ def run_job(
         counts = before
         samples: list[tuple[float, int]] = []
         if left:
-            for done in _process(left, items, layout, config, options, scratch, report):
+            task = Task(layout, Path.cwd(), config, options, name=scratch.name)
+            report(f"{len(items)} inputs, {len(left)} shards")
+            for done in _process(left, task, scratch, report):
                 counts = before + done
                 progress(total, counts)
                 samples = [*samples[:1], (time.monotonic(), done.rows)]
@@ -103,26 +101,23 @@ def _speed(samples: Sequence[tuple[float, int]]) -> float | None:
 
 def _process(
     shards: Sequence[int],
-    items: Sequence[Item],
-    layout: Layout,
-    config: PipelineConfig,
-    options: JobOptions,
+    task: Task,
     scratch: Path,
     report: Callable[[str], None],
 ) -> Iterator[Counts]:
     """Process shards; yield now and then what is done of them."""
+    options, layout = task.options, task.layout
     report("starting Ray" if options.address is None else f"connecting to {options.address}")
-    with ray_cluster(options.address, options.workers, scratch, report) as workers:
-        from tritonpose_batch.worker import Task
-
-        task = Task(layout, Path.cwd(), config, options, name=scratch.name)
-        with node_servers(task, report):
-            report(f"{len(items)} inputs, {len(shards)} shards, {workers} workers")
-            done: dict[int, Counts] = {}
-            for row in _reports(shards, task, workers):
-                # Replaces the shard's earlier counts: Ray may start a shard again.
-                done[row["shard"]] = Counts(row["images"], row["persons"], row["errors"])
-                yield sum(done.values(), Counts())
+    with (
+        ray_cluster(options.address, options.workers, scratch, report) as workers,
+        node_servers(task, report),
+    ):
+        report(f"{workers} workers")
+        done: dict[int, Counts] = {}
+        for row in _reports(shards, task, workers):
+            # Replaces the shard's earlier counts: Ray may start a shard again.
+            done[row["shard"]] = Counts(row["images"], row["persons"], row["errors"])
+            yield sum(done.values(), Counts())
     absent = [shard for shard in shards if not layout.part(shard).exists()]
     if absent:
         raise TritonPoseError(

@@ -8,8 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import ray
@@ -19,7 +18,7 @@ from tritonpose.config import PipelineConfig
 from tritonpose.errors import AccessDeniedError, ModelNotFoundError, ServerUnavailableError
 from tritonpose.transport import connect_async
 from tritonpose.transport.connection import ConnectionOptions
-from tritonpose_batch.job import JobOptions, Layout, read_shard
+from tritonpose_batch.job import JobOptions, Layout, Task, read_shard
 from tritonpose_batch.results import Counts, PartWriter, row_of
 from tritonpose_batch.sources import sources_of
 
@@ -30,25 +29,6 @@ _REPORT_SECONDS = 0.5
 
 # Without limit but for the time: an offline job waits until servers have room again.
 _RETRIES = 1_000_000
-
-
-@dataclass(frozen=True)
-class Task:
-    """What every worker needs to know.
-
-    Attributes:
-        layout: The job's files, on storage that all nodes share.
-        directory: Where relative paths of inputs start.
-        config: The pipeline's configuration.
-        options: How the job runs.
-        name: The run's own, a prefix for the names of its servers.
-    """
-
-    layout: Layout
-    directory: Path
-    config: PipelineConfig
-    options: JobOptions
-    name: str
 
 
 async def process_shard(

@@ -10,8 +10,7 @@ import pytest
 from tritonpose import ConfigError
 from tritonpose.config import PipelineConfig
 from tritonpose_batch.items import Item
-from tritonpose_batch.job import JobOptions, Layout, cut, open_job, read_shard
-from tritonpose_batch.worker import Task
+from tritonpose_batch.job import JobOptions, Layout, Task, cut, open_job, read_shard
 
 ITEMS = [
     Item("a.jpg", False, "1-1"),
