@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpose.cli.console import FAILED, print_status, warnings_as_lines
-from tritonpose.cli.extras import require_modules
 from tritonpose.cli.logs import log_to_stderr
 from tritonpose.cli.parsing import (
     add_server,
@@ -21,6 +20,7 @@ from tritonpose.cli.parsing import (
     warn_of_server_options,
 )
 from tritonpose.cli.progress import ProgressBar
+from tritonpose.extras import require_modules
 
 if TYPE_CHECKING:
     from tritonpose_batch.results import Counts

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tritonpose.cli.extras import missing_extra
 from tritonpose.errors import ConfigError, TritonPoseError
+from tritonpose.extras import missing_extra
 
 FAILED = 1
 USAGE_ERROR = 2

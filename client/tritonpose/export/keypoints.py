@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tritonpose.coco import VISIBLE_SCORE
+from tritonpose.extras import install_command
 
 if TYPE_CHECKING:
     import supervision
@@ -34,7 +35,7 @@ def supervision_keypoints(people: PoseResponse) -> supervision.KeyPoints:
         import supervision
     except ImportError as error:
         raise ImportError(
-            f"to_supervision needs supervision ({error}): pip install 'tritonpose[supervision]'"
+            f"to_supervision needs supervision ({error}): {install_command('supervision')}"
         ) from error
 
     scores = people.keypoints[..., 2]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tritonpose.coco import COCO_KEYPOINT_NAMES
+from tritonpose.extras import install_command
 
 if TYPE_CHECKING:
     import pandas
@@ -39,7 +40,7 @@ def keypoint_table(
         import pandas
     except ImportError as error:
         raise ImportError(
-            f"to_dataframe needs pandas ({error}): pip install 'tritonpose[dataframe]'"
+            f"to_dataframe needs pandas ({error}): {install_command('dataframe')}"
         ) from error
 
     count, joints, _ = people.keypoints.shape

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritonpose.extras import install_command
 from tritonpose_server.errors import TritonNotInstalledError
 
 _WHEEL = "nvidia-pytriton"
@@ -46,7 +47,7 @@ def find_triton() -> TritonInstallation:
         distribution = importlib.metadata.distribution(_WHEEL)
     except importlib.metadata.PackageNotFoundError:
         raise TritonNotInstalledError(
-            f"the package {_WHEEL} is not installed: run `pip install 'tritonpose[server]'`"
+            f"the package {_WHEEL} is not installed: {install_command('server')}"
         ) from None
     site = Path(str(distribution.locate_file("")))
     root = site / "pytriton" / "tritonserver"

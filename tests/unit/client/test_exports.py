@@ -126,8 +126,8 @@ def test_exporting_decodes_no_image() -> None:
 @pytest.mark.parametrize(
     ("library", "export", "command"),
     [
-        ("pandas", KeypointResult.to_dataframe, "pip install 'tritonpose[dataframe]'"),
-        ("supervision", KeypointResult.to_supervision, "pip install 'tritonpose[supervision]'"),
+        ("pandas", KeypointResult.to_dataframe, "[dataframe]'"),
+        ("supervision", KeypointResult.to_supervision, "[supervision]'"),
     ],
 )
 def test_missing_libraries(

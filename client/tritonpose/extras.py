@@ -37,15 +37,19 @@ def missing_extra(
         A sentence that names the extra and how to install it; None where no extra brings the
         module.
     """
-    if project is None:
-        try:
-            project = distribution(_PROJECT)
-        except PackageNotFoundError:
-            return None
-    extra = _extra_of(error.name or "", command, project.requires or [])
+    project = project or _installed()
+    requirements = project.requires if project is not None else None
+    extra = _extra_of(error.name or "", command, requirements or [])
     if extra is None:
         return None
     return f"{command or 'this'} needs the extra `{extra}`: {install_command(extra, project)}"
+
+
+def _installed() -> Distribution | None:
+    try:
+        return distribution(_PROJECT)
+    except PackageNotFoundError:
+        return None
 
 
 def _extra_of(module: str, command: str | None, requirements: list[str]) -> str | None:
@@ -68,19 +72,21 @@ def _extra_of(module: str, command: str | None, requirements: list[str]) -> str 
 
 
 def _plain(name: str) -> str:
-    """Compare names as neither packages nor modules write them: python-json-logger."""
+    """Drop what differs between names of packages and modules, as in python-json-logger."""
     return re.sub(r"[-_.]", "", name).lower()
 
 
-def install_command(extra: str, project: Distribution) -> str:
+def install_command(extra: str, project: Distribution | None = None) -> str:
     """Write the command that installs an extra, from where the project was installed.
 
     Args:
         extra: Its name.
-        project: The installed project.
+        project: The installed project; default: this one.
     """
+    project = project or _installed()
     # PEP 610: absent where the project came from an index by its name.
-    origin = json.loads(project.read_text("direct_url.json") or "{}")
+    text = project.read_text("direct_url.json") if project is not None else None
+    origin = json.loads(text or "{}")
     url = origin.get("url", "")
     if "dir_info" in origin:
         editable = "--editable " if origin["dir_info"].get("editable") else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tritonpose.cli.extras import missing_extra
+from tritonpose.extras import missing_extra
 
 ROOT = Path(__file__).parents[3]
 METADATA = """\
