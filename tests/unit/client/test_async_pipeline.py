@@ -1,8 +1,4 @@
-"""The asynchronous pipeline: order, bounds, errors, and that nothing outlives its consumer.
-
-The stand-in for a server answers with a number taken from the image it got, so that a result
-can be told to belong to its input.
-"""
+"""What only the asynchronous pipeline does: asynchronous inputs, cancelling, a free event loop."""
 
 from __future__ import annotations
 
@@ -13,77 +9,52 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+import stand_ins
+from stand_ins import Frame, frame, frames, number_of, response
 from tritonpose import (
     AsyncPipeline,
     ConfigError,
     InputError,
     KeypointResult,
-    ServerUnavailableError,
     create_async_pipeline,
 )
 from tritonpose._predict_arguments import OnError
-from tritonpose.config import DetectorConfig, PipelineConfig
 from tritonpose.transport.messages import InferRequest, PoseResponse
-
-Frame = NDArray[np.uint8]
 
 
 async def answer(_number: int) -> None:
     """Answers at once."""
 
 
-class StandIn:
-    """A transport that keeps a record; `behave` may wait or fail, given the image's number."""
+class StandIn(stand_ins.StandIn):
+    """A transport whose `behave` waits in the event loop."""
 
     def __init__(self, behave: Callable[[int], Awaitable[object]] = answer) -> None:
-        self.behave = behave
-        self.requests: list[InferRequest] = []
-        self.running = self.most_running = self.cancelled = self.closed = 0
+        super().__init__()
+        self.wait = behave
+        self.cancelled = 0
 
-    async def infer(self, request: InferRequest) -> PoseResponse:
-        self.requests.append(request)
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        number = 0 if request.frame is None else int(request.frame[0, 0, 0])
+    async def infer(self, request: InferRequest) -> PoseResponse:  # type: ignore[override]
+        number = self.begin(request)
         try:
-            await self.behave(number)
+            await self.wait(number)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
         finally:
-            self.running -= 1
-        scores = np.array([number], dtype=np.float32)
-        return PoseResponse(
-            np.zeros((1, 4), np.float32), scores, np.zeros((1, 17, 3), np.float32), scores
-        )
+            self.end()
+        return response(number)
 
-    async def is_ready(self, timeout: float) -> bool:
-        return timeout > 0
-
-    async def close(self) -> None:
+    async def close(self) -> None:  # type: ignore[override]
         self.closed += 1
-
-
-def frame(number: int) -> Frame:
-    return np.full((4, 6, 3), number, dtype=np.uint8)
-
-
-def frames(count: int) -> Iterator[Frame]:
-    return (frame(number) for number in range(count))
 
 
 async def async_frames(count: int, pause: float = 0) -> AsyncIterator[Frame]:
     for number in range(count):
         await asyncio.sleep(pause)
         yield frame(number)
-
-
-def number_of(result: KeypointResult) -> int:
-    return int(result["boxes"][0]["det_score"])
 
 
 async def numbers(results: AsyncIterator[KeypointResult]) -> list[int]:
@@ -104,13 +75,11 @@ def run(test: Coroutine[Any, Any, None]) -> None:
     asyncio.run(check())
 
 
-@pytest.mark.parametrize("source", [frames, async_frames, lambda count: list(frames(count))])
-def test_results_come_in_the_order_of_the_inputs(source: Callable[[int], object]) -> None:
+def test_results_come_in_the_order_of_asynchronous_inputs() -> None:
     async def test() -> None:
         transport = StandIn(lambda number: asyncio.sleep(0.002 * (7 - number % 8)))
         async with AsyncPipeline(transport) as pipeline:
-            assert await numbers(pipeline.predict(source(40))) == list(range(40))
-            assert await numbers(pipeline(frame(7))) == [7]
+            assert await numbers(pipeline.predict(async_frames(40))) == list(range(40))
         assert transport.closed == 1
         assert 1 < transport.most_running <= 8
 
@@ -130,22 +99,17 @@ def test_no_more_requests_in_flight_than_allowed_over_all_calls() -> None:
     run(test())
 
 
-@pytest.mark.parametrize("asynchronous", [True, False])
-def test_endless_inputs_are_read_only_as_results_are_taken(asynchronous: bool) -> None:
+def test_endless_inputs_are_read_only_as_results_are_taken() -> None:
     taken: list[int] = []
 
-    def endless() -> Iterator[Frame]:
+    async def endless() -> AsyncIterator[Frame]:
         while True:
             taken.append(len(taken))
             yield frame(taken[-1] % 256)
 
-    async def async_endless() -> AsyncIterator[Frame]:
-        for item in endless():
-            yield item
-
     async def test() -> None:
         async with AsyncPipeline(StandIn(), max_in_flight=4) as pipeline:
-            results = pipeline.predict(async_endless() if asynchronous else endless())
+            results = pipeline.predict(endless())
             for count in range(1, 30):
                 assert number_of(await anext(results)) == count - 1
                 await asyncio.sleep(0.002)
@@ -271,54 +235,16 @@ def test_closing_ends_those_who_still_wait() -> None:
     run(test())
 
 
-def test_errors_are_raised_at_their_turn() -> None:
-    async def fail_third(number: int) -> None:
-        if number == 3:
-            raise ServerUnavailableError("gone")
-        await asyncio.sleep(0.02)  # the error is there before the results that precede it
-
-    async def test() -> None:
-        async with AsyncPipeline(StandIn(fail_third)) as pipeline:
-            results = pipeline.predict(frames(6))
-            assert [number_of(await anext(results)) for _ in range(3)] == [0, 1, 2]
-            with pytest.raises(ServerUnavailableError, match="gone"):
-                await anext(results)
-            assert await anext(results, None) is None
-
-    run(test())
-
-
-def test_collected_errors_keep_their_place(tmp_path: Path) -> None:
-    missing = str(tmp_path / "missing.jpg")
-
-    async def test() -> None:
-        async with AsyncPipeline(StandIn()) as pipeline:
-            inputs = [frame(1), missing, frame(2)]
-            results = [result async for result in pipeline.predict(inputs, on_error="collect")]
-        assert [type(result.error) for result in results] == [type(None), InputError, type(None)]
-        assert (results[1]["input_path"], results[1]["boxes"]) == (missing, [])
-        assert [number_of(results[0]), number_of(results[2])] == [1, 2]
-
-    run(test())
-
-
 @pytest.mark.parametrize("on_error", ["raise", "collect"])
-@pytest.mark.parametrize("asynchronous", [True, False])
-def test_an_error_of_the_callers_iterator_comes_after_earlier_results(
-    on_error: OnError, asynchronous: bool
-) -> None:
-    def broken() -> Iterator[Frame]:
-        yield from frames(3)
+def test_an_error_of_the_callers_iterator_comes_after_earlier_results(on_error: OnError) -> None:
+    async def broken() -> AsyncIterator[Frame]:
+        for item in frames(3):
+            yield item
         raise KeyError("camera")
 
-    async def async_broken() -> AsyncIterator[Frame]:
-        for item in broken():
-            yield item
-
     async def test() -> None:
         async with AsyncPipeline(StandIn()) as pipeline:
-            inputs = async_broken() if asynchronous else broken()
-            results = pipeline.predict(inputs, on_error=on_error)
+            results = pipeline.predict(broken(), on_error=on_error)
             assert [number_of(await anext(results)) for _ in range(3)] == [0, 1, 2]
             with pytest.raises(KeyError, match="camera"):
                 await anext(results)
@@ -335,18 +261,6 @@ def test_wrong_arguments_fail_at_the_call() -> None:
         AsyncPipeline(StandIn(), max_in_flight=0)
     with pytest.raises(ConfigError, match="expected cpu"):
         create_async_pipeline("human_keypoint_detection", device="tpu")
-
-
-def test_threshold_of_the_call_wins() -> None:
-    async def test() -> None:
-        transport = StandIn()
-        config = PipelineConfig(DetectorConfig(threshold=0.3))
-        async with AsyncPipeline(transport, config) as pipeline:
-            await numbers(pipeline.predict(frame(1)))
-            await numbers(pipeline.predict(frame(1), threshold=0))
-        assert [request.det_threshold for request in transport.requests] == [0.3, 0.0]
-
-    run(test())
 
 
 def test_made_without_an_event_loop() -> None:

@@ -1,91 +1,47 @@
-"""Requests in flight: their number, the order of results, early ends, the place of errors.
-
-The stand-in for a server answers with a number taken from the image it got, so that a result
-can be told to belong to its input.
-"""
+"""Requests in flight: their number, the order of results, early ends, the place of errors."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from tritonpose import (
-    ConfigError,
-    HumanKeypointPipeline,
-    InputError,
-    InvalidRequestError,
-    ServerUnavailableError,
-)
+from stand_ins import BOTH_KINDS, Pipeline, StandIn, frame, frames, numbers
+from tritonpose import ConfigError, InputError, InvalidRequestError, ServerUnavailableError
+from tritonpose._predict_arguments import OnError
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
-from tritonpose.pipeline import OnError
-from tritonpose.transport.messages import InferRequest, PoseResponse
 
 
-class StandIn:
-    """A transport that keeps a record; `behave` may wait or fail, given the image's number."""
-
-    def __init__(self, behave: Callable[[int], object] = lambda _: None) -> None:
-        self.behave = behave
-        self.requests: list[InferRequest] = []
-        self.running = self.most_running = 0
-        self.closed = False
-        self.lock = threading.Lock()
-
-    def infer(self, request: InferRequest) -> PoseResponse:
-        with self.lock:
-            self.requests.append(request)
-            self.running += 1
-            self.most_running = max(self.most_running, self.running)
-        try:
-            number = 0 if request.frame is None else int(request.frame[0, 0, 0])
-            self.behave(number)
-        finally:
-            with self.lock:
-                self.running -= 1
-        scores = np.array([number], dtype=np.float32)
-        return PoseResponse(
-            np.zeros((1, 4), np.float32), scores, np.zeros((1, 17, 3), np.float32), scores
-        )
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def frame(number: int) -> np.ndarray:
-    return np.full((4, 6, 3), number, dtype=np.uint8)
-
-
-def frames(count: int) -> Iterator[np.ndarray]:
-    return (frame(number) for number in range(count))
-
-
-def numbers(results: Iterator[dict]) -> list[int]:
-    return [int(res["boxes"][0]["det_score"]) for res in results]
-
-
-def test_results_come_in_the_order_of_the_inputs() -> None:
+@BOTH_KINDS
+def test_results_come_in_the_order_of_the_inputs(asynchronous: bool) -> None:
     transport = StandIn(lambda number: time.sleep(0.002 * (7 - number % 8)))
-    with HumanKeypointPipeline(transport) as pipeline:
+    with Pipeline(asynchronous, transport) as pipeline:
         assert numbers(pipeline.predict(frames(40))) == list(range(40))
-        assert numbers(pipeline(list(frames(3)))) == [0, 1, 2]
+        assert numbers(pipeline.predict(list(frames(3)))) == [0, 1, 2]
+        assert type(pipeline.wrapped).__call__ is type(pipeline.wrapped).predict
     assert transport.closed
 
 
 @pytest.mark.parametrize("limit", [1, 4])
-def test_as_many_requests_in_flight_as_allowed(limit: int) -> None:
+@BOTH_KINDS
+def test_as_many_requests_in_flight_as_allowed(
+    asynchronous: bool,
+    limit: int,
+) -> None:
     # Each waits for as many as may run together; too few, and the barrier breaks.
     barrier = threading.Barrier(limit, timeout=10)
     transport = StandIn(lambda _: barrier.wait())
-    with HumanKeypointPipeline(transport, max_in_flight=limit) as pipeline:
+    with Pipeline(asynchronous, transport, max_in_flight=limit) as pipeline:
         assert len(numbers(pipeline.predict(frames(limit * 3)))) == limit * 3
     assert transport.most_running == limit
 
 
-def test_endless_inputs_are_read_only_as_results_are_taken() -> None:
+@BOTH_KINDS
+def test_endless_inputs_are_read_only_as_results_are_taken(asynchronous: bool) -> None:
     taken = []
 
     def endless() -> Iterator[np.ndarray]:
@@ -93,7 +49,7 @@ def test_endless_inputs_are_read_only_as_results_are_taken() -> None:
             taken.append(len(taken))
             yield frame(taken[-1] % 256)
 
-    with HumanKeypointPipeline(StandIn(), max_in_flight=4) as pipeline:
+    with Pipeline(asynchronous, StandIn(), max_in_flight=4) as pipeline:
         results = pipeline.predict(endless())
         for count in range(1, 30):
             next(results)
@@ -101,7 +57,8 @@ def test_endless_inputs_are_read_only_as_results_are_taken() -> None:
         results.close()
 
 
-def test_a_finished_result_does_not_wait_for_a_full_window() -> None:
+@BOTH_KINDS
+def test_a_finished_result_does_not_wait_for_a_full_window(asynchronous: bool) -> None:
     finished = threading.Semaphore(0)
     read = []
 
@@ -114,16 +71,17 @@ def test_a_finished_result_does_not_wait_for_a_full_window() -> None:
             yield frame(number)
 
     transport = StandIn(lambda _: finished.release())
-    with HumanKeypointPipeline(transport, max_in_flight=8) as pipeline:
+    with Pipeline(asynchronous, transport, max_in_flight=8) as pipeline:
         results = pipeline.predict(slow_camera())
         next(results)
         assert len(read) <= 2
         results.close()
 
 
-def test_closing_early_leaves_nothing_running() -> None:
+@BOTH_KINDS
+def test_closing_early_leaves_nothing_running(asynchronous: bool) -> None:
     transport = StandIn(lambda _: time.sleep(0.05))
-    with HumanKeypointPipeline(transport, max_in_flight=3) as pipeline:
+    with Pipeline(asynchronous, transport, max_in_flight=3) as pipeline:
         results = pipeline.predict(frames(100))
         next(results)
         results.close()
@@ -134,36 +92,45 @@ def test_closing_early_leaves_nothing_running() -> None:
         assert len(transport.requests) == sent
 
 
-def test_errors_are_raised_at_their_turn() -> None:
+@BOTH_KINDS
+def test_errors_are_raised_at_their_turn(asynchronous: bool) -> None:
     def fail_third(number: int) -> None:
         if number == 3:
             raise ServerUnavailableError("gone")
         time.sleep(0.02)  # the error is there before the results that precede it
 
-    with HumanKeypointPipeline(StandIn(fail_third)) as pipeline:
+    with Pipeline(asynchronous, StandIn(fail_third)) as pipeline:
         results = pipeline.predict(frames(6))
-        assert [numbers(iter([next(results)])) for _ in range(3)] == [[0], [1], [2]]
+        assert numbers(islice(results, 3)) == [0, 1, 2]
         with pytest.raises(ServerUnavailableError, match="gone"):
             next(results)
         assert next(results, None) is None
 
 
-def test_collected_errors_keep_their_place(tmp_path: Path) -> None:
+@BOTH_KINDS
+def test_collected_errors_keep_their_place(
+    asynchronous: bool,
+    tmp_path: Path,
+) -> None:
     missing = str(tmp_path / "missing.jpg")
-    with HumanKeypointPipeline(StandIn()) as pipeline:
+    with Pipeline(asynchronous, StandIn()) as pipeline:
         results = list(pipeline.predict([frame(1), missing, frame(2)], on_error="collect"))
     assert [type(res.error) for res in results] == [type(None), InputError, type(None)]
     assert (results[1]["input_path"], results[1]["boxes"]) == (missing, [])
-    assert numbers(iter([results[0], results[2]])) == [1, 2]
+    assert numbers([results[0], results[2]]) == [1, 2]
 
 
 @pytest.mark.parametrize("on_error", ["raise", "collect"])
-def test_an_error_of_the_callers_iterator_comes_after_earlier_results(on_error: OnError) -> None:
+@BOTH_KINDS
+def test_an_error_of_the_callers_iterator_comes_after_earlier_results(
+    asynchronous: bool,
+    on_error: OnError,
+) -> None:
     def broken_camera() -> Iterator[np.ndarray]:
         yield from frames(3)
         raise KeyError("camera")
 
-    with HumanKeypointPipeline(StandIn()) as pipeline:
+    with Pipeline(asynchronous, StandIn()) as pipeline:
         results = pipeline.predict(broken_camera(), on_error=on_error)
         assert numbers(next(results) for _ in range(3)) == [0, 1, 2]
         with pytest.raises(KeyError, match="camera"):
@@ -185,11 +152,16 @@ def refuse(_: int) -> None:
         (PNG, InvalidRequestError, "can't decode"),
     ],
 )
+@BOTH_KINDS
 def test_a_refused_image_is_looked_at(
-    tmp_path: Path, content: bytes, kind: type[Exception], word: str
+    asynchronous: bool,
+    tmp_path: Path,
+    content: bytes,
+    kind: type[Exception],
+    word: str,
 ) -> None:
     path = tmp_path / "photo.png"
-    with HumanKeypointPipeline(StandIn(refuse)) as pipeline:
+    with Pipeline(asynchronous, StandIn(refuse)) as pipeline:
         path.write_bytes(content)
         (res,) = pipeline.predict(path, on_error="collect")
     assert type(res.error) is kind
@@ -200,12 +172,16 @@ def test_a_refused_image_is_looked_at(
     ("configured", "argument", "sent"),
     [(None, None, None), (0.3, None, 0.3), (0.3, 0.6, 0.6), (0.3, 0, 0.0), (None, 0, 0.0)],
 )
+@BOTH_KINDS
 def test_threshold_of_the_call_wins(
-    configured: float | None, argument: float | None, sent: float | None
+    asynchronous: bool,
+    configured: float | None,
+    argument: float | None,
+    sent: float | None,
 ) -> None:
     transport = StandIn()
     config = PipelineConfig(DetectorConfig(threshold=configured))
-    with HumanKeypointPipeline(transport, config) as pipeline:
+    with Pipeline(asynchronous, transport, config) as pipeline:
         list(pipeline.predict(frame(1), argument))
     assert transport.requests[0].det_threshold == sent
     names = [name for name, _, _ in transport.requests[0].tensors()]
@@ -231,9 +207,14 @@ def test_threshold_of_the_call_wins(
         ),
     ],
 )
-def test_what_is_asked_of_the_server(config: PipelineConfig, parameters: dict) -> None:
+@BOTH_KINDS
+def test_what_is_asked_of_the_server(
+    asynchronous: bool,
+    config: PipelineConfig,
+    parameters: dict,
+) -> None:
     transport = StandIn()
-    with HumanKeypointPipeline(transport, config) as pipeline:
+    with Pipeline(asynchronous, transport, config) as pipeline:
         list(pipeline.predict(frame(1)))
     assert transport.requests[0].parameters() == parameters
 
@@ -247,9 +228,14 @@ def test_what_is_asked_of_the_server(config: PipelineConfig, parameters: dict) -
         ({"det_threshold": 0, "threshold": None}, 0.0),
     ],
 )
-def test_threshold_has_two_names(arguments: dict, sent: float) -> None:
+@BOTH_KINDS
+def test_threshold_has_two_names(
+    asynchronous: bool,
+    arguments: dict,
+    sent: float,
+) -> None:
     transport = StandIn()
-    with HumanKeypointPipeline(transport) as pipeline:
+    with Pipeline(asynchronous, transport) as pipeline:
         list(pipeline.predict(frame(1), **arguments))
     assert transport.requests[0].det_threshold == sent
 
@@ -264,20 +250,25 @@ def test_threshold_has_two_names(arguments: dict, sent: float) -> None:
         {"on_error": "ignore"},
     ],
 )
-def test_wrong_arguments_fail_at_the_call(arguments: dict) -> None:
-    with HumanKeypointPipeline(StandIn()) as pipeline, pytest.raises(ConfigError):
+@BOTH_KINDS
+def test_wrong_arguments_fail_at_the_call(
+    asynchronous: bool,
+    arguments: dict,
+) -> None:
+    with Pipeline(asynchronous, StandIn()) as pipeline, pytest.raises(ConfigError):
         pipeline.predict(frame(1), **arguments)
 
 
-def test_a_closed_pipeline_says_so() -> None:
+@BOTH_KINDS
+def test_a_closed_pipeline_says_so(asynchronous: bool) -> None:
     transport = StandIn()
-    pipeline = HumanKeypointPipeline(transport)
-    results = pipeline.predict(frames(20))
-    assert numbers(iter([next(results)])) == [0]
-    pipeline.close()
-    pipeline.close()
-    with pytest.raises(RuntimeError, match="this pipeline is closed"):
-        list(results)
-    with pytest.raises(RuntimeError, match="this pipeline is closed"):
-        pipeline.predict(frame(1))
+    with Pipeline(asynchronous, transport) as pipeline:
+        results = pipeline.predict(frames(20))
+        assert numbers([next(results)]) == [0]
+        pipeline.close()
+        pipeline.close()
+        with pytest.raises(RuntimeError, match="this pipeline is closed"):
+            list(results)
+        with pytest.raises(RuntimeError, match="this pipeline is closed"):
+            pipeline.predict(frame(1))
     assert transport.running == 0

@@ -1,0 +1,139 @@
+"""A transport that stands in for servers, and both kinds of pipelines under one interface."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tritonpose import AsyncPipeline, HumanKeypointPipeline, KeypointResult
+from tritonpose.transport.messages import InferRequest, PoseResponse
+
+Frame = NDArray[np.uint8]
+
+BOTH_KINDS = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+
+
+class StandIn:
+    """A transport that keeps a record, and answers with a number taken from the image it got.
+
+    So a result can be told to belong to its input. `behave` gets that number, and may wait or fail.
+    """
+
+    def __init__(self, behave: Callable[[int], Any] = lambda _: None) -> None:
+        self.behave = behave
+        self.requests: list[InferRequest] = []
+        self.running = self.most_running = self.closed = 0
+        self.lock = threading.Lock()
+
+    def infer(self, request: InferRequest) -> PoseResponse:
+        number = self.begin(request)
+        try:
+            self.behave(number)
+        finally:
+            self.end()
+        return response(number)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def begin(self, request: InferRequest) -> int:
+        with self.lock:
+            self.requests.append(request)
+            self.running += 1
+            self.most_running = max(self.most_running, self.running)
+        return 0 if request.frame is None else int(request.frame[0, 0, 0])
+
+    def end(self) -> None:
+        with self.lock:
+            self.running -= 1
+
+
+class AsyncStandIn:
+    """Makes a stand-in's transport asynchronous."""
+
+    def __init__(self, transport: StandIn) -> None:
+        self.transport = transport
+
+    async def infer(self, request: InferRequest) -> PoseResponse:
+        number = self.transport.begin(request)
+        try:
+            await asyncio.to_thread(self.transport.behave, number)
+        finally:
+            self.transport.end()
+        return response(number)
+
+    async def close(self) -> None:
+        self.transport.close()
+
+
+class Pipeline:
+    """A pipeline of either kind, used without an event loop; it takes a pipeline's arguments."""
+
+    def __init__(
+        self, asynchronous: bool, transport: StandIn, *arguments: Any, **options: Any
+    ) -> None:
+        self.loop = asyncio.new_event_loop() if asynchronous else None
+        self.wrapped: Any = (
+            AsyncPipeline(AsyncStandIn(transport), *arguments, **options)
+            if asynchronous
+            else HumanKeypointPipeline(transport, *arguments, **options)
+        )
+
+    def predict(self, *arguments: Any, **options: Any) -> Iterator[KeypointResult]:
+        results = self.wrapped.predict(*arguments, **options)
+        return results if self.loop is None else _in_loop(self.loop, results)
+
+    def close(self) -> None:
+        closing = self.wrapped.close()
+        if self.loop is not None:
+            self.loop.run_until_complete(closing)
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        if self.loop is not None:
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            self.loop.close()
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, results: Any) -> Iterator[KeypointResult]:
+    async def following() -> KeypointResult | None:
+        return await anext(results, None)
+
+    try:
+        while (result := loop.run_until_complete(following())) is not None:
+            yield result
+    finally:
+        if not loop.is_closed():
+            loop.run_until_complete(results.aclose())
+
+
+def response(number: int) -> PoseResponse:
+    scores = np.array([number], dtype=np.float32)
+    return PoseResponse(
+        np.zeros((1, 4), np.float32), scores, np.zeros((1, 17, 3), np.float32), scores
+    )
+
+
+def frame(number: int) -> Frame:
+    return np.full((4, 6, 3), number, dtype=np.uint8)
+
+
+def frames(count: int) -> Iterator[Frame]:
+    return (frame(number) for number in range(count))
+
+
+def number_of(result: KeypointResult) -> int:
+    return int(result["boxes"][0]["det_score"])
+
+
+def numbers(results: Iterable[KeypointResult]) -> list[int]:
+    return [number_of(result) for result in results]
