@@ -25,7 +25,7 @@ from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse
 from tritonpose_pipeline.telemetry.spans import pop_context
 from tritonpose_server.service.contract import choose_log_id, error_body
 from tritonpose_server.service.contract.failures import BusyError
-from tritonpose_server.service.hps import (
+from tritonpose_server.service.hps.handler import (
     HpsHandler,
     HpsSettings,
     MalformedTensorError,

@@ -25,7 +25,7 @@ from tritonpose_server.embedded.staging import (
 from tritonpose_server.embedded.triton_wheel import TritonInstallation
 from tritonpose_server.embedded.tuning.settings import PipelineTuning
 from tritonpose_server.errors import EmbeddedServerError
-from tritonpose_server.service.hps import HpsSettings
+from tritonpose_server.service.hps.handler import HpsSettings
 
 STALE = """
 name: "human_keypoint_detection"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import NamedTuple
 
 import pydantic_core
 
@@ -23,20 +22,6 @@ _REFUSED = frozenset(
 _INVALID = frozenset(
     error.code for error in (errors.BadRequestError, errors.BadImageError, errors.DamagedImageError)
 )
-
-
-class Problem(NamedTuple):
-    """One problem of a request.
-
-    Attributes:
-        type: Its kind, for programs, such as ``missing``.
-        loc: Where it is, such as ``body.image``.
-        msg: What is wrong and how to fix it, for people.
-    """
-
-    type: str
-    loc: str
-    msg: str
 
 
 class ServiceError(Exception):
@@ -67,15 +52,22 @@ class BusyError(ServiceError):
         self.reason = reason
 
 
-def invalid(problems: Sequence[Problem], log_id: str | None = None) -> ServiceError:
-    """Make an error 422; as PaddleX's, its message is the problems as JSON."""
-    message = pydantic_core.to_json([problem._asdict() for problem in problems]).decode()
-    return ServiceError(HTTPStatus.UNPROCESSABLE_ENTITY, message, log_id)
+def invalid(problems: Sequence[tuple[str, str, str]], log_id: str | None = None) -> ServiceError:
+    """Make an error 422; as PaddleX's, its message is the problems as JSON.
+
+    Args:
+        problems: Of each the kind, for programs, such as ``missing``; where it is, such as
+            ``body.image``; what is wrong and how to fix it, for people.
+        log_id: The ``logId`` of the request.
+    """
+    keys = ("type", "loc", "msg")
+    message = pydantic_core.to_json([dict(zip(keys, each, strict=True)) for each in problems])
+    return ServiceError(HTTPStatus.UNPROCESSABLE_ENTITY, message.decode(), log_id)
 
 
 def invalid_image(kind: str, message: str) -> ServiceError:
     """Make an error 422 about the field ``image``."""
-    return invalid([Problem(kind, "body.image", message)])
+    return invalid([(kind, "body.image", message)])
 
 
 def unavailable(message: str) -> ServiceError:

@@ -10,12 +10,7 @@ import pybase64
 import pydantic_core
 from pydantic import ValidationError
 
-from tritonpose_server.service.contract.failures import (
-    Problem,
-    ServiceError,
-    invalid,
-    invalid_image,
-)
+from tritonpose_server.service.contract.failures import ServiceError, invalid, invalid_image
 from tritonpose_server.service.contract.schema import InferRequestBody, usable_log_id
 
 if TYPE_CHECKING:
@@ -55,7 +50,7 @@ def parse_json(body: bytes | bytearray) -> object:
     try:
         document: object = pydantic_core.from_json(body)
     except ValueError as error:
-        raise invalid([Problem("json_invalid", "body", f"JSON decode error: {error}")]) from None
+        raise invalid([("json_invalid", "body", f"JSON decode error: {error}")]) from None
     return document
 
 
@@ -145,9 +140,9 @@ def _explain(text: str) -> str:
     )
 
 
-def _problems(error: ValidationError) -> list[Problem]:
+def _problems(error: ValidationError) -> list[tuple[str, str, str]]:
     return [
-        Problem(each["type"], _location(each["loc"]), each["msg"])
+        (each["type"], _location(each["loc"]), each["msg"])
         for each in error.errors(include_url=False, include_context=False, include_input=False)
     ]
 

@@ -1,6 +1,5 @@
 """PaddleX's high-stability serving: the contract in tensors, independent of Triton's API."""
 
-from tritonpose_server.service.hps.handler import HpsHandler, MalformedTensorError, PipelineError
-from tritonpose_server.service.hps.settings import HpsSettings
+from tritonpose_server.service import require_extra
 
-__all__ = ["HpsHandler", "HpsSettings", "MalformedTensorError", "PipelineError"]
+require_extra("triton", "PIL", "certifi", "httpcore", "httpx", "pybase64", "pydantic")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +27,43 @@ from tritonpose_server.service.contract.failures import (
     internal_error,
     unavailable,
 )
+from tritonpose_server.service.urls import URLS_OFF, UrlSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy.typing as npt
 
     from tritonpose.transport.messages import PoseResponse
-    from tritonpose_server.service.hps.settings import HpsSettings
+
+
+@dataclass(frozen=True)
+class HpsSettings:
+    """The model's configuration.
+
+    Attributes:
+        visualize: Whether answers contain a picture by default.
+        workers: Requests worked on at the same time.
+        max_in_flight: Requests accepted at the same time, waiting ones included.
+        urls: Which URLs are fetched.
+    """
+
+    visualize: bool
+    workers: int
+    max_in_flight: int
+    urls: UrlSettings = URLS_OFF
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, str]) -> HpsSettings:
+        """Read the ``parameters`` of the model's ``config.pbtxt``.
+
+        Raises:
+            ValueError: One is missing or malformed.
+        """
+        return cls(
+            visualize=_read(parameters, "visualize", "true|false", "true or false") == "true",
+            workers=_read_count(parameters, "workers"),
+            max_in_flight=_read_count(parameters, "max_in_flight"),
+            urls=UrlSettings.from_parameters(parameters),
+        )
 
 
 class MalformedTensorError(Exception):
@@ -118,3 +150,14 @@ def _document(tensor: npt.NDArray[Any]) -> object:
         return parse_json(tensor[0, 0])
     except ServiceError:
         raise MalformedTensorError("`input` must be JSON text, UTF-8") from None
+
+
+def _read_count(parameters: Mapping[str, str], key: str) -> int:
+    return int(_read(parameters, key, r"[1-9]\d{0,8}", "a positive integer"))
+
+
+def _read(parameters: Mapping[str, str], key: str, pattern: str, expected: str) -> str:
+    text = parameters.get(key, "")
+    if not re.fullmatch(pattern, text, re.ASCII):
+        raise ValueError(f"the parameter `{key}` must be {expected}, got {text!r}")
+    return text

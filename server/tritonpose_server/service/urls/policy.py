@@ -163,13 +163,6 @@ def _matches(host: str, pattern: str) -> bool:
 def _is_global(address: IPv4Address | IPv6Address) -> bool:
     return (
         address.is_global
-        and not (
-            address.is_multicast
-            or address.is_reserved
-            or address.is_private
-            or address.is_loopback
-            or address.is_link_local
-            or address.is_unspecified
-        )
+        and not (address.is_multicast or address.is_reserved)
         and not any(address in network for network in _NOT_HOSTS)
     )
