@@ -23,8 +23,9 @@ import triton_python_backend_utils as pb_utils
 
 from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse
 from tritonpose_pipeline.telemetry.spans import pop_context
-from tritonpose_server.service.contract import choose_log_id, error_body
+from tritonpose_server.service.contract.answers import error_body
 from tritonpose_server.service.contract.failures import BusyError
+from tritonpose_server.service.contract.schema import choose_log_id
 from tritonpose_server.service.hps.handler import (
     HpsHandler,
     HpsSettings,

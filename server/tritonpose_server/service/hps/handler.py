@@ -13,20 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from tritonpose.transport.messages import InferRequest
 from tritonpose_pipeline.errors import parse_code
-from tritonpose_server.service.contract import (
-    ServiceError,
-    check_request,
-    choose_log_id,
-    error_body,
-    parse_json,
-    success_body,
-)
+from tritonpose_server.service.contract.answers import error_body, success_body
 from tritonpose_server.service.contract.failures import (
     BusyError,
+    ServiceError,
     failure_of_pipeline,
     internal_error,
     unavailable,
 )
+from tritonpose_server.service.contract.requests import check_request, parse_json
+from tritonpose_server.service.contract.schema import choose_log_id
 from tritonpose_server.service.urls import URLS_OFF, UrlSettings
 
 if TYPE_CHECKING:

@@ -29,7 +29,8 @@ def main() -> None:
     options = parser.parse_args()
     # This process owns the address, which the next one needs at once.
     die_with_parent(signal.SIGKILL, options.parent)
-    settings, log = read_spec(sys.stdin.buffer.read())
+    # From the same program, through a pipe that nobody else can write to.
+    settings, log = pickle.load(sys.stdin.buffer)  # noqa: S301
 
     # Slow to import: only after the parent's death is watched.
     from tritonpose_server.service.rest.run import run_rest
@@ -47,13 +48,6 @@ def write_spec(settings: RestSettings, log: LogOptions) -> bytes:
         log: How to log.
     """
     return pickle.dumps((settings, log))
-
-
-def read_spec(spec: bytes) -> tuple[RestSettings, LogOptions]:
-    """Read what `write_spec` wrote: the settings, and how to log."""
-    # From the same program, through a pipe that nobody else can write to.
-    settings, log = pickle.loads(spec)  # noqa: S301
-    return settings, log
 
 
 def _beat(heart: int) -> Callable[[], bool]:

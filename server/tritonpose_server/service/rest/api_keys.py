@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 
 from tritonpose.errors import ConfigError
-from tritonpose_server.service.contract import ServiceError
+from tritonpose_server.service.contract.failures import ServiceError
 from tritonpose_server.service.rest.responses import error_response, request_id
 
 if TYPE_CHECKING:

@@ -17,13 +17,8 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from tritonpose.transport import connect_async
-from tritonpose_server.service.contract import (
-    InferResponse,
-    NoResultResponse,
-    ReadyResponse,
-    ServiceError,
-)
-from tritonpose_server.service.contract.failures import unavailable
+from tritonpose_server.service.contract.failures import ServiceError, unavailable
+from tritonpose_server.service.contract.schema import InferResponse, NoResultResponse, ReadyResponse
 from tritonpose_server.service.rest import openapi
 from tritonpose_server.service.rest.api_keys import OPEN_PATHS, KeyGate
 from tritonpose_server.service.rest.limits import Slots
@@ -96,12 +91,9 @@ def create_app(
         app.add_middleware(KeyGate, keys=settings.api_keys)
         description = openapi.with_keys(app.openapi(), OPEN_PATHS)
         app.openapi = lambda: description  # type: ignore[method-assign]
-
-    def count(path: str, status: int, seconds: float, reason: str | None) -> None:
-        if path == INFER_PATH:
-            service.metrics.count_request(status, seconds, reason)
-
-    app.add_middleware(Observation, count=count, trace_id=service.tracing.trace_id)
+    app.add_middleware(
+        Observation, metrics=service.metrics, tracing=service.tracing, counted_path=INFER_PATH
+    )
     service.tracing.trace_requests(app)
     return app
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from tritonpose_server.service.contract import ServiceError, choose_log_id
-from tritonpose_server.service.contract.failures import unavailable
+from tritonpose_server.service.contract.failures import ServiceError, unavailable
+from tritonpose_server.service.contract.schema import choose_log_id
 from tritonpose_server.service.rest.observation import ACCESS, AccessLine
 from tritonpose_server.service.rest.responses import error_response
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from starlette.requests import ClientDisconnect
 
-from tritonpose_server.service.contract import ServiceError
-from tritonpose_server.service.contract.failures import BusyError
+from tritonpose_server.service.contract.failures import BusyError, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -21,9 +21,11 @@ from tritonpose_server.service.rest.responses import (
 from tritonpose_server.service.rest.telemetry import HUNG_UP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from tritonpose_server.service.rest.telemetry import RestMetrics, RestTracing
 
 ACCESS = logging.getLogger("tritonpose.access")
 LOGGER = logging.getLogger("tritonpose.service")
@@ -51,22 +53,13 @@ class Observation:
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        count: Callable[[str, int, float, str | None], None],
-        trace_id: Callable[[], str | None] = lambda: None,
+        self, app: ASGIApp, metrics: RestMetrics, tracing: RestTracing, counted_path: str
     ) -> None:
-        """Wrap an application.
-
-        Args:
-            app: The application.
-            count: Called for each request with its path, status, seconds and, where one was
-                added, the reason why it got no result.
-            trace_id: Returns the id of the request's trace, None for none.
-        """
+        """Wrap an application; the metrics count requests for one path only."""
         self._app = app
-        self._count = count
-        self._trace_id = trace_id
+        self._metrics = metrics
+        self._tracing = tracing
+        self._counted_path = counted_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -89,9 +82,10 @@ class Observation:
         finally:
             seconds = time.perf_counter() - started
             fields = scope.get(_FIELDS_KEY, {})
-            self._count(scope["path"], seen.status, seconds, fields.get("reason"))
+            if scope["path"] == self._counted_path:
+                self._metrics.count_request(seen.status, seconds, fields.get("reason"))
             if scope["path"] not in _QUIET_PATHS:
-                trace_id = self._trace_id()
+                trace_id = self._tracing.trace_id()
                 traced = {} if trace_id is None else {"trace_id": trace_id}
                 ACCESS.info(_access_line(scope, seen, seconds, fields | traced))
 

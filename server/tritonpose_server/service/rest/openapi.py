@@ -6,7 +6,7 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any
 
-from tritonpose_server.service.contract import InferRequestBody, NoResultResponse
+from tritonpose_server.service.contract.schema import InferRequestBody, NoResultResponse
 from tritonpose_server.service.rest.responses import REQUEST_ID_HEADER
 
 DESCRIPTION = """\

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from tritonpose_server.service.contract import choose_log_id, error_body, notice_body
+from tritonpose_server.service.contract.answers import error_body, notice_body
+from tritonpose_server.service.contract.schema import choose_log_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.types import Scope
 
-    from tritonpose_server.service.contract import ServiceError
+    from tritonpose_server.service.contract.failures import ServiceError
 
 REQUEST_ID_HEADER = "X-Request-ID"
 

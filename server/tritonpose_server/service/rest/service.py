@@ -20,19 +20,16 @@ from tritonpose.errors import (
 )
 from tritonpose.transport.messages import InferRequest
 from tritonpose_pipeline.errors import parse_code
-from tritonpose_server.service.contract import (
-    ServiceError,
-    check_request,
-    parse_json,
-    success_body,
-)
+from tritonpose_server.service.contract.answers import success_body
 from tritonpose_server.service.contract.failures import (
     BusyError,
+    ServiceError,
     failure_of_pipeline,
     internal_error,
     invalid_image,
     unavailable,
 )
+from tritonpose_server.service.contract.requests import check_request, parse_json
 from tritonpose_server.service.rest.limits import (
     BodyMemory,
     Slots,
@@ -57,7 +54,7 @@ if TYPE_CHECKING:
 
     from tritonpose.transport import AsyncTransport
     from tritonpose.transport.messages import PoseResponse
-    from tritonpose_server.service.contract import KeypointRequest
+    from tritonpose_server.service.contract.requests import KeypointRequest
     from tritonpose_server.service.rest.limits import TakeMemory
     from tritonpose_server.service.rest.settings import RestSettings
 
@@ -129,16 +126,17 @@ class KeypointService:
     async def _answer(self, request: Request, asked: KeypointRequest) -> Response:
         log_id = request_id(request.scope)
         image, poses = await cancel_on_disconnect(request, self._find_people(asked, log_id))
+        write = partial(success_body, asked, image, poses, log_id)
         with self._stage("write"):
-            body = await self._write(asked, image, poses, log_id)
-        self.metrics.count_people(len(poses.boxes))
+            body = await self._in_thread(write) if asked.visualize else write()
+        self.metrics.people.inc(len(poses.boxes))
         add_log_fields(request.scope, persons=len(poses.boxes))
         return json_response(body, log_id)
 
     @contextmanager
     def _stage(self, name: str, *, to_triton: bool = False) -> Iterator[None]:
         """Time a part of the work, and make a span of it."""
-        with self.metrics.time_stage(name), self.tracing.span(name, to_triton=to_triton):
+        with self.metrics.stages.labels(name).time(), self.tracing.span(name, to_triton=to_triton):
             yield
 
     async def _read(self, request: Request, take_memory: TakeMemory) -> KeypointRequest:
@@ -170,12 +168,6 @@ class KeypointService:
                     extra={"request_id": log_id},
                 )
             raise failure from error
-
-    async def _write(
-        self, asked: KeypointRequest, image: bytes, poses: PoseResponse, log_id: str
-    ) -> bytes:
-        write = partial(success_body, asked, image, poses, log_id)
-        return await self._in_thread(write) if asked.visualize else write()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

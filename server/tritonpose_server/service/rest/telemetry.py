@@ -51,7 +51,12 @@ _UNTRACED = "/health$,/health/ready$,/metrics$"
 
 
 class RestMetrics:
-    """Metrics of one service; only requests for keypoints count."""
+    """Metrics of one service; only requests for keypoints count.
+
+    Attributes:
+        stages: Seconds by stage: ``read``, ``fetch``, ``triton`` and ``write``.
+        people: Number of people found.
+    """
 
     def __init__(self, in_flight: Callable[[], int], receiving: Callable[[], int]) -> None:
         """Start at zero.
@@ -73,7 +78,7 @@ class RestMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self._stages = Histogram(
+        self.stages = Histogram(
             "tritonpose_rest_stage_seconds",
             "Reading a request, fetching its image, waiting for Triton, writing the answer.",
             ["stage"],
@@ -90,10 +95,10 @@ class RestMetrics:
         for status in (int(HTTPStatus.OK), *_REASONS):
             self._requests.labels(str(status))
         for stage in _STAGES:
-            self._stages.labels(stage)
+            self.stages.labels(stage)
         for reason in (BUSY, TRITON_BUSY, *_REASONS.values()):
             self._rejections.labels(reason)
-        self._persons = Counter("tritonpose_rest_persons", "People found.", registry=registry)
+        self.people = Counter("tritonpose_rest_persons", "People found.", registry=registry)
         Gauge(
             "tritonpose_rest_requests_in_flight", "Requests worked on.", registry=registry
         ).set_function(in_flight)
@@ -115,14 +120,6 @@ class RestMetrics:
         self._seconds.observe(seconds)
         if status >= HTTPStatus.BAD_REQUEST:
             self._rejections.labels(reason or _REASONS.get(status, "other")).inc()
-
-    def time_stage(self, name: str) -> AbstractContextManager[object]:
-        """Time the context as a stage: ``read``, ``fetch``, ``triton`` or ``write``."""
-        return self._stages.labels(name).time()
-
-    def count_people(self, count: int) -> None:
-        """Count people that were found."""
-        self._persons.inc(count)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

@@ -15,16 +15,10 @@ import pytest
 
 from poses import people
 from tritonpose.result import KeypointResult
-from tritonpose_server.service.contract import (
-    InferResponse,
-    KeypointRequest,
-    NoResultResponse,
-    ServiceError,
-    choose_log_id,
-    error_body,
-    notice_body,
-    success_body,
-)
+from tritonpose_server.service.contract.answers import error_body, notice_body, success_body
+from tritonpose_server.service.contract.failures import ServiceError
+from tritonpose_server.service.contract.requests import KeypointRequest
+from tritonpose_server.service.contract.schema import InferResponse, NoResultResponse, choose_log_id
 
 
 @pytest.fixture

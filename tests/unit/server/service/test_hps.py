@@ -14,7 +14,7 @@ import pytest
 
 from poses import people
 from tritonpose.transport.messages import InferRequest, PoseResponse
-from tritonpose_server.service.contract import ServiceError
+from tritonpose_server.service.contract.failures import ServiceError
 from tritonpose_server.service.hps.handler import (
     HpsHandler,
     HpsSettings,

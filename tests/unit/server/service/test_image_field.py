@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 import pytest
 
-from tritonpose_server.service.contract import ServiceError
+from tritonpose_server.service.contract.failures import ServiceError
 from tritonpose_server.service.contract.requests import read_image
 
 CONTENT = bytes(range(256)) * 4

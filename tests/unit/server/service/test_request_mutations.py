@@ -10,14 +10,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tritonpose_server.service.contract import (
-    KeypointRequest,
-    ServiceError,
-    check_request,
-    choose_log_id,
-    error_body,
-    parse_json,
-)
+from tritonpose_server.service.contract.answers import error_body
+from tritonpose_server.service.contract.failures import ServiceError
+from tritonpose_server.service.contract.requests import KeypointRequest, check_request, parse_json
+from tritonpose_server.service.contract.schema import choose_log_id
 
 IMAGE = base64.b64encode(b"\xff\xd8\xff an image").decode()
 VALID = {"image": IMAGE, "detThreshold": 0.5, "visualize": False, "logId": "mine"}

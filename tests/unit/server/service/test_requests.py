@@ -9,12 +9,8 @@ from typing import Any
 
 import pytest
 
-from tritonpose_server.service.contract import (
-    KeypointRequest,
-    ServiceError,
-    check_request,
-    parse_json,
-)
+from tritonpose_server.service.contract.failures import ServiceError
+from tritonpose_server.service.contract.requests import KeypointRequest, check_request, parse_json
 
 IMAGE = base64.b64encode(b"an image").decode()
 

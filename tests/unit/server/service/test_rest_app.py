@@ -23,7 +23,7 @@ from rest_service import rest_service
 from tritonpose import ConfigError
 from tritonpose.transport.failures import error_from_status
 from tritonpose.transport.messages import InferRequest, PoseResponse
-from tritonpose_server.service.contract import ReadyResponse
+from tritonpose_server.service.contract.schema import ReadyResponse
 from tritonpose_server.service.rest.app import create_app
 from tritonpose_server.service.rest.observation import ACCESS
 from tritonpose_server.service.rest.settings import RestSettings

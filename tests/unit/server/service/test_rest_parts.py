@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
 from tritonpose.cli.logs import json_formatter
-from tritonpose_server.service.contract import ServiceError
+from tritonpose_server.service.contract.failures import ServiceError
 from tritonpose_server.service.rest.limits import (
     BodyMemory,
     Slots,
@@ -24,7 +25,7 @@ from tritonpose_server.service.rest.limits import (
 from tritonpose_server.service.rest.observation import ACCESS, Observation, add_log_fields
 from tritonpose_server.service.rest.responses import set_request_id
 from tritonpose_server.service.rest.settings import RestSettings
-from tritonpose_server.service.rest.telemetry import HUNG_UP
+from tritonpose_server.service.rest.telemetry import HUNG_UP, RestMetrics, RestTracing
 
 SCOPE: Scope = {
     "type": "http",
@@ -158,20 +159,18 @@ def test_nothing_is_received_from_those_who_would_be_refused() -> None:
 # --- observation ---
 
 
-def observe(app: Callable[[Scope, Receive, Send], Any]) -> tuple[list[Message], list[Any]]:
-    """Runs one request: messages sent, what was counted."""
+def observe(app: Callable[[Scope, Receive, Send], Any]) -> tuple[list[Message], list[str]]:
+    """Runs one request: messages sent, statuses counted."""
     sent: list[Message] = []
-    counted: list[Any] = []
+    metrics = RestMetrics(lambda: 0, lambda: 0)
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    def count(path: str, status: int, seconds: float, _reason: str | None) -> None:
-        assert seconds >= 0
-        counted.append((path, status))
-
-    asyncio.run(Observation(app, count)(dict(SCOPE), receiving(chunks()), send))
-    return sent, counted
+    observation = Observation(app, metrics, RestTracing(None), "/somewhere")
+    asyncio.run(observation(dict(SCOPE), receiving(chunks()), send))
+    counted = r'tritonpose_rest_requests_total{status="(\d+)"} 1\.0'
+    return sent, re.findall(counted, metrics.text().decode())
 
 
 @pytest.mark.parametrize(("log_id", "expected"), [(None, "mine"), ("b", "b")])
@@ -186,7 +185,7 @@ def test_faults_are_told_to_the_log_alone(
     assert sent[0]["status"] == 500
     body = json.loads(sent[1]["body"])
     assert body == {"logId": expected, "errorCode": 500, "errorMsg": "Internal server error"}
-    assert counted == [("/somewhere", 500)]
+    assert counted == ["500"]
     assert f"request_id={expected} failed" in caplog.text
     assert "RuntimeError: secret" in caplog.text
 
@@ -199,7 +198,7 @@ def test_clients_that_hang_up_are_no_fault(caplog: pytest.LogCaptureFixture) -> 
 
     sent, counted = observe(app)
     assert sent == []
-    assert counted == [("/somewhere", HUNG_UP)]
+    assert counted == [str(HUNG_UP)]
     (entry,) = caplog.records
     assert "status=499" in entry.getMessage()
 

@@ -17,7 +17,7 @@ import pytest
 
 from certificates import Certificates, make_certificates
 from pretended_network import Answer, PretendedNetwork, host
-from tritonpose_server.service.contract import ServiceError
+from tritonpose_server.service.contract.failures import ServiceError
 from tritonpose_server.service.urls import ImageFetcher, UrlSettings
 
 PUBLIC = "93.184.215.14"

@@ -10,7 +10,7 @@ import pytest
 
 from pretended_network import PretendedNetwork
 from tritonpose import ConfigError
-from tritonpose_server.service.contract import ServiceError
+from tritonpose_server.service.contract.failures import ServiceError
 from tritonpose_server.service.urls import ImageFetcher, UrlSettings
 from tritonpose_server.service.urls.policy import check_url, is_public
 
