@@ -17,7 +17,7 @@ from PIL import Image
 
 import reference_data
 from rest_service import rest_service
-from tools.evaluation.agreement import Agreement, Differences, SavedResult, compare
+from tools.evaluation.agreement import Agreement, Differences, compare, parse_saved_result
 from tritonpose.transport.messages import PoseResponse
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
@@ -81,9 +81,10 @@ def response_of(persons: list[dict[str, Any]]) -> PoseResponse:
 
 def test_same_persons_and_keypoints(call: Call) -> None:
     compared: list[tuple[str, Differences | None]] = []
-    for expected in map(SavedResult.from_json, reference_data.golden(SETTING.name)):
-        persons = call(image=base64_of(expected.image), visualize=False)["persons"]
-        compared.append((expected.image, compare(expected, response_of(persons))))
+    for content in reference_data.golden(SETTING.name):
+        image = Path(content["input_path"]).name
+        persons = call(image=base64_of(image), visualize=False)["persons"]
+        compared.append((image, compare(parse_saved_result(content), response_of(persons))))
     agreement = Agreement.of(compared)
     assert agreement.persons > 50
     assert agreement.other_persons == ()

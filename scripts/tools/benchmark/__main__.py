@@ -9,24 +9,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.benchmark.outcome import Outcome
-from tools.benchmark.plan import FULL, QUICK
-from tools.benchmark.report.as_json import as_json
-from tools.benchmark.report.grids import grids
-from tools.benchmark.report.svg import chart
-from tools.benchmark.report.text import as_markdown, as_text
-from tools.benchmark.run import run_benchmark
-from tools.benchmark.session import MEASUREMENTS
-from tools.benchmark.workload import find_images
+from tools.benchmark.chart import check_charts, save_chart
+from tools.benchmark.report import as_json, tables
+from tools.benchmark.results import Outcome
+from tools.benchmark.run import MEASUREMENTS, run_benchmark
+from tools.benchmark.workload import FULL, QUICK, find_images
+from tools.command import INTERRUPTED, names_of, print_progress
 from tools.errors import BenchmarkError
-from tools.evaluation.embedded_variants import with_models
-from tools.evaluation.variant import Variant
+from tools.evaluation.variants import Variant, with_models
 from tools.sample_photo import sample_photo
 from tritonpose.config import PIPELINE_NAME, PipelineConfig
 from tritonpose.errors import TritonPoseError
 from tritonpose_server.models.errors import ConversionError, FetchError
-
-_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     if not outcome.agrees:
-        print("error: answers differ: see the table; the ratios say nothing", file=sys.stderr)
+        print("error: answers differ: see the table; the ratios mean nothing", file=sys.stderr)
         return 1
     return 0
 
@@ -57,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/benchmark",
-        description="Measure the speed of what is served, against the bare engine and, with "
-        "--paddlex, against PaddleX, on the same images and cores, taking turns. All answers are "
+        description="Measure the speed of the server, compared with the bare engine and, with "
+        "--paddlex, with PaddleX, on the same images and cores, alternately. All answers are "
         "compared, too.",
     )
     add = parser.add_argument
@@ -72,7 +66,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         action="append",
         metavar="PATH",
-        help="image or directory of images, also several times; default: a sample photo",
+        help="image or directory of images; can be repeated; default: a sample photo",
     )
     add(
         "--pipeline",
@@ -81,70 +75,51 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="pipeline to run: its name, or a PaddleX pipeline YAML (default: %(default)s)",
     )
     for name in ("detector", "keypoint_model"):
-        add(f"--{name}", metavar="NAME", help="instead of the pipeline's: a name or a directory")
+        add(f"--{name}", metavar="NAME", help="replace the pipeline's: a name or a directory")
     add(
         "--only",
-        type=_names,
+        type=names_of(MEASUREMENTS),
         default=MEASUREMENTS,
         metavar="NAMES",
-        help=f"some of {','.join(MEASUREMENTS)}",
+        help=f"measure only some of {','.join(MEASUREMENTS)}",
     )
-    add("--quick", action="store_true", help="a few samples: to see that it works")
-    for name, what in (
-        ("json", "all figures"),
-        ("markdown", "the tables"),
-        ("svg", "a chart of the ratios"),
-    ):
-        add(f"--{name}", type=Path, metavar="FILE", help=f"write {what} there, too")
+    add("--quick", action="store_true", help="measure little, to see that everything works")
+    add("--json", type=Path, metavar="FILE", help="write all figures to a file")
+    add("--markdown", type=Path, metavar="FILE", help="write the tables to a file")
+    add("--svg", type=Path, metavar="FILE", help="draw a chart of the ratios; needs matplotlib")
     return parser.parse_args(arguments)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    unknown = [name for name in names if name not in MEASUREMENTS]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"{', '.join(unknown)}: expected some of {','.join(MEASUREMENTS)}"
-        )
-    return names
-
-
 def _run(options: argparse.Namespace) -> Outcome:
+    # Checked before anything is measured.
+    if options.svg is not None:
+        check_charts()
     plan = QUICK if options.quick else FULL
     variant = Variant(options.detector, options.keypoint_model)
     config = with_models(PipelineConfig.load(options.pipeline), variant)
-    places = options.images or [sample_photo(_tell)]
+    places = options.images or [sample_photo(print_progress)]
     return run_benchmark(
         config,
         find_images(places, plan.images),
         plan,
         options.only,
         with_paddlex=options.paddlex,
-        progress=_tell,
+        progress=print_progress,
     )
 
 
 def _report(outcome: Outcome, options: argparse.Namespace) -> None:
-    tables = grids(outcome)
-    print(as_text(tables))
-    if options.json is not None:
-        _write(options.json, json.dumps(as_json(outcome), indent=2) + "\n")
-    if options.markdown is not None:
-        _write(options.markdown, as_markdown(tables))
-    if options.svg is not None:
-        _write(options.svg, chart(outcome))
-
-
-def _write(path: Path, content: str) -> None:
+    found = tables(outcome)
+    print("\n\n".join(table.as_text() for table in found))
     try:
-        path.write_text(content, "utf-8")
+        if options.json is not None:
+            options.json.write_text(json.dumps(as_json(outcome), indent=2) + "\n", "utf-8")
+        if options.markdown is not None:
+            options.markdown.write_text("\n".join(table.as_markdown() for table in found), "utf-8")
+        if options.svg is not None:
+            save_chart(outcome, options.svg)
     except OSError as error:
-        raise BenchmarkError(f"can't write {path}: {error.strerror}") from error
-
-
-def _tell(line: str) -> None:
-    """Tell the user what is going on, apart from the results."""
-    print(f"[tritonpose] {line}", file=sys.stderr, flush=True)
+        raise BenchmarkError(f"can't write {error.filename}: {error.strerror}") from error
 
 
 if __name__ == "__main__":

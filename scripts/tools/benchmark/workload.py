@@ -1,4 +1,4 @@
-"""The images that are measured, and how those with so many people or pixels are made."""
+"""The workload: how much is measured, and images with given numbers of people and pixels."""
 
 from __future__ import annotations
 
@@ -10,44 +10,122 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tools.benchmark.measure.rendering import Scene
-from tools.benchmark.plan import Plan
-from tools.benchmark.shots import Shot
 from tools.errors import BenchmarkError
 from tritonpose.transport.messages import PoseResponse
 
 # Detector scores of contestants agree within 0.00001: a threshold in the middle of such a gap
-# finds the same persons for all of them.
+# selects the same people for all of them.
 _LEAST_GAP = 0.0002
 
-# What every contestant reads.
+# Formats that every contestant reads.
 _SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
 _DRAWN_PEOPLE = 9
 _JPEG_QUALITY = 90
 
-Answer = Callable[[Shot], PoseResponse]
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        rounds: How often each contestant is measured.
+        latency_samples: Least images per round for latencies.
+        rate_seconds: Least duration of one measurement of images per second.
+        concurrencies: Images in flight.
+        persons: Numbers of people in an image.
+        megapixels: Sizes of an image.
+        repeats: How often per round an image of those is timed, or a picture drawn.
+        images: Most images that are used.
+    """
+
+    rounds: int
+    latency_samples: int
+    rate_seconds: float
+    concurrencies: tuple[int, ...]
+    persons: tuple[int, ...]
+    megapixels: tuple[float, ...]
+    repeats: int
+    images: int
+
+
+FULL = Plan(
+    rounds=5,
+    latency_samples=20,
+    rate_seconds=3.0,
+    concurrencies=(1, 4, 16, 64),
+    persons=(0, 1, 3, 9, 30),
+    megapixels=(0.3, 1, 2, 4, 8, 12),
+    repeats=4,
+    images=50,
+)
+"""Enough for figures to publish."""
+
+QUICK = Plan(
+    rounds=2,
+    latency_samples=3,
+    rate_seconds=0.5,
+    concurrencies=(1, 4, 16),
+    persons=(0, 1, 9),
+    megapixels=(0.3, 2, 12),
+    repeats=2,
+    images=4,
+)
+"""Just enough to see that everything works."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image to find people in.
+
+    Attributes:
+        path: The file; reading and decoding it is part of the work.
+        det_threshold: Lowest detector score, None for the pipeline's own.
+    """
+
+    path: Path
+    det_threshold: float | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """Describe the sample to a worker process."""
+        return {"path": str(self.path), "det_threshold": self.det_threshold}
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """People to draw.
+
+    Attributes:
+        path: The image.
+        keypoints: float32 ``[N, 17, 3]``, x, y in pixels, score.
+    """
+
+    path: Path
+    keypoints: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What is measured.
+    """All images that are measured.
 
     Attributes:
         photos: Photos as they are.
-        persons: The same photo with thresholds that let so many people through, by their number.
+        persons: The same photo with thresholds that select a number of people, by that number.
         sizes: The same photo resized, by megapixels.
         scene: People to draw.
     """
 
-    photos: tuple[Shot, ...]
-    persons: Mapping[str, Shot]
-    sizes: Mapping[str, Shot]
+    photos: tuple[Sample, ...]
+    persons: Mapping[str, Sample]
+    sizes: Mapping[str, Sample]
     scene: Scene
 
 
+Answer = Callable[[Sample], PoseResponse]
+
+
 def find_images(places: Sequence[Path], most: int) -> list[Path]:
-    """The image files in places: files, and directories with what is below them.
+    """Find the image files among files and in directories with all below them.
 
     Args:
         places: Where to look.
@@ -69,25 +147,25 @@ def find_images(places: Sequence[Path], most: int) -> list[Path]:
 
 
 def make_workload(images: Sequence[Path], plan: Plan, answer: Answer, directory: Path) -> Workload:
-    """Make everything that is measured out of some photos.
+    """Make the workload from photos.
 
     Args:
         images: The photos.
         plan: Which numbers of people and sizes are wanted.
         answer: Finds people.
-        directory: Takes the resized photos.
+        directory: Where the resized photos are written.
     """
-    everyone = {path: answer(Shot(path, det_threshold=0.0)) for path in images}
+    everyone = {path: answer(Sample(path, det_threshold=0.0)) for path in images}
     scores = {path: people.det_scores for path, people in everyone.items()}
     crowd = max(images, key=lambda path: countable(scores[path], plan.persons))
     persons = {
-        str(count): Shot(crowd, threshold)
+        str(count): Sample(crowd, threshold)
         for count in plan.persons
         if (threshold := threshold_for(scores[crowd], count)) is not None
     }
     drawn = max(images, key=lambda path: nth_score(scores[path], _DRAWN_PEOPLE))
     return Workload(
-        photos=tuple(Shot(path) for path in images),
+        photos=tuple(Sample(path) for path in images),
         persons=persons,
         sizes=_resized(images, plan, answer, directory),
         scene=Scene(drawn, everyone[drawn].keypoints[:_DRAWN_PEOPLE]),
@@ -95,15 +173,15 @@ def make_workload(images: Sequence[Path], plan: Plan, answer: Answer, directory:
 
 
 def threshold_for(scores: npt.NDArray[np.float32], count: int) -> float | None:
-    """A detector threshold that lets exactly the first ``count`` people through.
+    """Compute a detector threshold that selects exactly the first ``count`` people.
 
     Args:
-        scores: Of all candidates, descending.
+        scores: Scores of all candidates, descending.
         count: People wanted.
 
     Returns:
-        The threshold; None where there are fewer people, or where the next one's score is too
-        near for all contestants to agree.
+        The threshold; None where there are fewer people, or where the next score is too near for
+        all contestants to agree.
     """
     if count > len(scores):
         return None
@@ -113,40 +191,36 @@ def threshold_for(scores: npt.NDArray[np.float32], count: int) -> float | None:
 
 
 def countable(scores: npt.NDArray[np.float32], counts: Sequence[int]) -> tuple[int, float]:
-    """How many numbers of people a photo can be brought to; of equals, the surest people win."""
+    """Count the numbers of people that a photo can show; the surest people break ties."""
     possible = [count for count in counts if threshold_for(scores, count) is not None]
     return len(possible), nth_score(scores, max(possible, default=0))
 
 
 def nth_score(scores: npt.NDArray[np.float32], count: int) -> float:
-    """The score of the ``count``-th person, 0 where there are fewer."""
+    """Return the score of the ``count``-th person, 0 where there are fewer."""
     return float(scores[count - 1]) if 0 < count <= len(scores) else 0.0
 
 
 def _resized(
     images: Sequence[Path], plan: Plan, answer: Answer, directory: Path
-) -> dict[str, Shot]:
-    """A photo in several sizes, with the same number of people in each."""
-    # People that are clear stay so in every size.
-    photo = max(images, key=lambda path: _clearness(answer(Shot(path)).det_scores))
-    people = len(answer(Shot(photo)).det_scores)
-    pixels = cv2.imread(str(photo))
-    shots = {}
+) -> dict[str, Sample]:
+    """Resize a photo to several sizes, with the same number of people in each."""
+    # People with high scores are found in every size.
+    photo = max(images, key=lambda path: _clearness(answer(Sample(path)).det_scores))
+    people = len(answer(Sample(photo)).det_scores)
+    pixels = np.asarray(cv2.imread(str(photo)), np.uint8)
+    samples = {}
     for megapixels in plan.megapixels:
         path = directory / f"{photo.stem}_{megapixels:g}MP.jpg"
-        _write_resized(np.asarray(pixels, np.uint8), megapixels, path)
-        threshold = threshold_for(answer(Shot(path, det_threshold=0.0)).det_scores, people)
-        shots[f"{megapixels:g} MP"] = Shot(path, threshold)
-    return shots
+        factor = (megapixels * 1e6 / (pixels.shape[0] * pixels.shape[1])) ** 0.5
+        interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        resized = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=interpolation)
+        cv2.imwrite(str(path), resized, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        threshold = threshold_for(answer(Sample(path, det_threshold=0.0)).det_scores, people)
+        samples[f"{megapixels:g} MP"] = Sample(path, threshold)
+    return samples
 
 
 def _clearness(scores: npt.NDArray[np.float32]) -> float:
-    """High for few people, all of them sure; nobody is least clear."""
+    """Rate a photo: high for few people with high scores, lowest without people."""
     return float(scores.min()) if 0 < len(scores) <= 3 else 0.0
-
-
-def _write_resized(image: npt.NDArray[np.uint8], megapixels: float, path: Path) -> None:
-    factor = (megapixels * 1e6 / (image.shape[0] * image.shape[1])) ** 0.5
-    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    resized = cv2.resize(image, None, fx=factor, fy=factor, interpolation=interpolation)
-    cv2.imwrite(str(path), resized, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tritonpose
+from tools.command import INTERRUPTED, print_progress
 from tools.errors import EvaluationError
 from tools.evaluation.agreement import load_saved_results
-from tools.evaluation.coco_ground_truth import load_ground_truth
-from tools.evaluation.embedded_variants import serve_variants
+from tools.evaluation.coco import load_ground_truth
 from tools.evaluation.evaluate import Evaluation, References, evaluate
 from tools.evaluation.report import as_json, table
 from tools.evaluation.server_facts import ask_server
-from tools.evaluation.variant import Variant, pair_models
+from tools.evaluation.variants import Variant, pair_models, serve_variants
 from tritonpose.config import PIPELINE_NAME, PipelineConfig, check_threshold
 from tritonpose.errors import TritonPoseError
 from tritonpose.transport import connect
@@ -25,9 +25,7 @@ from tritonpose.transport.connection import Connection
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.open_models.npm_package import FetchError
 
-_INTERRUPTED = 130
-
-# A busy CPU takes its time for the hundred persons that a detector finds at any score.
+# Slow on a busy CPU: without a threshold, a detector finds a hundred people per image.
 _TIMEOUT_SECONDS = 300.0
 
 
@@ -51,26 +49,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     return 0
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/evaluate",
-        description="Measure the quality of what a server gives: COCO scores of keypoints and "
-        "boxes, agreement with results of PaddleX, or both. Without --url a server is started "
-        "for it.",
+        description="Measure the quality of a server's answers: COCO scores of keypoints and "
+        "boxes, agreement with results of PaddleX, or both. Without --url, a server is started "
+        "for the evaluation.",
     )
     add = parser.add_argument
     add("--annotations", type=Path, metavar="JSON", help="COCO keypoint annotations")
-    add("--golden", type=Path, metavar="DIR", help="results that PaddleX's save_to_json wrote")
+    add("--golden", type=Path, metavar="DIR", help="directory that PaddleX's save_to_json wrote to")
     add("--images", type=Path, metavar="DIR", required=True, help="directory of the images")
     add(
         "--image_prefix",
         default="",
         metavar="TEXT",
-        help="what the images' paths have before the annotations' file_name",
+        help="text before the annotations' file_name in the images' paths",
     )
     add(
         "--det_threshold",
@@ -85,19 +83,22 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME_OR_YAML",
         help="pipeline to serve: its name, or a PaddleX pipeline YAML (default: %(default)s)",
     )
-    server.add_argument("--url", help="a running server: grpc://HOST:PORT or http://HOST:PORT")
+    server.add_argument(
+        "--url",
+        help="a running server, such as grpc://HOST:PORT, or several, separated by commas",
+    )
     for name in ("detector", "keypoint_model"):
         add(
             f"--{name}",
             action="append",
             default=[],
             metavar="NAME",
-            help="by its name, or without --url by its directory; several times: one column each",
+            help="its name, or without --url its directory; can be repeated: one column each",
         )
-    # Where nothing is said, the pipeline decides.
+    # Without these options, the pipeline decides.
     add("--flip", action="store_true", default=None, help="average with the mirrored crop")
     add("--use_udp", action="store_true", default=None, help="crop with unbiased data processing")
-    add("--json", type=Path, metavar="FILE", help="write all figures there, too")
+    add("--json", type=Path, metavar="FILE", help="write all figures to a file")
     options = parser.parse_args(arguments)
     if options.annotations is None and options.golden is None:
         parser.error("give --annotations, --golden or both")
@@ -106,12 +107,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _run(options: argparse.Namespace) -> list[Evaluation]:
     variants = pair_models(options.detector, options.keypoint_model, options.flip, options.use_udp)
-    # Everything is read before a server is started: what is wrong is told at once.
+    # All files are read before a server is started, so that errors show at once.
     references = _load_references(options)
     if options.url is not None:
         return _evaluate_all(options.url, variants, references)
     config = PipelineConfig.load(options.pipeline)
-    with serve_variants(config, variants, _report) as (url, served):
+    with serve_variants(config, variants, print_progress) as (url, served):
         return _evaluate_all(url, served, references)
 
 
@@ -133,7 +134,7 @@ def _evaluate_all(
         server = ask_server(Connection.from_options(url))
         evaluations = []
         for variant in variants:
-            _report(f"evaluating {_describe(server.resolve(variant))}")
+            print_progress(f"evaluating {_describe(server.resolve(variant))}")
             evaluations.append(evaluate(transport, server, variant, references))
         return evaluations
     finally:
@@ -150,11 +151,6 @@ def _write_json(path: Path, evaluations: Sequence[Evaluation]) -> None:
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise EvaluationError(f"can't write {path}: {error.strerror}") from error
-
-
-def _report(line: str) -> None:
-    """Tell the user what is going on, apart from the results."""
-    print(f"[tritonpose] {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How far the server's answers are from results that PaddleX saved."""
+"""Compare the server's answers with results that PaddleX saved."""
 
 from __future__ import annotations
 
@@ -17,82 +17,67 @@ from tritonpose.transport.messages import PoseResponse
 Floats = npt.NDArray[np.float64]
 
 VISIBLE = 0.1
-"""Keypoints with a lower score are noise, whose place says nothing."""
+"""Keypoints with a lower score are noise: their positions mean nothing."""
 CLEAR = 0.3
-"""Keypoints from this score are on the person without doubt."""
+"""Keypoints with at least this score are certainly on the person."""
 CLOSE_PX = 0.1
+"""Keypoints that differ by no more are the same."""
 
 
-@dataclass(frozen=True, eq=False)
-class SavedResult:
-    """What PaddleX found in an image, N persons in its order.
-
-    Attributes:
-        image: The image's file name.
-        boxes: ``[N, 4]``, x1, y1, x2, y2 in pixels.
-        det_scores: ``[N]``.
-        keypoints: ``[N, 17, 3]``, x, y in pixels, score.
-        kpt_scores: ``[N]``, the mean keypoint scores.
-    """
-
-    image: str
-    boxes: Floats
-    det_scores: Floats
-    keypoints: Floats
-    kpt_scores: Floats
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> SavedResult:
-        """Parse what PaddleX's ``save_to_json`` writes.
-
-        Raises:
-            KeyError, TypeError, ValueError: It isn't that.
-        """
-        people = content["boxes"]
-
-        def collect(key: str, *shape: int) -> Floats:
-            return np.array([person[key] for person in people], np.float64).reshape(-1, *shape)
-
-        return cls(
-            image=Path(content["input_path"]).name,
-            boxes=collect("coordinate", 4),
-            det_scores=collect("det_score"),
-            keypoints=collect("keypoints", 17, 3),
-            kpt_scores=collect("kpt_score"),
-        )
-
-
-def load_saved_results(directory: Path) -> list[SavedResult]:
+def load_saved_results(directory: Path) -> dict[str, PoseResponse]:
     """Read a directory of files that PaddleX's ``save_to_json`` wrote.
+
+    Returns:
+        By the images' file names, the people that PaddleX found, in its order.
 
     Raises:
         EvaluationError: There are none, or a file isn't one of these.
     """
-    results = [_load(path) for path in sorted(directory.glob("*.json"))]
+    results = dict(map(_load, sorted(directory.glob("*.json"))))
     if not results:
         raise EvaluationError(f"there are no saved results (*.json) in {directory}")
     return results
 
 
-def _load(path: Path) -> SavedResult:
+def _load(path: Path) -> tuple[str, PoseResponse]:
     try:
-        return SavedResult.from_json(json.loads(path.read_bytes()))
+        content = json.loads(path.read_bytes())
+        return Path(content["input_path"]).name, parse_saved_result(content)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise EvaluationError(
             f"{path} is not a result saved by PaddleX: {type(error).__name__}: {error}"
         ) from error
 
 
+def parse_saved_result(content: Mapping[str, Any]) -> PoseResponse:
+    """Parse what PaddleX's ``save_to_json`` writes.
+
+    Raises:
+        KeyError, TypeError, ValueError: It has another format.
+    """
+    people = content["boxes"]
+
+    def collect(key: str, *shape: int) -> npt.NDArray[np.float32]:
+        return np.array([person[key] for person in people], np.float32).reshape(-1, *shape)
+
+    return PoseResponse(
+        collect("coordinate", 4),
+        collect("det_score"),
+        collect("keypoints", 17, 3),
+        collect("kpt_score"),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Differences:
-    """Absolute differences of N persons.
+    """Absolute differences of N people.
 
     Attributes:
-        box_px: ``[N]``, of the worst box coordinate, in pixels.
+        box_px: ``[N]``, largest of the box coordinates, in pixels.
         det_score: ``[N]``.
-        kpt_score: ``[N]``, of the mean keypoint scores.
+        kpt_score: ``[N]``, mean keypoint scores.
         expected_score: ``[N, 17]``, PaddleX's score of each keypoint, not a difference.
-        keypoint_px: ``[N, 17]``, of the worse of a keypoint's coordinates, in pixels.
+        keypoint_px: ``[N, 17]``, larger of a keypoint's coordinates, in pixels.
         keypoint_score: ``[N, 17]``.
     """
 
@@ -105,7 +90,7 @@ class Differences:
 
     @classmethod
     def join(cls, parts: Sequence[Differences]) -> Differences:
-        """Those of several images, at least one."""
+        """Join the differences of several images, at least one."""
         return cls(
             *(
                 np.concatenate([getattr(part, field.name) for part in parts])
@@ -114,20 +99,20 @@ class Differences:
         )
 
 
-def compare(expected: SavedResult, actual: PoseResponse) -> Differences | None:
-    """Compare the persons of an image, the first with the first and so on.
+def compare(expected: PoseResponse, actual: PoseResponse) -> Differences | None:
+    """Compare the people of an image in their order.
 
     Returns:
-        The differences, or None if their numbers differ, for then they aren't the same persons.
+        The differences, or None if the numbers of people differ.
     """
     if len(expected.boxes) != len(actual.boxes):
         return None
-    points = np.abs(actual.keypoints - expected.keypoints)
+    points = _difference(actual.keypoints, expected.keypoints)
     return Differences(
-        box_px=np.abs(actual.boxes - expected.boxes).max(axis=1),
-        det_score=np.abs(actual.det_scores - expected.det_scores),
-        kpt_score=np.abs(actual.kpt_scores - expected.kpt_scores),
-        expected_score=expected.keypoints[..., 2],
+        box_px=_difference(actual.boxes, expected.boxes).max(axis=1),
+        det_score=_difference(actual.det_scores, expected.det_scores),
+        kpt_score=_difference(actual.kpt_scores, expected.kpt_scores),
+        expected_score=expected.keypoints[..., 2].astype(np.float64),
         keypoint_px=points[..., :2].max(axis=2),
         keypoint_score=points[..., 2],
     )
@@ -138,9 +123,9 @@ class Agreement:
     """How well two series of results agree; None where there is nothing to compare.
 
     Attributes:
-        images: How many there are.
-        persons: How many were compared.
-        other_persons: Images with another number of persons, which the figures leave out.
+        images: Number of images.
+        persons: Number of people compared.
+        other_persons: Images with another number of people, which the figures leave out.
         box_px: Largest difference of a box coordinate, in pixels.
         det_score: Largest difference of a detector score.
         close_share: Share of the visible keypoints within `CLOSE_PX`.
@@ -161,10 +146,10 @@ class Agreement:
 
     @classmethod
     def of(cls, compared: Sequence[tuple[str, Differences | None]]) -> Agreement:
-        """Sum a series up.
+        """Sum up several images.
 
         Args:
-            compared: Name and differences of each image; None for other persons.
+            compared: Name and differences of each image; None where numbers of people differ.
         """
         parts = [differences for _, differences in compared if differences is not None]
         if parts:
@@ -183,6 +168,11 @@ class Agreement:
             clear_px=_worst(joined.keypoint_px[joined.expected_score >= CLEAR]),
             keypoint_score=_worst(joined.keypoint_score),
         )
+
+
+def _difference(actual: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> Floats:
+    difference: Floats = np.abs(actual.astype(np.float64) - expected.astype(np.float64))
+    return difference
 
 
 def _worst(differences: Floats) -> float | None:

@@ -1,8 +1,8 @@
-"""Evaluates one variant on a running server."""
+"""Evaluate one variant on a running server."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,17 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from tools.errors import EvaluationError
-from tools.evaluation.agreement import Agreement, SavedResult, compare
-from tools.evaluation.coco_ground_truth import CocoImage, GroundTruth
-from tools.evaluation.coco_results import box_results, keypoint_results
-from tools.evaluation.coco_scores import Scores, coco_scores
+from tools.evaluation.agreement import Agreement, compare
+from tools.evaluation.coco import (
+    CocoImage,
+    GroundTruth,
+    Scores,
+    box_results,
+    coco_scores,
+    keypoint_results,
+)
 from tools.evaluation.server_facts import ServerFacts
-from tools.evaluation.variant import Variant
+from tools.evaluation.variants import Variant
 from tritonpose.errors import InvalidRequestError
 from tritonpose.transport import Transport
 from tritonpose.transport.messages import PoseResponse
@@ -26,7 +31,7 @@ from tritonpose.transport.messages import PoseResponse
 _IN_FLIGHT = 8
 
 # COCO's evaluation ranks all detections by score: a threshold would cut recall off.
-_ALL_PERSONS = 0.0
+_ALL_PEOPLE = 0.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class CocoFigures:
         images: Number of images.
         given_persons: Number of annotated boxes sent.
         given_boxes: Keypoint scores with annotated boxes: of the keypoint model alone.
-        found_persons: Number of persons the detector found, at any score.
+        found_persons: Number of people that the detector found, at any score.
         found_boxes: Keypoint scores with the detector's boxes: of the whole pipeline.
         detection: Scores of the detector's boxes.
     """
@@ -69,17 +74,17 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """What a variant is held against; at least one of the two.
+    """What answers are compared with; at least one of `truth` and `saved`.
 
     Attributes:
         truth: COCO annotations.
-        saved: PaddleX's results.
+        saved: PaddleX's results by the images' names.
         images: Directory of the images of `saved`.
         det_threshold: Threshold of `saved`, None for the server's default.
     """
 
     truth: GroundTruth | None
-    saved: Sequence[SavedResult] | None
+    saved: Mapping[str, PoseResponse] | None
     images: Path
     det_threshold: float | None
 
@@ -94,22 +99,53 @@ def evaluate(
         TritonPoseError: The server refuses a request or fails.
     """
     resolved = server.resolve(variant)
-    poses = _Poses(transport, resolved)
+
+    def infer(job: _Job) -> PoseResponse:
+        try:
+            image = job.path.read_bytes()
+        except OSError as error:
+            raise EvaluationError(f"can't read {job.path}: {error.strerror}") from error
+        try:
+            return transport.infer(resolved.request(image, job.det_threshold, job.person_boxes))
+        except InvalidRequestError as error:
+            raise EvaluationError(f"{job.path}: {error}") from error
+
+    def infer_all(label: str, jobs: Sequence[_Job]) -> list[PoseResponse]:
+        with ThreadPoolExecutor(_IN_FLIGHT) as pool:
+            answers = pool.map(infer, jobs)
+            return list(
+                tqdm(answers, label, total=len(jobs), unit=" images", leave=False, disable=None)
+            )
+
+    truth, saved = references.truth, references.saved
     return Evaluation(
         triton=server.version,
         variant=resolved,
-        coco=None if references.truth is None else _coco_figures(poses, references.truth),
-        agreement=None if references.saved is None else _agreement(poses, references),
+        coco=None if truth is None else _coco_figures(infer_all, truth),
+        agreement=None if saved is None else _agreement(infer_all, references, saved),
     )
 
 
-def _coco_figures(poses: _Poses, truth: GroundTruth) -> CocoFigures:
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One image to send; see `InferRequest`."""
+
+    path: Path
+    det_threshold: float | None = None
+    person_boxes: npt.NDArray[np.float32] | None = None
+
+
+# Given a label of the progress bar and jobs, gives the answers in the same order.
+_InferAll = Callable[[str, Sequence[_Job]], list[PoseResponse]]
+
+
+def _coco_figures(infer_all: _InferAll, truth: GroundTruth) -> CocoFigures:
     annotated = [image for image in truth.images if len(image.person_boxes)]
-    given = poses.of(
+    given = infer_all(
         "annotated boxes",
         [_Job(image.path, person_boxes=image.person_boxes) for image in annotated],
     )
-    found = poses.of("detected boxes", [_Job(image.path, _ALL_PERSONS) for image in truth.images])
+    found = infer_all("detected boxes", [_Job(image.path, _ALL_PEOPLE) for image in truth.images])
     given_results = _results(keypoint_results, truth, annotated, given)
     found_results = _results(keypoint_results, truth, truth.images, found)
     boxes = _results(box_results, truth, truth.images, found)
@@ -129,7 +165,7 @@ def _results(
     images: Sequence[CocoImage],
     answers: Sequence[PoseResponse],
 ) -> list[dict[str, Any]]:
-    """COCO results of some images."""
+    """Convert the answers for some images to COCO results."""
     return [
         result
         for image, people in zip(images, answers, strict=True)
@@ -137,49 +173,14 @@ def _results(
     ]
 
 
-def _agreement(poses: _Poses, references: References) -> Agreement:
-    saved = references.saved or ()
-    jobs = [_Job(references.images / result.image, references.det_threshold) for result in saved]
-    answers = poses.of("PaddleX's results", jobs)
+def _agreement(
+    infer_all: _InferAll, references: References, saved: Mapping[str, PoseResponse]
+) -> Agreement:
+    jobs = [_Job(references.images / name, references.det_threshold) for name in saved]
+    answers = infer_all("PaddleX's results", jobs)
     return Agreement.of(
         [
-            (result.image, compare(result, people))
-            for result, people in zip(saved, answers, strict=True)
+            (name, compare(expected, actual))
+            for (name, expected), actual in zip(saved.items(), answers, strict=True)
         ]
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """One image to send; see `InferRequest`."""
-
-    path: Path
-    det_threshold: float | None = None
-    person_boxes: npt.NDArray[np.float32] | None = None
-
-
-@dataclass(frozen=True)
-class _Poses:
-    """A variant on a server."""
-
-    transport: Transport
-    variant: Variant
-
-    def of(self, label: str, jobs: Sequence[_Job]) -> list[PoseResponse]:
-        """The server's answers, in the order of the jobs, with a progress bar on a terminal."""
-        with ThreadPoolExecutor(_IN_FLIGHT) as pool:
-            answers = pool.map(self._of_one, jobs)
-            return list(
-                tqdm(answers, label, total=len(jobs), unit=" images", leave=False, disable=None)
-            )
-
-    def _of_one(self, job: _Job) -> PoseResponse:
-        try:
-            image = job.path.read_bytes()
-        except OSError as error:
-            raise EvaluationError(f"can't read {job.path}: {error.strerror}") from error
-        request = self.variant.request(image, job.det_threshold, job.person_boxes)
-        try:
-            return self.transport.infer(request)
-        except InvalidRequestError as error:
-            raise EvaluationError(f"{job.path}: {error}") from error

@@ -1,4 +1,4 @@
-"""Evaluations as a table and as JSON."""
+"""Report evaluations as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from tabulate import tabulate
+
 from tools.evaluation.agreement import CLEAR, CLOSE_PX, VISIBLE, Agreement
-from tools.evaluation.coco_scores import FIGURES, Kind, Scores
+from tools.evaluation.coco import FIGURES, Kind, Scores
 from tools.evaluation.evaluate import CocoFigures, Evaluation
-from tools.evaluation.variant import Variant
+from tools.evaluation.variants import Variant
 
 _NOTHING = "-"
 
@@ -18,8 +20,8 @@ Row = tuple[str, list[str]]
 
 _AGREEMENT_ROWS: tuple[tuple[str, Callable[[Agreement], str]], ...] = (
     ("images", lambda agreement: str(agreement.images)),
-    ("images with other persons", lambda agreement: str(len(agreement.other_persons))),
-    ("persons", lambda agreement: str(agreement.persons)),
+    ("images with other people", lambda agreement: str(len(agreement.other_persons))),
+    ("people", lambda agreement: str(agreement.persons)),
     ("boxes within, px", lambda agreement: _number(agreement.box_px, 4)),
     ("detector scores within", lambda agreement: _number(agreement.det_score, 6)),
     (
@@ -33,7 +35,7 @@ _AGREEMENT_ROWS: tuple[tuple[str, Callable[[Agreement], str]], ...] = (
 
 
 def table(evaluations: Sequence[Evaluation]) -> str:
-    """A plain table, one column per evaluation; all are of the same kinds."""
+    """Format a plain table, one column per evaluation; all have the same kinds of figures."""
     rows: list[Row] = [
         ("detector", [str(each.variant.detector) for each in evaluations]),
         ("keypoint model", [str(each.variant.keypoint_model) for each in evaluations]),
@@ -54,7 +56,7 @@ def table(evaluations: Sequence[Evaluation]) -> str:
 
 
 def as_json(evaluations: Sequence[Evaluation], tritonpose: str) -> dict[str, Any]:
-    """All figures, for programs.
+    """Collect all figures for programs.
 
     Args:
         evaluations: What to report.
@@ -67,10 +69,10 @@ def _coco_rows(figures: Sequence[CocoFigures]) -> list[Row]:
     return [
         ("COCO images", [str(each.images) for each in figures]),
         ("Keypoints in annotated boxes", []),
-        ("  persons", [str(each.given_persons) for each in figures]),
+        ("  people", [str(each.given_persons) for each in figures]),
         *_score_rows("keypoints", [each.given_boxes for each in figures]),
         ("Keypoints in detected boxes", []),
-        ("  persons, at any score", [str(each.found_persons) for each in figures]),
+        ("  people, at any score", [str(each.found_persons) for each in figures]),
         *_score_rows("keypoints", [each.found_boxes for each in figures]),
         ("Person detection", []),
         *_score_rows("bbox", [each.detection for each in figures]),
@@ -95,15 +97,18 @@ def _share(value: float | None) -> str:
 
 
 def _aligned(rows: Sequence[Row]) -> str:
-    """Labels to the left, cells to the right; an empty line before each heading."""
-    label_width = max(len(label) for label, _ in rows)
-    cells = [line for _, line in rows if line]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for label, line in rows:
-        if not line:
-            lines += ["", label]
-            continue
-        padded = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        lines.append("  ".join([label.ljust(label_width), *padded]))
-    return "\n".join(lines)
+    """Align labels to the left, cells to the right; an empty line comes before each heading."""
+    lines: list[list[str]] = []
+    for label, cells in rows:
+        lines += [[label, *cells]] if cells else [[""], [label]]
+    columns = max(map(len, lines))
+    alignment = ["left", *["right"] * (columns - 1)]
+    filled = [[*line, *[""] * (columns - len(line))] for line in lines]
+    text = tabulate(
+        filled,
+        tablefmt="plain",
+        disable_numparse=True,
+        colalign=alignment,
+        preserve_whitespace=True,
+    )
+    return "\n".join(line.rstrip() for line in text.splitlines())

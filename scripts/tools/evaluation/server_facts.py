@@ -12,7 +12,7 @@ import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
 from tools.errors import EvaluationError
-from tools.evaluation.variant import Variant
+from tools.evaluation.variants import Variant
 from tritonpose.transport.connection import Connection
 from tritonpose.transport.messages import MODEL_NAME
 

@@ -11,23 +11,21 @@ import pytest
 from contestants import NOBODY, GivenContestant
 from poses import people
 from tools.benchmark.agreement import Verdict, compare_answers
-from tools.benchmark.measure.rendering import Scene
-from tools.benchmark.shots import Shot
-from tools.benchmark.workload import Workload
+from tools.benchmark.workload import Sample, Scene, Workload
 from tritonpose.transport.messages import PoseResponse
 
 RIGHT = people(3)
 WORKLOAD = Workload(
-    photos=(Shot(Path("a.jpg")),),
-    persons={"9": Shot(Path("crowd.jpg"), 0.3)},
-    sizes={"12 MP": Shot(Path("large.jpg"))},
+    photos=(Sample(Path("a.jpg")),),
+    persons={"9": Sample(Path("crowd.jpg"), 0.3)},
+    sizes={"12 MP": Sample(Path("large.jpg"))},
     scene=Scene(Path("a.jpg"), RIGHT.keypoints),
 )
 
 
 def judge(answer: PoseResponse) -> Verdict:
-    reference = GivenContestant("reference", people=RIGHT)
-    other = GivenContestant("other", people=answer)
+    reference = GivenContestant("reference", answer=RIGHT)
+    other = GivenContestant("other", answer=answer)
     (verdict,) = compare_answers(reference, [other], WORKLOAD)
     assert other.calls == [f"other answers {name}.jpg" for name in ("a", "crowd", "large")]
     assert verdict.key == "other"

@@ -1,4 +1,4 @@
-"""What PaddleX is told."""
+"""PaddleX's configuration."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from paddle_networks import inference_yml, write_model_directory
-from tools.benchmark.contestants.paddlex import thread_candidates
-from tools.benchmark.paddlex_config import check_same_models, paddlex_config, with_threads
+from tools.benchmark.paddlex import (
+    check_same_models,
+    paddlex_config,
+    thread_candidates,
+    with_threads,
+)
 from tools.errors import BenchmarkError
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 

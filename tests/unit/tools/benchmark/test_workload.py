@@ -1,4 +1,4 @@
-"""Images with so many people and pixels."""
+"""Images with given numbers of people and pixels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from poses import people
-from tools.benchmark.plan import QUICK
-from tools.benchmark.shots import Shot
 from tools.benchmark.workload import (
+    QUICK,
+    Sample,
     countable,
     find_images,
     make_workload,
@@ -26,7 +26,7 @@ SCORES = np.array([0.9, 0.8, 0.7999, 0.3], np.float32)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4])
-def test_threshold_lets_so_many_through(count: int) -> None:
+def test_threshold_selects_a_number_of_people(count: int) -> None:
     threshold = threshold_for(SCORES, count)
     assert threshold is not None
     assert np.count_nonzero(threshold < SCORES) == count
@@ -37,7 +37,7 @@ def test_too_near_or_too_many(count: int) -> None:
     assert threshold_for(SCORES, count) is None
 
 
-def test_surest_crowd_wins() -> None:
+def test_the_surest_crowd_is_chosen() -> None:
     counts = (0, 1, 3, 9)
     few, many = SCORES, np.linspace(0.9, 0.1, 12, dtype=np.float32)
     sure = np.linspace(0.9, 0.5, 12, dtype=np.float32)
@@ -65,9 +65,9 @@ def test_making_all_of_it(tmp_path: Path) -> None:
     found = {"a": people(12), "b": people(4)}
     scores = {"a": np.linspace(0.6, 0.1, 12), "b": np.array([0.9, 0.8, 0.2, 0.1])}
 
-    def answer(shot: Shot) -> PoseResponse:
-        name = shot.path.stem[0]
-        threshold = 0.5 if shot.det_threshold is None else shot.det_threshold
+    def answer(sample: Sample) -> PoseResponse:
+        name = sample.path.stem[0]
+        threshold = 0.5 if sample.det_threshold is None else sample.det_threshold
         kept = scores[name] > threshold
         everyone = replace(found[name], det_scores=scores[name].astype(np.float32))
         return PoseResponse(
@@ -79,17 +79,17 @@ def test_making_all_of_it(tmp_path: Path) -> None:
 
     plan = replace(QUICK, persons=(0, 1, 9, 30), megapixels=(0.01, 0.5))
     workload = make_workload([tmp_path / "a.png", tmp_path / "b.png"], plan, answer, tmp_path)
-    assert [shot.path.name for shot in workload.photos] == ["a.png", "b.png"]
-    # 30 people can't be had.
+    assert [sample.path.name for sample in workload.photos] == ["a.png", "b.png"]
+    # 30 people can't be selected.
     assert list(workload.persons) == ["0", "1", "9"]
-    for count, shot in workload.persons.items():
-        assert shot.path.name == "a.png"
-        assert len(answer(shot).boxes) == int(count)
+    for count, sample in workload.persons.items():
+        assert sample.path.name == "a.png"
+        assert len(answer(sample).boxes) == int(count)
     assert list(workload.sizes) == ["0.01 MP", "0.5 MP"]
-    for label, shot in workload.sizes.items():
-        height, width = cv2.imread(str(shot.path)).shape[:2]
+    for label, sample in workload.sizes.items():
+        height, width = cv2.imread(str(sample.path)).shape[:2]
         assert height * width == pytest.approx(float(label.split()[0]) * 1e6, rel=0.02)
         assert height / width == pytest.approx(1.5, rel=0.02)
-        assert len(answer(shot).boxes) == 2
+        assert len(answer(sample).boxes) == 2
     assert workload.scene.path.name == "a.png"
     assert workload.scene.keypoints.shape == (9, 17, 3)

@@ -13,9 +13,14 @@ import pytest
 
 from poses import people
 from tools.errors import EvaluationError
-from tools.evaluation.coco_ground_truth import load_ground_truth, parse_ground_truth
-from tools.evaluation.coco_results import box_results, keypoint_results
-from tools.evaluation.coco_scores import FIGURES, coco_scores
+from tools.evaluation.coco import (
+    FIGURES,
+    box_results,
+    coco_scores,
+    keypoint_results,
+    load_ground_truth,
+    parse_ground_truth,
+)
 from tritonpose.export.coco import person_scores
 
 # From the definition of the keypoint challenge, https://cocodataset.org/#keypoints-eval

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from tools.evaluation.agreement import Agreement
-from tools.evaluation.coco_scores import FIGURES, Kind, Scores
+from tools.evaluation.coco import FIGURES, Kind, Scores
 from tools.evaluation.evaluate import CocoFigures, Evaluation
 from tools.evaluation.report import as_json, table
-from tools.evaluation.variant import Variant
+from tools.evaluation.variants import Variant
 
 AGREEMENT = Agreement(
     images=3,

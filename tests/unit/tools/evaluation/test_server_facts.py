@@ -18,7 +18,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from certificates import Certificates, make_certificates
 from tools.errors import EvaluationError
 from tools.evaluation.server_facts import ServerFacts, ask_server, parse_defaults
-from tools.evaluation.variant import Variant
+from tools.evaluation.variants import Variant
 from tritonpose.transport.connection import Connection
 
 PARAMETERS = {"detector": "det", "keypoint_model": "kpt", "flip": "true"}

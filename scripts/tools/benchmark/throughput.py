@@ -1,17 +1,16 @@
-"""Images per second with several under way, and the CPU time that each takes."""
+"""Measure images per second with several in flight, and the CPU time that each takes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 
-from tools.benchmark.contestants.base import Contestant, pairs
+from tools.benchmark.contestants import Contestant, pairs
+from tools.benchmark.latency import in_rounds
 from tools.benchmark.load import Rate
-from tools.benchmark.plan import Plan
+from tools.benchmark.machine import Watch
 from tools.benchmark.results import Case, Measurement, Series
-from tools.benchmark.rounds import in_rounds
-from tools.benchmark.shots import Shot
-from tools.benchmark.watch import Watch
+from tools.benchmark.workload import Plan, Sample
 
 BEST = "best"
 
@@ -21,25 +20,25 @@ _IN_FLIGHT = 8  # the client's default
 
 
 def measure_throughput(
-    contestants: Sequence[Contestant], shots: Sequence[Shot], plan: Plan, watch: Watch
+    contestants: Sequence[Contestant], samples: Sequence[Sample], plan: Plan, watch: Watch
 ) -> list[Measurement]:
     """Measure images per second at each concurrency, and CPU milliseconds per image.
 
-    Contestants that take one image at a time are measured so; more under way at once would only
-    wait, and their figure stands for every concurrency.
+    Contestants that take one image at a time are measured so; more in flight would only wait,
+    and their figure is repeated for every concurrency.
     """
     rates: dict[str, dict[int, Series]] = {each.key: {} for each in contestants}
     costs: dict[str, dict[int, Series]] = {each.key: {} for each in contestants}
     first, most = plan.concurrencies[0], str(plan.concurrencies[-1])
     for concurrency in plan.concurrencies:
         taking_part = [each for each in contestants if each.parallel or concurrency == first]
-        found = _measure_rates(taking_part, shots, concurrency, plan, watch)
+        found = _measure_rates(taking_part, samples, concurrency, plan, watch)
         for key, (rate, cost) in found.items():
             rates[key][concurrency], costs[key][concurrency] = rate, cost
     return [
         Measurement(
             name="throughput",
-            title=f"Images per second, by images under way ({len(shots)} images)",
+            title=f"Images per second, by images in flight ({len(samples)} images)",
             unit="images/s",
             better="higher",
             cases=(*_cases(rates, plan.concurrencies), best_case(rates)),
@@ -49,12 +48,12 @@ def measure_throughput(
         ),
         Measurement(
             name="cpu",
-            title="CPU time per image with what sends it, ms, by images under way",
+            title="CPU time per image with what sends it, ms, by images in flight",
             unit="ms",
             better="lower",
             cases=_cases(costs, plan.concurrencies),
             headline=most,
-            summary=f"CPU time per image, {most} under way",
+            summary=f"CPU time per image, {most} in flight",
             pairs=pairs(contestants),
         ),
     ]
@@ -63,16 +62,16 @@ def measure_throughput(
 def measure_client(
     predict: Contestant,
     others: Sequence[Contestant],
-    shots: Sequence[Shot],
+    samples: Sequence[Sample],
     plan: Plan,
     watch: Watch,
 ) -> Measurement:
-    """Measure images per second of `predict` and of what it is to be compared with."""
-    found = _measure_rates([*others, predict], shots, _IN_FLIGHT, plan, watch)
+    """Measure images per second of `predict` and of what it is compared with."""
+    found = _measure_rates([*others, predict], samples, _IN_FLIGHT, plan, watch)
     label = f"{_IN_FLIGHT} in flight"
     return Measurement(
         name="client",
-        title=f"Images per second of the client over files ({len(shots)} images)",
+        title=f"Images per second of the client over files ({len(samples)} images)",
         unit="images/s",
         better="higher",
         cases=(Case(label, {key: rate for key, (rate, _) in found.items()}),),
@@ -83,7 +82,7 @@ def measure_client(
 
 
 def best_case(rates: Figures) -> Case:
-    """Each contestant at the concurrency where its median is highest."""
+    """Pick each contestant's series at the concurrency where its median is highest."""
     return Case(
         BEST,
         {
@@ -95,17 +94,17 @@ def best_case(rates: Figures) -> Case:
 
 def _measure_rates(
     contestants: Sequence[Contestant],
-    shots: Sequence[Shot],
+    samples: Sequence[Sample],
     concurrency: int,
     plan: Plan,
     watch: Watch,
 ) -> dict[str, tuple[Series, Series]]:
-    """By the contestants' keys images per second, and CPU milliseconds per image."""
-    counts = {each.key: _images_to_time(each, shots, concurrency, plan) for each in contestants}
+    """Measure images per second and CPU milliseconds per image, by contestant's key."""
+    counts = {each.key: _images_to_time(each, samples, concurrency, plan) for each in contestants}
 
     def measure(each: Contestant) -> Rate:
-        # One turn of all that are under way, and the load is steady.
-        return each.rate(shots, concurrency, concurrency, counts[each.key])
+        # Once all in flight have been answered, the load is steady.
+        return each.rate(samples, concurrency, concurrency, counts[each.key])
 
     return {
         key: (
@@ -117,15 +116,15 @@ def _measure_rates(
 
 
 def _images_to_time(
-    contestant: Contestant, shots: Sequence[Shot], concurrency: int, plan: Plan
+    contestant: Contestant, samples: Sequence[Sample], concurrency: int, plan: Plan
 ) -> int:
-    """Whole passes over the images, so that each weighs alike.
+    """Choose whole passes over the images, so that each counts equally.
 
-    They take the planned duration, and have every one of those under way answered at least once.
+    They last the planned duration, and at least until all in flight have been answered once.
     """
-    probe = contestant.rate(shots, concurrency, 0, len(shots))
+    probe = contestant.rate(samples, concurrency, 0, len(samples))
     least = max(plan.rate_seconds * probe.per_second, concurrency)
-    return math.ceil(least / len(shots)) * len(shots)
+    return math.ceil(least / len(samples)) * len(samples)
 
 
 def _cases(figures: Figures, concurrencies: Sequence[int]) -> tuple[Case, ...]:

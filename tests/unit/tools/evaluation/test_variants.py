@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools.errors import EvaluationError
-from tools.evaluation.embedded_variants import with_models
-from tools.evaluation.variant import Variant, pair_models
+from tools.evaluation.variants import Variant, pair_models, with_models
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 
 

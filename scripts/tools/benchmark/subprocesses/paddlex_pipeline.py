@@ -1,6 +1,6 @@
-"""PaddleX's own pipeline, in process; runs inside the environment of `paddlex_environment`.
+"""PaddleX's own pipeline, in process; runs inside PaddleX's environment.
 
-Served by ``line_server``; its argument is what ``paddlex.create_pipeline`` is given, as JSON.
+Served by ``line_server``; its argument holds the arguments of ``paddlex.create_pipeline``, as JSON.
 """
 
 from __future__ import annotations
@@ -20,53 +20,53 @@ from paddlex.inference.models.keypoint_detection import (  # type: ignore[import
 
 
 class PaddleXPipeline:
-    """PaddleX's pipeline. A shot is a mapping with ``path`` and ``det_threshold``."""
+    """PaddleX's pipeline. A sample is a mapping with ``path`` and ``det_threshold``."""
 
     def __init__(self, arguments: dict[str, Any]) -> None:
         self._pipeline = create_pipeline(**arguments)
 
     def facts(self) -> dict[str, str]:
-        """Versions of what it is made of."""
+        """Report the versions of its libraries."""
         packages = ("paddlex", "paddlepaddle", "numpy", "opencv-contrib-python")
         return {package: version(package) for package in packages}
 
-    def answer(self, shot: dict[str, Any]) -> dict[str, Any]:
-        """The persons in an image."""
-        persons = self._predict(shot)["boxes"]
+    def answer(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """Find the people in an image."""
+        people = self._predict(sample)["boxes"]
         return {
-            "boxes": [[float(value) for value in person["coordinate"]] for person in persons],
-            "det_scores": [float(person["det_score"]) for person in persons],
-            "keypoints": [np.asarray(person["keypoints"]).tolist() for person in persons],
-            "kpt_scores": [float(person["kpt_score"]) for person in persons],
+            "boxes": [[float(value) for value in person["coordinate"]] for person in people],
+            "det_scores": [float(person["det_score"]) for person in people],
+            "keypoints": [np.asarray(person["keypoints"]).tolist() for person in people],
+            "kpt_scores": [float(person["kpt_score"]) for person in people],
         }
 
-    def time_each(self, shots: list[dict[str, Any]]) -> list[float]:
-        """Seconds of each of some images, one after the other."""
+    def time_each(self, samples: list[dict[str, Any]]) -> list[float]:
+        """Measure the seconds that each image takes, one after the other."""
         seconds = []
-        for shot in shots:
+        for sample in samples:
             began = time.perf_counter()
-            self._predict(shot)
+            self._predict(sample)
             seconds.append(time.perf_counter() - began)
         return seconds
 
     def rate(
         self,
-        shots: list[dict[str, Any]],
+        samples: list[dict[str, Any]],
         concurrency: int,  # noqa: ARG002 (it takes one image at a time)
         skip: int,
         count: int,
     ) -> tuple[float, int]:
-        """Images per second over ``count`` images after the first ``skip``, and images in all."""
-        feed = itertools.cycle(shots)
-        for shot in itertools.islice(feed, skip):
-            self._predict(shot)
+        """Measure images per second after the first ``skip``, and count all images."""
+        feed = itertools.cycle(samples)
+        for sample in itertools.islice(feed, skip):
+            self._predict(sample)
         began = time.perf_counter()
-        for shot in itertools.islice(feed, count):
-            self._predict(shot)
+        for sample in itertools.islice(feed, count):
+            self._predict(sample)
         return count / (time.perf_counter() - began), skip + count
 
     def draw(self, image: str, keypoints: list[Any], repeat: int, target: str) -> list[float]:
-        """Seconds of drawing people into an image, each time; saves the picture as ``.npy``."""
+        """Measure the seconds of drawing people, each time; saves the picture as ``.npy``."""
         pixels = cv2.imread(image)
         content = {"keypoints": np.array(keypoints, np.float32)}
         seconds = []
@@ -77,8 +77,8 @@ class PaddleXPipeline:
         np.save(target, picture)
         return seconds
 
-    def _predict(self, shot: dict[str, Any]) -> Any:
-        (result,) = self._pipeline.predict(shot["path"], det_threshold=shot["det_threshold"])
+    def _predict(self, sample: dict[str, Any]) -> Any:
+        (result,) = self._pipeline.predict(sample["path"], det_threshold=sample["det_threshold"])
         return result
 
 

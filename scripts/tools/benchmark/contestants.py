@@ -1,0 +1,248 @@
+"""The contestants: one interface for pipelines in processes, Triton's protocols and REST."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import itertools
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import httpx
+import numpy as np
+
+from tools.benchmark.load import Rate, measure_rate, stream_rate
+from tools.benchmark.subprocesses.launch import HttpService, WorkerProcess
+from tools.benchmark.workload import Sample
+from tools.errors import BenchmarkError
+from tritonpose import create_pipeline
+from tritonpose.config import PIPELINE_NAME
+from tritonpose.transport import connect
+from tritonpose.transport.messages import InferRequest, PoseResponse
+from tritonpose_server.embedded.server import EmbeddedServer
+
+Role = Literal["rival", "limit", "ours"]
+"""What it is compared as: PaddleX, the bare engine that bounds what is possible, or ours."""
+
+_TIMEOUT_SECONDS = 600.0
+
+
+class Contestant(ABC):
+    """Answers images; must be idle while it gets none.
+
+    Attributes:
+        key: Name in the JSON report.
+        label: Name in tables.
+        role: What it is compared as.
+        parallel: Whether it can work on several images at a time.
+    """
+
+    def __init__(self, key: str, label: str, role: Role, *, parallel: bool = True) -> None:
+        self.key = key
+        self.label = label
+        self.role: Role = role
+        self.parallel = parallel
+
+    @abstractmethod
+    def answer(self, sample: Sample) -> PoseResponse:
+        """Find the people in an image."""
+
+    @abstractmethod
+    def processes(self) -> list[int]:
+        """List the roots of its processes; this process isn't one of them."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what was started for this contestant alone."""
+
+    def time_each(self, samples: Sequence[Sample]) -> list[float]:
+        """Measure the seconds that each image takes, one after the other."""
+        seconds = []
+        for sample in samples:
+            began = time.perf_counter()
+            self.answer(sample)
+            seconds.append(time.perf_counter() - began)
+        return seconds
+
+    def rate(self, samples: Sequence[Sample], concurrency: int, skip: int, count: int) -> Rate:
+        """Measure images per second with several in flight; see `measure_rate`."""
+        return measure_rate(self.answer, samples, concurrency, skip, count)
+
+
+def pairs(contestants: Sequence[Contestant]) -> tuple[tuple[str, str], ...]:
+    """Choose which contestants are compared, as keys of ours and of the other.
+
+    Our first is compared with all rivals and the limit; our others only with rivals that are
+    servers, too.
+    """
+    ours = [each for each in contestants if each.role == "ours"]
+    others = [each for each in contestants if each.role != "ours"]
+    return tuple(
+        (one.key, other.key)
+        for one in ours
+        for other in others
+        if one is ours[0] or other.role == "limit" or other.parallel
+    )
+
+
+class InProcessContestant(Contestant):
+    """A pipeline without a server, in a worker process that times itself.
+
+    Args:
+        key: See `Contestant`.
+        label: See `Contestant`.
+        role: See `Contestant`.
+        parallel: See `Contestant`.
+        worker: Has the methods ``answer``, ``time_each`` and ``rate``; closed with this.
+    """
+
+    def __init__(
+        self, key: str, label: str, role: Role, *, parallel: bool, worker: WorkerProcess
+    ) -> None:
+        super().__init__(key, label, role, parallel=parallel)
+        self.worker = worker
+
+    def answer(self, sample: Sample) -> PoseResponse:
+        """Find the people in an image."""
+        found = self.worker.call("answer", sample=sample.as_json())
+        return _poses(*(found[name] for name in ("boxes", "det_scores", "keypoints", "kpt_scores")))
+
+    def time_each(self, samples: Sequence[Sample]) -> list[float]:
+        """Measure the seconds that each image takes, one after the other."""
+        seconds: list[float] = self.worker.call(
+            "time_each", samples=[sample.as_json() for sample in samples]
+        )
+        return seconds
+
+    def rate(self, samples: Sequence[Sample], concurrency: int, skip: int, count: int) -> Rate:
+        """Measure images per second with several in flight; see `measure_rate`."""
+        found = self.worker.call(
+            "rate",
+            samples=[sample.as_json() for sample in samples],
+            concurrency=concurrency,
+            skip=skip,
+            count=count,
+        )
+        return Rate(*found)
+
+    def processes(self) -> list[int]:
+        """List the worker."""
+        return [self.worker.pid]
+
+    def close(self) -> None:
+        """End the worker."""
+        self.worker.close()
+
+
+class TritonContestant(Contestant):
+    """The served pipeline, called by the client's transport alone.
+
+    Args:
+        key: See `Contestant`.
+        label: See `Contestant`.
+        url: URL of the server: ``grpc://`` or ``http://``.
+        server: The running server.
+    """
+
+    def __init__(self, key: str, label: str, url: str, server: EmbeddedServer) -> None:
+        super().__init__(key, label, "ours")
+        self._server = server
+        self._transport = connect(url, _TIMEOUT_SECONDS)
+
+    def answer(self, sample: Sample) -> PoseResponse:
+        """Find the people in an image."""
+        image = sample.path.read_bytes()
+        return self._transport.infer(InferRequest(image=image, det_threshold=sample.det_threshold))
+
+    def processes(self) -> list[int]:
+        """List the server."""
+        return [] if self._server.pid is None else [self._server.pid]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
+
+
+class PredictContestant(TritonContestant):
+    """The client's ``pipeline.predict`` over many files; for images per second only.
+
+    Args:
+        server: The running server.
+    """
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        super().__init__("predict", "tritonpose, predict()", server.grpc_url, server)
+        self._url = server.grpc_url
+
+    def rate(self, samples: Sequence[Sample], concurrency: int, skip: int, count: int) -> Rate:
+        """Measure results per second of ``predict`` over an endless list of files."""
+        files = (str(sample.path) for sample in itertools.cycle(samples))
+        with (
+            create_pipeline(PIPELINE_NAME, url=self._url, max_in_flight=concurrency) as pipeline,
+            contextlib.closing(pipeline.predict(files)) as results,
+        ):
+            return Rate(stream_rate(results, skip, count), skip + count + concurrency)
+
+
+class RestContestant(Contestant):
+    """A REST service with PaddleX's contract, which answers with numbers only.
+
+    Args:
+        key: See `Contestant`.
+        label: See `Contestant`.
+        role: See `Contestant`.
+        service: The running service; closed with this.
+        behind: Roots of other processes that work for it.
+    """
+
+    def __init__(
+        self, key: str, label: str, role: Role, service: HttpService, behind: Sequence[int] = ()
+    ) -> None:
+        super().__init__(key, label, role)
+        self._service = service
+        self._behind = behind
+        self._client = httpx.Client(
+            base_url=service.url,
+            timeout=_TIMEOUT_SECONDS,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+            trust_env=False,
+        )
+
+    def answer(self, sample: Sample) -> PoseResponse:
+        """Find the people in an image."""
+        body: dict[str, object] = {
+            "image": base64.b64encode(sample.path.read_bytes()).decode("ascii"),
+            "visualize": False,
+        }
+        if sample.det_threshold is not None:
+            body["detThreshold"] = sample.det_threshold
+        try:
+            response = self._client.post("/human-keypoint-detection", json=body)
+            content = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise BenchmarkError(f"{self.label} does not answer: {error}") from error
+        if not response.is_success:
+            raise BenchmarkError(f"{self.label} refused {sample.path.name}: {content}")
+        return poses_of(content["result"]["persons"])
+
+    def processes(self) -> list[int]:
+        """List the service and what is behind it."""
+        return [*self._service.processes(), *self._behind]
+
+    def close(self) -> None:
+        """Stop the service."""
+        self._client.close()
+        self._service.close()
+
+
+def poses_of(people: Sequence[Mapping[str, Any]]) -> PoseResponse:
+    """Collect the people of a REST answer's ``result.persons``."""
+    keys = ("bbox", "detScore", "kpts", "kptScore")
+    return _poses(*([person[key] for person in people] for key in keys))
+
+
+def _poses(*lists: Sequence[Any]) -> PoseResponse:
+    boxes, det_scores, keypoints, kpt_scores = (np.array(each, np.float32) for each in lists)
+    return PoseResponse(boxes.reshape(-1, 4), det_scores, keypoints.reshape(-1, 17, 3), kpt_scores)

@@ -1,1 +1,0 @@
-"""Those that are measured, each behind the same few methods (see ``base``)."""

@@ -1,1 +1,0 @@
-"""Outcomes as tables, Markdown, JSON and SVG."""

@@ -1,0 +1,259 @@
+"""Subprocesses of contestants: workers, services, the use of the CPU and memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from contestants import GivenContestant
+from quantizable_model import HEIGHT, WIDTH, install
+from tools.benchmark.contestants import InProcessContestant, RestContestant, poses_of
+from tools.benchmark.machine import Watch, process_tree, resident_bytes
+from tools.benchmark.subprocesses.bare_engine import OpenVinoModel
+from tools.benchmark.subprocesses.launch import HttpService, WorkerProcess
+from tools.benchmark.workload import Sample
+from tools.errors import BenchmarkError
+from tritonpose_server.models.store import ModelStore
+
+WORKER = """
+import os, sys
+
+class Worker:
+    def __init__(self, word):
+        self.word = word
+        print("a library prints something")
+    def say(self, times):
+        print("another line")
+        return [self.word] * times
+    def fail(self):
+        raise ValueError("it is wrong")
+    def die(self):
+        print("last words", file=sys.stderr, flush=True)
+        os._exit(3)
+    def answer(self, sample):
+        assert sample == {"path": "a.jpg", "det_threshold": 0.5}
+        return {"boxes": [], "det_scores": [], "keypoints": [], "kpt_scores": []}
+    def time_each(self, samples):
+        return [0.5 for sample in samples]
+    def rate(self, samples, concurrency, skip, count):
+        return [float(concurrency), skip + count]
+
+def open_worker(word):
+    if word == "bad":
+        raise RuntimeError("no such word")
+    return Worker(word)
+"""
+
+SERVICE = """
+import json, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send({"path": self.path})
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        person = {"bbox": [1, 2, 3, 4], "kpts": [[5, 6, 0.5]] * 17, "detScore": 0.9,
+                  "kptScore": 0.5}
+        found = [person] * round(10 * body.get("detThreshold", 0.1))
+        assert body["visualize"] is False
+        status = 500 if body["image"] == "" else 200
+        self.send({"result": {"persons": found}}, status)
+    def send(self, content, status=200):
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def worker_file(tmp_path: Path) -> Path:
+    path = tmp_path / "worker.py"
+    path.write_text(WORKER)
+    return path
+
+
+def start(file: Path, word: str = "word") -> WorkerProcess:
+    return WorkerProcess("the worker", [sys.executable, "-I"], file, [word])
+
+
+def test_calls(worker_file: Path) -> None:
+    worker = start(worker_file)
+    assert worker.call("say", times=2) == ["word", "word"]
+    with pytest.raises(BenchmarkError, match="the worker failed: ValueError: it is wrong"):
+        worker.call("fail")
+    # It goes on after an error.
+    assert worker.call("say", times=0) == []
+    assert psutil.pid_exists(worker.pid)
+    worker.close()
+    assert not psutil.pid_exists(worker.pid)
+
+
+def test_worker_that_dies(worker_file: Path) -> None:
+    worker = start(worker_file)
+    with pytest.raises(BenchmarkError, match=r"ended with status 3:\n[\s\S]*last words"):
+        worker.call("die")
+    with pytest.raises(BenchmarkError, match="ended with status 3"):
+        worker.call("say", times=1)
+    worker.close()
+
+
+def test_workers_that_do_not_start(tmp_path: Path, worker_file: Path) -> None:
+    with pytest.raises(BenchmarkError, match="failed: RuntimeError: no such word"):
+        start(worker_file, "bad")
+    (tmp_path / "broken.py").write_text("import no_such_module")
+    with pytest.raises(BenchmarkError, match="failed: ModuleNotFoundError"):
+        start(tmp_path / "broken.py")
+    with pytest.raises(BenchmarkError, match="can't be started"):
+        WorkerProcess("the worker", ["/no/such/python"], worker_file, [])
+
+
+def test_in_process_contestant(worker_file: Path) -> None:
+    contestant = InProcessContestant(
+        "key", "label", "rival", parallel=False, worker=start(worker_file)
+    )
+    sample = Sample(Path("a.jpg"), 0.5)
+    assert contestant.answer(sample).keypoints.shape == (0, 17, 3)
+    assert contestant.time_each([sample, sample]) == [0.5, 0.5]
+    assert contestant.rate([sample], 4, 2, 10).images == 12
+    (pid,) = contestant.processes()
+    contestant.close()
+    assert not psutil.pid_exists(pid)
+
+
+def test_rest_contestant(tmp_path: Path) -> None:
+    def command(directory: Path, port: int) -> Sequence[str]:
+        assert directory.is_dir()
+        return [sys.executable, "-I", "-c", SERVICE, str(port)]
+
+    contestant = RestContestant("rest", "label", "ours", HttpService("it", command), [1])
+    (tmp_path / "image.jpg").write_bytes(b"image")
+    (tmp_path / "empty.jpg").touch()
+    sample = Sample(tmp_path / "image.jpg", 0.2)
+    people = contestant.answer(sample)
+    assert people.boxes.tolist() == [[1, 2, 3, 4]] * 2
+    assert people.keypoints.shape == (2, 17, 3)
+    assert contestant.rate([sample], 4, 4, 8).images >= 12
+    assert len(contestant.time_each([Sample(tmp_path / "image.jpg")])) == 1
+    with pytest.raises(BenchmarkError, match=r"label refused empty\.jpg"):
+        contestant.answer(Sample(tmp_path / "empty.jpg"))
+    pid, behind = contestant.processes()
+    assert behind == 1
+    # Only what is measured, not the guardian.
+    assert psutil.Process(pid).cmdline()[2] == "-c"
+    psutil.Process(pid).kill()
+    with pytest.raises(BenchmarkError, match="label does not answer"):
+        contestant.answer(sample)
+    contestant.close()
+    assert not psutil.pid_exists(pid)
+
+
+def test_service_that_ends() -> None:
+    with pytest.raises(BenchmarkError, match=r"it ended while starting:\n[\s\S]*no way"):
+        HttpService("it", lambda *_: [sys.executable, "-c", "import sys; sys.exit('no way')"])
+
+
+def test_nobody_in_an_answer() -> None:
+    assert poses_of([]).boxes.shape == (0, 4)
+
+
+def images(count: int, seed: int) -> np.ndarray:
+    shape = (count, HEIGHT, WIDTH, 3)
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def test_the_bare_engine_runs_many_batches_side_by_side(tmp_path: Path) -> None:
+    """Batches of all sizes from many threads; each answer belongs to its batch, and stays."""
+    model = install(ModelStore(tmp_path))
+    alone = OpenVinoModel(model, ("heatmap",), streams=1, threads=1)
+    side_by_side = OpenVinoModel(model, ("heatmap",), streams=2, threads=2)
+    batches = [images(1 + seed % 11, seed) for seed in range(60)]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(side_by_side.run, batches))
+    for batch, (heatmap,) in zip(batches, answers, strict=True):
+        (expected,) = alone.run(batch)
+        assert heatmap.shape == (len(batch), 17, HEIGHT // 4, WIDTH // 4)
+        np.testing.assert_allclose(heatmap, expected, atol=1e-4)
+    with pytest.raises(RuntimeError):
+        alone.run(np.zeros((1, HEIGHT + 1, WIDTH, 3), np.uint8))
+    assert alone.run(images(1, seed=1))[0].shape[0] == 1
+
+
+# A parent that only waits, and its child that works until its input ends.
+PARENT = """
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=sys.stdin).wait()
+"""
+BUSY = """
+import select, sys
+print("ready", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]: pass
+"""
+IDLE = """
+import sys
+block = bytearray(b"x") * 50_000_000
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def running(child: str) -> Iterator[GivenContestant]:
+    """Run a contestant of two processes."""
+    command = [sys.executable, "-c", PARENT, child]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield GivenContestant("it", pids=[process.pid])
+        process.communicate()
+
+
+def let_work(contestant: GivenContestant) -> None:
+    """Wait until the child has used the CPU for 0.2 s, however busy the machine is."""
+    (child,) = psutil.Process(contestant.processes()[0]).children()
+    begin = child.cpu_times().user
+    while child.cpu_times().user < begin + 0.2:
+        time.sleep(0.02)
+
+
+def test_cpu_time_is_measured_in_whole_trees() -> None:
+    with running(BUSY) as busy, running(IDLE) as idle:
+        twin = GivenContestant("twin", pids=busy.processes())
+        watch = Watch([busy, idle, twin])
+        # The twin shares the busy one's processes, which so are not idle.
+        with watch.during(twin) as window:
+            let_work(busy)
+        assert window.wall > 0
+        assert window.measured >= 0.2
+        assert window.idle < 0.1
+        with watch.during(idle) as other:
+            let_work(busy)
+        # Now the busy one should be idle, and is not.
+        assert other.idle >= 0.2
+    assert watch.disturbance().idle_contestants > 0
+    assert 0 <= watch.disturbance().foreign <= 1
+    assert Watch([]).disturbance().foreign == 0
+
+
+def test_memory_of_a_tree() -> None:
+    with running(IDLE) as idle:
+        (root,) = idle.processes()
+        assert process_tree([root])[0] == root
+        assert len(process_tree([root])) == 2
+        assert resident_bytes([root]) > 50_000_000
+    assert process_tree([root]) == []
+    assert resident_bytes([root]) == 0
