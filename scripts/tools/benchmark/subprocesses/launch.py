@@ -55,6 +55,7 @@ class _Program:
                 start_new_session=True,
             )
         except OSError as error:
+            self._log.close()
             raise BenchmarkError(f"{name} can't be started: {error}") from error
 
     def close(self) -> None:
