@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,13 +13,13 @@ import pytest
 
 from leftovers import descendants
 from rest_service import rest_service
-from tools.soak.askers import Askers
-from tools.soak.fronts import Front, open_fronts
+from tools.soak.clients import Clients
+from tools.soak.context import Outcome, Report
+from tools.soak.endpoints import Endpoint, open_endpoints
 from tools.soak.hostile import refused_files, truncations, unusual_files
 from tools.soak.mutations import PIXELS
-from tools.soak.pictures import Picture, cut_pictures, differences, know
+from tools.soak.pictures import Picture, answered_pictures, cut_pictures, differences
 from tools.soak.service import Addresses
-from tools.soak.tally import Outcome, Tally
 from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_server.embedded.server import EmbeddedServer
@@ -37,7 +36,9 @@ def addresses(server: EmbeddedServer) -> Iterator[Addresses]:
 @pytest.fixture(scope="module")
 def pictures(server: EmbeddedServer, photo: Path) -> list[Picture]:
     transport = connect(server.grpc_url)
-    known = know(cut_pictures(photo), lambda data: transport.infer(InferRequest(image=data)))
+    known = answered_pictures(
+        cut_pictures(photo), lambda data: transport.infer(InferRequest(image=data))
+    )
     transport.close()
     return known
 
@@ -50,7 +51,7 @@ def nothing_dies(server: EmbeddedServer) -> Iterator[None]:
     assert descendants(server.pid or 0) == before
 
 
-Job = Callable[[Askers, Front], Awaitable[object]]
+Job = Callable[[Clients, Endpoint], Awaitable[object]]
 
 
 def run(
@@ -59,55 +60,56 @@ def run(
     jobs: Sequence[Job],
     *,
     everywhere: bool = True,
-) -> Tally:
-    """Does each job at every front, or at one of them, with good requests beside them.
+) -> Report:
+    """Do each job at every endpoint, or at one of them, with good requests beside them.
 
     All must end as they may.
     """
-    tally = Tally()
+    report = Report("hostile input")
 
     async def work() -> None:
-        fronts = open_fronts(addresses)
-        askers = Askers(pictures, refused_files(PIXELS), tally, random.Random(0))
+        endpoints = open_endpoints(addresses)
+        clients = Clients(pictures, refused_files(PIXELS), report)
         queue = iter(
-            [(job, front) for job in jobs for front in fronts]
+            [(job, endpoint) for job in jobs for endpoint in endpoints]
             if everywhere
-            else list(zip(jobs, itertools.cycle(fronts), strict=False))
+            else list(zip(jobs, itertools.cycle(endpoints), strict=False))
         )
 
         async def worker() -> None:
-            for number, (job, front) in enumerate(queue):
-                await job(askers, front)
+            for number, (job, endpoint) in enumerate(queue):
+                await job(clients, endpoint)
                 if number % 4 == 0:
-                    await askers.given(front)
+                    await clients.own_box(endpoint)
 
         await asyncio.gather(*(worker() for _ in range(CONCURRENCY)))
-        for front in fronts:
-            assert await askers.good(front) == Outcome.ANSWERED
-            await front.close()
+        for endpoint in endpoints:
+            assert await clients.known(endpoint) == Outcome.ANSWERED
+            await endpoint.close()
 
     asyncio.run(work())
-    assert tally.violations == []
-    assert tally.count(Outcome.REFUSED) == 0
-    return tally
+    assert report.violations == []
+    assert report.count(Outcome.REFUSED) == 0
+    return report
 
 
 def test_what_must_be_refused(addresses: Addresses, pictures: list[Picture]) -> None:
     files = refused_files(PIXELS)
 
     def job(data: bytes, name: str) -> Job:
-        async def ask(askers: Askers, front: Front) -> None:
-            assert await askers.damaged(front, data, name) == Outcome.REJECTED, (front.name, name)
+        async def send(clients: Clients, endpoint: Endpoint) -> None:
+            outcome = await clients.damaged(endpoint, data, name)
+            assert outcome == Outcome.REJECTED, (endpoint.name, name)
 
-        return ask
+        return send
 
-    tally = run(addresses, pictures, [job(file.data, file.name) for file in files])
-    assert tally.count(Outcome.REJECTED) == 4 * len(files)
+    report = run(addresses, pictures, [job(file.data, file.name) for file in files])
+    assert report.count(Outcome.REJECTED) == 4 * len(files)
 
 
 def test_files_that_break_off(addresses: Addresses, pictures: list[Picture]) -> None:
     def job(name: str, data: bytes) -> Job:
-        return lambda askers, front: askers.damaged(front, data, name)
+        return lambda clients, endpoint: clients.damaged(endpoint, data, name)
 
     small = cv2.resize(PIXELS, (16, 12))
     run(
@@ -119,16 +121,16 @@ def test_files_that_break_off(addresses: Addresses, pictures: list[Picture]) -> 
 
 
 def test_clients_that_hang_up(addresses: Addresses, pictures: list[Picture]) -> None:
-    tally = run(addresses, pictures, [lambda askers, front: askers.cancelled(front)] * 30)
-    assert tally.count(Outcome.CANCELLED) == 120
+    report = run(addresses, pictures, [lambda clients, endpoint: clients.hang_up(endpoint)] * 30)
+    assert report.count(Outcome.CANCELLED) == 120
 
 
 def test_everything_at_once(addresses: Addresses, pictures: list[Picture]) -> None:
     kinds: list[Job] = [
-        lambda askers, front: askers.good(front),
-        lambda askers, front: askers.given(front),
-        lambda askers, front: askers.bad(front),
-        lambda askers, front: askers.cancelled(front),
+        lambda clients, endpoint: clients.known(endpoint),
+        lambda clients, endpoint: clients.own_box(endpoint),
+        lambda clients, endpoint: clients.refused(endpoint),
+        lambda clients, endpoint: clients.hang_up(endpoint),
     ]
     run(addresses, pictures, kinds * 10)
 

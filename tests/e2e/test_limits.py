@@ -1,4 +1,4 @@
-"""Each limit, its exact error at every front, and what it keeps from being done."""
+"""Each limit, its exact error at every endpoint, and what it keeps from being done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 from leftovers import wait_until
 from rest_service import rest_service
-from tools.soak.fronts import Front, open_fronts
+from tools.soak.endpoints import Endpoint, open_endpoints
 from tools.soak.service import Addresses
 from tritonpose.errors import InvalidRequestError, ServerUnavailableError, TritonPoseError
 from tritonpose.transport import connect
@@ -73,14 +73,14 @@ def addresses(tight: EmbeddedServer) -> Iterator[Addresses]:
         yield Addresses(f"{root}human-keypoint-detection", tight.grpc_url, tight.http_url)
 
 
-def at_every_front(addresses: Addresses, ask: Callable[[Front], Awaitable[T]]) -> list[T]:
+def at_every_endpoint(addresses: Addresses, ask: Callable[[Endpoint], Awaitable[T]]) -> list[T]:
     async def work() -> list[T]:
-        fronts = open_fronts(addresses)
+        endpoints = open_endpoints(addresses)
         try:
-            return [await ask(front) for front in fronts]
+            return [await ask(endpoint) for endpoint in endpoints]
         finally:
-            for front in fronts:
-                await front.close()
+            for endpoint in endpoints:
+                await endpoint.close()
 
     return asyncio.run(work())
 
@@ -107,8 +107,8 @@ async def outcome(asked: Awaitable[PoseResponse]) -> PoseResponse | TritonPoseEr
     ids=["bytes", "pixels"],
 )
 def test_images_that_are_too_large(addresses: Addresses, image: bytes, told: str) -> None:
-    for error in at_every_front(
-        addresses, lambda front: outcome(front.ask(InferRequest(image=image)))
+    for error in at_every_endpoint(
+        addresses, lambda endpoint: outcome(endpoint.infer(InferRequest(image=image)))
     ):
         assert isinstance(error, InvalidRequestError)
         assert told in str(error)
@@ -116,7 +116,7 @@ def test_images_that_are_too_large(addresses: Addresses, image: bytes, told: str
 
 def test_more_persons_than_are_given(addresses: Addresses, photo: Path) -> None:
     request = InferRequest(image=photo.read_bytes())
-    answers = at_every_front(addresses, lambda front: front.ask(request))
+    answers = at_every_endpoint(addresses, lambda endpoint: endpoint.infer(request))
     assert [(len(answer.boxes), answer.truncated) for answer in answers] == [(1, True)] * 4
     boxes = np.tile(np.array([[0, 0, 50, 90]], np.float32), (2, 1))
     transport = connect(addresses.grpc)
@@ -130,10 +130,10 @@ def test_too_many_requests_and_too_little_time(addresses: Addresses, photo: Path
     """All are answered, or told to come again, and why."""
     request = InferRequest(image=photo.read_bytes())
 
-    async def flood(front: Front) -> list[PoseResponse | TritonPoseError]:
-        return await asyncio.gather(*(outcome(front.ask(request)) for _ in range(200)))
+    async def flood(endpoint: Endpoint) -> list[PoseResponse | TritonPoseError]:
+        return await asyncio.gather(*(outcome(endpoint.infer(request)) for _ in range(200)))
 
-    grpc, http, rest, hps = at_every_front(addresses, flood)
+    grpc, http, rest, hps = at_every_endpoint(addresses, flood)
     for outcomes in (grpc, http, rest, hps):
         answers = [each for each in outcomes if isinstance(each, PoseResponse)]
         assert answers
@@ -166,13 +166,13 @@ def test_what_nobody_waits_for_is_not_computed(
     before = executions(tight, detector)
 
     async def hang_up() -> list[PoseResponse | TritonPoseError]:
-        front = open_fronts(Addresses("", tight.grpc_url, tight.http_url))[0]
-        asked = [asyncio.ensure_future(front.ask(request)) for _ in range(20)]
+        endpoint = open_endpoints(Addresses("", tight.grpc_url, tight.http_url))[0]
+        asked = [asyncio.ensure_future(endpoint.infer(request)) for _ in range(20)]
         await asyncio.sleep(0.15)
         for each in asked:
             each.cancel()
         ended = await asyncio.gather(*asked, return_exceptions=True)
-        await front.close()
+        await endpoint.close()
         return [each for each in ended if isinstance(each, PoseResponse)]
 
     answered = asyncio.run(hang_up())

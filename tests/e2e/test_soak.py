@@ -37,4 +37,4 @@ def test_a_photo_without_people(tmp_path: Path, capsys: pytest.CaptureFixture[st
     nobody = tmp_path / "nobody.png"
     nobody.write_bytes(b"no picture")
     assert main(["--quick", f"--photo={nobody}"]) == 1
-    assert "is no image that can be read" in capsys.readouterr().err
+    assert "can't be read as an image" in capsys.readouterr().err

@@ -7,12 +7,12 @@ import contextlib
 import itertools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import httpx
-import numpy as np
 
+from tools.answers import SAVED_KEYS, poses_of
 from tools.benchmark.load import Rate, measure_rate, stream_rate
 from tools.benchmark.subprocesses.launch import HttpService, WorkerProcess
 from tools.benchmark.workload import Sample
@@ -107,7 +107,7 @@ class InProcessContestant(Contestant):
     def answer(self, sample: Sample) -> PoseResponse:
         """Find the people in an image."""
         found = self.worker.call("answer", sample=sample.as_json())
-        return _poses(*(found[name] for name in ("boxes", "det_scores", "keypoints", "kpt_scores")))
+        return poses_of(found, SAVED_KEYS)
 
     def time_each(self, samples: Sequence[Sample]) -> list[float]:
         """Measure the seconds that each image takes, one after the other."""
@@ -235,14 +235,3 @@ class RestContestant(Contestant):
         """Stop the service."""
         self._client.close()
         self._service.close()
-
-
-def poses_of(people: Sequence[Mapping[str, Any]]) -> PoseResponse:
-    """Collect the people of a REST answer's ``result.persons``."""
-    keys = ("bbox", "detScore", "kpts", "kptScore")
-    return _poses(*([person[key] for person in people] for key in keys))
-
-
-def _poses(*lists: Sequence[Any]) -> PoseResponse:
-    boxes, det_scores, keypoints, kpt_scores = (np.array(each, np.float32) for each in lists)
-    return PoseResponse(boxes.reshape(-1, 4), det_scores, keypoints.reshape(-1, 17, 3), kpt_scores)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tools.answers import SAVED_KEYS, poses_of
 from tools.errors import EvaluationError
 from tritonpose.transport.messages import PoseResponse
 
@@ -55,17 +56,7 @@ def parse_saved_result(content: Mapping[str, Any]) -> PoseResponse:
     Raises:
         KeyError, TypeError, ValueError: It has another format.
     """
-    people = content["boxes"]
-
-    def collect(key: str, *shape: int) -> npt.NDArray[np.float32]:
-        return np.array([person[key] for person in people], np.float32).reshape(-1, *shape)
-
-    return PoseResponse(
-        collect("coordinate", 4),
-        collect("det_score"),
-        collect("keypoints", 17, 3),
-        collect("kpt_score"),
-    )
+    return poses_of(content["boxes"], SAVED_KEYS)
 
 
 @dataclass(frozen=True, eq=False)

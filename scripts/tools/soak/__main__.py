@@ -8,20 +8,20 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+from tabulate import tabulate
+
+from tools.command import INTERRUPTED, names_of, print_progress
 from tools.errors import SoakError
 from tools.sample_photo import sample_photo
-from tools.soak.bench import PartReport
-from tools.soak.plan import QUICK, Plan
-from tools.soak.report import as_json, as_text
+from tools.soak.context import Plan, Report
 from tools.soak.run import PARTS, run_soak
 from tritonpose.config import PIPELINE_NAME
 from tritonpose.errors import TritonPoseError
 from tritonpose_server.models.errors import FetchError
-
-_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0 when nothing was found, 1 otherwise.
     """
     options = _parse(arguments)
-    # Whoever ends it ends the service, too.
+    # As after Ctrl-C, the service is ended, too.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         reports = asyncio.run(_run(options))
@@ -45,39 +45,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     return int(any(report.violations for report in reports))
+
+
+def as_text(reports: Sequence[Report]) -> str:
+    """Format all figures and violations."""
+    blocks = []
+    for report in reports:
+        rows = [(f"  {name}", figure) for name, figure in report.all_figures().items()]
+        table = tabulate(rows, tablefmt="plain", disable_numparse=True, preserve_whitespace=True)
+        verdict = "VIOLATED" if report.violations else "passed"
+        violations = [f"  violation: {violation}" for violation in report.violations]
+        blocks.append("\n".join([f"{report.name}: {verdict}", table, *violations]))
+    return "\n".join(blocks)
+
+
+def as_json(reports: Sequence[Report]) -> dict[str, Any]:
+    """Collect all figures and violations for programs."""
+    return {
+        report.name: {"figures": report.all_figures(), "violations": report.violations}
+        for report in reports
+    }
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/soak",
-        description="Try to break a service, started for this: damaged images, more load than it "
-        "can do, reloaded models, killed processes. Every answer is checked. Takes about an hour.",
+        description="Try to break a service that is started for this: damaged images, more load "
+        "than it can do, reloaded models, killed processes. Every answer is checked. Takes about "
+        "an hour.",
     )
     add = parser.add_argument
     add(
         "--only",
-        type=_names,
+        type=names_of(PARTS),
         default=tuple(PARTS),
         metavar="PARTS",
-        help=f"some of {','.join(PARTS)} (default: all)",
+        help=f"run only some of {','.join(PARTS)}",
     )
-    add("--quick", action="store_true", help="a little of everything: to see that it works")
-    add("--decoded", type=int, metavar="N", help="fuzz: damaged images decoded without a server")
-    add("--sent", type=int, metavar="N", help="fuzz: damaged images sent to the service")
-    add("--minutes", type=float, metavar="M", help="load: how long")
-    add("--overload", type=float, metavar="X", help="load: as a multiple of what the service does")
-    add("--requests", type=int, metavar="N", help="requests: how many")
-    add("--kills", type=int, metavar="N", help="kills: how often each process is killed")
-    add(
-        "--roles",
-        type=lambda text: tuple(text.split(",")),
-        metavar="ROLES",
-        help="kills: which processes, of triton,pipeline,hps,rest and names of models",
-    )
-    add("--reloads", type=int, metavar="N", help="reloads: how often each model is reloaded")
-    add("--seed", type=int, metavar="N", help="of everything random")
+    add("--quick", action="store_true", help="do a little of everything, to see that it works")
+    for setting in fields(Plan):
+        about = setting.metadata["help"]
+        if setting.default:
+            about += f" (default: {setting.default}, quick: {setting.metadata['quick']})"
+        add(f"--{setting.name}", type=type(setting.default), metavar="VALUE", help=about)
     add(
         "--pipeline",
         default=PIPELINE_NAME,
@@ -85,34 +97,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="pipeline to serve: its name, or a PaddleX pipeline YAML (default: %(default)s)",
     )
     add("--photo", type=Path, metavar="FILE", help="a photo with people (default: a sample)")
-    add("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    add("--json", type=Path, metavar="FILE", help="write the figures to a file")
     return parser.parse_args(arguments)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    unknown = [name for name in names if name not in PARTS]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"{', '.join(unknown)}: expected some of {','.join(PARTS)}"
-        )
-    return names
-
-
-async def _run(options: argparse.Namespace) -> list[PartReport]:
-    given = {
-        each.name: getattr(options, each.name)
-        for each in fields(Plan)
-        if getattr(options, each.name) is not None
-    }
-    plan = replace(QUICK if options.quick else Plan(), **given)
-    photo = options.photo or sample_photo(_tell)
-    return await run_soak(options.pipeline, photo, plan, options.only, _tell)
-
-
-def _tell(line: str) -> None:
-    """Tell the user what is going on, apart from the results."""
-    print(f"[tritonpose] {line}", file=sys.stderr, flush=True)
+async def _run(options: argparse.Namespace) -> list[Report]:
+    values: dict[str, Any] = {}
+    for setting in fields(Plan):
+        given = getattr(options, setting.name)
+        default = setting.metadata["quick"] if options.quick else setting.default
+        values[setting.name] = default if given is None else given
+    photo = options.photo or sample_photo(print_progress)
+    return await run_soak(options.pipeline, photo, Plan(**values), options.only, print_progress)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Decodes damaged images one after the other, in a process of its own: they may crash it.
+"""Decode damaged images one after the other, in a process of its own, which they may crash.
 
-Usage: ``python -m tools.soak.decode_worker FIRST_SEED COUNT``. The last line printed says
-what happened; the seed under way is on standard error.
+Usage: ``python -m tools.soak.decode_worker FIRST_SEED COUNT``. The last line printed is a
+report; the current seed is printed to the standard error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_PIXELS = 2_000_000
 
 
 def main(first: int, count: int) -> None:
-    """Decode the damaged images of so many seeds, and print a report."""
+    """Decode the damaged images of consecutive seeds, and print a report."""
     cv2.setLogLevel(0)
     limits = Limits(workers=1, max_pixels=MAX_PIXELS)
     files = corpus()
@@ -54,7 +54,7 @@ def main(first: int, count: int) -> None:
 
 
 def _peak_memory_mb() -> int:
-    # Not ru_maxrss, which counts the parent's memory as well.
+    # psutil has no peak, and ru_maxrss counts the parent's memory as well.
     status = Path("/proc/self/status").read_text()
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) // 1024
 

@@ -1,4 +1,4 @@
-"""Files that try to break a decoder, made by hand: what the random damage would never find."""
+"""Files that try to break a decoder, made by hand: random damage would never find them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class HostileFile:
-    """A file and what must become of it.
+    """A file and how it must be handled.
 
     Attributes:
-        name: What it is.
+        name: Its name in messages.
         data: Its bytes.
         refused: Whether it must be refused; otherwise it is read as OpenCV reads it.
     """
@@ -36,10 +36,10 @@ class HostileFile:
 
 
 def refused_files(pixels: Pixels) -> list[HostileFile]:
-    """Files that must be refused, each cheaply: no image, too large, lying about their size.
+    """Make files that must be refused, each cheaply: not images, too large, with a false size.
 
     Args:
-        pixels: uint8 ``[H, W, 3]``, RGB; what some of them hold.
+        pixels: uint8 ``[H, W, 3]``, RGB; the content of some of them.
     """
     jpeg = saved(Image.fromarray(pixels), "JPEG")
     png = saved(Image.fromarray(pixels), "PNG")
@@ -85,7 +85,7 @@ def refused_files(pixels: Pixels) -> list[HostileFile]:
 
 
 def bombs() -> dict[str, bytes]:
-    """Small files that would take gigabytes once decoded."""
+    """Make small files that would take gigabytes once decoded."""
     return {
         "PNG bomb of 50000x50000": png_bomb(50_000, 50_000),
         "WebP bomb of 16384x16384": webp_bomb(16384, 16384),
@@ -93,10 +93,10 @@ def bombs() -> dict[str, bytes]:
 
 
 def unusual_files(pixels: Pixels) -> list[HostileFile]:
-    """Files that are read as OpenCV reads them: rare colours, orientations, metadata, sizes.
+    """Make files that are read as OpenCV reads them: rare colors, orientations, metadata, sizes.
 
     Args:
-        pixels: uint8 ``[H, W, 3]``, RGB; what they hold.
+        pixels: uint8 ``[H, W, 3]``, RGB; their content.
     """
     picture = Image.fromarray(pixels)
     turned = picture.rotate(180)
@@ -106,17 +106,17 @@ def unusual_files(pixels: Pixels) -> list[HostileFile]:
     deep = pixels.astype(np.uint16)[:, :, ::-1] * 257
     files = {
         "JPEG: CMYK": saved(picture.convert("CMYK"), "JPEG"),
-        "JPEG: grey": saved(picture.convert("L"), "JPEG"),
+        "JPEG: gray": saved(picture.convert("L"), "JPEG"),
         "JPEG: progressive": saved(picture, "JPEG", progressive=True),
-        "JPEG: junk as colour profile": saved(picture, "JPEG", icc_profile=b"junk" * 500),
+        "JPEG: junk as color profile": saved(picture, "JPEG", icc_profile=b"junk" * 500),
         "JPEG: bytes after its end": saved(picture, "JPEG") + b"more" * 999,
         "PNG: 16 bits": cv2.imencode(".png", deep)[1].tobytes(),
-        "PNG: 16 bits, grey": cv2.imencode(".png", deep[:, :, 1])[1].tobytes(),
+        "PNG: 16 bits, gray": cv2.imencode(".png", deep[:, :, 1])[1].tobytes(),
         "PNG: palette": saved(picture.quantize(32), "PNG"),
         "PNG: 1 bit": saved(picture.convert("1"), "PNG"),
-        "PNG: grey": saved(picture.convert("L"), "PNG"),
+        "PNG: gray": saved(picture.convert("L"), "PNG"),
         "PNG: alpha": saved(alpha, "PNG"),
-        "PNG: junk as colour profile": saved(picture, "PNG", icc_profile=b"junk" * 500),
+        "PNG: junk as color profile": saved(picture, "PNG", icc_profile=b"junk" * 500),
         "PNG: animated": saved(picture, "PNG", **frames),
         "WebP": saved(picture, "WEBP", quality=90),
         "WebP: lossless": saved(picture, "WEBP", lossless=True),
@@ -128,8 +128,8 @@ def unusual_files(pixels: Pixels) -> list[HostileFile]:
         "PNG: 1x1": saved(picture.resize((1, 1)), "PNG"),
         "WebP: 1x1": saved(picture.resize((1, 1)), "WEBP"),
         "BMP: 1x1": saved(picture.resize((1, 1)), "BMP"),
-        "JPEG: 1x32767": saved(Image.new("RGB", (1, 32767), "grey"), "JPEG"),
-        "PNG: 32767x1": saved(Image.new("RGB", (32767, 1), "grey"), "PNG"),
+        "JPEG: 1x32767": saved(Image.new("RGB", (1, 32767), "gray"), "JPEG"),
+        "PNG: 32767x1": saved(Image.new("RGB", (32767, 1), "gray"), "PNG"),
     }
     for orientation in range(1, 9):
         exif = Image.Exif()
@@ -140,7 +140,7 @@ def unusual_files(pixels: Pixels) -> list[HostileFile]:
 
 
 def truncations(pixels: Pixels, step: int = 7) -> Iterator[tuple[str, bytes]]:
-    """Files of every format, cut off at every ``step``-th byte, with a name for each."""
+    """Cut files of every format at every ``step``-th byte; yields a name and the bytes."""
     picture = Image.fromarray(pixels)
     for kind in ("JPEG", "PNG", "WEBP", "BMP"):
         data = saved(picture, kind)
@@ -149,7 +149,7 @@ def truncations(pixels: Pixels, step: int = 7) -> Iterator[tuple[str, bytes]]:
 
 
 def png_bomb(width: int, height: int) -> bytes:
-    """A PNG whose header claims a size, and whose data is a few well-compressed rows."""
+    """Make a PNG whose header claims a size, and whose data is a few well-compressed rows."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     rows = zlib.compress(bytes(1_000_000), 9)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -159,7 +159,7 @@ def png_bomb(width: int, height: int) -> bytes:
 
 
 def webp_bomb(width: int, height: int) -> bytes:
-    """A lossless WebP whose header claims a size, up to 16384x16384."""
+    """Make a lossless WebP whose header claims a size, up to 16384x16384."""
     data = bytearray(saved(Image.new("RGB", (16, 16)), "WEBP", lossless=True))
     at = data.index(b"VP8L") + 9
     (bits,) = struct.unpack_from("<I", data, at)
@@ -168,7 +168,7 @@ def webp_bomb(width: int, height: int) -> bytes:
 
 
 def saved(image: Image.Image, file_format: str, **options: Any) -> bytes:
-    """An image as a file."""
+    """Encode an image as a file."""
     stream = io.BytesIO()
     image.save(stream, file_format, **options)
     return stream.getvalue()

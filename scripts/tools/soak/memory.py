@@ -1,4 +1,4 @@
-"""Whether memory stays as it is."""
+"""Check that memory does not grow."""
 
 from __future__ import annotations
 
@@ -8,95 +8,100 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from statistics import median
 
-from tools.soak.processes import resident_bytes, shared_memory_bytes
+import psutil
+
+from tools.soak.context import Report
+from tools.soak.service import TRITON
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
-# Allocators keep what was freed, here more and there less.
+# Allocators keep some of what was freed.
 _TOLERATED_SHARE, _TOLERATED_BYTES = 0.03, 8_000_000
 
 _FEWEST_SAMPLES = 6
 
-# In less, processes are still warming up.
+# In less time, processes are still warming up.
 _LEAST_SECONDS = 180.0
 
 
-class MemoryLog:
-    """Sizes over time, by role of a process, and of shared memory.
+@asynccontextmanager
+async def memory_watched(
+    processes: Callable[[], Mapping[str, int]], interval: float, report: Report
+) -> AsyncIterator[None]:
+    """Measure memory as long as the context lasts, and report its sizes and growth.
 
-    Attributes:
-        seconds: Over how long they were taken.
+    Args:
+        processes: Gives the processes by role.
+        interval: Seconds between two measurements.
+        report: Gets the figures and violations.
     """
+    sizes: dict[str, list[int]] = defaultdict(list)
+    started = time.monotonic()
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self.seconds = 0.0
-        self._samples: dict[str, list[int]] = defaultdict(list)
+    def measure() -> None:
+        for role, size in memory_sizes(processes()).items():
+            sizes[role].append(size)
 
-    def sample(self, processes: Mapping[str, int]) -> None:
-        """Note the sizes of now."""
-        for role, size in resident_bytes(processes).items():
-            self._samples[role].append(size)
-        self._samples[SHARED_MEMORY].append(shared_memory_bytes(processes))
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(interval)
+            await asyncio.to_thread(measure)
 
-    def figures(self) -> dict[str, str]:
-        """By role, the sizes at the beginning, before the last third and at the end."""
-        return {
-            f"memory of {role}, MB": " ".join(
-                f"{size / 1e6:.0f}" for size in (sizes[0], *levels(sizes))
-            )
-            for role, sizes in self._samples.items()
-            if len(sizes) >= _FEWEST_SAMPLES
-        }
+    task = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        report_growth(sizes, time.monotonic() - started, report)
 
-    def violations(self) -> list[str]:
-        """What has grown; nothing where the time was too short to tell."""
-        if self.seconds < _LEAST_SECONDS:
-            return []
-        return [
-            f"memory of {role} grew from {before / 1e6:.0f} to {after / 1e6:.0f} MB"
-            for role, sizes in self._samples.items()
-            if len(sizes) >= _FEWEST_SAMPLES
-            for before, after in [levels(sizes)]
-            if has_grown(before, after)
-        ]
+
+def report_growth(sizes: Mapping[str, Sequence[int]], seconds: float, report: Report) -> None:
+    """Report sizes at the beginning, before the last third and at the end, and what has grown.
+
+    Args:
+        sizes: Bytes over time, by role.
+        seconds: Over how long they were measured; in a short time nothing counts as growth.
+        report: Gets the figures and violations.
+    """
+    for role, measured in sizes.items():
+        if len(measured) < _FEWEST_SAMPLES:
+            continue
+        before, after = levels(measured)
+        report.figures[f"memory of {role}, MB"] = " ".join(
+            f"{size / 1e6:.0f}" for size in (measured[0], before, after)
+        )
+        if seconds >= _LEAST_SECONDS and has_grown(before, after):
+            report.violate(f"memory of {role} grew from {before / 1e6:.0f} to {after / 1e6:.0f} MB")
 
 
 def levels(sizes: Sequence[int]) -> tuple[float, float]:
-    """Medians of the middle and of the last third; the first is for warming up."""
+    """Compute the medians of the middle and of the last third; the first is for warming up."""
     third = len(sizes) // 3
     return median(sizes[third:-third]), median(sizes[-third:])
 
 
 def has_grown(before: float, after: float) -> bool:
-    """Whether a level is above another by more than allocators' whims."""
+    """Whether a level is above another by more than allocators explain."""
     return after > before * (1 + _TOLERATED_SHARE) + _TOLERATED_BYTES
 
 
-@asynccontextmanager
-async def memory_watched(
-    processes: Callable[[], Mapping[str, int]], interval: float
-) -> AsyncIterator[MemoryLog]:
-    """Sample as long as the context lasts.
-
-    Args:
-        processes: Gives the processes by role.
-        interval: Seconds between two samples.
-    """
-    log, started = MemoryLog(), time.monotonic()
-
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(interval)
-            log.sample(await asyncio.to_thread(processes))
-
-    task = asyncio.create_task(watch())
-    try:
-        yield log
-    finally:
-        log.seconds = time.monotonic() - started
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+def memory_sizes(processes: Mapping[str, int]) -> dict[str, int]:
+    """Measure bytes of resident memory by role, and of Triton's shared memory by itself."""
+    sizes = {}
+    for role, pid in processes.items():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            memory = psutil.Process(pid).memory_info()
+            sizes[role] = memory.rss - memory.shared
+    sizes[SHARED_MEMORY] = 0
+    with contextlib.suppress(psutil.NoSuchProcess, KeyError):
+        arguments = psutil.Process(processes[TRITON]).cmdline()
+        server_id = next(each for each in arguments if each.startswith("--id=")).split("=")[1]
+        for path in Path(SHARED_MEMORY).glob(f"{server_id}*"):
+            with contextlib.suppress(FileNotFoundError):
+                sizes[SHARED_MEMORY] += path.stat().st_size
+    return sizes

@@ -1,4 +1,4 @@
-"""Image files of all kinds, and damage to them: the same again for the same seed."""
+"""Image files of all kinds, and random damage to them, which a seed reproduces."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PIXELS = _pixels()
 
 
 def corpus() -> list[bytes]:
-    """Small images in every format and colour mode, with and without metadata and animation."""
+    """Make small images in every format and color mode, with and without metadata and animation."""
     picture = Image.fromarray(PIXELS)
     exif = Image.Exif()
     exif[_ORIENTATION], exif[_DESCRIPTION] = 6, "a description"
@@ -55,7 +55,7 @@ def corpus() -> list[bytes]:
 
 
 def mutated(seed: int, files: list[bytes]) -> bytes:
-    """One of the files with up to eight changes: bits, lengths, cuts, insertions, splices."""
+    """Change one of the files up to eight times: bits, lengths, cuts, insertions, splices."""
     rng = random.Random(seed)
     data = bytearray(rng.choice(files))
     for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):

@@ -26,7 +26,7 @@ class Picture:
 
     Attributes:
         data: The file.
-        answer: The people in it, found while nothing else was asked.
+        answer: The people in it, found without load.
     """
 
     data: bytes
@@ -34,14 +34,14 @@ class Picture:
 
 
 def cut_pictures(photo: Path) -> list[bytes]:
-    """JPEG files cut from a photo, which differ in size and in who is on them.
+    """Cut JPEG files from a photo, which differ in size and in the people they show.
 
     Raises:
         SoakError: The photo can't be read.
     """
     frame = cv2.imread(str(photo))
     if frame is None:
-        raise SoakError(f"{photo} is no image that can be read")
+        raise SoakError(f"{photo} can't be read as an image")
     factor = _LONGEST_SIDE / max(frame.shape[:2])
     small = cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     height, width = small.shape[:2]
@@ -58,22 +58,24 @@ def cut_pictures(photo: Path) -> list[bytes]:
     return [cv2.imencode(".jpg", variant)[1].tobytes() for variant in variants]
 
 
-def know(files: Sequence[bytes], answer: Callable[[bytes], PoseResponse]) -> list[Picture]:
-    """Have the answers of files given, one by one.
+def answered_pictures(
+    files: Sequence[bytes], infer: Callable[[bytes], PoseResponse]
+) -> list[Picture]:
+    """Find the answers of files, one by one.
 
     Raises:
-        SoakError: Nobody is on any of them: nothing could be told apart.
+        SoakError: They show nobody, so that answers could not be told apart.
     """
-    pictures = [Picture(data, answer(data)) for data in files]
+    pictures = [Picture(data, infer(data)) for data in files]
     if not any(len(picture.answer.boxes) for picture in pictures):
         raise SoakError("nobody is found on the photo: give another one with --photo")
     return pictures
 
 
 def differences(answer: PoseResponse, expected: PoseResponse) -> str | None:
-    """In what two answers differ by more than rounding; None where they agree."""
+    """Describe how two answers differ by more than rounding; None where they agree."""
     if len(answer.boxes) != len(expected.boxes):
-        return f"{len(answer.boxes)} persons instead of {len(expected.boxes)}"
+        return f"{len(answer.boxes)} people instead of {len(expected.boxes)}"
     for name, tolerance in (
         ("boxes", _BOX_PIXELS),
         ("det_scores", _SCORE),
@@ -83,7 +85,7 @@ def differences(answer: PoseResponse, expected: PoseResponse) -> str | None:
         # Written so that NaN differs, too.
         if not far <= tolerance:
             return f"{name} differ by {far:g}"
-    # Where a joint is hardly seen, rounding may move it far.
+    # Rounding may move a joint with a low score far.
     seen = expected.keypoints[..., 2] > 0.3
     offsets = np.abs(answer.keypoints - expected.keypoints)[seen][:, :2]
     if not offsets.max(initial=0) <= _KEYPOINT_PIXELS:
@@ -92,7 +94,7 @@ def differences(answer: PoseResponse, expected: PoseResponse) -> str | None:
 
 
 def malformed(answer: PoseResponse) -> str | None:
-    """What no answer may have, whatever the image; None where there is nothing."""
+    """Describe what is wrong with an answer to any image; None where nothing is."""
     if not all(
         np.isfinite(array).all()
         for array in (answer.boxes, answer.det_scores, answer.keypoints, answer.kpt_scores)
@@ -101,5 +103,5 @@ def malformed(answer: PoseResponse) -> str | None:
     if (answer.boxes < 0).any() or (answer.boxes[:, :2] >= answer.boxes[:, 2:]).any():
         return "a box without area or beyond the image"
     if (np.diff(answer.det_scores) > 0).any():
-        return "persons out of order"
+        return "people out of order"
     return None

@@ -1,41 +1,40 @@
-"""One run of the test."""
+"""Run the soak test once: start a service, and run the parts one after the other."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 
-from tools.soak.bench import Bench, PartReport, Progress
-from tools.soak.fronts import open_fronts
+from tools.soak.context import Context, Plan, Report
+from tools.soak.endpoints import open_endpoints
+from tools.soak.faults import run_kills, run_reloads
+from tools.soak.fuzz import run_fuzz
 from tools.soak.hostile import refused_files
+from tools.soak.load import run_load, run_requests
 from tools.soak.mutations import PIXELS
-from tools.soak.parts.fuzz import run_fuzz
-from tools.soak.parts.kills import run_kills
-from tools.soak.parts.load import run_load
-from tools.soak.parts.reloads import run_reloads
-from tools.soak.parts.requests import run_requests
-from tools.soak.pictures import Picture, cut_pictures, know
-from tools.soak.plan import Plan
-from tools.soak.service import Service, serving
+from tools.soak.pictures import answered_pictures, cut_pictures
+from tools.soak.service import serving
 from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest
 
-Part = Callable[[Bench, Plan], Awaitable[PartReport]]
-
-PARTS: Mapping[str, Part] = {
+PARTS: Mapping[str, Callable[[Context, Report], Awaitable[None]]] = {
     "fuzz": run_fuzz,
     "load": run_load,
     "requests": run_requests,
     "reloads": run_reloads,
     "kills": run_kills,
 }
-"""What can be run, in the order in which it is."""
+"""The parts, in this order."""
 
 
 async def run_soak(
-    pipeline: str, photo: Path, plan: Plan, wanted: Collection[str], progress: Progress
-) -> list[PartReport]:
+    pipeline: str,
+    photo: Path,
+    plan: Plan,
+    wanted: Collection[str],
+    progress: Callable[[str], None],
+) -> list[Report]:
     """Run parts of the test against a service of its own.
 
     Args:
@@ -46,36 +45,45 @@ async def run_soak(
         progress: Called with lines for the user.
 
     Raises:
-        SoakError: The photo can't be read, nobody is found on it, the plan names a process that
-            there is not, or the service did not start.
-        TritonPoseError: It gives no answers even when nothing else goes on.
+        SoakError: The photo can't be read or shows nobody, the plan names a process that does
+            not exist, or the service did not start.
+        TritonPoseError: The service does not answer even without load.
     """
     files = cut_pictures(photo)
     with tempfile.TemporaryDirectory() as work:
         progress("starting the service")
         with serving(pipeline, Path(work) / "service.log") as service:
-            pictures = _known_pictures(service, files)
-            fronts = open_fronts(service.addresses)
-            bench = Bench(service, fronts, pictures, refused_files(PIXELS), plan.seed, progress)
+            transport = connect(service.addresses.grpc)
+            try:
+                pictures = answered_pictures(
+                    files, lambda data: transport.infer(InferRequest(image=data))
+                )
+            finally:
+                transport.close()
+            endpoints = open_endpoints(service.addresses)
+            context = Context(service, endpoints, pictures, refused_files(PIXELS), plan, progress)
             reports = []
             try:
-                for name, part in PARTS.items():
+                for name in PARTS:
                     if name in wanted:
-                        reports.append(await part(bench, plan))
+                        reports.append(await _run_part(name, context))
                         if service.ended():
-                            reports[-1].violations.append(
-                                f"the service has ended:\n{service.last_lines()}"
-                            )
                             break
             finally:
-                for front in fronts:
-                    await front.close()
+                for endpoint in endpoints:
+                    await endpoint.close()
             return reports
 
 
-def _known_pictures(service: Service, files: Sequence[bytes]) -> list[Picture]:
-    transport = connect(service.addresses.grpc)
-    try:
-        return know(files, lambda data: transport.infer(InferRequest(image=data)))
-    finally:
-        transport.close()
+async def _run_part(name: str, context: Context) -> Report:
+    service, report = context.service, Report(name)
+    before = service.processes()
+    await PARTS[name](context, report)
+    after = service.processes()
+    if service.ended():
+        report.violate(f"the service has ended:\n{service.last_lines()}")
+    elif name == "reloads":
+        report.compare_processes(before, after, may_restart=service.models())
+    elif name != "kills":
+        report.compare_processes(before, after)
+    return report

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
 
+import httpx
+
 from tools.errors import SoakError
-from tools.soak.processes import COMMAND, models, processes_by_role
+from tritonpose_server.ports import bind
+from tritonpose_server.supervision.processes import service_processes
 from tritonpose_server.supervision.triton_api import GRPC_HEADER
+
+COMMAND, TRITON = "command", "triton"
+"""Roles of two processes; for all others, see `Service.processes`."""
 
 _START_SECONDS = 300.0
 _STOP_SECONDS = 60.0
@@ -27,7 +33,7 @@ _SHOWN_LINES = 12
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where a service listens.
+    """URLs of a service.
 
     Attributes:
         rest: PaddleX's REST path.
@@ -40,56 +46,55 @@ class Addresses:
     http: str
 
 
+@dataclass(frozen=True)
 class Service:
     """A running service.
 
-    Args:
+    Attributes:
         process: The command.
-        addresses: Where it listens.
-        log: What it writes.
-        control_key: What opens Triton's control endpoints.
+        addresses: Its URLs.
+        log: File that it logs to.
+        control_headers: Opens Triton's control endpoints over gRPC.
     """
 
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        addresses: Addresses,
-        log: Path,
-        control_key: str,
-    ) -> None:
-        self.process = process
-        self.addresses = addresses
-        self.log = log
-        self._control_key = control_key
-
-    @property
-    def control_headers(self) -> dict[str, str]:
-        """What to send to Triton's control endpoints over gRPC."""
-        return {GRPC_HEADER: self._control_key}
-
-    def models(self) -> list[str]:
-        """Names of the models that it runs."""
-        return models(self.process.pid)
-
-    def processes(self) -> dict[str, int]:
-        """Its processes by role; one that is being started again may be missing."""
-        return processes_by_role(self.process.pid)
-
-    def mortal(self) -> list[str]:
-        """Roles of the processes that are started again when they die."""
-        return [role for role in self.processes() if role != COMMAND]
+    process: subprocess.Popen[bytes]
+    addresses: Addresses
+    log: Path
+    control_headers: dict[str, str]
 
     @property
     def ready_url(self) -> str:
-        """Where it says whether it is ready."""
+        """URL of its readiness."""
         return urljoin(self.addresses.rest, "/health/ready")
+
+    def processes(self) -> dict[str, int]:
+        """Find its processes by role, those of models by the model's name.
+
+        A process that is being restarted may be missing.
+        """
+        found = {COMMAND: self.process.pid}
+        seen: Counter[str] = Counter()
+        for process in service_processes(self.process.pid):
+            name = process.model if process.role == "model" and process.model else process.role
+            seen[name] += 1
+            found[name if seen[name] == 1 else f"{name} {seen[name]}"] = process.pid
+        return found
+
+    def models(self) -> list[str]:
+        """List the models that have processes, sorted."""
+        processes = service_processes(self.process.pid)
+        return sorted({each.model for each in processes if each.role == "model" and each.model})
+
+    def mortal(self) -> list[str]:
+        """List the roles of processes that are restarted when they die."""
+        return [role for role in self.processes() if role != COMMAND]
 
     def ended(self) -> bool:
         """Whether the command has ended."""
         return self.process.poll() is not None
 
     def last_lines(self) -> str:
-        """The end of the log."""
+        """Read the end of the log."""
         lines = self.log.read_text("utf-8", "replace").splitlines()
         return "\n".join(lines[-_SHOWN_LINES:])
 
@@ -105,64 +110,48 @@ def serving(pipeline: str, log: Path) -> Iterator[Service]:
     Raises:
         SoakError: It did not start.
     """
-    rest, grpc, http, metrics = _free_ports(4)
+    with ExitStack() as holders:
+        # All held at once, so that they differ.
+        sockets = [holders.enter_context(bind("127.0.0.1", None)) for _ in range(4)]
+        rest, grpc, http, metrics = (holder.getsockname()[1] for holder in sockets)
     command = [
         *(str(Path(sys.executable).with_name("tritonpose")), "serve", "--pipeline", pipeline),
         *(f"--port={rest}", f"--grpc_port={grpc}", f"--http_port={http}"),
         f"--metrics_port={metrics}",
     ]
-    root = f"http://127.0.0.1:{rest}"
-    addresses = Addresses(
-        f"{root}/human-keypoint-detection", f"grpc://127.0.0.1:{grpc}", f"http://127.0.0.1:{http}"
-    )
     control_key = secrets.token_urlsafe(24)
+    environment = {**os.environ, "TRITONPOSE_CONTROL_KEY": control_key}
+    environment.pop("TRITONPOSE_URL", None)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=_environment() | {"TRITONPOSE_CONTROL_KEY": control_key},
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
         )
-    service = Service(process, addresses, log, control_key)
+    addresses = Addresses(
+        f"http://127.0.0.1:{rest}/human-keypoint-detection",
+        f"grpc://127.0.0.1:{grpc}",
+        f"http://127.0.0.1:{http}",
+    )
+    service = Service(process, addresses, log, {GRPC_HEADER: control_key})
     try:
-        _wait_until_ready(service, service.ready_url)
+        _wait_until_ready(service)
         yield service
     finally:
-        _stop(process)
+        if not service.ended():
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
-def _wait_until_ready(service: Service, url: str) -> None:
+def _wait_until_ready(service: Service) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if service.ended():
             raise SoakError(f"the service has ended:\n{service.last_lines()}")
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(service.ready_url, timeout=5, trust_env=False).is_success:
                 return
-        except OSError:
-            time.sleep(0.1)
+        time.sleep(0.1)
     raise SoakError(f"the service is not ready:\n{service.last_lines()}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    # All at once, so that they differ.
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
-
-
-def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if key != "TRITONPOSE_URL"}

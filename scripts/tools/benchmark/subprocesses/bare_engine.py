@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import openvino
 
+from tools.answers import SAVED_KEYS
 from tools.benchmark.load import measure_rate
 from tritonpose_pipeline.image import decode_image
 from tritonpose_pipeline.options import resolve_options
@@ -112,10 +113,10 @@ class BareEngine:
         """Report the versions of its libraries."""
         return {"openvino": version("openvino"), "opencv": cv2.__version__}
 
-    def answer(self, sample: Sample) -> dict[str, Any]:
-        """Find the people in an image."""
-        poses = self._estimate(sample)._asdict()
-        return {name: values.tolist() for name, values in poses.items()}
+    def answer(self, sample: Sample) -> list[dict[str, Any]]:
+        """Find the people in an image, in PaddleX's format."""
+        arrays = (values.tolist() for values in self._estimate(sample)[:4])
+        return [dict(zip(SAVED_KEYS, person, strict=True)) for person in zip(*arrays, strict=True)]
 
     def time_each(self, samples: list[Sample]) -> list[float]:
         """Measure the seconds that each image takes, one after the other."""

@@ -30,15 +30,11 @@ class PaddleXPipeline:
         packages = ("paddlex", "paddlepaddle", "numpy", "opencv-contrib-python")
         return {package: version(package) for package in packages}
 
-    def answer(self, sample: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, sample: dict[str, Any]) -> list[dict[str, Any]]:
         """Find the people in an image."""
+        keys = ("coordinate", "det_score", "keypoints", "kpt_score")
         people = self._predict(sample)["boxes"]
-        return {
-            "boxes": [[float(value) for value in person["coordinate"]] for person in people],
-            "det_scores": [float(person["det_score"]) for person in people],
-            "keypoints": [np.asarray(person["keypoints"]).tolist() for person in people],
-            "kpt_scores": [float(person["kpt_score"]) for person in people],
-        }
+        return [{key: np.asarray(person[key]).tolist() for key in keys} for person in people]
 
     def time_each(self, samples: list[dict[str, Any]]) -> list[float]:
         """Measure the seconds that each image takes, one after the other."""

@@ -16,7 +16,7 @@ import pytest
 
 from contestants import GivenContestant
 from quantizable_model import HEIGHT, WIDTH, install
-from tools.benchmark.contestants import InProcessContestant, RestContestant, poses_of
+from tools.benchmark.contestants import InProcessContestant, RestContestant
 from tools.benchmark.machine import Watch, process_tree, resident_bytes
 from tools.benchmark.subprocesses.bare_engine import OpenVinoModel
 from tools.benchmark.subprocesses.launch import HttpService, WorkerProcess
@@ -41,7 +41,7 @@ class Worker:
         os._exit(3)
     def answer(self, sample):
         assert sample == {"path": "a.jpg", "det_threshold": 0.5}
-        return {"boxes": [], "det_scores": [], "keypoints": [], "kpt_scores": []}
+        return []
     def time_each(self, samples):
         return [0.5 for sample in samples]
     def rate(self, samples, concurrency, skip, count):
@@ -165,10 +165,6 @@ def test_rest_contestant(tmp_path: Path) -> None:
 def test_service_that_ends() -> None:
     with pytest.raises(BenchmarkError, match=r"it ended while starting:\n[\s\S]*no way"):
         HttpService("it", lambda *_: [sys.executable, "-c", "import sys; sys.exit('no way')"])
-
-
-def test_nobody_in_an_answer() -> None:
-    assert poses_of([]).boxes.shape == (0, 4)
 
 
 def images(count: int, seed: int) -> np.ndarray:

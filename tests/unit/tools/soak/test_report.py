@@ -1,46 +1,50 @@
-"""What is told in the end, and what counts as found."""
+"""Reports of figures and violations, and growth of memory."""
 
 from __future__ import annotations
 
+import os
+import random
+
 import pytest
 
-from tools.soak.__main__ import main
-from tools.soak.bench import PartReport
-from tools.soak.report import as_json, as_text
-from tools.soak.tally import Outcome, Tally
+from tools.soak.__main__ import as_json, as_text, main
+from tools.soak.context import Outcome, Report
+from tools.soak.memory import has_grown, levels, memory_sizes, report_growth
+
+MB = 1_000_000
 
 
-def report() -> PartReport:
-    tally = Tally()
+def report() -> Report:
+    found = Report("load")
     for number in range(100):
-        tally.add("gRPC", "good", Outcome.ANSWERED, number / 1000)
-    tally.add("REST", "good", Outcome.ANSWERED, 0.05)
+        found.add("gRPC", "good", Outcome.ANSWERED, number / 1000)
+    found.add("REST", "good", Outcome.ANSWERED, 0.05)
     for number in range(30):
-        tally.violate(f"wrong answer {number}")
-    found = PartReport("load")
-    found.add_tally(tally)
+        found.violate(f"wrong answer {number}")
     return found
 
 
 def test_text() -> None:
-    lines = as_text([report()]).splitlines()
-    assert lines[0] == "load: VIOLATED"
-    assert [line.split(maxsplit=2)[2] for line in lines[1:2]] == ["101 (REST 1, gRPC 100)"]
-    assert "answered by REST after, ms (p50 p95 p99)" in lines[2]
-    assert lines[3].endswith("50 94 98")
-    assert lines[4].split() == ["violations", "30"]
-    assert len(lines) == 25
+    verdict, counts, rest, grpc, violations, *shown = as_text([report()]).splitlines()
+    assert verdict == "load: VIOLATED"
+    assert counts.split(maxsplit=2)[2] == "101 (REST 1, gRPC 100)"
+    assert "answered by REST after, ms (p50 p95 p99)" in rest
+    assert grpc.endswith("50 94 98")
+    assert violations.split() == ["violations", "30"]
+    assert len(shown) == 20
 
 
 def test_json() -> None:
-    content = as_json([report(), PartReport("kills")])
+    content = as_json([report(), Report("kills")])
     assert content["load"]["violations"][0] == "wrong answer 0"
-    assert content["kills"] == {"figures": {}, "violations": []}
+    assert content["kills"] == {"figures": {"violations": "0"}, "violations": []}
 
 
-def test_processes_that_were_started_anew() -> None:
-    found = PartReport("fuzz")
-    found.compare_processes({"triton": 1, "hps": 2}, {"triton": 1, "hps": 3})
+def test_processes_that_were_restarted() -> None:
+    found = Report("fuzz")
+    found.compare_processes(
+        {"triton": 1, "hps": 2, "model": 4}, {"triton": 1, "hps": 3}, may_restart=["model"]
+    )
     assert found.violations == ["process hps has died and was started again"]
 
 
@@ -48,3 +52,39 @@ def test_unknown_parts(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "fuzz,fizz"])
     assert "fizz: expected some of fuzz,load,requests,reloads,kills" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "grown"),
+    [
+        (100, 100, False),
+        (100, 110, False),
+        (100, 112, True),
+        (1000, 1030, False),
+        (1000, 1050, True),
+    ],
+)
+def test_growth(before: int, after: int, grown: bool) -> None:
+    assert has_grown(before * MB, after * MB) == grown
+
+
+def test_a_leak_shows_and_noise_does_not() -> None:
+    rng = random.Random(0)
+    noise = [200 * MB + rng.randrange(10 * MB) for _ in range(60)]
+    assert not has_grown(*levels(noise))
+    assert has_grown(*levels([size + index * MB for index, size in enumerate(noise)]))
+
+
+@pytest.mark.parametrize(("seconds", "violations"), [(179, 0), (181, 1)])
+def test_growth_counts_once_processes_are_warm(seconds: float, violations: int) -> None:
+    found = Report("load")
+    sizes = {"hps": [size * MB for size in range(100, 280, 20)], "rest": [MB] * 9, "new": [MB]}
+    report_growth(sizes, seconds, found)
+    assert found.violations == ["memory of hps grew from 180 to 240 MB"][:violations]
+    assert found.figures == {"memory of hps, MB": "100 180 240", "memory of rest, MB": "1 1 1"}
+
+
+def test_memory_of_this_process() -> None:
+    sizes = memory_sizes({"me": os.getpid(), "gone": 2**22 + 1})
+    assert list(sizes) == ["me", "/dev/shm"]
+    assert sizes["me"] > MB

@@ -1,0 +1,168 @@
+"""Parts ``kills`` and ``reloads``: processes killed and models reloaded, under load."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from statistics import median
+
+import httpx
+import tritonclient.grpc.aio as triton
+from tritonclient.utils import InferenceServerException
+
+from tools.errors import SoakError
+from tools.soak.context import Context, Report
+from tools.soak.schedule import EndlessLoad
+
+# A service that has not recovered after this will not recover.
+_RECOVERY_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+
+# A server that dies again after this is restarted without delay.
+_KILL_PAUSE_SECONDS = 3.0
+_READY_TIMEOUT_SECONDS = 1.0
+
+_RELOAD_PAUSE_SECONDS = 1.0
+
+# In this time the pipeline may or may not load a missing model itself.
+_LONGEST_ABSENCE_SECONDS = 0.5
+
+
+async def run_kills(context: Context, report: Report) -> None:
+    """Kill each process several times, in random order.
+
+    Raises:
+        SoakError: The plan names a process that does not exist.
+    """
+    plan, service = context.plan, context.service
+    mortal = service.mortal()
+    roles = plan.roles.split(",") if plan.roles else mortal
+    unknown = set(roles) - set(mortal)
+    if unknown:
+        raise SoakError(f"no process {', '.join(sorted(unknown))}; there are {', '.join(mortal)}")
+    victims = list(roles) * plan.kills
+    random.Random(plan.seed).shuffle(victims)
+    unready: dict[str, list[float]] = defaultdict(list)
+
+    async def kill(role: str, load: EndlessLoad) -> float | None:
+        victim = service.processes().get(role)
+        if victim is None:
+            return None
+        noticed = asyncio.create_task(_seconds_until_unready(service.ready_url))
+        os.kill(victim, signal.SIGKILL)
+
+        def replaced() -> bool:
+            return service.processes().get(role) not in (None, victim)
+
+        needed = await _recovery(load, replaced)
+        noticed.cancel()
+        await asyncio.wait({noticed})
+        if not noticed.cancelled():
+            unready[role].append(noticed.result())
+        return needed
+
+    await _disrupt(context, report, victims, _KILL_PAUSE_SECONDS, kill)
+    report.figures |= _spans(unready, "not ready after")
+
+
+async def run_reloads(context: Context, report: Report) -> None:
+    """Unload and load each model several times, in random order."""
+    service = context.service
+    rng = random.Random(context.plan.seed)
+    turns = service.models() * context.plan.reloads
+    rng.shuffle(turns)
+    address = service.addresses.grpc.removeprefix("grpc://")
+    headers = service.control_headers
+    async with triton.InferenceServerClient(address) as control:
+
+        async def reload(model: str, load: EndlessLoad) -> float | None:
+            started = time.monotonic()
+            try:
+                await control.unload_model(model, headers=headers)
+                await asyncio.sleep(rng.uniform(0, _LONGEST_ABSENCE_SECONDS))
+                await control.load_model(model, headers=headers)
+            except InferenceServerException as error:
+                report.violate(f"{model} can't be unloaded or loaded: {error}")
+            loading = time.monotonic() - started
+            needed = await _recovery(load)
+            return None if needed is None else loading + needed
+
+        await _disrupt(context, report, turns, _RELOAD_PAUSE_SECONDS, reload)
+
+
+async def _disrupt(
+    context: Context,
+    report: Report,
+    turns: Sequence[str],
+    pause: float,
+    act: Callable[[str, EndlessLoad], Awaitable[float | None]],
+) -> None:
+    """Disrupt one part of the service after the other, under load.
+
+    Args:
+        context: The service and what is sent.
+        report: Gets the seconds by part, and the outcomes of the load.
+        turns: Names of the parts, in order.
+        pause: Seconds before each turn.
+        act: Disrupts one; returns the seconds until the service had recovered, None if it did not.
+    """
+    seconds: dict[str, list[float]] = defaultdict(list)
+    load = EndlessLoad(context, report)
+    async with asyncio.TaskGroup() as tasks:
+        load.start(tasks)
+        for number, name in enumerate(turns):
+            await asyncio.sleep(pause)
+            context.progress(f"{report.name}: {number + 1} of {len(turns)}: {name}")
+            needed = await act(name, load)
+            if needed is None:
+                report.violate(f"not recovered {_RECOVERY_SECONDS:g} s after {name}'s turn")
+                break
+            seconds[name].append(needed)
+        load.stop()
+    report.figures |= _spans(seconds, "recovered after")
+
+
+async def _recovery(load: EndlessLoad, ready: Callable[[], bool] = lambda: True) -> float | None:
+    """Measure the seconds until a service has recovered; None if it has not in time.
+
+    It has when it is ready, and all endpoints have answered a request that was sent after that.
+    """
+    started = time.monotonic()
+    ready_since: float | None = None
+    while time.monotonic() < started + _RECOVERY_SECONDS:
+        now = time.monotonic()
+        if ready_since is None:
+            ready_since = now if await asyncio.to_thread(ready) else None
+        elif load.all_answered_after(ready_since):
+            return now - started
+        await asyncio.sleep(_POLL_SECONDS)
+    return None
+
+
+async def _seconds_until_unready(url: str) -> float:
+    """Measure the seconds until a service reports that it is not ready, or does not answer."""
+    started = time.monotonic()
+    async with httpx.AsyncClient(timeout=_READY_TIMEOUT_SECONDS, trust_env=False) as client:
+        while True:
+            try:
+                ready = (await client.get(url)).is_success
+            except httpx.HTTPError:
+                ready = False
+            if not ready:
+                return time.monotonic() - started
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _spans(seconds: Mapping[str, Sequence[float]], what: str) -> dict[str, str]:
+    """Format the median and the longest of the seconds of each part, as figures."""
+    return {
+        f"{name}: {what}, s (median, longest)": (
+            f"{median(times):.1f} {max(times):.1f} ({len(times)} times)"
+        )
+        for name, times in seconds.items()
+    }
