@@ -22,10 +22,10 @@ import openvino
 
 from tools.answers import SAVED_KEYS
 from tools.benchmark.load import measure_rate
-from tritonpose_pipeline.image import decode_image
-from tritonpose_pipeline.options import resolve_options
+from tritonpose_pipeline.image import check_file, decode_image
 from tritonpose_pipeline.pipeline import Poses, estimate_poses
 from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.request import resolve_options
 from tritonpose_pipeline.settings import PipelineSettings
 
 Images = npt.NDArray[np.uint8]
@@ -155,7 +155,8 @@ class BareEngine:
             return (self._alone if alone else self._side_by_side)[model].run(images)
 
         options = resolve_options(self._settings, self._repository, sample["det_threshold"], {})
-        return estimate_poses(decode_image(Path(sample["path"]).read_bytes()), options, run)
+        image = decode_image(check_file(Path(sample["path"]).read_bytes()))
+        return estimate_poses(image, options, run)
 
 
 def open_worker(detector: str, keypoint_model: str, parameters: str) -> BareEngine:
