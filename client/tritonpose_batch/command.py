@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     job = JobOptions(
         **{name: getattr(options, name) for name in names}, connection=credentials(options)
     )
-    with ProgressBar("image") as bar:
+    with ProgressBar() as bar:
 
         def report(line: str) -> None:
             with bar.cleared():

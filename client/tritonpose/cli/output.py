@@ -105,7 +105,7 @@ def write_results(results: Iterable[KeypointResult], output: Output, inputs: Seq
     images = people = failed = 0
     began = time.monotonic()
     total = count_images(inputs) if sys.stderr.isatty() else None
-    with ProgressBar("image", hidden=total == 1) as bar:
+    with ProgressBar(hidden=total == 1) as bar:
         bar.show(0, total)
         for done, result in enumerate(results, 1):
             with bar.cleared():

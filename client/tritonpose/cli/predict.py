@@ -136,15 +136,13 @@ def predict(inputs: Sequence[str], options: argparse.Namespace) -> int:
 def _is_missing(path: str) -> bool:
     from tritonpose.file_types import is_url
 
-    if is_url(path):
-        return False
     try:
-        Path(path).stat()
+        if not is_url(path):
+            Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
         return True
     except (OSError, ValueError):
-        # Reported when the input is read.
-        return False
+        pass  # reported when the input is read
     return False
 
 

@@ -48,9 +48,10 @@ def test_no_bar_without_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
     assert show(monkeypatch, Terminal(), NAMES).startswith("[tritonpose] 0 people in 3 images, ")
 
 
-def test_a_continued_job_begins_in_the_middle() -> None:
+def test_a_continued_job_begins_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
-    with ProgressBar("image", stream=stream) as bar:
+    monkeypatch.setattr("sys.stderr", stream)
+    with ProgressBar() as bar:
         bar.show(60, 100, errors=2)
         with bar.cleared():
             print("a line", file=stream)
