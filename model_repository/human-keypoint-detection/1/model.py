@@ -69,7 +69,7 @@ class TritonPythonModel:
         cv2.setLogLevel(0)
 
     def execute(self, requests: Sequence[Any]) -> None:
-        """Accept requests, or refuse them at once when too many are under way."""
+        """Accept requests, or refuse them at once when too many are in flight."""
         for request in requests:
             sender = request.get_response_sender()
             # A copy: Triton frees a request's memory when execute returns.
@@ -83,7 +83,7 @@ class TritonPythonModel:
                 _send_text(sender, error_body(busy, choose_log_id()))
 
     def finalize(self) -> None:
-        """Finish the requests under way."""
+        """Finish the requests in flight."""
         self._pool.shutdown()
 
     def _serve(self, tensor: npt.NDArray[Any], sender: Any, context: Mapping[str, str]) -> None:

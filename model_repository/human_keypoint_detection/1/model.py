@@ -27,7 +27,6 @@ from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_pipeline.request import PipelineRequest
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_pipeline.telemetry.counts import PipelineCounts
-from tritonpose_pipeline.telemetry.otel import TracingNotInstalledError
 from tritonpose_pipeline.telemetry.spans import Spans, pop_context
 from tritonpose_pipeline.telemetry.triton_metrics import TritonMetrics
 from tritonpose_pipeline.triton import ModelCaller, Responder, copy_input, shutting_down
@@ -55,7 +54,9 @@ class TritonPythonModel:
         self._threads = ThreadPoolExecutor(self._limits.workers, thread_name_prefix="pose")
         self._counts = PipelineCounts()
         self._metrics = TritonMetrics(pb_utils, self._counts)
-        self._spans = _prepare_spans()
+        self._spans = Spans.from_environment(
+            os.environ, "tritonpose-pipeline", pb_utils.Logger.log_warn
+        )
         slots = ComputeSlots(self._limits.threads)
         self._pipeline = RequestPipeline(
             PipelineSettings.from_parameters(parameters),
@@ -101,7 +102,7 @@ class TritonPythonModel:
                 person_boxes=copy_input(pb_utils, request, "person_boxes"),
                 parameters=parameters,
             )
-            self._counts.begun()
+            self._counts.accepted()
             self._threads.submit(self._serve, asked, responder, arrival, context)
         except Exception as error:
             self._accepted.release()
@@ -126,17 +127,9 @@ class TritonPythonModel:
                 )
                 with stages("respond"):
                     responder.send(poses._asdict())
-                self._counts.over(stages.finished, len(poses.boxes))
+                self._counts.succeeded(stages.finished, len(poses.boxes))
             except Exception as error:
                 self._counts.failed(stages.finished, error)
                 responder.send_error(error)
             finally:
                 self._accepted.release()
-
-
-def _prepare_spans() -> Spans:
-    try:
-        return Spans.from_environment(os.environ, "tritonpose-pipeline")
-    except TracingNotInstalledError as error:
-        pb_utils.Logger.log_warn(str(error))
-        return Spans(None)

@@ -7,12 +7,10 @@ import os
 import queue
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
-from tritonpose_pipeline.telemetry.otel import TracingNotInstalledError
 from tritonpose_pipeline.telemetry.spans import Spans, pop_context
 from tritonpose_server.engines.config import EngineConfig, EngineConfigError
 from tritonpose_server.engines.engine import Array, Engine, Stream
@@ -45,7 +43,9 @@ class BackendModel:
             streams = self.engine(self._config)
         except EngineConfigError as error:
             raise pb_utils.TritonModelException(str(error)) from None
-        self._spans = BatchSpans(self._config.name, pb_utils.Logger.log_warn)
+        self._spans = Spans.from_environment(
+            os.environ, f"tritonpose-{self._config.name}", pb_utils.Logger.log_warn
+        )
         self._idle: queue.SimpleQueue[Stream] = queue.SimpleQueue()
         for stream in streams:
             self._idle.put(stream)
@@ -58,7 +58,7 @@ class BackendModel:
         batch meanwhile.
         """
         senders = [request.get_response_sender() for request in requests]
-        batch = self._spans.begin(requests)
+        start, contexts = time.perf_counter_ns(), self._trace_contexts(requests)
         stream = self._idle.get()
         try:
             # Triton frees the requests' memory when this returns: the inputs are copied here.
@@ -71,7 +71,7 @@ class BackendModel:
             }
             counts = [len(part) for part in parts[self._config.inputs[0].name]]
             stream.load(parts)
-            self._threads.submit(self._run, stream, senders, counts, batch)
+            self._threads.submit(self._run, stream, senders, counts, start, contexts)
         except Exception as error:
             self._idle.put(stream)
             self._fail(senders, error)
@@ -81,12 +81,27 @@ class BackendModel:
         self._threads.shutdown()
         self._spans.close()
 
+    def _trace_contexts(self, requests: Sequence[Any]) -> list[dict[str, str]]:
+        """Read the trace context of each request; none without traces."""
+        if not self._spans.active:
+            return []
+        return [pop_context(json.loads(request.parameters() or "{}")) for request in requests]
+
     def _run(
-        self, stream: Stream, senders: Sequence[Any], counts: Sequence[int], batch: Batch
+        self,
+        stream: Stream,
+        senders: Sequence[Any],
+        counts: Sequence[int],
+        start: int,
+        contexts: Sequence[Mapping[str, str]],
     ) -> None:
         try:
             outputs = stream.run()
-            self._spans.end(batch, counts)
+            end = time.perf_counter_ns()
+            # A span for each request of the batch, as long as the batch takes.
+            for context, count in zip(contexts, counts, strict=False):
+                images = {"tritonpose.images": count, "tritonpose.batch_images": sum(counts)}
+                self._spans.add(self._config.name, context, start, end, images)
             self._answer(senders, counts, outputs)
         except Exception as error:
             self._fail(senders, error)
@@ -119,63 +134,3 @@ class BackendModel:
             sender.send(response, flags=self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
         except Exception as error:
             self._pb.Logger.log_error(f"model {self._config.name}: response not sent: {error}")
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A batch in flight.
-
-    Attributes:
-        start: When Triton formed it, in ns of ``time.perf_counter_ns``.
-        contexts: The trace context that came with each of its requests, none for no trace.
-    """
-
-    start: int
-    contexts: Sequence[Mapping[str, str]]
-
-
-class BatchSpans:
-    """Makes a span of each request of a batch, as long as the batch takes."""
-
-    def __init__(self, model: str, warn: Callable[[str], None]) -> None:
-        """Prepare the spans that OpenTelemetry's environment variables ask for.
-
-        Args:
-            model: The model's name.
-            warn: Gets a warning if spans are asked for but can't be sent.
-        """
-        self._model = model
-        try:
-            self._spans = Spans.from_environment(os.environ, f"tritonpose-{model}")
-        except TracingNotInstalledError as error:
-            warn(str(error))
-            self._spans = Spans(None)
-
-    def begin(self, requests: Sequence[Any]) -> Batch:
-        """Record the start of a batch.
-
-        Args:
-            requests: Triton's requests.
-        """
-        contexts = (
-            [pop_context(json.loads(request.parameters() or "{}")) for request in requests]
-            if self._spans.active
-            else []
-        )
-        return Batch(time.perf_counter_ns(), contexts)
-
-    def end(self, batch: Batch, counts: Sequence[int]) -> None:
-        """Add the spans of a batch that ends now.
-
-        Args:
-            batch: What ``begin`` gave.
-            counts: Images of each of its requests.
-        """
-        end = time.perf_counter_ns()
-        for context, count in zip(batch.contexts, counts, strict=False):
-            images = {"tritonpose.images": count, "tritonpose.batch_images": sum(counts)}
-            self._spans.add(self._model, context, batch.start, end, images)
-
-    def close(self) -> None:
-        """Send the remaining spans."""
-        self._spans.close()

@@ -1,4 +1,4 @@
-"""Reads what Triton tells a backend about the model it is to serve."""
+"""Reads the configuration of a model that Triton passes to its backend."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class EngineConfig:
         )
 
     def positive_integer(self, key: str) -> int | None:
-        """A parameter as a positive integer; None where it is absent or ``AUTO``.
+        """Read a parameter as a positive integer; None if it is absent or ``AUTO``.
 
         Raises:
             EngineConfigError: It is something else.
@@ -113,7 +113,7 @@ class EngineConfig:
         return int(text)
 
     def flag(self, key: str) -> bool:
-        """A parameter that is ``YES`` or ``NO``, absent meaning no.
+        """Read a parameter that is ``YES`` or ``NO``; absent means no.
 
         Raises:
             EngineConfigError: It is something else.

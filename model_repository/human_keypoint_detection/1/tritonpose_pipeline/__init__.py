@@ -1,8 +1,9 @@
-"""Top-down human pose estimation: the pipeline's numerics, free of Triton.
+"""Top-down human pose estimation: the pipeline's numerics and limits, free of Triton.
 
-Modules follow the order in which an image passes through them: ``image`` (decode),
-``detection`` (resize, threshold, boxes) with ``nms``, ``affine`` (person crops), ``heatmap``
-(flip averaging and DARK decode). ``model`` and ``repository`` read what the pipeline must know
-of the models it calls, ``options`` what a request may choose, and ``pipeline`` puts the stages
-together around any function that can run a model.
+A request passes through ``request`` (what it asks for), ``image`` and ``file_formats`` (checks and
+decoding), ``detection`` (around the detector) and ``keypoints`` (around the keypoint model);
+``pipeline`` puts these stages together around any function that runs a model. ``repository`` reads
+what the pipeline must know of the models it calls, ``settings`` and ``limits`` what it is
+configured to do, and ``triton`` answers requests and calls models through Triton's Python API,
+which is passed in.
 """

@@ -1,20 +1,5 @@
 """Errors a request can meet, and how they travel to the client.
 
-::
-
-    RequestError
-    ├── BadRequestError           the request is wrong: change it
-    │   ├── BadImageError         ... its image can't be used
-    │   └── DamagedImageError     ... its image can't be decoded
-    ├── UnavailableError          the server can't take it now: send it again later
-    │   ├── TooManyRequestsError  ... others are already under way
-    │   ├── ShuttingDownError     ... it is about to stop
-    │   └── ModelUnavailableError ... a model isn't ready and can't be loaded
-    ├── DeadlineError             it took too long: send it again when the server is less busy
-    │   └── MemoryDeadlineError   ... to get the memory for its image
-    ├── CancelledError            the client no longer waits for it
-    └── ModelFailedError          a model that is ready failed: sending it again won't help
-
 Triton hands on a message, but between its models not the status code. So each message begins
 with its error's code, ``[busy] 128 requests are already in flight``, and stays readable.
 """

@@ -1,6 +1,6 @@
 """What encoded image files say of themselves, read before OpenCV sees them.
 
-Formats are told by the first bytes of a file, whatever its name says, and sizes by its header.
+The first bytes of a file show its format, whatever its name says, and its header its size.
 Of PNG and WebP, only what the still picture needs reaches the decoder: OpenCV 4.11 allocates
 whatever length a PNG chunk claims, its reader of animated PNGs crashes on frames larger than the
 picture, and what it makes of a damaged animated WebP depends on what its memory held before.

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from tritonpose_pipeline.errors import MemoryDeadlineError, ModelError
 
@@ -25,7 +25,7 @@ class Limits:
         max_image_bytes: Size of an encoded image.
         max_pixels: Width times height of an image.
         max_pixels_in_flight: Pixels of all images that are decoded at the same time.
-        max_persons: Persons per image; those with the best detection scores are kept.
+        max_persons: People per image; the ones with the best detection scores are kept.
         deadline_s: Seconds from a request's arrival in which it must be answered.
         slow_s: Requests slower than this many seconds are logged as warnings.
     """
@@ -48,25 +48,22 @@ class Limits:
             ModelError: A limit is not a positive integer or ``AUTO``.
         """
         cores = len(os.sched_getaffinity(0))
-
-        def read(key: str, default: int) -> int:
-            return _positive(parameters, key, default)
-
-        return cls(
-            workers=read("workers", default_workers(cores)),
-            threads=read("threads", cores),
-            max_in_flight=read("max_in_flight", cls.max_in_flight),
-            max_image_bytes=read("max_image_bytes", cls.max_image_bytes),
-            max_pixels=read("max_pixels", cls.max_pixels),
-            max_pixels_in_flight=read("max_pixels_in_flight", cls.max_pixels_in_flight),
-            max_persons=read("max_persons", cls.max_persons),
-            deadline_s=read("deadline_s", cls.deadline_s),
-            slow_s=read("slow_s", cls.slow_s),
-        )
+        chosen = {}
+        for field in fields(cls):
+            text = parameters.get(field.name, "AUTO")
+            if text.upper() == "AUTO":
+                continue
+            if not re.fullmatch(r"[1-9]\d{0,8}", text, re.ASCII):
+                raise ModelError(
+                    f"the pipeline's parameter `{field.name}` must be a positive integer or AUTO, "
+                    f"got {text!r}"
+                )
+            chosen[field.name] = int(text)
+        return replace(cls(workers=default_workers(cores), threads=cores), **chosen)
 
 
 class ComputeSlots:
-    """Bounds the threads that compute; those that wait for a model don't count. Thread-safe.
+    """Bounds the threads that compute, not counting threads that wait for a model. Thread-safe.
 
     Decoding many images at once on few cores thrashes the caches and delays all of them.
     """
@@ -139,14 +136,3 @@ def default_workers(cores: int) -> int:
     Workers mostly wait for the models: enough of them keep models and cores busy.
     """
     return min(4 * cores, _MAX_AUTO_WORKERS)
-
-
-def _positive(parameters: Mapping[str, str], key: str, default: int) -> int:
-    text = parameters.get(key, "AUTO")
-    if text.upper() == "AUTO":
-        return default
-    if not re.fullmatch(r"[1-9]\d{0,8}", text, re.ASCII):
-        raise ModelError(
-            f"the pipeline's parameter `{key}` must be a positive integer or AUTO, got {text!r}"
-        )
-    return int(text)

@@ -27,8 +27,8 @@ def stage(name: str, start_ms: float, end_ms: float) -> Stage:
 
 def test_a_request_with_a_result() -> None:
     counts = PipelineCounts()
-    counts.begun()
-    counts.over([stage("queue", 0, 0.5), stage("decode", 0.5, 5.5), stage("decode", 6, 26)], 3)
+    counts.accepted()
+    counts.succeeded([stage("queue", 0, 0.5), stage("decode", 0.5, 5.5), stage("decode", 6, 26)], 3)
     taken = counts.take()
     assert dict(taken.counters) == {(REQUESTS.name, "ok"): 1, (PERSONS.name, ""): 3}
     decode = taken.histograms[STAGE_SECONDS.name, "decode"]
@@ -43,17 +43,17 @@ def test_a_request_with_a_result() -> None:
 
 def test_more_than_the_last_bound_is_counted() -> None:
     counts = PipelineCounts()
-    counts.begun()
-    counts.over([stage("queue", 0, 60_000)], 0)
+    counts.accepted()
+    counts.succeeded([stage("queue", 0, 60_000)], 0)
     seen = counts.take().histograms[STAGE_SECONDS.name, "queue"]
     assert seen.counts == [0] * len(BOUNDS) + [1]
 
 
 def test_what_was_taken_is_not_given_again() -> None:
     counts = PipelineCounts()
-    counts.begun()
-    counts.begun()
-    counts.over([stage("queue", 0, 1)], 1)
+    counts.accepted()
+    counts.accepted()
+    counts.succeeded([stage("queue", 0, 1)], 1)
     assert counts.take().in_flight == 1
     assert counts.take() == ({}, {}, 1)
 
@@ -61,7 +61,7 @@ def test_what_was_taken_is_not_given_again() -> None:
 def test_requests_without_a_result() -> None:
     counts = PipelineCounts()
     counts.refused(errors.TooManyRequestsError("full"))
-    counts.begun()
+    counts.accepted()
     counts.failed([stage("queue", 0, 1)], errors.BadImageError("empty"))
     taken = counts.take()
     assert dict(taken.counters) == {
@@ -78,8 +78,8 @@ def test_many_threads() -> None:
 
     def work() -> None:
         for _ in range(500):
-            counts.begun()
-            counts.over([stage("queue", 0, 1)], 2)
+            counts.accepted()
+            counts.succeeded([stage("queue", 0, 1)], 2)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:

@@ -56,7 +56,7 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_traces_nothing_is_passed_on() -> None:
-    spans = Spans.from_environment({}, "any")
+    spans = Spans.from_environment({}, "any", print)
     with spans.request("request", {"traceparent": "00-" + 32 * "1" + "-" + 16 * "2" + "-01"}, 0):
         assert spans.context() == {}
     assert not spans.active
@@ -85,7 +85,7 @@ def test_a_receiver_that_does_not_answer_holds_nothing_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
-        spans = Spans.from_environment(environ, "test")
+        spans = Spans.from_environment(environ, "test", print)
         with spans.request("request", {}, 0):
             pass
         spans.close()

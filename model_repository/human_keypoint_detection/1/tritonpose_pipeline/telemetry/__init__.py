@@ -1,1 +1,1 @@
-"""What the pipeline tells of its work: metrics and traces."""
+"""Metrics and traces of the pipeline."""

@@ -77,7 +77,7 @@ REQUEST_SECONDS = Family(
 STAGE_SECONDS = Family(
     "tritonpose_pipeline_stage_seconds", "Time in a stage of a request.", "stage", STAGES
 )
-IN_FLIGHT = Family("tritonpose_pipeline_requests_in_flight", "Requests under way.")
+IN_FLIGHT = Family("tritonpose_pipeline_requests_in_flight", "Requests in flight.")
 
 COUNTERS = (REQUESTS, REJECTIONS, PERSONS)
 HISTOGRAMS = (REQUEST_SECONDS, STAGE_SECONDS)
@@ -110,7 +110,7 @@ class Increments(NamedTuple):
     Attributes:
         counters: By metric and label value.
         histograms: Likewise.
-        in_flight: Requests under way now.
+        in_flight: Requests in flight now.
     """
 
     counters: Mapping[Key, float]
@@ -127,8 +127,8 @@ class PipelineCounts:
         self._counters: dict[Key, float] = defaultdict(float)
         self._histograms: dict[Key, Observations] = defaultdict(Observations)
 
-    def begun(self) -> None:
-        """Count a request that is now under way."""
+    def accepted(self) -> None:
+        """Count a request that was accepted."""
         with self._lock:
             self._in_flight += 1
 
@@ -137,21 +137,21 @@ class PipelineCounts:
         with self._lock:
             self._reject(error)
 
-    def over(self, stages: Sequence[Stage], persons: int) -> None:
-        """Count a request that was under way and got its result."""
+    def succeeded(self, stages: Sequence[Stage], persons: int) -> None:
+        """Count an accepted request that got its result."""
         with self._lock:
             self._counters[REQUESTS.name, "ok"] += 1
             self._counters[PERSONS.name, ""] += persons
             self._end(stages)
 
     def failed(self, stages: Sequence[Stage], error: Exception) -> None:
-        """Count a request that was under way and got no result."""
+        """Count an accepted request that got no result."""
         with self._lock:
             self._reject(error)
             self._end(stages)
 
     def take(self) -> Increments:
-        """Give what has been counted since the last call."""
+        """Return what has been counted since the last call."""
         with self._lock:
             taken = Increments(self._counters, self._histograms, self._in_flight)
             self._counters, self._histograms = defaultdict(float), defaultdict(Observations)

@@ -1,4 +1,4 @@
-"""Whether and where traces go: OpenTelemetry's own environment variables decide."""
+"""Sends traces where OpenTelemetry's own environment variables say, if they do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _SERVICE = "OTEL_SERVICE_NAME"
 
-# A receiver that is away is tried for ten seconds: as long as a whole server has for its end.
+# OpenTelemetry tries an unreachable receiver for ten seconds: all the time a server has to stop.
 _LAST_SPANS_SECONDS = 2.0
 
 
@@ -22,7 +22,7 @@ class TracingNotInstalledError(Exception):
 
 
 def traces_endpoint(environ: Mapping[str, str]) -> str | None:
-    """Where spans are sent.
+    """Find out where spans are sent.
 
     Args:
         environ: Environment variables.
@@ -46,12 +46,12 @@ def traces_endpoint(environ: Mapping[str, str]) -> str | None:
 
 
 def service_name(environ: Mapping[str, str], default: str) -> str:
-    """What a process is called in its spans."""
+    """Name a process in its spans."""
     return environ.get(_SERVICE) or default
 
 
 def make_provider(environ: Mapping[str, str], default_name: str) -> TracerProvider | None:
-    """Make what spans are made with; it sends them from a thread of its own.
+    """Make a provider of spans, which sends them from a thread of its own.
 
     Args:
         environ: Environment variables.

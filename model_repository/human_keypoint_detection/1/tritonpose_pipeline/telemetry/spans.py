@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
-from tritonpose_pipeline.telemetry.otel import close_provider, make_provider
+from tritonpose_pipeline.telemetry.otel import (
+    TracingNotInstalledError,
+    close_provider,
+    make_provider,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -70,7 +74,7 @@ class Stages:
 
 
 class Spans:
-    """Makes the spans of a process, if traces are asked for."""
+    """Makes the spans of a process, if traces are asked for. Thread-safe."""
 
     def __init__(self, provider: TracerProvider | None) -> None:
         """Use a provider, None for no spans."""
@@ -78,17 +82,21 @@ class Spans:
         self._tracer = None if provider is None else provider.get_tracer("tritonpose")
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], service: str) -> Spans:
-        """Make what environment variables ask for.
+    def from_environment(
+        cls, environ: Mapping[str, str], service: str, warn: Callable[[str], None]
+    ) -> Spans:
+        """Make the spans that OpenTelemetry's environment variables ask for.
 
         Args:
             environ: Environment variables.
             service: Name of the process in its spans, unless the environment has one.
-
-        Raises:
-            TracingNotInstalledError: OpenTelemetry's packages are missing.
+            warn: Gets a warning if spans are asked for, but OpenTelemetry is not installed.
         """
-        return cls(make_provider(environ, service))
+        try:
+            return cls(make_provider(environ, service))
+        except TracingNotInstalledError as error:
+            warn(str(error))
+            return cls(None)
 
     @contextmanager
     def request(self, name: str, context: Mapping[str, str], start: int) -> Iterator[Stages]:

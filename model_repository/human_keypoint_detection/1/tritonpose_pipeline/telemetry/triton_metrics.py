@@ -1,4 +1,4 @@
-"""Hands the pipeline's counts to Triton, which shows them on its ``/metrics``."""
+"""Copies the pipeline's counts to Triton, which shows them on its ``/metrics``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tritonpose_pipeline.telemetry.counts import (
     PipelineCounts,
 )
 
-# As often as Triton refreshes what it shows of the machine.
+# As often as Triton updates its metrics of the machine.
 _INTERVAL_SECONDS = 2.0
 
 _LIMITS = (*(f"{bound:g}" for bound in BOUNDS), "+Inf")
 
 
 class TritonMetrics:
-    """The metrics that Triton shows, brought up to date every two seconds by one thread.
+    """The metrics that Triton shows, updated every two seconds by one thread.
 
     Each touch of a metric is a round trip to tritonserver's process, and touches by several
     threads at a time crash it. So histograms are counters, named as Prometheus names the parts of a
@@ -49,17 +49,17 @@ class TritonMetrics:
             key: series for family in HISTOGRAMS for key, series in self._histogram(family).items()
         }
         self._in_flight = self._add(IN_FLIGHT, gauge)[IN_FLIGHT.name, ""]
-        self._over = threading.Event()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Show what is left and stop."""
-        self._over.set()
+        """Show the last counts and stop."""
+        self._stopping.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(_INTERVAL_SECONDS):
+        while not self._stopping.wait(_INTERVAL_SECONDS):
             self._show()
         self._show()
 
@@ -79,7 +79,7 @@ class TritonMetrics:
             seconds.increment(seen.seconds)
 
     def _histogram(self, family: Family) -> dict[Key, tuple[list[Any], Any, Any]]:
-        """The series of a histogram: buckets, count and sum for each label value."""
+        """Make the series of a histogram: buckets, count and sum for each label value."""
         counter = self._pb.MetricFamily.COUNTER
         buckets = self._family(f"{family.name}_bucket", family.help, counter)
         totals = self._family(f"{family.name}_count", family.help, counter)
