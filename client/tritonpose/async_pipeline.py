@@ -7,25 +7,16 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tritonpose._predict_arguments import (
-    CLOSED,
-    READ_AHEAD,
-    OnError,
-    check_max_in_flight,
-    check_on_error,
-    choose_threshold,
-    deliver,
-)
+from tritonpose._base_pipeline import CLOSED, BasePipeline, OnError, deliver
 from tritonpose._requests import failed_result, request_for, result_of, unreadable_result
-from tritonpose.config import PipelineConfig
 from tritonpose.errors import InputError, TritonPoseError
 from tritonpose.inputs import expand_inputs, load_source
 from tritonpose.result import KeypointResult
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from types import TracebackType
 
+    from tritonpose.config import PipelineConfig
     from tritonpose.inputs import ImageInput
     from tritonpose.transport import AsyncTransport
 
@@ -35,19 +26,11 @@ AsyncResults = AsyncGenerator[KeypointResult, None]
 _END = object()
 
 
-class AsyncPipeline:
+class AsyncPipeline(BasePipeline["AsyncTransport", AsyncResults]):
     """PaddleX's human keypoint pipeline, run by a server, for one event loop.
 
-    Use it with ``async with``, or call `close`. Images are read and decoded in threads.
-
-    Args:
-        transport: The connection; closed with the pipeline.
-        config: What to ask of the server; by default its own settings.
-        max_in_flight: How many images may be in flight at once, per pipeline. No more than
-            twice as many are read ahead of the result that was yielded last.
-
-    Raises:
-        ConfigError: `max_in_flight` isn't a positive whole number.
+    Use it with ``async with``, or call `close`. Images are read and decoded in threads. Its
+    arguments are those of `BasePipeline`.
     """
 
     def __init__(
@@ -57,51 +40,9 @@ class AsyncPipeline:
         *,
         max_in_flight: int = 8,
     ) -> None:
-        self._transport = transport
-        self._config = PipelineConfig() if config is None else config
-        self._window = READ_AHEAD * check_max_in_flight(max_in_flight)
+        super().__init__(transport, config, max_in_flight=max_in_flight)
         self._slots = asyncio.Semaphore(max_in_flight)
         self._scopes: set[_TaskScope] = set()
-        self._closed = False
-
-    def predict(
-        self,
-        input: object,  # noqa: A002 (PaddleX's name for it)
-        det_threshold: float | None = None,
-        *,
-        threshold: float | None = None,
-        on_error: OnError = "raise",
-    ) -> AsyncResults:
-        """Find the people in images and their keypoints.
-
-        Args:
-            input: What `HumanKeypointPipeline.predict` takes, or an asynchronous iterator of
-                such. Other iterators are read in threads, one item at a time, as they may
-                block.
-            det_threshold: Lowest detection score, 0 to 1; default from the configuration, else
-                from the server.
-            threshold: Another name for `det_threshold`.
-            on_error: "raise" raises an image's error after all earlier results, and ends. "collect"
-                yields a result without boxes, whose ``error`` says what happened, and goes on.
-
-        Returns:
-            An asynchronous generator of one `KeypointResult` per image, in the order of the
-            inputs. Closing it, or cancelling the task that waits for it, cancels the requests in
-            flight.
-
-        Raises:
-            ConfigError: `det_threshold`, `threshold` or `on_error` is wrong; at the call.
-            RuntimeError: The pipeline is closed; at the call, or while iterating.
-            TritonPoseError: While iterating, unless collected.
-        """
-        if self._closed:
-            raise RuntimeError(CLOSED)
-        check_on_error(on_error)
-        return self._stream(
-            input, choose_threshold(det_threshold, threshold, self._config), on_error
-        )
-
-    __call__ = predict
 
     async def close(self) -> None:
         """Cancel the requests in flight and close the connection; may be called again."""
@@ -113,12 +54,7 @@ class AsyncPipeline:
     async def __aenter__(self) -> AsyncPipeline:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def _stream(

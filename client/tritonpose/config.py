@@ -1,7 +1,6 @@
 """PaddleX pipeline configurations: a pipeline name, a YAML file or a dict.
 
-Every field is ``None`` where the user said nothing, so that whoever reads the configuration
-can tell a choice from a default: for what isn't said, the server's own settings apply.
+A field is ``None`` where the user made no choice; there the server's own settings apply.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ PIPELINE_NAME = "human_keypoint_detection"
 
 @dataclass(frozen=True, kw_only=True)
 class ModuleConfig:
-    """What any module of the pipeline can be told.
+    """The settings that every module of the pipeline has.
 
     Attributes:
         model_name: The model's name, such as ``PP-YOLOE-S_human``.
@@ -66,9 +65,9 @@ class PipelineConfig:
     """A whole pipeline; without arguments, one that leaves every choice to the server.
 
     Attributes:
-        detector: See there.
-        keypoint: See there.
-        visualize: Whether answers of a service have a picture, where the request doesn't say.
+        detector: The settings of the detector.
+        keypoint: The settings of the keypoint model.
+        visualize: Whether responses of a service have a picture, unless the request chooses.
     """
 
     detector: DetectorConfig = DetectorConfig()
@@ -161,7 +160,7 @@ def check_threshold(value: object, name: str) -> float | None:
     """Check a detection threshold; 0 is a valid one.
 
     Args:
-        value: A number from 0 to 1, or None for "not said".
+        value: A number from 0 to 1, or None for no choice.
         name: What to call it in the message.
 
     Raises:

@@ -8,43 +8,24 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
-from tritonpose._predict_arguments import (
-    CLOSED,
-    READ_AHEAD,
-    OnError,
-    check_max_in_flight,
-    check_on_error,
-    choose_threshold,
-    deliver,
-)
+from tritonpose._base_pipeline import CLOSED, BasePipeline, OnError, deliver
 from tritonpose._requests import failed_result, request_for, result_of, unreadable_result
-from tritonpose.config import PipelineConfig
 from tritonpose.errors import InputError, TritonPoseError
 from tritonpose.inputs import expand_inputs, load_source
 from tritonpose.result import KeypointResult
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
+    from tritonpose.config import PipelineConfig
     from tritonpose.inputs import ImageInput
     from tritonpose.transport import Transport
 
 Results = Generator[KeypointResult, None, None]
 
 
-class HumanKeypointPipeline:
+class HumanKeypointPipeline(BasePipeline["Transport", Results]):
     """PaddleX's human keypoint pipeline, run by a server. Safe to use from several threads.
 
-    Use it as a context manager, or call `close`.
-
-    Args:
-        transport: The connection; closed with the pipeline.
-        config: What to ask of the server; by default its own settings.
-        max_in_flight: How many images may be in flight at once, per pipeline. No more than
-            twice as many are read ahead of the result that was yielded last.
-
-    Raises:
-        ConfigError: `max_in_flight` isn't a positive whole number.
+    Use it as a context manager, or call `close`. Its arguments are those of `BasePipeline`.
     """
 
     def __init__(
@@ -54,50 +35,8 @@ class HumanKeypointPipeline:
         *,
         max_in_flight: int = 8,
     ) -> None:
-        self._transport = transport
-        self._config = PipelineConfig() if config is None else config
-        self._window = READ_AHEAD * check_max_in_flight(max_in_flight)
+        super().__init__(transport, config, max_in_flight=max_in_flight)
         self._pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="tritonpose")
-        self._closed = False
-
-    def predict(
-        self,
-        input: object,  # noqa: A002 (PaddleX's name for it)
-        det_threshold: float | None = None,
-        *,
-        threshold: float | None = None,
-        on_error: OnError = "raise",
-    ) -> Results:
-        """Find the people in images and their keypoints.
-
-        Args:
-            input: An array (H, W, 3) uint8, BGR; the path of an image, of a video or of a
-                directory (all images and videos in it and below, sorted); an http or https URL
-                of an image; or a list, tuple or iterator of these. Iterators and videos are
-                read as results are taken, so they may be endless.
-            det_threshold: Lowest detection score, 0 to 1; default from the configuration, else
-                from the server.
-            threshold: Another name for `det_threshold`.
-            on_error: "raise" raises an image's error after all earlier results, and ends. "collect"
-                yields a result without boxes, whose ``error`` says what happened, and goes on.
-
-        Returns:
-            A generator of one `KeypointResult` per image, in the order of the inputs. Closing
-            it waits for the requests in flight and sends no more.
-
-        Raises:
-            ConfigError: `det_threshold`, `threshold` or `on_error` is wrong; at the call.
-            RuntimeError: The pipeline is closed; at the call, or while iterating.
-            TritonPoseError: While iterating, unless collected.
-        """
-        if self._closed:
-            raise RuntimeError(CLOSED)
-        check_on_error(on_error)
-        return self._stream(
-            input, choose_threshold(det_threshold, threshold, self._config), on_error
-        )
-
-    __call__ = predict
 
     def close(self) -> None:
         """Wait for the requests in flight and close the connection; may be called again."""
@@ -108,12 +47,7 @@ class HumanKeypointPipeline:
     def __enter__(self) -> HumanKeypointPipeline:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _stream(self, inputs: object, threshold: float | None, on_error: OnError) -> Results:

@@ -12,7 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from tritonpose.errors import ServerUnavailableError, TritonPoseError
 
@@ -26,6 +26,9 @@ LONGEST_PAUSE_SECONDS = 2.0
 
 COOL_DOWN_SECONDS = 2.0
 """For how long a server that was unavailable is asked last."""
+
+
+AnyServer = TypeVar("AnyServer")
 
 
 class Server(Protocol):
@@ -54,29 +57,49 @@ class AsyncServer(Protocol):
         """Close the connection."""
 
 
-class Transport:
-    """A connection to one or several servers. Safe to use from several threads.
+class _Failover(Generic[AnyServer]):
+    """Keep what both kinds of transports share.
 
     Args:
         servers: The servers; closed with it.
         timeout: Seconds that each request may take, over all attempts.
         retries: How many attempts may follow the first.
-        sleep: Waits for a number of seconds.
     """
 
-    def __init__(
-        self,
-        servers: Sequence[Server],
-        timeout: float,
-        retries: int,
-        sleep: Callable[[float], object] = time.sleep,
-    ) -> None:
+    def __init__(self, servers: Sequence[AnyServer], timeout: float, retries: int) -> None:
         self._servers = servers
         self._timeout = timeout
         self._retries = retries
-        self._sleep = sleep
         self._turns = RoundRobin(len(servers))
         self._closed = False
+
+    @contextmanager
+    def _attempts(self, request: InferRequest) -> Iterator[Attempts]:
+        """Start the attempts of a request, which is named in all errors."""
+        try:
+            yield Attempts(self._turns, self._retries, self._timeout)
+        except TritonPoseError as error:
+            error.request_id = request.request_id
+            raise
+
+    def _server(self, attempts: Attempts) -> AnyServer:
+        """Return the server to ask now; raise RuntimeError if the transport is closed."""
+        if self._closed:
+            raise RuntimeError("this connection is closed; make another one")
+        return self._servers[attempts.server]
+
+    def _servers_to_close(self) -> Sequence[AnyServer]:
+        """Mark the transport as closed; return the servers if it wasn't."""
+        servers = () if self._closed else self._servers
+        self._closed = True
+        return servers
+
+
+class Transport(_Failover["Server"]):
+    """A connection to one or several servers. Safe to use from several threads."""
+
+    # Waits between attempts; tests give their own.
+    sleep: Callable[[float], object] = staticmethod(time.sleep)
 
     def infer(self, request: InferRequest) -> PoseResponse:
         """Send a request and wait for its response.
@@ -90,15 +113,13 @@ class Transport:
             ServerError: Anything else.
             RuntimeError: The transport is closed.
         """
-        attempts = Attempts(self._turns, self._retries, self._timeout)
-        with _request_id_in_errors(request):
+        with self._attempts(request) as attempts:
             while True:
-                _check_open(self._closed)
+                server = self._server(attempts)
                 try:
-                    server = self._servers[attempts.server]
                     response = server.infer(request, attempts.seconds_left())
                 except ServerUnavailableError as error:
-                    self._sleep(attempts.failed(error))
+                    self.sleep(attempts.failed(error))
                 else:
                     attempts.succeeded()
                     return response
@@ -110,50 +131,28 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections; requests after it fail. May be called again."""
-        if not self._closed:
-            self._closed = True
-            for server in self._servers:
-                server.close()
+        for server in self._servers_to_close():
+            server.close()
 
 
-class AsyncTransport:
-    """A connection to one or several servers, for one event loop.
+class AsyncTransport(_Failover["AsyncServer"]):
+    """A connection to one or several servers, for one event loop."""
 
-    Args:
-        servers: The servers; closed with it.
-        timeout: Seconds that each request may take, over all attempts.
-        retries: How many attempts may follow the first.
-        sleep: Waits for a number of seconds.
-    """
-
-    def __init__(
-        self,
-        servers: Sequence[AsyncServer],
-        timeout: float,
-        retries: int,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-    ) -> None:
-        self._servers = servers
-        self._timeout = timeout
-        self._retries = retries
-        self._sleep = sleep
-        self._turns = RoundRobin(len(servers))
-        self._closed = False
+    # As in `Transport`.
+    sleep: Callable[[float], Awaitable[object]] = staticmethod(asyncio.sleep)
 
     async def infer(self, request: InferRequest) -> PoseResponse:
         """Send a request and wait for its response; raise what `Transport.infer` raises.
 
         Cancelling it cancels the request.
         """
-        attempts = Attempts(self._turns, self._retries, self._timeout)
-        with _request_id_in_errors(request):
+        with self._attempts(request) as attempts:
             while True:
-                _check_open(self._closed)
+                server = self._server(attempts)
                 try:
-                    server = self._servers[attempts.server]
                     response = await server.infer(request, attempts.seconds_left())
                 except ServerUnavailableError as error:
-                    await self._sleep(attempts.failed(error))
+                    await self.sleep(attempts.failed(error))
                 else:
                     attempts.succeeded()
                     return response
@@ -164,24 +163,8 @@ class AsyncTransport:
 
     async def close(self) -> None:
         """Close the connections; requests after it fail. May be called again."""
-        if not self._closed:
-            self._closed = True
-            for server in self._servers:
-                await server.close()
-
-
-@contextmanager
-def _request_id_in_errors(request: InferRequest) -> Iterator[None]:
-    try:
-        yield
-    except TritonPoseError as error:
-        error.request_id = request.request_id
-        raise
-
-
-def _check_open(closed: bool) -> None:
-    if closed:
-        raise RuntimeError("this connection is closed; make another one")
+        for server in self._servers_to_close():
+            await server.close()
 
 
 class RoundRobin:
@@ -198,7 +181,7 @@ class RoundRobin:
     def __init__(self, count: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._turn = 0
-        # Until when each server cools down; 0 for those that are well.
+        # Until when each server cools down; 0 for those that are available.
         self._cool_until = [0.0] * count
         self._lock = threading.Lock()
 

@@ -121,7 +121,7 @@ class AsyncGrpcServer:
             return False
 
     async def close(self) -> None:
-        """Close the channel, cancelling the requests under way."""
+        """Close the channel, cancelling the requests in flight."""
         if self._client is not None:
             await self._client.close()
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import ssl
 import threading
 import weakref
 from concurrent.futures import Future
@@ -107,9 +106,7 @@ class AsyncHttpServer:
             tls = self._connection.tls
             self._session = aiohttp.ClientSession(
                 headers=self._connection.headers,
-                connector=aiohttp.TCPConnector(
-                    limit=0, ssl=tls.context(ssl.create_default_context) if tls else True
-                ),
+                connector=aiohttp.TCPConnector(limit=0, ssl=tls.context() if tls else True),
             )
         return self._session
 

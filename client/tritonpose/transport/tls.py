@@ -11,7 +11,6 @@ from tritonpose.errors import ConfigError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class TlsFiles:
 
     Attributes:
         ca_file: Certificates of the authorities that may have signed the server's; None for
-            those that the protocol's library trusts.
+            the authorities that the protocol's library trusts.
         cert_file: The client's certificate, for servers that ask for one, with `key_file`.
         key_file: The client's private key, not encrypted.
     """
@@ -52,7 +51,7 @@ class TlsFiles:
             _readable("key_file", key_file),
         )
         try:
-            files.context(ssl.create_default_context)
+            files.context()
         except ssl.SSLError as error:
             names = [
                 f"{name}={str(file)!r}" for name, file in vars(files).items() if file is not None
@@ -63,19 +62,14 @@ class TlsFiles:
             ) from error
         return files
 
-    def context(
-        self, factory: Callable[..., ssl.SSLContext], default_ca_file: str | None = None
-    ) -> ssl.SSLContext:
-        """Make a context that checks the server's certificate and its host name.
+    def context(self) -> ssl.SSLContext:
+        """Make a context that checks the server's certificate and its host name."""
+        import ssl
 
-        Args:
-            factory: `ssl.create_default_context`, or another library's function like it.
-            default_ca_file: Used without `ca_file`; None for the system's authorities.
-        """
-        context = factory(cafile=self.ca_file or default_ca_file)
+        context = ssl.create_default_context(cafile=self.ca_file)
         if self.cert_file is not None:
-            # With an empty password, an encrypted key is an error; without, it is a question
-            # to the terminal.
+            # Without a password, OpenSSL would ask for that of an encrypted key on the terminal;
+            # an empty one makes it an error.
             context.load_cert_chain(self.cert_file, self.key_file, password="")
         return context
 

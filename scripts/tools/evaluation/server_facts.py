@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +101,7 @@ def _ask_http(address: str, connection: Connection) -> tuple[str, dict[str, Any]
         base_url=connection.url_of(address),
         headers=dict(connection.headers),
         timeout=_TIMEOUT_SECONDS,
-        verify=connection.tls.context(ssl.create_default_context) if connection.tls else False,
+        verify=connection.tls.context() if connection.tls else False,
         # As for requests: no proxy stands between client and server.
         trust_env=False,
     ) as client:

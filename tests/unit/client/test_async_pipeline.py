@@ -20,7 +20,7 @@ from tritonpose import (
     KeypointResult,
     create_async_pipeline,
 )
-from tritonpose._predict_arguments import OnError
+from tritonpose._base_pipeline import OnError
 from tritonpose.transport.messages import InferRequest, PoseResponse
 
 

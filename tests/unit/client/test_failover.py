@@ -175,7 +175,8 @@ class SyncTwin:
 
     def __init__(self, *servers: Any, timeout: float = 60.0, retries: int = 4) -> None:
         self.pauses: list[float] = []
-        self.transport = Transport(servers, timeout, retries, self.pauses.append)
+        self.transport = Transport(servers, timeout, retries)
+        self.transport.sleep = self.pauses.append
 
     def infer(self) -> PoseResponse:
         return self.transport.infer(REQUEST)
@@ -196,7 +197,8 @@ class AsyncTwin:
         async def sleep(seconds: float) -> None:
             self.pauses.append(seconds)
 
-        self.transport = AsyncTransport(servers, timeout, retries, sleep)
+        self.transport = AsyncTransport(servers, timeout, retries)
+        self.transport.sleep = sleep
 
     def infer(self) -> PoseResponse:
         return asyncio.run(self.transport.infer(REQUEST))

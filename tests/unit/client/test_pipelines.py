@@ -12,7 +12,7 @@ import pytest
 
 from stand_ins import BOTH_KINDS, Pipeline, StandIn, frame, frames, numbers
 from tritonpose import ConfigError, InputError, InvalidRequestError, ServerUnavailableError
-from tritonpose._predict_arguments import OnError
+from tritonpose._base_pipeline import OnError
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 
 
