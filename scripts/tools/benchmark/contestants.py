@@ -13,7 +13,7 @@ from typing import Literal
 import httpx
 
 from tools.answers import SAVED_KEYS, poses_of
-from tools.benchmark.load import Rate, measure_rate, stream_rate
+from tools.benchmark.load import Rate, measure_rate
 from tools.benchmark.subprocesses.launch import HttpService, WorkerProcess
 from tools.benchmark.workload import Sample
 from tools.errors import BenchmarkError
@@ -95,7 +95,7 @@ class InProcessContestant(Contestant):
         label: See `Contestant`.
         role: See `Contestant`.
         parallel: See `Contestant`.
-        worker: Has the methods ``answer``, ``time_each`` and ``rate``; closed with this.
+        worker: Answers; has a method ``rate`` if it is parallel. Closed with this.
     """
 
     def __init__(
@@ -118,6 +118,9 @@ class InProcessContestant(Contestant):
 
     def rate(self, samples: Sequence[Sample], concurrency: int, skip: int, count: int) -> Rate:
         """Measure images per second with several in flight; see `measure_rate`."""
+        if not self.parallel:
+            feed = itertools.islice(itertools.cycle(samples), skip + count)
+            return Rate(count / sum(self.time_each(list(feed))[skip:]), skip + count)
         found = self.worker.call(
             "rate",
             samples=[sample.as_json() for sample in samples],
@@ -183,7 +186,8 @@ class PredictContestant(TritonContestant):
             create_pipeline(PIPELINE_NAME, url=self._url, max_in_flight=concurrency) as pipeline,
             contextlib.closing(pipeline.predict(files)) as results,
         ):
-            return Rate(stream_rate(results, skip, count), skip + count + concurrency)
+            rate = measure_rate(lambda _: next(results), samples, 1, skip, count)
+            return Rate(rate.per_second, rate.images + concurrency)
 
 
 class RestContestant(Contestant):

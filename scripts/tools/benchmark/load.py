@@ -6,7 +6,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -79,13 +79,3 @@ def measure_rate(
         finally:
             stop.set()
     return Rate(count / seconds, skip + count + ends.qsize())
-
-
-def stream_rate(results: Iterator[object], skip: int, count: int) -> float:
-    """Measure how many results per second an iterator yields, after the first ``skip``."""
-    for _ in itertools.islice(results, skip):
-        pass
-    began = time.perf_counter()
-    for _ in itertools.islice(results, count):
-        pass
-    return count / (time.perf_counter() - began)

@@ -54,7 +54,7 @@ def package_versions() -> dict[str, str]:
 
 
 def process_tree(roots: Iterable[int]) -> list[int]:
-    """List processes and all below them; those that have ended are left out."""
+    """List processes and all below them; ended ones are left out."""
     found: dict[int, None] = {}
     for root in roots:
         with contextlib.suppress(psutil.NoSuchProcess):

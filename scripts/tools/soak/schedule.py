@@ -73,7 +73,7 @@ async def at_random_moments(
         progress: Called now and then with a line for the user.
 
     Returns:
-        The number of requests sent, and of those that got no answer at all.
+        The number of requests sent, and how many of them got no answer at all.
     """
     rng = random.Random(seed)
     started = reported = due = time.monotonic()

@@ -11,6 +11,7 @@ import os
 import queue
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -113,28 +114,27 @@ class BareEngine:
         """Report the versions of its libraries."""
         return {"openvino": version("openvino"), "opencv": cv2.__version__}
 
-    def answer(self, sample: Sample) -> list[dict[str, Any]]:
-        """Find the people in an image, in PaddleX's format."""
-        arrays = (values.tolist() for values in self._estimate(sample)[:4])
-        return [dict(zip(SAVED_KEYS, person, strict=True)) for person in zip(*arrays, strict=True)]
+    def estimate(self, sample: Sample, *, several: bool = False) -> Poses:
+        """Find the people in an image; ``several`` if other images are in flight."""
 
-    def time_each(self, samples: list[Sample]) -> list[float]:
-        """Measure the seconds that each image takes, one after the other."""
-        seconds = []
-        for sample in samples:
-            began = time.perf_counter()
-            self._estimate(sample)
-            seconds.append(time.perf_counter() - began)
-        return seconds
+        def run(model: str, images: Images, outputs: tuple[str, ...]) -> Outputs:  # noqa: ARG001
+            alone = len(images) == 1 and not several
+            return (self._alone if alone else self._side_by_side)[model].run(images)
+
+        options = resolve_options(self._settings, self._repository, sample["det_threshold"], {})
+        image = decode_image(check_file(Path(sample["path"]).read_bytes()))
+        return estimate_poses(image, options, run)
+
+    def people(self, poses: Poses) -> list[dict[str, Any]]:
+        """Convert poses to JSON in PaddleX's format."""
+        arrays = (values.tolist() for values in poses[:4])
+        return [dict(zip(SAVED_KEYS, person, strict=True)) for person in zip(*arrays, strict=True)]
 
     def rate(
         self, samples: list[Sample], concurrency: int, skip: int, count: int
     ) -> tuple[float, int]:
         """Measure images per second, and count all images; see `measure_rate`."""
-
-        def estimate(sample: Sample) -> Poses:
-            return self._estimate(sample, several=concurrency > 1)
-
+        estimate = partial(self.estimate, several=concurrency > 1)
         rate = measure_rate(estimate, samples, concurrency, skip, count)
         return rate.per_second, rate.images
 
@@ -148,15 +148,6 @@ class BareEngine:
             self._side_by_side[model.name].run(crops)
             seconds.append((time.perf_counter() - began) / batch)
         return seconds
-
-    def _estimate(self, sample: Sample, *, several: bool = False) -> Poses:
-        def run(model: str, images: Images, outputs: tuple[str, ...]) -> Outputs:  # noqa: ARG001
-            alone = len(images) == 1 and not several
-            return (self._alone if alone else self._side_by_side)[model].run(images)
-
-        options = resolve_options(self._settings, self._repository, sample["det_threshold"], {})
-        image = decode_image(check_file(Path(sample["path"]).read_bytes()))
-        return estimate_poses(image, options, run)
 
 
 def open_worker(detector: str, keypoint_model: str, parameters: str) -> BareEngine:

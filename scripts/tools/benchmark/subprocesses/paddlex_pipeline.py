@@ -5,7 +5,6 @@ Served by ``line_server``; its argument holds the arguments of ``paddlex.create_
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 from importlib.metadata import version
@@ -30,36 +29,15 @@ class PaddleXPipeline:
         packages = ("paddlex", "paddlepaddle", "numpy", "opencv-contrib-python")
         return {package: version(package) for package in packages}
 
-    def answer(self, sample: dict[str, Any]) -> list[dict[str, Any]]:
+    def estimate(self, sample: dict[str, Any]) -> Any:
         """Find the people in an image."""
+        (result,) = self._pipeline.predict(sample["path"], det_threshold=sample["det_threshold"])
+        return result
+
+    def people(self, result: Any) -> list[dict[str, Any]]:
+        """Convert a result to JSON."""
         keys = ("coordinate", "det_score", "keypoints", "kpt_score")
-        people = self._predict(sample)["boxes"]
-        return [{key: np.asarray(person[key]).tolist() for key in keys} for person in people]
-
-    def time_each(self, samples: list[dict[str, Any]]) -> list[float]:
-        """Measure the seconds that each image takes, one after the other."""
-        seconds = []
-        for sample in samples:
-            began = time.perf_counter()
-            self._predict(sample)
-            seconds.append(time.perf_counter() - began)
-        return seconds
-
-    def rate(
-        self,
-        samples: list[dict[str, Any]],
-        concurrency: int,  # noqa: ARG002 (it takes one image at a time)
-        skip: int,
-        count: int,
-    ) -> tuple[float, int]:
-        """Measure images per second after the first ``skip``, and count all images."""
-        feed = itertools.cycle(samples)
-        for sample in itertools.islice(feed, skip):
-            self._predict(sample)
-        began = time.perf_counter()
-        for sample in itertools.islice(feed, count):
-            self._predict(sample)
-        return count / (time.perf_counter() - began), skip + count
+        return [{key: np.asarray(each[key]).tolist() for key in keys} for each in result["boxes"]]
 
     def draw(self, image: str, keypoints: list[Any], repeat: int, target: str) -> list[float]:
         """Measure the seconds of drawing people, each time; saves the picture as ``.npy``."""
@@ -72,10 +50,6 @@ class PaddleXPipeline:
             seconds.append(time.perf_counter() - began)
         np.save(target, picture)
         return seconds
-
-    def _predict(self, sample: dict[str, Any]) -> Any:
-        (result,) = self._pipeline.predict(sample["path"], det_threshold=sample["det_threshold"])
-        return result
 
 
 def open_worker(arguments: str) -> PaddleXPipeline:

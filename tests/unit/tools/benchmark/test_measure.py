@@ -23,7 +23,7 @@ from tools.benchmark.latency import (
 )
 from tools.benchmark.machine import Watch
 from tools.benchmark.subprocesses.launch import WorkerProcess
-from tools.benchmark.throughput import measure_client, measure_throughput
+from tools.benchmark.throughput import measure_throughput
 from tools.benchmark.workload import QUICK, Sample, Scene
 from tools.errors import BenchmarkError
 
@@ -114,16 +114,6 @@ def test_all_in_flight_are_answered_at_least_once() -> None:
     slow = GivenContestant("slow", rates=[2, 2])
     measure_throughput([slow], SAMPLES, plan, Watch([slow]))
     assert slow.calls[-1] == "slow rates 64 64 64"
-
-
-def test_client() -> None:
-    plan = replace(QUICK, rounds=1, rate_seconds=0.1)
-    predict, bare = GivenContestant("predict", rates=[5, 6]), GivenContestant("grpc", rates=[5, 8])
-    rival = GivenContestant("rival", "rival", rates=[1, 2])
-    found = measure_client(predict, [rival, bare], SAMPLES, plan, Watch([]))
-    (case,) = found.cases
-    ratios = [found.ratio(case, *pair) for pair in (("predict", "rival"), ("predict", "grpc"))]
-    assert [ratio.value for ratio in ratios if ratio] == [3, 0.75]
 
 
 def test_which_contestants_are_compared() -> None:

@@ -17,26 +17,13 @@ from tools.errors import BenchmarkError
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 
 
-def test_defaults_are_left_to_it() -> None:
+def test_what_a_pipeline_leaves_open_is_left_to_paddlex() -> None:
     content = paddlex_config(PipelineConfig())
-    assert content["pipeline_name"] == "human_keypoint_detection"
-    modules = content["SubModules"]
-    assert modules["ObjectDetection"] == {
-        "module_name": "object_detection",
-        "model_name": "PP-YOLOE-S_human",
-        "model_dir": None,
-        "batch_size": 1,
-        "threshold": None,
-    }
-    assert modules["KeypointDetection"] == {
-        "module_name": "keypoint_detection",
-        "model_name": "PP-TinyPose_128x96",
-        "model_dir": None,
-        "batch_size": 1,
-        "flip": False,
-        "use_udp": None,
-    }
-    assert "engine" not in content
+    detection, keypoints = content["SubModules"].values()
+    assert detection["threshold"] is keypoints["use_udp"] is keypoints["model_dir"] is None
+    assert "imgsz" not in detection
+    assert "engine_config" not in content
+    assert with_threads(content, 3)["engine_config"] == {"cpu_threads": 3}
 
 
 def test_models_and_settings_of_a_pipeline(tmp_path: Path) -> None:
@@ -58,14 +45,6 @@ def test_models_and_settings_of_a_pipeline(tmp_path: Path) -> None:
     assert keypoints["model_dir"] == str(tmp_path / "model")
     assert keypoints["flip"] is True
     assert keypoints["use_udp"] is False
-
-
-def test_threads() -> None:
-    content = paddlex_config(PipelineConfig())
-    told = with_threads(content, 3)
-    assert told["engine_config"] == {"cpu_threads": 3}
-    assert told["SubModules"] == content["SubModules"]
-    assert "engine_config" not in content
 
 
 @pytest.mark.parametrize(

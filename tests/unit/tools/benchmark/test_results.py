@@ -14,7 +14,7 @@ import pytest
 from tools.benchmark.agreement import Verdict
 from tools.benchmark.chart import chart_groups, save_chart
 from tools.benchmark.machine import Disturbance
-from tools.benchmark.report import Table, as_json, number, tables
+from tools.benchmark.report import Table, as_json, tables
 from tools.benchmark.results import (
     Case,
     Entry,
@@ -139,14 +139,6 @@ def test_disagreement_shows() -> None:
     assert not other.agrees
     (table,) = (table for table in tables(other) if table.title.startswith("Answers"))
     assert (table.rows[0][1], table.rows[0][-1]) == ("NO", "b.jpg")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0, "0"), (0.123, "0.12"), (9.994, "9.99"), (12.34, "12.3"), (123.4, "123"), (-2, "-2.00")],
-)
-def test_numbers(value: float, text: str) -> None:
-    assert number(value) == text
 
 
 def test_text_and_markdown() -> None:

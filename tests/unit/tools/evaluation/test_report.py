@@ -1,13 +1,11 @@
-"""The table and the JSON report."""
+"""The table of evaluations; the JSON report is checked end to end."""
 
 from __future__ import annotations
-
-import json
 
 from tools.evaluation.agreement import Agreement
 from tools.evaluation.coco import FIGURES, Kind, Scores
 from tools.evaluation.evaluate import CocoFigures, Evaluation
-from tools.evaluation.report import as_json, table
+from tools.evaluation.report import table
 from tools.evaluation.variants import Variant
 
 AGREEMENT = Agreement(
@@ -70,14 +68,3 @@ def test_agreement_alone() -> None:
         *("0.0001", "0.000002"),
         *("99.57%", "10.050", "-", "0.0012"),
     ]
-
-
-def test_json() -> None:
-    report = json.loads(json.dumps(as_json([evaluation("short", 0.81)], "1.2.3")))
-    assert report["tritonpose"] == "1.2.3"
-    only = report["evaluations"][0]
-    assert only["triton"] == "2.51.0"
-    assert only["variant"]["keypoint_model"] == "short"
-    assert only["coco"]["given_boxes"]["AP"] == 0.81
-    assert only["coco"]["given_boxes"]["APM"] is None
-    assert only["agreement"]["other_persons"] == ["b.jpg"]
