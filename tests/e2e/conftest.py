@@ -13,9 +13,9 @@ from tools.sample_photo import sample_photo
 from tritonpose import HumanKeypointPipeline, create_pipeline
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
+from tritonpose_server.models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
 from tritonpose_server.models.open_models.install import install_open_models
-from tritonpose_server.models.paddle.model import install_paddle_model
+from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import ModelStore, cache_home
 
 
@@ -29,7 +29,8 @@ def store() -> ModelStore:
 def installed_open_models(store: ModelStore) -> list[Path]:
     """Model directories of the open models: detector, keypoint model."""
     names = [DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL]
-    return install_open_models(names, cache_home() / "downloads", store, print)
+    install_open_models(names, store, print)
+    return [store.path(name) for name in names]
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ from tritonpose_pipeline.keypoints import (
 )
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR
-from tritonpose_server.models.paddle.model import install_paddle_model
+from tritonpose_server.models.catalog import DEFAULT_DETECTOR
+from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import ModelStore
 
 pytestmark = reference_data.needed

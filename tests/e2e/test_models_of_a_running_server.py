@@ -17,7 +17,7 @@ from tritonpose.transport.messages import InferRequest
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.errors import EmbeddedServerError
-from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
+from tritonpose_server.models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
 from tritonpose_server.models.store import ModelStore
 
 

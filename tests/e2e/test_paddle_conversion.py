@@ -22,11 +22,12 @@ import pytest
 import yaml
 
 import reference_data
+from tritonpose_server.models.catalog import Role
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.paddle.environment import ensure_environment
-from tritonpose_server.models.paddle.inference_yml import Role
-from tritonpose_server.models.paddle.model import MAX_BATCH_SIZE, install_paddle_model
+from tritonpose_server.models.paddle.install import install_paddle_model
+from tritonpose_server.models.paddle.tool_environment import PADDLE_ENVIRONMENT
 from tritonpose_server.models.store import ModelStore
+from tritonpose_server.models.triton_config import MAX_BATCH_SIZE
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -58,7 +59,7 @@ paddle.jit.save(model, sys.argv[1], input_spec=[image])
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    return ensure_environment(print)
+    return PADDLE_ENVIRONMENT.ensure(print)
 
 
 @pytest.fixture

@@ -15,9 +15,8 @@ from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.engines.openvino import cpu_has_bf16
-from tritonpose_server.models.precision import make_bf16
+from tritonpose_server.models.precision import make_bf16, make_variant
 from tritonpose_server.models.store import ModelStore
-from tritonpose_server.models.variants import make_variant
 
 # A joint counts from this score.
 CLEAR = 0.3

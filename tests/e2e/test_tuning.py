@@ -13,7 +13,7 @@ from command_line import COMMAND, environment
 from leftovers import alive, descendants, wait_until
 from rest_service import free_port
 from tritonpose import create_pipeline
-from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
+from tritonpose_server.models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
 
 TUNING = """\
 detector: {streams: 1, threads: 1, max_batch_size: 1}

@@ -10,9 +10,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from tritonpose_server.models.graph.model_graph import finish_model
-from tritonpose_server.models.model_config import Backend, keypoint_parameters, render_config
 from tritonpose_server.models.paddle.inference_yml import Normalization
 from tritonpose_server.models.store import ModelFiles, ModelStore
+from tritonpose_server.models.triton_config import Backend, keypoint_parameters, make_config
 
 HEIGHT, WIDTH = 32, 24
 SOURCE: Mapping[str, object] = {"source": "made up", "agreement": {"images": 4}}
@@ -57,7 +57,7 @@ def install(
     """Put a model into a store."""
     model = servable or quantizable_model()
     parameters = keypoint_parameters(flip_shift=True, use_udp=False)
-    config = render_config(name, model, parameters, max_batch_size=8, backend=backend)
+    config = make_config(name, model, parameters, max_batch_size=8, backend=backend)
     return store.add(name, ModelFiles(model, config, SOURCE))
 
 

@@ -16,7 +16,7 @@ from tools.benchmark.subprocesses.launch import HttpService, WorkerProcess
 from tools.benchmark.workload import Sample
 from tools.errors import BenchmarkError
 from tritonpose.config import PIPELINE_NAME, ModuleConfig, PipelineConfig
-from tritonpose_server.models.open_models.catalog import OPEN_MODELS
+from tritonpose_server.models.catalog import OPEN_MODELS
 from tritonpose_server.models.paddle.inference_yml import read_inference_yml
 from tritonpose_server.models.paddle.tool_environment import ToolEnvironment
 from tritonpose_server.models.store import cache_home

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Manage the models that a server on this machine can serve. `tritonpose predict` and `tritonpose
 serve` fetch and convert the models of their pipeline by themselves."""
+_COLUMNS = ("NAME", "ROLE", "INSTALLED", "SIZE", "ACCURACY", "BACKENDS", "SHA256", "SOURCE")
 _EXAMPLES = """\
   tritonpose models list
   tritonpose models install PP-TinyPose_256x192
@@ -130,7 +131,7 @@ def _run(options: argparse.Namespace) -> None:
             for name in options.names:
                 print(commands.fetch(name, print_status, lock))
         case "convert":
-            from tritonpose_server.models.paddle.model import install_paddle_model
+            from tritonpose_server.models.paddle.install import install_paddle_model
 
             target = ModelStore(options.output)
             print(install_paddle_model(options.directory, None, target, progress=print_status))
@@ -138,7 +139,7 @@ def _run(options: argparse.Namespace) -> None:
             model = commands.install(options.model, store, print_status, lock, name=options.name)
             print(f"installed {model.name}")
         case "variant":
-            from tritonpose_server.models.variants import make_variant
+            from tritonpose_server.models.precision import make_variant
 
             model = make_variant(
                 store,
@@ -158,6 +159,8 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _list(store: ModelStore, *, as_json: bool) -> None:
+    from tabulate import tabulate
+
     from tritonpose_server.models import commands
     from tritonpose_server.models.choice import local_stand_ins
 
@@ -167,16 +170,22 @@ def _list(store: ModelStore, *, as_json: bool) -> None:
         facts = [{**asdict(entry), "stand_in": stand_ins.get(entry.name)} for entry in entries]
         print(json.dumps(facts, indent=2))
         return
-    _print_table([commands.as_row(entry) for entry in entries])
+    rows = [
+        (
+            entry.name,
+            entry.role,
+            "yes" if entry.installed else "no",
+            "" if entry.size_mb is None else f"{entry.size_mb:.1f} MB",
+            entry.accuracy,
+            ",".join(entry.backends),
+            entry.sha256[:12],
+            entry.source,
+        )
+        for entry in entries
+    ]
+    print(tabulate(rows, _COLUMNS, tablefmt="plain", disable_numparse=True))
     for name, stand_in in stand_ins.items():
         print(f"{stand_in} stands in for {name} as long as that can't be fetched")
-
-
-def _print_table(rows: Sequence[Mapping[str, str]]) -> None:
-    lines = [[column.upper() for column in rows[0]], *(list(row.values()) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(map(str.ljust, line, widths)).rstrip())
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from tritonpose.file_types import is_video
+from tritonpose.inputs import load_source
+from tritonpose.inputs.expansion import files_in
+from tritonpose_pipeline.detection import resize_for_detector
+from tritonpose_pipeline.errors import BadRequestError, ModelError
+from tritonpose_pipeline.image import check_file, decode_image
+from tritonpose_pipeline.pipeline import JOINTS, detect_persons, estimate_keypoints
+from tritonpose_pipeline.repository import DetectorModel, KeypointModel, ModelRepository
+from tritonpose_pipeline.request import PoseOptions
 from tritonpose_server.errors import EmbeddedServerError
-from tritonpose_server.models.photos import choose_photos, read_photo
 from tritonpose_server.models.store import ModelStore
-
-if TYPE_CHECKING:
-    from tritonpose_pipeline.repository import DetectorModel, KeypointModel
 
 Image = npt.NDArray[np.uint8]
 
@@ -23,55 +27,53 @@ Image = npt.NDArray[np.uint8]
 MAX_INPUTS = 200
 
 
-def detector_inputs(model: DetectorModel, images: Sequence[Path]) -> list[Image]:
-    """What a detector gets for images.
+def calibration_inputs(
+    store: ModelStore,
+    name: str,
+    images: Sequence[Path],
+    detector: str,
+    *,
+    max_inputs: int = MAX_INPUTS,
+) -> list[Image]:
+    """Make what a model gets for photos.
 
     Args:
-        model: The detector's facts.
+        store: Where models are kept.
+        name: The model.
         images: Image files, and directories that are searched for them. From more than
-            ``MAX_INPUTS``, so many are taken evenly.
+            ``max_inputs``, that many are taken evenly.
+        detector: Finds the people in them where the model is a keypoint model.
+        max_inputs: Most inputs.
 
     Returns:
-        uint8 ``[h, w, 3]`` RGB each.
+        At most ``max_inputs`` inputs, uint8 ``[h, w, 3]`` RGB each. Of a keypoint model: of each
+        image its surest people, no more than its even share.
 
     Raises:
-        InputError: A file can't be read or is no image.
-        EmbeddedServerError: There is no image, or one can't be decoded.
+        InputError: A file can't be read or is not an image.
+        EmbeddedServerError: There is no image, one can't be decoded, no person was found in them,
+            or the detector is not installed.
     """
-    from tritonpose_pipeline.detection import resize_for_detector
+    repository = ModelRepository(store.root)
+    files = _choose(images, max_inputs)
+    try:
+        if name in repository.names("detector"):
+            model = repository.detector(name)
+            return [resize_for_detector(_read(file), model).pixels for file in files]
+        keypoint_model, finder = repository.keypoint_model(name), repository.detector(detector)
+    except ModelError as error:
+        raise EmbeddedServerError(str(error)) from error
+    return _person_crops(keypoint_model, finder, files, store.model_file(detector), max_inputs)
 
-    return [resize_for_detector(read_photo(file).pixels, model).pixels for file in _choose(images)]
 
-
-def person_crops(
+def _person_crops(
     keypoint_model: KeypointModel,
     detector: DetectorModel,
-    images: Sequence[Path],
-    store: ModelStore,
+    files: Sequence[str],
+    detector_file: Path,
+    max_inputs: int,
 ) -> list[Image]:
-    """What a keypoint model gets for the persons in images.
-
-    Args:
-        keypoint_model: The keypoint model's facts.
-        detector: The detector that finds the persons.
-        images: See ``detector_inputs``.
-        store: Holds the detector.
-
-    Returns:
-        At most ``MAX_INPUTS`` crops, uint8 ``[h, w, 3]`` RGB: of each image its surest persons,
-        no more than its even share.
-
-    Raises:
-        InputError: A file can't be read or is no image.
-        EmbeddedServerError: There is no image, one can't be decoded, or no person was found in
-            them.
-    """
-    from tritonpose_pipeline.pipeline import JOINTS, detect_persons, estimate_keypoints
-    from tritonpose_pipeline.request import PoseOptions
-
-    session = onnxruntime.InferenceSession(
-        store.path(detector.name) / "1" / "model.onnx", providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(detector_file, providers=["CPUExecutionProvider"])
     crops: list[Image] = []
 
     def run_model(
@@ -80,29 +82,40 @@ def person_crops(
         if model == detector.name:
             return list(session.run(list(outputs), {"image": images}))
         crops.extend(images)
-        return [
-            np.zeros(
-                (len(images), JOINTS, keypoint_model.height // 4, keypoint_model.width // 4),
-                np.float32,
-            )
-        ]
+        shape = (len(images), JOINTS, keypoint_model.height // 4, keypoint_model.width // 4)
+        return [np.zeros(shape, np.float32)]
 
     options = PoseOptions(
         detector, keypoint_model, detector.threshold, flip=False, use_udp=keypoint_model.use_udp
     )
-    chosen = _choose(images)
-    share = MAX_INPUTS // len(chosen)
-    for file in chosen:
-        image = read_photo(file).pixels
+    share = max_inputs // len(files)
+    for file in files:
+        image = _read(file)
         boxes = detect_persons(image, options, run_model).boxes[:share]
         estimate_keypoints(image, boxes, options, run_model)
     if not crops:
         raise EmbeddedServerError(
-            f"{detector.name} found no person in the {len(chosen)} calibration images: name "
+            f"{detector.name} found no person in the {len(files)} calibration images: name "
             "photos of people"
         )
     return crops
 
 
-def _choose(images: Sequence[Path]) -> list[str]:
-    return choose_photos(images, MAX_INPUTS, "calibration")
+def _choose(places: Sequence[Path], most: int) -> list[str]:
+    """Return the image files in places, in the order given, those of a directory sorted."""
+    files: list[str] = []
+    for path in map(str, places):
+        found = [file.path for file in files_in(path) if not is_video(file.path)]
+        files += found or [path]
+    if not files:
+        raise EmbeddedServerError("calibration needs images: name files or directories")
+    return files[:: -(-len(files) // most)]
+
+
+def _read(file: str) -> Image:
+    """Read an image, or the first of a file, and decode it as the pipeline does."""
+    source = load_source(file)[0].source
+    try:
+        return decode_image(check_file(source)) if isinstance(source, bytes) else source
+    except BadRequestError as error:
+        raise EmbeddedServerError(f"{file}: {error}") from error

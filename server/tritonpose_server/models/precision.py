@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,9 +14,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonpose_server.engines.openvino import cpu_has_bf16
+from tritonpose_server.errors import EmbeddedServerError
+from tritonpose_server.models.calibration import calibration_inputs
+from tritonpose_server.models.catalog import DEFAULT_DETECTOR
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import onnx_graph
 from tritonpose_server.models.graph.quantization import quantize_model
@@ -25,10 +28,12 @@ from tritonpose_server.models.store import (
     PROVENANCE_FILE,
     ModelFiles,
     ModelStore,
+    Progress,
     check_model_name,
     digest_files,
     replaced_directory,
 )
+from tritonpose_server.models.triton_config import config_text, read_config
 
 Precision = Literal["bf16", "int8"]
 
@@ -46,7 +51,7 @@ class BareModel:
 
     name: str
     model: Path
-    config: model_config_pb2.ModelConfig
+    config: ModelConfig
     provenance: Mapping[str, object]
 
 
@@ -62,10 +67,54 @@ def read_base(store: ModelStore, name: str) -> BareModel:
             f"{name!r} is the {provenance['precision']} variant of {provenance['base']!r}: name "
             "that one instead"
         )
-    directory = store.path(name)
-    config = model_config_pb2.ModelConfig()
-    text_format.Parse((directory / CONFIG_FILE).read_text("utf-8"), config)
-    return BareModel(name, directory / "1" / "model.onnx", config, provenance)
+    config = read_config(store.path(name) / CONFIG_FILE)
+    return BareModel(name, store.model_file(name), config, provenance)
+
+
+def make_variant(
+    store: ModelStore,
+    name: str,
+    precision: Precision,
+    images: Sequence[Path],
+    progress: Progress,
+    detector: str | None = None,
+    *,
+    has_bf16: Callable[[], bool] = cpu_has_bf16,
+) -> Path:
+    """Make a variant of an installed model that computes in less than FP32.
+
+    Args:
+        store: Where models are kept.
+        name: The model.
+        precision: ``bf16`` or ``int8``.
+        images: Image files and directories to calibrate ``int8`` with; none for ``bf16``.
+        progress: Called with lines for the user.
+        detector: Finds the people in these images where the model is a keypoint model; default:
+            the open detector.
+        has_bf16: Whether the CPU has instructions for bf16.
+
+    Returns:
+        Directory of the variant, a model named ``NAME-PRECISION``. One that exists is replaced.
+
+    Raises:
+        ConversionError: The model is not installed, is a variant itself, or does not fit.
+        InputError: A calibration file can't be read or is not an image.
+        EmbeddedServerError: The CPU has no bf16, or the calibration images or the detector can't
+            be used.
+    """
+    read_base(store, name)
+    if precision == "bf16":
+        if images:
+            raise EmbeddedServerError("bf16 needs no calibration images")
+        if not has_bf16():
+            raise EmbeddedServerError(
+                "this machine's CPU has no bf16 instructions, so bf16 would gain nothing: use "
+                "int8 or FP32"
+            )
+        return make_bf16(store, name)
+    inputs = calibration_inputs(store, name, images, detector or DEFAULT_DETECTOR)
+    progress(f"{name}: calibrating with {len(inputs)} inputs")
+    return make_int8(store, name, inputs)
 
 
 def make_bf16(store: ModelStore, name: str) -> Path:
@@ -92,7 +141,7 @@ def make_bf16(store: ModelStore, name: str) -> Path:
     with replaced_directory(store.path(variant)) as staging:
         (staging / "1").mkdir()
         _link(base.model, staging / "1" / "model.onnx")
-        (staging / CONFIG_FILE).write_text(text_format.MessageToString(config), "utf-8")
+        (staging / CONFIG_FILE).write_text(config_text(config), "utf-8")
         (staging / PROVENANCE_FILE).write_text(
             json.dumps(_variant_provenance(base, "bf16"), indent=2) + "\n", "utf-8"
         )
@@ -112,7 +161,7 @@ def make_int8(store: ModelStore, name: str, calibration: Iterable[npt.NDArray[np
         The variant's directory; one of the same name is replaced.
 
     Raises:
-        ConversionError: The model is not installed, is a variant or can't be quantised, there is
+        ConversionError: The model is not installed, is a variant or can't be quantized, there is
             no calibration input, or one does not fit.
     """
     base = read_base(store, name)
@@ -128,8 +177,7 @@ def make_int8(store: ModelStore, name: str, calibration: Iterable[npt.NDArray[np
         "calibration_sha256": digest.hexdigest(),
         "quantizer": f"onnxruntime {onnxruntime.__version__}",
     }
-    config = text_format.MessageToString(_variant_config(base, variant))
-    return store.add(variant, ModelFiles(model, config, provenance))
+    return store.add(variant, ModelFiles(model, _variant_config(base, variant), provenance))
 
 
 def _variant_name(base: str, precision: Precision) -> str:
@@ -138,15 +186,15 @@ def _variant_name(base: str, precision: Precision) -> str:
     return name
 
 
-def _variant_config(base: BareModel, variant: str) -> model_config_pb2.ModelConfig:
-    config = model_config_pb2.ModelConfig()
+def _variant_config(base: BareModel, variant: str) -> ModelConfig:
+    config = ModelConfig()
     config.CopyFrom(base.config)
     config.name = variant
     return config
 
 
 def _variant_provenance(base: BareModel, precision: Precision) -> dict[str, object]:
-    # How far the base agrees with its source says nothing of the variant.
+    # How far the base agrees with its source says nothing about the variant.
     inherited = {key: value for key, value in base.provenance.items() if key != "agreement"}
     return {
         **inherited,

@@ -17,8 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.triton_config import config_text
+
+# Part of every cache key: raise it when the same source would give another model.
+CONVERTER_VERSION = 1
 
 Progress = Callable[[str], None]
 """Called with lines for the user."""
@@ -33,7 +38,7 @@ _ABANDONED_AFTER_S = 24 * 3600.0
 
 
 def cache_home() -> Path:
-    """Directory of everything fetched or built for this user.
+    """Return the directory of everything fetched or built for this user.
 
     ``$TRITONPOSE_HOME``, else ``$XDG_CACHE_HOME/tritonpose``, else ``~/.cache/tritonpose``.
     """
@@ -61,25 +66,25 @@ def check_model_name(name: str) -> None:
 
 
 def config_path(model: Path, name: str) -> Path:
-    """Where Triton looks for the configuration that ``--model-config-name`` calls ``name``."""
+    """Return where Triton looks for what ``--model-config-name`` calls ``name``."""
     return model / "configs" / f"{name}.pbtxt"
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """What a model directory is made of.
+    """Content of a model directory.
 
     Attributes:
         model: The ONNX model.
-        config: Text of its ``config.pbtxt``.
-        provenance: Where it came from: JSON-serialisable facts kept beside it.
-        configs: Texts of further configurations, by what ``--model-config-name`` calls them.
+        config: Its ``config.pbtxt``.
+        provenance: Where it came from: JSON-serializable facts kept beside it.
+        configs: Further configurations, by what ``--model-config-name`` calls them.
     """
 
     model: onnx.ModelProto
-    config: str
+    config: ModelConfig
     provenance: Mapping[str, object]
-    configs: Mapping[str, str] = field(default_factory=dict)
+    configs: Mapping[str, ModelConfig] = field(default_factory=dict)
 
 
 class ModelStore:
@@ -90,8 +95,12 @@ class ModelStore:
         self.root = root
 
     def path(self, name: str) -> Path:
-        """Directory of the model ``name``, whether or not it exists."""
+        """Return the directory of the model ``name``, whether or not it exists."""
         return self.root / name
+
+    def model_file(self, name: str) -> Path:
+        """Return the path of the ONNX file of the model ``name``, whether or not it exists."""
+        return self.path(name) / "1" / "model.onnx"
 
     def names(self) -> list[str]:
         """Return the names of the installed models, sorted."""
@@ -125,7 +134,7 @@ class ModelStore:
         return provenance
 
     def provenance(self, name: str) -> dict[str, object] | None:
-        """Provenance of the model ``name``, None where it is not in the store."""
+        """Return the provenance of the model ``name``, None where it is not in the store."""
         try:
             content = json.loads((self.path(name) / PROVENANCE_FILE).read_text("utf-8"))
         except FileNotFoundError:
@@ -149,11 +158,11 @@ class ModelStore:
         with replaced_directory(self.path(name)) as staging:
             (staging / "1").mkdir()
             onnx.save(files.model, staging / "1" / "model.onnx")
-            (staging / CONFIG_FILE).write_text(files.config, "utf-8")
-            for name_of_config, text in files.configs.items():
-                path = config_path(staging, name_of_config)
+            (staging / CONFIG_FILE).write_text(config_text(files.config), "utf-8")
+            for config_name, config in files.configs.items():
+                path = config_path(staging, config_name)
                 path.parent.mkdir(exist_ok=True)
-                path.write_text(text, "utf-8")
+                path.write_text(config_text(config), "utf-8")
             (staging / PROVENANCE_FILE).write_text(
                 json.dumps(files.provenance, indent=2) + "\n", "utf-8"
             )
@@ -233,7 +242,7 @@ def _part_directory(target: Path) -> Path:
 
 
 def digest_files(*paths: Path) -> str:
-    """SHA-256 over the contents of files, in the given order, as hexadecimal text."""
+    """Return the SHA-256 over the contents of files, in the given order, as hexadecimal text."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(hashlib.sha256(path.read_bytes()).digest())

@@ -10,9 +10,8 @@ import yaml
 
 from paddle_networks import keypoint_network
 from tritonpose.cli import main
-from tritonpose_server.models.catalog import CATALOG
+from tritonpose_server.models.catalog import CATALOG, DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
 from tritonpose_server.models.commands import default_store
-from tritonpose_server.models.open_models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
 from tritonpose_server.models.store import ModelFiles
 
 FILE = "mine.yaml"

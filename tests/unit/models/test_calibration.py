@@ -19,12 +19,11 @@ from tritonpose_pipeline.detection import resize_for_detector
 from tritonpose_pipeline.keypoints import boxes_to_centers_and_scales, crop_matrices, crop_persons
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_server.errors import EmbeddedServerError
-from tritonpose_server.models import calibration, variants
-from tritonpose_server.models.calibration import detector_inputs, person_crops
+from tritonpose_server.models.calibration import calibration_inputs
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.model_config import render_config
+from tritonpose_server.models.precision import make_variant
 from tritonpose_server.models.store import ModelFiles, ModelStore
-from tritonpose_server.models.variants import make_variant
+from tritonpose_server.models.triton_config import make_config
 
 SIZE = (48, 64)  # of the photos, and of the detector's input
 BOXES = np.array([[5, 4, 25, 40], [30, 10, 60, 44]], np.float32)
@@ -64,7 +63,7 @@ def store(tmp_path: Path) -> ModelStore:
     store = ModelStore(tmp_path / "models")
     quantizable_model.install(store)
     model = detector_graph()
-    config = render_config("finder", model, DETECTOR_PARAMETERS, max_batch_size=1)
+    config = make_config("finder", model, DETECTOR_PARAMETERS, max_batch_size=1)
     store.add("finder", ModelFiles(model, config, {"source": "made up"}))
     return store
 
@@ -90,10 +89,8 @@ def read(directory: Path) -> list[np.ndarray]:
     return [cv2.imread(str(path)) for path in sorted(directory.rglob("*.png"))]
 
 
-def crops(store: ModelStore, images: Sequence[Path]) -> list[np.ndarray]:
-    repository = ModelRepository(store.root)
-    model, detector = repository.keypoint_model("toy"), repository.detector("finder")
-    return person_crops(model, detector, images, store)
+def crops(store: ModelStore, images: Sequence[Path], **options: int) -> list[np.ndarray]:
+    return calibration_inputs(store, "toy", images, "finder", **options)
 
 
 def test_crops_are_those_of_the_pipeline(store: ModelStore, photos: Path) -> None:
@@ -108,14 +105,19 @@ def test_crops_are_those_of_the_pipeline(store: ModelStore, photos: Path) -> Non
 def test_inputs_of_a_detector(store: ModelStore, photos: Path) -> None:
     model = ModelRepository(store.root).detector("finder")
     expected = [resize_for_detector(image, model).pixels for image in read(photos)]
-    np.testing.assert_array_equal(detector_inputs(model, [photos]), expected)
+    np.testing.assert_array_equal(calibration_inputs(store, "finder", [photos], ""), expected)
 
 
 def test_files_and_directories(store: ModelStore, photos: Path) -> None:
-    model = ModelRepository(store.root).detector("finder")
-    together = detector_inputs(model, [photos / "2.png", photos / "deeper"])
-    everything = detector_inputs(model, [photos])
+    places = [photos / "2.png", photos / "deeper"]
+    together = calibration_inputs(store, "finder", places, "")
+    everything = calibration_inputs(store, "finder", [photos], "")
     np.testing.assert_array_equal(together, everything[2:])
+
+
+def test_detector_that_is_not_installed(store: ModelStore, photos: Path) -> None:
+    with pytest.raises(EmbeddedServerError, match="no detector model 'gone' is installed"):
+        calibration_inputs(store, "toy", [photos], "gone")
 
 
 @pytest.mark.parametrize(
@@ -128,17 +130,10 @@ def test_files_and_directories(store: ModelStore, photos: Path) -> None:
         (1, [0]),
     ],
 )
-def test_how_many(
-    store: ModelStore,
-    photos: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    limit: int,
-    expected: list[int],
-) -> None:
+def test_how_many(store: ModelStore, photos: Path, limit: int, expected: list[int]) -> None:
     """Of each image the same number of persons, the surest; of the images evenly many."""
     everything = crops(store, [photos])
-    monkeypatch.setattr(calibration, "MAX_INPUTS", limit)
-    chosen = crops(store, [photos])
+    chosen = crops(store, [photos], max_inputs=limit)
     np.testing.assert_array_equal(chosen, [everything[index] for index in expected])
 
 
@@ -180,18 +175,15 @@ def test_int8_variants(store: ModelStore, photos: Path) -> None:
     assert ModelRepository(store.root).keypoint_model("toy-int8").height == 32
 
 
-def test_bf16_variant(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(variants, "cpu_has_bf16", lambda: True)
-    assert make_variant(store, "toy", "bf16", [], print) == store.path("toy-bf16")
+def test_bf16_variant(store: ModelStore) -> None:
+    def make(*images: Path, has_bf16: bool = True) -> Path:
+        return make_variant(store, "toy", "bf16", images, print, has_bf16=lambda: has_bf16)
+
+    assert make() == store.path("toy-bf16")
     with pytest.raises(EmbeddedServerError, match="bf16 needs no calibration images"):
-        make_variant(store, "toy", "bf16", [store.root], print)
-
-
-def test_bf16_on_a_cpu_without(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(variants, "cpu_has_bf16", lambda: False)
+        make(store.root)
     with pytest.raises(EmbeddedServerError, match="CPU has no bf16 instructions"):
-        make_variant(store, "toy", "bf16", [], print)
-    assert not store.path("toy-bf16").exists()
+        make(has_bf16=False)
 
 
 def test_names_that_do_not_do(store: ModelStore, photos: Path) -> None:
@@ -205,5 +197,5 @@ def test_names_that_do_not_do(store: ModelStore, photos: Path) -> None:
         EmbeddedServerError, match="no detector model 'NanoDet_person_416' is installed"
     ):
         make_variant(store, "toy", "int8", [photos], print)
-    with pytest.raises(ConversionError, match="nothing can be quantised"):
+    with pytest.raises(ConversionError, match="nothing can be quantized"):
         make_variant(store, "finder", "int8", [photos], print)

@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from paddle_networks import Graph, run_model
-from tritonpose_server.models.graph import constant_folding
-from tritonpose_server.models.graph.constant_folding import fold_constants
+from tritonpose_server.models.graph import onnx_graph
+from tritonpose_server.models.graph.onnx_graph import fold_constants
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -113,7 +113,7 @@ def test_large_results_are_not_stored(
     monkeypatch: pytest.MonkeyPatch, constants_as_nodes: bool
 ) -> None:
     """Large constants are: they are in the file already."""
-    monkeypatch.setattr(constant_folding, "_LARGEST_RESULT", 100)
+    monkeypatch.setattr(onnx_graph, "_LARGEST_RESULT", 100)
     graph = Graph(constants_as_nodes=constants_as_nodes)
     graph.input("x", "N", 1, 40)
     graph.constant("row", np.arange(40)[None], np.float32)

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from paddle_networks import keypoint_network
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.errors import EmbeddedServerError
-from tritonpose_server.models import choice as model_choice
 from tritonpose_server.models import commands as manage
-from tritonpose_server.models.catalog import CATALOG
-from tritonpose_server.models.choice import ModelChoice, choose_models
-from tritonpose_server.models.errors import ConversionError, FetchError
-from tritonpose_server.models.open_models.catalog import (
+from tritonpose_server.models.catalog import (
     DEFAULT_DETECTOR,
     DEFAULT_KEYPOINT_MODEL,
+    KNOWN_MODELS,
     OPEN_MODELS,
 )
+from tritonpose_server.models.choice import Installers, ModelChoice, choose_models
+from tritonpose_server.models.errors import ConversionError, FetchError
 from tritonpose_server.models.store import ModelFiles, ModelStore
 
 LIGHTNING = "MoveNet-Lightning_256x192"
@@ -45,7 +45,8 @@ class World:
         self.calls: list[tuple[object, ...]] = []
 
     def put(self, name: str, role: str) -> Path:
-        config = f'parameters {{ key: "role" value {{ string_value: "{role}" }} }}'
+        config = ModelConfig()
+        config.parameters["role"].string_value = role
         return self.store.add(name, ModelFiles(keypoint_network(), config, {"source": "nowhere"}))
 
     def install(self, name: str, store: ModelStore, *_: object, **__: object) -> Path:
@@ -53,31 +54,34 @@ class World:
         self.calls.append(("fetch", name))
         if not self.online:
             raise FetchError("offline")
-        return self.put(name, CATALOG[name].role)
+        return self.put(name, KNOWN_MODELS[name].role)
 
-    def install_open(
-        self, names: list[str], _downloads: Path, store: ModelStore, _: object
-    ) -> None:
+    def install_open(self, names: list[str], store: ModelStore, _: object) -> None:
         assert store.root == self.store.root
-        self.calls += [("open", name) for name in names]
         for name in names:
-            self.put(name, "detector" if OPEN_MODELS[name].detection else "keypoint")
+            if name in OPEN_MODELS:
+                self.calls.append(("open", name))
+                self.put(name, OPEN_MODELS[name].role)
 
     def install_paddle(self, directory: Path, role: str, store: ModelStore, **options: Any) -> Path:
         assert store.root == self.store.root
         self.calls.append(("convert", directory, role, options["model_name"]))
         return self.put(f"{options['model_name']}-{directory.name}", role)
 
+    def choose(
+        self, pipeline: PipelineConfig, *, strict: bool = False
+    ) -> tuple[ModelChoice, list[str]]:
+        """What is chosen, and the lines for the user."""
+        lines: list[str] = []
+        installers = Installers(self.install, self.install_open, self.install_paddle, tuple)
+        choice = choose_models(pipeline, lines.append, strict=strict, installers=installers)
+        return choice, lines
+
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    world = World(tmp_path)
     monkeypatch.setenv("TRITONPOSE_HOME", str(tmp_path))
-    monkeypatch.setattr(model_choice.manage, "install", world.install)
-    monkeypatch.setattr(model_choice, "answering_sources", tuple)
-    monkeypatch.setattr(model_choice, "install_open_models", world.install_open)
-    monkeypatch.setattr(model_choice, "install_paddle_model", world.install_paddle)
-    return world
+    return World(tmp_path)
 
 
 def config(
@@ -90,11 +94,6 @@ def config(
         DetectorConfig(model_name=detector, model_dir=detector_dir),
         KeypointConfig(model_name=keypoint, model_dir=keypoint_dir),
     )
-
-
-def choose(pipeline: PipelineConfig, *, strict: bool = False) -> tuple[ModelChoice, list[str]]:
-    lines: list[str] = []
-    return choose_models(pipeline, lines.append, strict=strict), lines
 
 
 @pytest.mark.parametrize(
@@ -145,7 +144,7 @@ def test_models_by_name(
     calls: list[tuple[str, str]],
 ) -> None:
     world.online = online
-    choice, lines = choose(config(detector, keypoint))
+    choice, lines = world.choose(config(detector, keypoint))
     assert choice.models == tuple(world.store.path(name) for name in models)
     assert choice.settings == PipelineSettings(*models)
     assert world.calls == calls
@@ -156,7 +155,7 @@ def test_models_by_name(
 def test_stand_ins_are_announced_at_every_start(world: World) -> None:
     world.online = False
     for _ in range(2):
-        choice, lines = choose(config())
+        choice, lines = world.choose(config())
         assert choice.stand_ins == {YOLOE: DEFAULT_DETECTOR, TINYPOSE: DEFAULT_KEYPOINT_MODEL}
         for name, stand_in in choice.stand_ins.items():
             assert f"{stand_in} stands in for {name}, which can't be fetched from here" in lines
@@ -164,9 +163,9 @@ def test_stand_ins_are_announced_at_every_start(world: World) -> None:
 
 def test_a_model_that_could_not_be_fetched_is_looked_for_at_the_next_start(world: World) -> None:
     world.online = False
-    choose(config())
+    world.choose(config())
     world.online = True
-    choice, lines = choose(config())
+    choice, lines = world.choose(config())
     assert choice.models == (world.store.path(YOLOE), world.store.path(TINYPOSE))
     assert choice.stand_ins == {}
     assert not [line for line in lines if "stands in" in line]
@@ -176,15 +175,15 @@ def test_nothing_stands_in_where_that_is_forbidden(world: World) -> None:
     world.online = False
     world.put(DEFAULT_DETECTOR, "detector")
     with pytest.raises(FetchError, match="offline\nNo open model stands in"):
-        choose(config(keypoint=DEFAULT_KEYPOINT_MODEL), strict=True)
+        world.choose(config(keypoint=DEFAULT_KEYPOINT_MODEL), strict=True)
     world.online = True
-    assert choose(config(), strict=True)[0].models[0] == world.store.path(YOLOE)
+    assert world.choose(config(), strict=True)[0].models[0] == world.store.path(YOLOE)
 
 
 def test_installed_models_are_not_fetched(world: World) -> None:
     world.put(YOLOE, "detector")
     world.put("mine", "keypoint")
-    choice, lines = choose(config(YOLOE, "mine"))
+    choice, lines = world.choose(config(YOLOE, "mine"))
     assert choice.models == (world.store.path(YOLOE), world.store.path("mine"))
     assert world.calls == []
     assert lines == [
@@ -204,7 +203,7 @@ def test_models_are_chosen_without_reading_them(
         raise AssertionError(f"{path} is read")
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    choice, _ = choose(config(YOLOE, TINYPOSE))
+    choice, _ = world.choose(config(YOLOE, TINYPOSE))
     assert choice.models[0] == detector
 
 
@@ -224,7 +223,7 @@ def test_models_half_installed_or_removed_are_not_seen(world: World) -> None:
     world.put(TINYPOSE, "keypoint")
     shutil.copytree(installed, world.store.path(f".{YOLOE}-removed"))
     (world.store.path(f".{YOLOE}-removed") / "1" / "model.onnx").unlink()
-    assert choose(config(YOLOE, TINYPOSE))[0].models[0] == installed
+    assert world.choose(config(YOLOE, TINYPOSE))[0].models[0] == installed
     assert not [entry for entry in manage.list_models(world.store) if entry.name.startswith(".")]
 
 
@@ -262,7 +261,7 @@ def test_own_models(
     calls: list[tuple[object, ...]],
 ) -> None:
     detector = "D" if detector_dir else None
-    choice, lines = choose(config(detector, LIGHTNING, detector_dir, keypoint_dir))
+    choice, lines = world.choose(config(detector, LIGHTNING, detector_dir, keypoint_dir))
     assert world.calls == calls
     assert choice.models == tuple(world.store.path(name) for name in models)
     assert (choice.settings.detector, choice.settings.keypoint_model) == models
@@ -270,7 +269,6 @@ def test_own_models(
         assert f"detector model: {models[0]} (from {detector_dir})" in lines
 
 
-@pytest.mark.usefixtures("world")
 @pytest.mark.parametrize(
     ("detector", "keypoint", "settings"),
     [
@@ -280,25 +278,26 @@ def test_own_models(
     ],
 )
 def test_settings(
-    detector: dict[str, Any], keypoint: dict[str, Any], settings: tuple[object, ...]
+    world: World, detector: dict[str, Any], keypoint: dict[str, Any], settings: tuple[object, ...]
 ) -> None:
     pipeline = PipelineConfig(DetectorConfig(**detector), KeypointConfig(**keypoint))
-    chosen = choose(pipeline)[0].settings
+    chosen = world.choose(pipeline)[0].settings
     assert (chosen.threshold, chosen.flip, chosen.use_udp) == settings
     assert type(chosen.flip) is bool
 
 
 @pytest.mark.parametrize(("said", "expected"), [(None, True), (True, True), (False, False)])
-@pytest.mark.usefixtures("world")
-def test_pictures_are_drawn_unless_switched_off(said: bool | None, expected: bool) -> None:
-    assert choose(PipelineConfig(visualize=said))[0].visualize is expected
+def test_pictures_are_drawn_unless_switched_off(
+    world: World, said: bool | None, expected: bool
+) -> None:
+    assert world.choose(PipelineConfig(visualize=said))[0].visualize is expected
 
 
 @pytest.mark.parametrize("pipeline", [config("YOLO"), config(YOLOE, "YOLO")])
 def test_unknown_models(world: World, pipeline: PipelineConfig) -> None:
     world.put(YOLOE, "detector")
     with pytest.raises(ConversionError, match="no model 'YOLO' is installed or known") as caught:
-        choose(pipeline)
+        world.choose(pipeline)
     assert "model_dir" in str(caught.value)
     for name in (DEFAULT_DETECTOR, LIGHTNING, YOLOE, "PP-TinyPose_256x192"):
         assert name in str(caught.value)
@@ -317,7 +316,7 @@ def test_unknown_models(world: World, pipeline: PipelineConfig) -> None:
 def test_models_in_the_other_role(world: World, pipeline: PipelineConfig, words: str) -> None:
     world.put("mine", "detector")
     with pytest.raises(ConversionError, match=words):
-        choose(pipeline)
+        world.choose(pipeline)
 
 
 @pytest.mark.parametrize("pipeline", [config(detector=TINYPOSE), config(keypoint=YOLOE)])
@@ -326,11 +325,11 @@ def test_models_of_paddlex_in_the_other_role_offline(
 ) -> None:
     world.online = False
     with pytest.raises(ConversionError, match="model, not a"):
-        choose(pipeline)
+        world.choose(pipeline)
 
 
 def test_image_size(world: World) -> None:
     pipeline = PipelineConfig(DetectorConfig(img_size=(320, 320)), KeypointConfig())
     with pytest.raises(EmbeddedServerError, match=r"ObjectDetection\.img_size needs a model_dir"):
-        choose(pipeline)
+        world.choose(pipeline)
     assert world.calls == []

@@ -25,13 +25,13 @@ from paddle_networks import (
     signature,
     write_model_directory,
 )
+from tritonpose_pipeline.repository import NmsSettings
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph.model_graph import (
     finish_model,
     servable_detector,
     servable_keypoint_model,
 )
-from tritonpose_server.models.nms import NmsSettings
 from tritonpose_server.models.paddle.inference_yml import (
     InferenceYml,
     Normalization,

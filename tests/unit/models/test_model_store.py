@@ -10,6 +10,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from paddle_networks import keypoint_network
 from tritonpose_server.models.errors import ConversionError
@@ -17,13 +18,16 @@ from tritonpose_server.models.store import (
     ModelFiles,
     ModelStore,
     cache_home,
+    config_path,
     digest_files,
     replaced_directory,
 )
 
 
 def files(text: str) -> ModelFiles:
-    return ModelFiles(model=keypoint_network(), config=text, provenance={"source": text, "n": 1})
+    return ModelFiles(
+        model=keypoint_network(), config=ModelConfig(name=text), provenance={"source": text, "n": 1}
+    )
 
 
 def listing(directory: Path) -> list[str]:
@@ -75,9 +79,16 @@ def test_add(tmp_path: Path) -> None:
     assert store.add("a", files("first")) == store.path("a") == tmp_path / "deep" / "store" / "a"
     assert listing(store.root) == WHOLE
     assert onnx.load(store.path("a") / "1" / "model.onnx") == keypoint_network()
-    assert (store.path("a") / "config.pbtxt").read_text() == "first"
+    assert (store.path("a") / "config.pbtxt").read_text() == 'name: "first"\n'
     assert store.provenance("a") == {"source": "first", "n": 1}
     assert store.provenance("b") is None
+
+
+def test_further_configurations(tmp_path: Path) -> None:
+    content = ModelFiles(keypoint_network(), ModelConfig(), {}, {"gpu": ModelConfig(name="x")})
+    model = ModelStore(tmp_path).add("a", content)
+    assert config_path(model, "gpu") == model / "configs" / "gpu.pbtxt"
+    assert config_path(model, "gpu").read_text() == 'name: "x"\n'
 
 
 def test_models_can_be_read_by_other_users(tmp_path: Path) -> None:
@@ -99,12 +110,12 @@ def test_add_that_fails(tmp_path: Path, earlier: bool) -> None:
     store = ModelStore(tmp_path)
     if earlier:
         store.add("a", files("first"))
-    broken = ModelFiles(keypoint_network(), "second", {"not for json": object()})
+    broken = ModelFiles(keypoint_network(), ModelConfig(), {"not for json": object()})
     with pytest.raises(TypeError):
         store.add("a", broken)
     assert listing(tmp_path) == (WHOLE if earlier else [])
     if earlier:
-        assert (store.path("a") / "config.pbtxt").read_text() == "first"
+        assert (store.path("a") / "config.pbtxt").read_text() == 'name: "first"\n'
 
 
 def test_remove(tmp_path: Path) -> None:

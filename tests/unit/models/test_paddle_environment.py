@@ -14,9 +14,10 @@ import pytest
 
 from paddle_fakes import INSTALLS, write_program
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.paddle import environment as paddle_environment
-from tritonpose_server.models.paddle import tool_environment
-from tritonpose_server.models.paddle.environment import ensure_environment, find_environment
+from tritonpose_server.models.paddle.tool_environment import (
+    PADDLE_ENVIRONMENT,
+    ToolEnvironment,
+)
 
 Pip = Callable[[str], Path]
 
@@ -28,12 +29,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pip:
+def environment(tmp_path: Path) -> ToolEnvironment:
+    """That of Paddle, with a stand-in for pip."""
+    return replace(PADDLE_ENVIRONMENT, pip=(str(tmp_path / "pip"),))
+
+
+@pytest.fixture
+def pip(tmp_path: Path) -> Pip:
     """Puts statements in the place of pip; each call adds a line to the file returned."""
     calls = tmp_path / "calls"
     calls.touch()
     program = tmp_path / "pip"
-    monkeypatch.setattr(tool_environment, "_PIP", (str(program),))
 
     def use(body: str) -> Path:
         log = f'open({str(calls)!r}, "a").write(" ".join(sys.argv[1:]) + "\\n")\n'
@@ -47,15 +53,15 @@ def left(home: Path) -> list[str]:
     return sorted(path.name for path in home.glob("environments/*"))
 
 
-def test_it_is_made_once(home: Path, pip: Pip) -> None:
+def test_it_is_made_once(home: Path, pip: Pip, environment: ToolEnvironment) -> None:
     calls = pip(INSTALLS)
-    assert find_environment() is None
+    assert environment.find() is None
     lines: list[str] = []
-    python = ensure_environment(lines.append)
+    python = environment.ensure(lines.append)
     assert len(lines) == 1
     assert str(home / "environments") in lines[0]
-    assert find_environment() == python
-    assert ensure_environment(lines.append) == python
+    assert environment.find() == python
+    assert environment.ensure(lines.append) == python
     assert len(lines) == 1
     (call,) = calls.read_text().splitlines()
     assert "install" in call.split()
@@ -71,53 +77,59 @@ def test_it_is_made_once(home: Path, pip: Pip) -> None:
     assert str(Path(pytest.__file__).parents[1]) not in search_path
 
 
-def test_pins_are_installed(tmp_path: Path, pip: Pip) -> None:
+def test_pins_are_installed(tmp_path: Path, pip: Pip, environment: ToolEnvironment) -> None:
     seen = tmp_path / "seen"
     pip(
         'path = next(a.partition("=")[2] for a in sys.argv if a.startswith("--requirement="))\n'
         f"Path({str(seen)!r}).write_text(Path(path).read_text())\n{INSTALLS}"
     )
-    ensure_environment(print)
+    environment.ensure(print)
     pins = [line for line in seen.read_text().splitlines() if line and line[0] != "#"]
     for package in ("paddlepaddle", "paddle2onnx", "onnx"):
         assert [pin for pin in pins if pin.startswith(f"{package}==")], package
 
 
-def test_downloads_are_shown(pip: Pip) -> None:
+def test_downloads_are_shown(pip: Pip, environment: ToolEnvironment) -> None:
     pip(
         'print("Collecting big==1")\nprint("  Downloading big-1.whl (194.8 MB)")\n'
         'print("Downloading small-1.whl (20 kB)")\nprint("WARNING: x")\n'
         f'print("Installing collected packages: big, small")\n{INSTALLS}'
     )
     lines: list[str] = []
-    ensure_environment(lines.append)
+    environment.ensure(lines.append)
     assert lines[1:] == ["  Downloading big-1.whl (194.8 MB)", "  Installing collected packages"]
 
 
 @pytest.mark.parametrize("change", ["pins", "machine"])
 def test_other_pins_get_another_environment(
-    tmp_path: Path, home: Path, pip: Pip, monkeypatch: pytest.MonkeyPatch, change: str
+    tmp_path: Path,
+    home: Path,
+    pip: Pip,
+    environment: ToolEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
 ) -> None:
     pip(INSTALLS)
-    first = ensure_environment(print)
+    first = environment.ensure(print)
     if change == "pins":
         (tmp_path / "pins.txt").write_text("paddlepaddle==9\n")
-        other = replace(paddle_environment._ENVIRONMENT, requirements=tmp_path / "pins.txt")
-        monkeypatch.setattr(paddle_environment, "_ENVIRONMENT", other)
+        environment = replace(environment, requirements=tmp_path / "pins.txt")
     else:
         monkeypatch.setattr(platform, "machine", lambda: "other")
-    assert find_environment() is None
-    assert ensure_environment(print) != first
+    assert environment.find() is None
+    assert environment.ensure(print) != first
     assert len(left(home)) == 2
 
 
-def test_environment_of_a_python_that_is_gone(home: Path, pip: Pip) -> None:
+def test_environment_of_a_python_that_is_gone(
+    home: Path, pip: Pip, environment: ToolEnvironment
+) -> None:
     calls = pip(INSTALLS)
-    python = ensure_environment(print)
+    python = environment.ensure(print)
     python.unlink()
     python.symlink_to("/nowhere/python")
-    assert find_environment() is None
-    assert ensure_environment(print) == python
+    assert environment.find() is None
+    assert environment.ensure(print) == python
     assert python.exists()
     assert len(calls.read_text().splitlines()) == 2
     assert len(left(home)) == 1
@@ -154,53 +166,55 @@ ERROR: No matching distribution found for paddlepaddle''')""",
     ],
 )
 def test_failures_leave_nothing(
-    home: Path, pip: Pip, monkeypatch: pytest.MonkeyPatch, pip_does: str, words: list[str]
+    home: Path, pip: Pip, environment: ToolEnvironment, pip_does: str, words: list[str]
 ) -> None:
-    monkeypatch.setattr(tool_environment, "_INSTALL_TIMEOUT_S", 2.0)
+    environment = replace(environment, install_timeout_s=2.0)
     calls = pip(pip_does)
     for attempt in (1, 2):
         with pytest.raises(ConversionError) as caught:
-            ensure_environment(print)
+            environment.ensure(print)
         for part in words:
             assert part in str(caught.value)
-        assert find_environment() is None
+        assert environment.find() is None
         assert left(home) == []
         # The next time is a new try.
         assert len(calls.read_text().splitlines()) == attempt
     pip(INSTALLS)
-    assert ensure_environment(print).exists()
+    assert environment.ensure(print).exists()
 
 
-def test_half_made_environments_are_not_used(home: Path, pip: Pip) -> None:
+def test_half_made_environments_are_not_used(
+    home: Path, pip: Pip, environment: ToolEnvironment
+) -> None:
     """What a maker that was killed left behind is removed by the next."""
     calls = pip(INSTALLS)
-    name = ensure_environment(print).parent.parent.name
+    name = environment.ensure(print).parent.parent.name
     made = home / "environments" / name
     made.rename(made.with_name(f".{name}-abandoned"))
     made.with_name(".other-abandoned").mkdir()
-    assert find_environment() is None
-    assert ensure_environment(print) == made / "bin" / "python"
+    assert environment.find() is None
+    assert environment.ensure(print) == made / "bin" / "python"
     assert left(home) == [".other-abandoned", name]
     assert len(calls.read_text().splitlines()) == 2
 
 
-def test_parallel_makers(home: Path, pip: Pip) -> None:
+def test_parallel_makers(home: Path, pip: Pip, environment: ToolEnvironment) -> None:
     calls = pip(f"time.sleep(0.5)\n{INSTALLS}")
     found: list[Path] = []
     makers = [
-        threading.Thread(target=lambda: found.append(ensure_environment(print))) for _ in range(4)
+        threading.Thread(target=lambda: found.append(environment.ensure(print))) for _ in range(4)
     ]
     for maker in makers:
         maker.start()
     for maker in makers:
         maker.join()
     assert len(calls.read_text().splitlines()) == 1
-    assert found == [find_environment()] * 4
+    assert found == [environment.find()] * 4
     assert len(left(home)) == 1
 
 
-def test_places_that_can_not_be_written(home: Path, pip: Pip) -> None:
+def test_places_that_can_not_be_written(home: Path, pip: Pip, environment: ToolEnvironment) -> None:
     pip(INSTALLS)
     home.write_text("a file")
     with pytest.raises(ConversionError, match=r"can't be made in .*environments: .*(exists|Not a)"):
-        ensure_environment(print)
+        environment.ensure(print)

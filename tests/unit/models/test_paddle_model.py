@@ -1,337 +1,311 @@
-"""Installing model directories of PaddleX."""
+"""Paddle models: their files, exporting and running them, with stand-ins for Paddle."""
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
 
-import reference_data
+from paddle_fakes import write_program
 from paddle_networks import (
+    Graph,
     detector_network,
     detector_reference,
-    inference_yml,
     keypoint_network,
     keypoint_reference,
     normalize,
     pixels,
     run_model,
-    write_model_directory,
 )
-from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.graph.onnx_graph import load_model
-from tritonpose_server.models.paddle import model as paddle_model
-from tritonpose_server.models.paddle.inference_yml import Role, read_inference_yml
-from tritonpose_server.models.paddle.model import (
-    MAX_BATCH_SIZE,
-    convert,
-    install_paddle_model,
-)
-from tritonpose_server.models.store import ModelStore, digest_files
+from tritonpose_server.models.paddle.model import PaddleModel
+
+Opener = Callable[[str], PaddleModel]
+X = np.array([[1, 2, 3]], np.float32)
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
-    monkeypatch.setenv("TRITONPOSE_HOME", str(tmp_path))
-    return ModelStore(tmp_path / "store")
+def source(tmp_path: Path) -> Path:
+    """A directory with what looks like a Paddle model."""
+    directory = tmp_path / "source"
+    directory.mkdir()
+    (directory / "inference.json").write_text('{"base_code": {}, "program": {}}')
+    (directory / "inference.pdiparams").write_bytes(b"weights")
+    return directory
 
 
-def detector(folder: Path, **changes: Any) -> Path:
-    return write_model_directory(
-        folder, detector_network(32, 48), inference_yml("detector", 32, 48, **changes)
-    )
+class Environment:
+    """Stands for the environment of Paddle, which has another Python or none."""
+
+    def __init__(self, python: Path | None) -> None:
+        self.python = python
+
+    def find(self) -> Path | None:
+        return self.python
+
+    def ensure(self, _progress: object) -> Path:
+        assert self.python is not None, "an environment was asked for"
+        return self.python
 
 
-def keypoint(folder: Path, spoil: str = "", **changes: Any) -> Path:
-    return write_model_directory(
-        folder,
-        keypoint_network(32, 24, spoil=spoil),
-        inference_yml("keypoint", 32, 24, **changes),
-    )
+@pytest.fixture
+def opener(tmp_path: Path, source: Path) -> Opener:
+    """Opens the source, with statements in the place of Paddle."""
+
+    def open_source(body: str, timeout_s: float = 60.0) -> PaddleModel:
+        program = write_program(tmp_path / "environment" / "python", body)
+        return PaddleModel(source, Environment(program), timeout_s)  # type: ignore[arg-type]
+
+    return open_source
 
 
-def configuration(model: Path) -> model_config_pb2.ModelConfig:
-    config = model_config_pb2.ModelConfig()
-    return text_format.Parse((model / "config.pbtxt").read_text(), config)
+def exported(path: Path, weight: str = "weight") -> str:
+    """Statements that export a network that adds 1 and multiplies with its weight, 2."""
+    graph = Graph(constants_as_nodes=True)
+    graph.input("x", "N", 3)
+    graph.constant("one", 1, np.float32)
+    graph.constant("weight", 2, np.float32)
+    graph.node("Add", ["x", "one"], "sum")
+    graph.node("Identity", ["sum"], "same")
+    graph.node("Mul", ["same", weight], "y")
+    graph.output("y", "N", 3)
+    path.write_bytes(graph.model().SerializeToString())
+    return f"Path(sys.argv[-2]).write_bytes(Path({str(path)!r}).read_bytes())"
 
 
-def forbid_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("converted again")
+# Exporting
 
-    monkeypatch.setattr(paddle_model, "convert", refuse)
+UNSUPPORTED = """
+print("unlisted operators: {}")
+print("[ERROR][Paddle2ONNX] Due to the unsupported operators, the conversion is aborted.")
+sys.stdout.flush()
+os.abort()
+"""
 
-
-# --- whole installations ---
-
-
-def test_install_detector(tmp_path: Path, store: ModelStore) -> None:
-    source = detector(tmp_path / "source", draw_threshold=0.4)
-    model = install_paddle_model(source, "detector", store)
-    assert model.parent == store.root
-    assert model.name.startswith("PicoDet-S-")
-    assert configuration(model).name == model.name
-    assert configuration(model).max_batch_size == MAX_BATCH_SIZE
-    read = ModelRepository(store.root).detector(model.name)
-    assert (read.height, read.width, read.threshold) == (32, 48, 0.4)
-    assert read.interpolation == cv2.INTER_CUBIC
-    assert read.pad_value == (124, 116, 104)
-    assert (read.nms.top_k, read.nms.keep_top_k) == (900, 70)
-    images = pixels(2, 32, 48)
-    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)
-    boxes, scores = detector_reference(normalize(images))
-    np.testing.assert_allclose(result["boxes"], boxes, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(result["scores"], scores[:, 0], rtol=1e-5, atol=1e-5)
+NO_PARAMETERS = """
+print("[Paddle2ONNX] [ERROR] Failed to load parameters of PaddlePaddle model.")
+Path(sys.argv[-2]).write_bytes(b"")
+"""
 
 
-def test_install_keypoint_model(tmp_path: Path, store: ModelStore) -> None:
-    source = keypoint(tmp_path / "source", TopDownEvalAffine__use_udp=True)
-    model = install_paddle_model(source, "keypoint", store)
-    assert model.name.startswith("PP-TinyPose_32x24-")
-    read = ModelRepository(store.root).keypoint_model(model.name)
-    assert (read.height, read.width, read.max_batch_size) == (32, 24, MAX_BATCH_SIZE)
-    assert read.use_udp
-    images = pixels(2, 32, 24)
-    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)
-    expected = keypoint_reference(normalize(images))
-    np.testing.assert_allclose(result["heatmap"], expected, rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("program", ["inference.json", "inference.pdmodel"])
+def test_export(tmp_path: Path, source: Path, opener: Opener, program: str) -> None:
+    (source / "inference.json").rename(source / program)
+    seen = tmp_path / "seen"
+    log = f"Path({str(seen)!r}).write_text(chr(10).join(sys.argv[1:]))\n"
+    model = opener(log + exported(tmp_path / "model"))
+    lines: list[str] = []
+    graph = model.export(lines.append)
+    np.testing.assert_array_equal(run_model(graph, x=X)["y"], [[4, 6, 8]])
+    assert [node.op_type for node in graph.graph.node] == ["Add", "Mul"]
+    isolated, script, model_path, parameters, _, opset = seen.read_text().splitlines()
+    assert isolated == "-I"
+    assert Path(script).is_file()
+    assert Path(model_path) == source / program
+    assert Path(parameters) == source / "inference.pdiparams"
+    assert opset == "16"
+    # Once, however often it is asked for.
+    assert model.export(lines.append) is graph
+    assert lines == [f"converting {source / program} to ONNX"]
 
 
-def test_provenance(tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    keypoint(tmp_path / "source")
+def test_the_newer_form_is_preferred(tmp_path: Path, source: Path, opener: Opener) -> None:
+    (source / "inference.pdmodel").write_bytes(b"old")
+    body = 'assert sys.argv[3].endswith("inference.json"), sys.argv\n'
+    assert opener(body + exported(tmp_path / "m")).export(print)
+
+
+def test_relative_paths(
+    tmp_path: Path, source: Path, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = opener(f'os.chdir("/")\n{exported(tmp_path / "model")}')._environment
     monkeypatch.chdir(tmp_path)
-    model = install_paddle_model(Path("source"), "keypoint", store)
-    source = tmp_path / "source"
-    provenance = store.provenance(model.name) or {}
-    digest = digest_files(source / "inference.onnx", source / "inference.yml")
-    assert provenance["source"] == str(source)
-    assert provenance["source_sha256"] == digest
-    assert provenance["converter_version"] == paddle_model.CONVERTER_VERSION
-
-
-# --- the cache ---
-
-
-def test_installed_models_are_not_converted_again(
-    tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = keypoint(tmp_path / "source")
-    model = install_paddle_model(source, "keypoint", store)
-    forbid_conversion(monkeypatch)
-    assert install_paddle_model(source, "keypoint", store) == model
-    copy = shutil.copytree(source, tmp_path / "copy")
-    assert install_paddle_model(copy, "keypoint", store) == model
-    with pytest.raises(AssertionError, match="converted again"):
-        install_paddle_model(source, "keypoint", store, model_name="other")
-
-
-@pytest.mark.parametrize("change", ["weights", "yml", "converter"])
-def test_other_content_gets_another_name(
-    tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
-    source = keypoint(tmp_path / "source")
-    first = install_paddle_model(source, "keypoint", store)
-    if change == "weights":
-        keypoint(tmp_path / "source", spoil="mix")
-    elif change == "yml":
-        keypoint(tmp_path / "source", draw_threshold=0.25)
-    else:
-        monkeypatch.setattr(paddle_model, "CONVERTER_VERSION", 1_000_000)
-    second = install_paddle_model(source, "keypoint", store)
-    assert second.name != first.name
-    assert second.name.rpartition("-")[0] == first.name.rpartition("-")[0]
-    assert sorted(path.name for path in store.root.iterdir()) == sorted([first.name, second.name])
-
-
-def test_name_given_by_the_user(tmp_path: Path, store: ModelStore) -> None:
-    source = detector(tmp_path / "source")
-    default = install_paddle_model(source, "detector", store)
-    named = install_paddle_model(source, "detector", store, model_name="PP-YOLOE-S_human")
-    assert named.name == default.name.replace("PicoDet-S", "PP-YOLOE-S_human")
-    assert configuration(named).name == named.name
-
-
-def test_name_of_the_model(tmp_path: Path, store: ModelStore) -> None:
-    source = detector(tmp_path / "source")
-    model = install_paddle_model(source, None, store, name="mine")
-    assert model == store.path("mine")
-    assert configuration(model).name == "mine"
-    assert install_paddle_model(source, None, store, name="mine") == model
-    other = detector(tmp_path / "other")
-    description = other / "inference.yml"
-    description.write_text(description.read_text() + "# tuned\n")
-    with pytest.raises(ConversionError, match="another model is installed as 'mine'"):
-        install_paddle_model(other, None, store, name="mine")
-
-
-@pytest.mark.parametrize("name", ["../evil", "team/pose", "a b", "", ".hidden", "x" * 129])
-def test_names_that_can_not_be_served(tmp_path: Path, store: ModelStore, name: str) -> None:
-    source = detector(tmp_path / "source")
-    with pytest.raises(ConversionError, match="can't be a model name"):
-        install_paddle_model(source, None, store, model_name=name or "/")
-    assert not store.root.exists()
-
-
-def test_image_size_that_the_graph_can_not_take(tmp_path: Path, store: ModelStore) -> None:
-    source = detector(tmp_path / "source")
-    with pytest.raises(ConversionError, match="can't take 640x352, which is asked for"):
-        install_paddle_model(source, "detector", store, img_size=(640, 352))
-
-
-# --- what differs between models ---
+    assert PaddleModel(source.relative_to(tmp_path), environment).export(print)
 
 
 @pytest.mark.parametrize(
-    ("name", "shift"),
+    ("tool_does", "words"),
     [
-        ("PP-TinyPose_128x96", True),
-        ("PP-TinyPose_256x192", True),
-        ("HRNet-W32", False),
+        (
+            UNSUPPORTED.format("digamma, erfinv"),
+            ["does not support some of its operators (probably digamma, erfinv)", "without them"],
+        ),
+        (
+            UNSUPPORTED.format(""),
+            ["does not support some of its operators. Export"],
+        ),
+        (
+            'sys.exit("Failed: (Unimplemented) the 0th elementwise MUST be ir::FloatAttribute")',
+            ["Export it again with paddlepaddle 3.0", "ir::FloatAttribute"],
+        ),
+        (
+            'sys.exit("no such attribute (at /x/paddle2onnx/parser/pir_parser.cc:814)")',
+            ["Export it again with paddlepaddle 3.0"],
+        ),
+        ('sys.exit("OSError: [Errno 28] No space left on device")', ["the disk is full"]),
+        (
+            NO_PARAMETERS,
+            ["inference.pdiparams in", "cut short or of another model"],
+        ),
+        ('print("strange")', ["paddle2onnx failed with status 0", "strange"]),
+        ('sys.exit("Traceback\\nValueError: it")', ["failed with status 1", "ValueError: it"]),
+        ("os.kill(os.getpid(), 11)", ["failed with status -11"]),
+        ("time.sleep(60)", ["paddle2onnx did not finish in 2 s"]),
+        ('Path(sys.argv[-2]).write_bytes(b"\\xff" * 9)', ["made invalid ONNX"]),
     ],
 )
-def test_shift_of_mirrored_heatmaps(
-    tmp_path: Path, store: ModelStore, name: str, shift: bool
-) -> None:
-    source = keypoint(tmp_path / "source", Global__model_name=name)
-    model = install_paddle_model(source, "keypoint", store, model_name="mine")
-    assert ModelRepository(store.root).keypoint_model(model.name).flip_shift is shift
-
-
-@pytest.mark.parametrize(
-    ("spoil", "exact"),
-    [("", True), ("reshape", False), ("mix", False), ("first", False), ("zero", False)],
-)
-def test_batches(tmp_path: Path, store: ModelStore, spoil: str, exact: bool) -> None:
-    """A graph that holds on to batch 1 is served with batch 1."""
-    source = keypoint(tmp_path / "source", spoil=spoil)
-    config = configuration(install_paddle_model(source, "keypoint", store))
-    assert config.max_batch_size == (MAX_BATCH_SIZE if exact else 1)
-    assert config.HasField("dynamic_batching") is exact
-
-
-# --- what does not fit ---
-
-
-@pytest.mark.parametrize("role", ["detector", "keypoint"])
-def test_role_that_differs(tmp_path: Path, store: ModelStore, role: Role) -> None:
-    folder = tmp_path / "source"
-    source, other = (
-        (keypoint(folder), "keypoint") if role == "detector" else (detector(folder), "detector")
-    )
+def test_failures(source: Path, opener: Opener, tool_does: str, words: list[str]) -> None:
     with pytest.raises(ConversionError) as caught:
-        install_paddle_model(source, role, store)
-    message = f"{source} holds a {other} model, but it is configured as {role} model"
-    assert str(caught.value) == message
-    assert not store.root.exists()
+        opener(tool_does, timeout_s=2.0).export(print)
+    for part in words:
+        assert part in str(caught.value)
+    if "did not finish" not in words[0]:
+        assert str(source) in str(caught.value)
+
+
+def test_weights_that_were_not_found(tmp_path: Path, opener: Opener) -> None:
+    """paddle2onnx writes such a model and says that all is well."""
+    model = opener(exported(tmp_path / "model", weight="lost_weight"))
+    with pytest.raises(ConversionError, match=r"does not have the weights .* cut short or of ano"):
+        model.export(print)
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
 
 
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (None, ["model directory", "does not exist"]),
-        ([], ["holds no model", "inference.onnx", "inference.yml"]),
-        (["inference.yml"], ["holds no model"]),
-        (["inference.onnx"], ["inference.yml is missing"]),
-        (["inference.json", "inference.yml"], ["inference.json", "inference.pdiparams"]),
-        (["inference.pdmodel"], ["inference.pdiparams"]),
-        (["inference.pdiparams", "inference.yml"], ["inference.json"]),
+        ({}, "holds no model"),
+        ({"inference.json": "{}"}, "inference.pdiparams is missing"),
+        ({"inference.pdmodel": "x"}, "inference.pdmodel without its weights"),
+        ({"inference.pdiparams": "x"}, "without the network: inference.json"),
+        ({"inference.json": "", "inference.pdiparams": "x"}, "inference.json is empty"),
+        ({"inference.pdmodel": "x", "inference.pdiparams": ""}, "inference.pdiparams is empty"),
+        ({"inference.json": '{"a', "inference.pdiparams": "x"}, "damaged or cut short"),
+        ({"inference.json": "\udcff", "inference.pdiparams": "x"}, "damaged or cut short"),
+        ({"inference.json": "[1]", "inference.pdiparams": "x"}, "not a model of Paddle"),
+        ({"inference.json": '{"a": 1}', "inference.pdiparams": "x"}, "it has no `program`"),
+        ({"inference.json": POINTER, "inference.pdiparams": "x"}, "inference.json is only a poi"),
+        ({"inference.pdmodel": "x", "inference.pdiparams": POINTER}, "git lfs pull"),
     ],
 )
-def test_missing_files(
-    tmp_path: Path, store: ModelStore, files: list[str] | None, words: list[str]
+def test_models_that_are_incomplete_or_damaged(
+    tmp_path: Path, files: dict[str, str], words: str
 ) -> None:
-    source = tmp_path / "source"
-    if files is not None:
-        source.mkdir()
-        for name in files:
-            (source / name).write_bytes(b"")
+    directory = tmp_path / "model"
+    directory.mkdir()
+    for name, content in files.items():
+        (directory / name).write_text(content, "utf-8", "surrogateescape")
     with pytest.raises(ConversionError) as caught:
-        install_paddle_model(source, "detector", store)
-    assert str(source) in str(caught.value)
-    for part in words:
+        PaddleModel(directory)
+    assert words in str(caught.value)
+    assert str(directory) in str(caught.value)
+
+
+# Running
+
+RUNS = """
+import numpy as np
+assert sys.argv[1] == "-I"
+assert Path(sys.argv[2]).is_file()
+with np.load(sys.argv[5]) as arrays:
+    arrays = dict(arrays)
+results = {}
+for case in range(len(arrays) // 2):
+    image, factor = arrays[f"{case}/image"], arrays[f"{case}/scale_factor"]
+    results[f"{case}/0"] = image * factor[0, 0]
+    results[f"{case}/1"] = np.array(Path(sys.argv[3]).name)
+np.savez(sys.argv[6], **results)
+"""
+
+
+def images(count: int, height: int, width: int) -> list[np.ndarray]:
+    """Normalized images, one by one."""
+    return list(normalize(pixels(count, height, width)).astype(np.float32)[:, None])
+
+
+def does(tmp_path: Path, runs: str) -> str:
+    """Statements that export a detector, and others that run it."""
+    path = tmp_path / "detector.onnx"
+    onnx.save(detector_network(32, 48), path)
+    export = f"Path(sys.argv[-2]).write_bytes(Path({str(path)!r}).read_bytes())"
+    return f'if sys.argv[2].endswith("export_onnx.py"):\n    {export}\n    sys.exit(0)\n{runs}'
+
+
+def test_run_with_paddle(tmp_path: Path, opener: Opener) -> None:
+    """Detectors get the scale factor 1."""
+    model = opener(does(tmp_path, RUNS))
+    # More than ten, so that their order is not that of their names.
+    given = images(12, 32, 48)
+    results = model.run(given, print)
+    assert model.runs_with == "Paddle"
+    assert len(results) == 12
+    for image, (product, name) in zip(given, results, strict=True):
+        np.testing.assert_array_equal(product, image)
+        assert name == "inference.json"
+
+
+@pytest.mark.parametrize(
+    ("paddle_does", "words"),
+    [
+        ('sys.exit("ValueError: shapes")', ["(status 1)", "ValueError: shapes"]),
+        ("os.kill(os.getpid(), 6)", ["(status -6)"]),
+        ("pass", ["(status 0)"]),
+    ],
+)
+def test_paddle_that_fails(
+    tmp_path: Path, source: Path, opener: Opener, paddle_does: str, words: list[str]
+) -> None:
+    model = opener(does(tmp_path, paddle_does))
+    with pytest.raises(ConversionError) as caught:
+        model.run(images(1, 32, 48), print)
+    for part in (f"Paddle can't run the model in {source}", *words):
         assert part in str(caught.value)
-    assert not store.root.exists()
 
 
-def test_damaged_network(tmp_path: Path, store: ModelStore) -> None:
-    source = keypoint(tmp_path / "source")
-    (source / "inference.onnx").write_bytes(b"\xff" * 40)
-    with pytest.raises(ConversionError, match=r"inference\.onnx is not a valid ONNX model"):
-        install_paddle_model(source, "keypoint", store)
-    assert not store.root.exists()
+def test_paddle_that_fails_beside_onnx(source: Path, opener: Opener) -> None:
+    onnx.save(detector_network(32, 48), source / "inference.onnx")
+    model = opener('sys.exit("no")')
+    assert model.runs_with == "Paddle"
+    lines: list[str] = []
+    assert len(model.run(images(2, 32, 48), lines.append)) == 2
+    assert model.runs_with == "the unconverted ONNX model"
+    (line,) = lines
+    assert line.endswith("comparing with inference.onnx instead")
 
 
-def test_convert_does_not_change_the_model(tmp_path: Path) -> None:
-    source = detector(tmp_path / "source")
-    model = load_model(source / "inference.onnx")
-    before = model.SerializeToString()
-    convert(model, read_inference_yml(source / "inference.yml"))
-    assert model.SerializeToString() == before
+@pytest.mark.parametrize("damaged", [False, True])
+def test_onnx_without_a_paddle_that_runs(source: Path, damaged: bool) -> None:
+    onnx.save(detector_network(32, 48), source / "inference.onnx")
+    if damaged:
+        (source / "inference.json").write_text("{")
+    environment = Environment(Path("python") if damaged else None)
+    model = PaddleModel(source, environment)  # type: ignore[arg-type]
+    assert model.runs_with == "the unconverted ONNX model"
 
 
-# --- PaddleX's own models ---
+@pytest.mark.parametrize("batch", [1, "N"])
+def test_onnx_keypoint_model(tmp_path: Path, batch: int | str) -> None:
+    onnx.save(keypoint_network(32, 24, batch=batch), tmp_path / "inference.onnx")
+    given = images(3, 32, 24)
+    results = PaddleModel(tmp_path).run(given, print)
+    assert len(results) == 3
+    for outputs, image in zip(results, given, strict=True):
+        (heatmap,) = (array for array in outputs if array.shape == (1, 17, 8, 6))
+        np.testing.assert_allclose(heatmap, keypoint_reference(image), rtol=1e-4, atol=1e-5)
 
 
-def photos(height: int, width: int) -> np.ndarray:
-    """Three photos with people at a network's size."""
-    names = ("coco_000000000785.jpg", "coco_000000040083.jpg", "ir_demo_2.jpg")
-    images = [cv2.imread(str(reference_data.image(name))) for name in names]
-    return np.stack([cv2.resize(image, (width, height))[..., ::-1] for image in images])
-
-
-def run_source(path: Path, images: np.ndarray) -> list[np.ndarray]:
-    """Run a model as PaddleX gives it on normalised images."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return list(session.run(None, {"image": normalize(images).astype(np.float32)}))
-
-
-@reference_data.needed
-@pytest.mark.parametrize("name", ["PP-TinyPose_128x96", "PP-TinyPose_256x192"])
-def test_tinypose(name: str, store: ModelStore) -> None:
-    source = reference_data.ROOT / "models" / name
-    model = install_paddle_model(source, "keypoint", store)
-    read = ModelRepository(store.root).keypoint_model(model.name)
-    assert name == f"PP-TinyPose_{read.height}x{read.width}"
-    assert (read.max_batch_size, read.flip_shift, read.use_udp) == (MAX_BATCH_SIZE, True, False)
-    images = photos(read.height, read.width)
-    expected = run_source(source / "inference.onnx", images)[0]
-    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)["heatmap"]
-    assert expected.max() > 0.3
-    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-4)
-
-
-@reference_data.needed
-def test_picodet(store: ModelStore) -> None:
-    models = reference_data.ROOT / "models"
-    model = install_paddle_model(models / "PicoDet-S_pedestrian_320", "detector", store)
-    read = ModelRepository(store.root).detector(model.name)
-    assert (read.height, read.width) == (320, 320)
-    assert configuration(model).max_batch_size == MAX_BATCH_SIZE
-    found = (read.nms.score_threshold, read.nms.iou_threshold, read.nms.top_k, read.nms.keep_top_k)
-    assert found == pytest.approx((0.025, 0.6, 1000, 100))
-    images = photos(320, 320)
-    boxes, scores = run_source(
-        models / "raw_heads" / "PicoDet-S_pedestrian_320_without_nms.onnx", images
-    )
-    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)
-    assert scores.max() > 0.5
-    # Boxes are in pixels of the network's input.
-    assert 200 < boxes.max() < 640
-    np.testing.assert_allclose(result["boxes"], boxes, rtol=0, atol=5e-3)
-    scores = scores[:, 0]
-    candidates = scores > read.nms.score_threshold
-    assert candidates.sum() > 100
-    np.testing.assert_allclose(result["scores"][candidates], scores[candidates], rtol=0, atol=1e-4)
-    # Scores are square roots: next to 0 they magnify the last bit of the input.
-    np.testing.assert_allclose(result["scores"], scores, rtol=0, atol=1e-3)
+def test_onnx_detector(tmp_path: Path) -> None:
+    """Its boxes are in network pixels."""
+    onnx.save(detector_network(32, 48), tmp_path / "inference.onnx")
+    given = images(1, 32, 48)
+    (((rows),),) = PaddleModel(tmp_path).run(given, print)
+    boxes, scores = detector_reference(given[0])
+    assert len(rows) > 0
+    for row in rows:
+        anchor = np.argmin(np.abs(scores[0, 0] - row[1]))
+        np.testing.assert_allclose(row[2:], boxes[0, anchor], rtol=1e-4, atol=1e-5)

@@ -10,8 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from quantizable_model import HEIGHT, WIDTH, images, install, quantizable_model
 from tritonpose_server.models import precision
@@ -19,6 +18,7 @@ from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import onnx_graph
 from tritonpose_server.models.precision import make_bf16, make_int8
 from tritonpose_server.models.store import ModelStore, digest_files
+from tritonpose_server.models.triton_config import read_config
 
 
 @pytest.fixture
@@ -52,9 +52,8 @@ def error(store: ModelStore, variant: Path, batch: Sequence[np.ndarray]) -> floa
     return float(np.sqrt(np.square(difference).mean() / np.square(expected).mean()))
 
 
-def read_config(model: Path) -> model_config_pb2.ModelConfig:
-    text = (model / "config.pbtxt").read_text()
-    return text_format.Parse(text, model_config_pb2.ModelConfig())
+def config_of(model: Path) -> ModelConfig:
+    return read_config(model / "config.pbtxt")
 
 
 # --- INT8 ---
@@ -124,9 +123,9 @@ def test_int8_model(store: ModelStore, toy: Path) -> None:
     calibration = images(4)
     variant = make_int8(store, "toy", calibration)
     assert variant == store.path("toy-int8")
-    expected = read_config(toy)
+    expected = config_of(toy)
     expected.name = "toy-int8"
-    assert read_config(variant) == expected
+    assert config_of(variant) == expected
     pixels = hashlib.sha256(np.stack(calibration).tobytes()).hexdigest()
     assert store.provenance("toy-int8") == {
         "source": "made up",
@@ -173,10 +172,10 @@ def test_bf16_model(store: ModelStore, toy: Path) -> None:
     variant = make_bf16(store, "toy")
     assert variant == store.path("toy-bf16")
     assert model_file(variant).samefile(model_file(toy))
-    expected = read_config(toy)
+    expected = config_of(toy)
     expected.name = "toy-bf16"
     expected.parameters["HINT_BF16"].string_value = "YES"
-    assert read_config(variant) == expected
+    assert config_of(variant) == expected
     assert store.provenance("toy-bf16") == {
         "source": "made up",
         "base": "toy",

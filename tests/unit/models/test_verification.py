@@ -23,7 +23,7 @@ from paddle_networks import (
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import model_graph
 from tritonpose_server.models.paddle.inference_yml import InferenceYml, read_inference_yml
-from tritonpose_server.models.paddle.source_model import OnnxSource
+from tritonpose_server.models.paddle.model import PaddleModel
 from tritonpose_server.models.paddle.verification import Agreement, verify_model
 
 Arrays = list[np.ndarray]
@@ -34,12 +34,12 @@ WRONG_MEAN = (0.5, 0.456, 0.406)
 class Source:
     """A source computed by numpy."""
 
-    name = "numpy"
+    runs_with = "numpy"
 
     def __init__(self, compute: Callable[[np.ndarray], Arrays]) -> None:
         self._compute, self.runs = compute, 0
 
-    def run(self, images: Sequence[np.ndarray]) -> list[Arrays]:
+    def run(self, images: Sequence[np.ndarray], _progress: object) -> list[Arrays]:
         self.runs += 1
         assert all(image.dtype == np.float32 and image.shape[:2] == (1, 3) for image in images)
         return [self._compute(image.astype(np.float64)) for image in images]
@@ -140,9 +140,9 @@ def test_only_the_person_class_is_compared(tmp_path: Path) -> None:
     assert agreement.rows == 32
 
 
-def test_unconverted_graph_as_source(detector_yml: InferenceYml) -> None:
-    source = OnnxSource(detector_network(32, 48))
-    agreement = verify(servable_detector(detector_yml), detector_yml, source)
+def test_unconverted_graph_as_source(tmp_path: Path, detector_yml: InferenceYml) -> None:
+    onnx.save(detector_network(32, 48), tmp_path / "inference.onnx")
+    agreement = verify(servable_detector(detector_yml), detector_yml, PaddleModel(tmp_path))
     assert agreement.compared_with == "the unconverted ONNX model"
     assert (agreement.rows or 0) > 20
 
@@ -252,11 +252,12 @@ def test_tolerances(detector_yml: InferenceYml, column: int, change: float, refu
 @pytest.mark.parametrize(
     ("spoil", "batches"), [("", True), ("reshape", False), ("mix", False), ("first", False)]
 )
-def test_batches(keypoint_yml: InferenceYml, spoil: str, batches: bool) -> None:
+def test_batches(tmp_path: Path, keypoint_yml: InferenceYml, spoil: str, batches: bool) -> None:
     """Where only batches are wrong, single images are still compared."""
     network = keypoint_network(32, 24, spoil=spoil)
     model = model_graph.servable_keypoint_model(network, keypoint_yml)
-    agreement = verify(model, keypoint_yml, OnnxSource(network))
+    onnx.save(network, tmp_path / "inference.onnx")
+    agreement = verify(model, keypoint_yml, PaddleModel(tmp_path))
     assert agreement.batches is batches
     assert agreement.heatmap is not None
     assert agreement.heatmap < 1e-5

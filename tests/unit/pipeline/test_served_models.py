@@ -9,6 +9,7 @@ import onnx
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonpose_server.models.model_config import render_config
 
 import reference_data
 from tritonpose_pipeline.repository import ModelRepository
@@ -16,7 +17,6 @@ from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources
 from tritonpose_server.models import gpu_config
 from tritonpose_server.models.catalog import CATALOG
-from tritonpose_server.models.model_config import render_config
 from tritonpose_server.models.paddle.inference_yml import InferenceYml, read_inference_yml
 from tritonpose_server.models.paddle.model import MAX_BATCH_SIZE, convert
 

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from google.protobuf import json_format, text_format
-from tritonclient.grpc import model_config_pb2
+from google.protobuf import json_format
 
 from tritonpose_server.engines.config import EngineConfig, EngineConfigError, TensorConfig
-from tritonpose_server.models.model_config import keypoint_parameters, render_config
+from tritonpose_server.models.triton_config import keypoint_parameters, make_config
 
 
 def image(**changes: Any) -> dict[str, Any]:
@@ -171,8 +170,7 @@ def test_a_configuration_that_conversion_wrote(tmp_path: Path) -> None:
     ]
     model = onnx.helper.make_model(onnx.helper.make_graph([], "model", tensors[:1], tensors[1:]))
     facts = keypoint_parameters(flip_shift=True, use_udp=False)
-    text = render_config("pose", model, facts, max_batch_size=4)
-    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    config = make_config("pose", model, facts, max_batch_size=4)
     content = json_format.MessageToDict(config, preserving_proto_field_name=True)
     read = EngineConfig.from_triton(arguments(tmp_path, content))
     assert (read.name, read.max_batch_size) == ("pose", 4)

@@ -16,7 +16,7 @@ from tritonpose_server.models.graph.quantization import Images, quantize_for_ten
 
 EnginePrecision = Literal["fp32", "fp16", "int8"]
 
-# The first in which the scales of quantised tensors may be FP16.
+# The first in which the scales of quantized tensors may be FP16.
 _OPSET = 19
 
 
@@ -36,7 +36,7 @@ def engine_graph(
         calibration: For ``int8``, typical inputs, uint8 ``[h, w, 3]``.
 
     Returns:
-        A graph with the model's inputs and outputs, without batch normalisations and constants to
+        A graph with the model's inputs and outputs, without batch normalizations and constants to
         compute.
 
     Raises:
@@ -49,7 +49,7 @@ def engine_graph(
 
 
 def _simplify(servable: onnx.ModelProto) -> onnx.ModelProto:
-    """Fold constants and batch normalisations, with ONNX Runtime's basic optimisations."""
+    """Fold constants and batch normalizations, with ONNX Runtime's basic optimizations."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 3

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
+from tritonpose_pipeline.repository import NmsSettings
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import onnx_graph
-from tritonpose_server.models.nms import NmsSettings
 from tritonpose_server.models.paddle.inference_yml import InferenceYml, Normalization
 
 JOINTS = 17
@@ -26,7 +26,7 @@ def servable_keypoint_model(model: onnx.ModelProto, yml: InferenceYml) -> onnx.M
     Args:
         model: Input float32 ``[B, 3, h, w]``; one output is the heatmap, float32
             ``[B, 17, h/4, w/4]``.
-        yml: What the model says of itself.
+        yml: Its ``inference.yml``.
 
     Returns:
         Input ``image`` uint8 ``[batch, h, w, 3]`` RGB, output ``heatmap`` float32
@@ -61,7 +61,7 @@ def servable_detector(
     Args:
         model: Inputs ``image`` float32 ``[B, 3, H, W]`` and perhaps ``scale_factor``
             ``[B, 2]``; the graph ends in non-maximum suppression.
-        yml: What the model says of itself.
+        yml: Its ``inference.yml``.
 
     Returns:
         The model, input ``image`` uint8 ``[batch, H, W, 3]`` RGB, outputs ``boxes`` float32

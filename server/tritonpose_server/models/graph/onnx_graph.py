@@ -1,18 +1,22 @@
-"""Small operations on ONNX graphs, free of any model's particulars."""
+"""Operations on ONNX graphs that know nothing of any model: loading, cutting, folding constants."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from tritonpose_server.models.errors import ConversionError
 
 Shape = Sequence[int | str | None]
+
+# Results that are larger are left to the runtime: they would only swell the file.
+_LARGEST_RESULT = 1 << 22
 
 
 def load_model(path: Path) -> onnx.ModelProto:
@@ -32,7 +36,7 @@ def load_model(path: Path) -> onnx.ModelProto:
 
 
 def constant(model: onnx.ModelProto, name: str) -> npt.NDArray[np.generic] | None:
-    """Value of a tensor if it is an initializer or the output of a ``Constant`` node."""
+    """Return the value of a tensor if it is an initializer or the output of a ``Constant`` node."""
     for initializer in model.graph.initializer:
         if initializer.name == name:
             return numpy_helper.to_array(initializer)
@@ -99,7 +103,7 @@ def cut_at(model: onnx.ModelProto, tensors: Mapping[str, Shape]) -> onnx.ModelPr
 
 
 def tensor_shape(tensor: onnx.ValueInfoProto) -> list[int | str | None]:
-    """Shape of a graph input or output: sizes, symbolic names, or None where unknown."""
+    """Return the shape of a graph input or output: sizes, symbolic names, or None where unknown."""
     return [
         dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
         for dim in tensor.type.tensor_type.shape.dim
@@ -107,9 +111,67 @@ def tensor_shape(tensor: onnx.ValueInfoProto) -> list[int | str | None]:
 
 
 def inferred_shape(model: onnx.ModelProto, name: str) -> list[int | str | None]:
-    """Shape of any tensor, by ONNX shape inference; empty where it can't be told."""
+    """Return the shape of any tensor, by ONNX shape inference; empty where it is unknown."""
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     for tensor in [*inferred.graph.value_info, *inferred.graph.output, *inferred.graph.input]:
         if tensor.name == name:
             return tensor_shape(tensor)
     return []
+
+
+def fold_constants(model: onnx.ModelProto) -> None:
+    """Turn constant nodes into initializers and drop ``Identity`` nodes, in place.
+
+    Nothing else is rewritten and no shape is taken for fixed, so the batch size stays free. Graphs
+    with subgraphs are left as they are.
+
+    Args:
+        model: A valid model.
+    """
+    graph = model.graph
+    if any(
+        attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS)
+        for node in graph.node
+        for attribute in node.attribute
+    ):
+        return
+    inputs = {tensor.name for tensor in graph.input}
+    outputs = {tensor.name for tensor in graph.output}
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    # A graph input may override the initializer of its name.
+    values = {
+        name: numpy_helper.to_array(tensor)
+        for name, tensor in initializers.items()
+        if name not in inputs
+    }
+    opsets = {opset.domain: opset.version for opset in model.opset_import}
+    renamed: dict[str, str] = {}
+    kept: list[onnx.NodeProto] = []
+    for node in graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        inner = outputs.isdisjoint(node.output)
+        if inner and node.op_type == "Identity":
+            renamed[node.output[0]] = node.input[0]
+            continue
+        if inner and not node.op_type.startswith("Random") and values.keys() >= _used([node]):
+            results = ReferenceEvaluator(node, opsets=opsets).run(
+                None, {name: values[name] for name in _used([node])}
+            )
+            arrays = [np.asarray(result) for result in results]
+            size = sum(array.nbytes for array in arrays)
+            if node.op_type == "Constant" or size <= _LARGEST_RESULT:
+                for name, array in zip(node.output, arrays, strict=True):
+                    values[name] = array
+                    initializers[name] = numpy_helper.from_array(array, name)
+                continue
+        kept.append(node)
+    used = _used(kept) | inputs | outputs
+    del graph.node[:]
+    graph.node.extend(kept)
+    del graph.initializer[:]
+    graph.initializer.extend(tensor for name, tensor in initializers.items() if name in used)
+
+
+def _used(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Names of the nodes' inputs; an input left out has the empty name."""
+    return {name for node in nodes for name in node.input if name}

@@ -1,4 +1,4 @@
-"""Post-training quantisation of a model: convolutions in 8-bit integers."""
+"""Post-training quantization of a model: convolutions in 8-bit integers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import onnx_graph
-from tritonpose_server.models.graph.constant_folding import fold_constants
 
 Images = Sequence[npt.NDArray[np.uint8]]
 
@@ -40,7 +39,7 @@ def quantize_model(servable: onnx.ModelProto, calibration: Images) -> onnx.Model
 
     Raises:
         ConversionError: There is no calibration input, one does not fit, or nothing in the
-            network can be quantised.
+            network can be quantized.
     """
     _check_calibration(servable, calibration)
     model = _prepare(servable)
@@ -57,7 +56,7 @@ def quantize_for_tensorrt(model: onnx.ModelProto, calibration: Images) -> onnx.M
     """Let the dense convolutions of a network compute in 8-bit integers by TensorRT's rules.
 
     Its integers are signed and symmetric around zero, weights have all 8 bits, and biases stay
-    in floating point. What is quantised is the same as with ``quantize_model``.
+    in floating point. What is quantized is the same as with ``quantize_model``.
 
     Args:
         model: Input ``image`` uint8 ``[batch, h, w, 3]``; weights are constants.
@@ -95,7 +94,7 @@ def _quantize(
     nodes = _quantizable(model)
     if not nodes:
         raise ConversionError(
-            "nothing can be quantised: the network has no dense convolution with "
+            "nothing can be quantized: the network has no dense convolution with "
             f"{_FEWEST_INPUT_CHANNELS} input channels or more"
         )
     with tempfile.TemporaryDirectory(prefix="tritonpose-int8-") as work:
@@ -149,7 +148,7 @@ def _prepare(servable: onnx.ModelProto) -> onnx.ModelProto:
     model.CopyFrom(servable)
     # ONNX Runtime's own preparation would also take HardSwish to pieces, which OpenVINO then does
     # not put together again: a detector becomes three times slower.
-    fold_constants(model)
+    onnx_graph.fold_constants(model)
     helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     for index, node in enumerate(model.graph.node):
         node.name = f"{node.op_type}_{index}"

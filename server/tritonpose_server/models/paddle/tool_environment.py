@@ -1,22 +1,28 @@
 """Python environments of tools whose packages can't be in tritonpose's own environment.
 
-Each is a virtual environment in the cache, made the first time it is needed and named by what it
-was made from, so that other pins give another one.
+PaddlePaddle is large, and paddle2onnx needs an old onnx. Each environment is a virtual environment
+in the cache, made the first time it is needed and named by what it was made from, so that other
+pins give another one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import platform
 import re
 import shutil
+import signal
+import subprocess
 import sys
+import threading
 import venv
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.paddle.tool_process import Outcome, run_tool
 from tritonpose_server.models.store import (
     Progress,
     cache_home,
@@ -24,10 +30,6 @@ from tritonpose_server.models.store import (
     replaced_directory,
 )
 
-_PIP = (sys.executable, "-m", "pip")
-
-# Hundreds of megabytes over a slow line.
-_INSTALL_TIMEOUT_S = 1800.0
 _IMPORT_TIMEOUT_S = 120.0
 
 _SHOWN = re.compile(r"\s*(Downloading .* MB\)|Installing collected packages)")
@@ -36,13 +38,16 @@ _NO_NETWORK = re.compile(
     r"|Temporary failure in name resolution|Network is unreachable|Connection refused"
 )
 
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+_NOISE = re.compile(r"^\s*(\[notice\]|WARNING\b|warnings\.warn)|UserWarning:|^\s*$")
+
 
 @dataclass(frozen=True)
 class ToolEnvironment:
     """An environment that a tool runs in.
 
     Attributes:
-        name: Its directory is called so, with a digest of what it is made of.
+        name: Its directory's name, with a digest of what it is made of.
         purpose: What messages call it, such as ``the environment for Paddle models``.
         requirements: What pip installs.
         imports: Modules that must be importable in it.
@@ -50,6 +55,9 @@ class ToolEnvironment:
         size: What is downloaded and how much disk it takes, for the user.
         pythons: Pythons that its packages exist for, for the user.
         without_network: What to do where there is no network, for the user.
+        pip: The command that installs.
+        install_timeout_s: Longest that this may take, in seconds: it may be hundreds of megabytes
+            over a slow line.
     """
 
     name: str
@@ -60,9 +68,11 @@ class ToolEnvironment:
     size: str
     pythons: str
     without_network: str
+    pip: tuple[str, ...] = (sys.executable, "-m", "pip")
+    install_timeout_s: float = 1800.0
 
     def find(self) -> Path | None:
-        """Its Python, None where it was not made yet."""
+        """Return its Python, None where it was not made yet."""
         python = _python(self._directory())
         # Dangling where the Python that it was made with is gone.
         return python if python.exists() else None
@@ -121,7 +131,7 @@ class ToolEnvironment:
         installed = run_tool(
             "pip",
             [
-                *_PIP,
+                *self.pip,
                 f"--python={python}",
                 "install",
                 "--disable-pip-version-check",
@@ -130,7 +140,7 @@ class ToolEnvironment:
                 "--only-binary=:all:",
                 f"--requirement={self.requirements}",
             ],
-            timeout_s=_INSTALL_TIMEOUT_S,
+            timeout_s=self.install_timeout_s,
             on_line=show,
         )
         if installed.status != 0:
@@ -174,3 +184,109 @@ class ToolEnvironment:
 
 def _python(directory: Path) -> Path:
     return directory / "bin" / "python"
+
+
+PADDLE_ENVIRONMENT = ToolEnvironment(
+    name="paddle2onnx",
+    purpose="the environment for Paddle models",
+    requirements=Path(__file__).with_name("requirements.txt"),
+    imports=("paddle", "paddle2onnx"),
+    libraries=("libgomp1",),
+    size="it downloads 240 MB and takes 1 GB",
+    pythons="Python 3.10 to 3.12 on Linux x86_64",
+    without_network="convert on a machine that has one and copy the model",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """End of a program.
+
+    Attributes:
+        status: Exit status; negative where a signal ended it.
+        output: What it wrote to its standard output and error together, without colors.
+    """
+
+    status: int
+    output: str
+
+    def last_lines(self, count: int = 8) -> str:
+        """Return the end of the output without warnings, for error messages."""
+        lines = [line for line in self.output.splitlines() if not _NOISE.search(line)]
+        return "\n".join(["Its last lines:", *(lines[-count:] or ["(none)"])])
+
+
+def run_tool(
+    name: str,
+    command: Sequence[str],
+    *,
+    timeout_s: float,
+    on_line: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Run a program to its end.
+
+    Args:
+        name: What messages call it.
+        command: The program and its arguments.
+        timeout_s: Longest that it may take; then it is killed with whatever it started.
+        on_line: Called with each line that it writes, as it comes.
+
+    Raises:
+        ConversionError: It can't be started or takes too long.
+    """
+    try:
+        # A session of its own, so that whatever it starts can be ended with it.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env=process_environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ConversionError(f"{name} can't be started: {error}") from error
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        _kill(process)
+
+    timer = threading.Timer(timeout_s, expire)
+    timer.start()
+    lines: list[str] = []
+    with process:
+        try:
+            for line in process.stdout or ():
+                lines.append(_COLORS.sub("", line))
+                if on_line is not None:
+                    on_line(lines[-1].rstrip())
+            process.wait()
+        except BaseException:
+            _kill(process)
+            raise
+        finally:
+            timer.cancel()
+    outcome = Outcome(process.returncode, "".join(lines))
+    if expired.is_set():
+        raise ConversionError(
+            f"{name} did not finish in {timeout_s:g} s and was ended. {outcome.last_lines()}"
+        )
+    return outcome
+
+
+def process_environment() -> dict[str, str]:
+    """Return the caller's environment with the libraries that set-up put beside our Python."""
+    environment = dict(os.environ)
+    libraries = [environment.get("LD_LIBRARY_PATH", ""), str(Path(sys.prefix) / "lib")]
+    environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
+    return environment
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End the process and what it started, which are one process group."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

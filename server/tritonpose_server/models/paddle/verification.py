@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,11 @@ import onnxruntime
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import model_graph
 from tritonpose_server.models.paddle.inference_yml import InferenceYml, Normalization
-from tritonpose_server.models.paddle.source_model import Arrays, FloatArray, SourceModel
 from tritonpose_server.models.paddle.verification_images import verification_images
 from tritonpose_server.models.store import Progress
+
+Arrays = list[npt.NDArray[Any]]
+FloatArray = npt.NDArray[np.float32]
 
 # Rounding makes two engines differ by up to 1e-5 in heatmaps, 1e-4 in scores and, with weights that
 # magnify it, 0.05 px in boxes. The slightest mistakes give far more: an offset of half a pixel, a
@@ -30,6 +33,17 @@ _MOST_SERIES = 4
 
 # Some exporters fill up with rows of score 0 or less.
 _SMALLEST_SCORE = 1e-3
+
+
+class SourceModel(Protocol):
+    """A model before conversion."""
+
+    @property
+    def runs_with(self) -> str:
+        """What runs it, for messages."""
+
+    def run(self, images: Sequence[FloatArray], progress: Progress) -> list[Arrays]:
+        """Run it on normalized float32 ``[1, 3, h, w]`` images and return the outputs of each."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,7 @@ def verify_model(
 
     Args:
         model: Input ``image`` uint8 ``[batch, h, w, 3]`` RGB; outputs as `model_graph` makes them.
-        yml: What the model says of itself.
+        yml: Its ``inference.yml``.
         source: The model before conversion.
         progress: Called with lines for the user.
 
@@ -87,7 +101,7 @@ def verify_model(
         ConversionError: They do not agree, the source does not run, or a detector finds nothing
             to compare.
     """
-    progress(f"comparing {yml.model_name} with {source.name}")
+    progress(f"comparing {yml.model_name} with {source.runs_with}")
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -96,7 +110,9 @@ def verify_model(
     batches, rows, tried = True, 0, 0
     for series in range(_MOST_SERIES if is_detector else 1):
         images = verification_images(yml.height, yml.width, series)
-        expected = source.run([_normalize(image[None], yml.normalization) for image in images])
+        expected = source.run(
+            [_normalize(image[None], yml.normalization) for image in images], progress
+        )
         singles = [list(session.run(None, {"image": image[None]})) for image in images]
         found = [_compare(*pair, yml) for pair in zip(singles, expected, strict=True)]
         batch = _run_batch(session, images)
@@ -111,13 +127,13 @@ def verify_model(
             break
     if is_detector and rows == 0:
         raise ConversionError(
-            f"{yml.model_name} can't be compared with {source.name}: that finds nothing on {tried} "
-            "made-up images. Export it with a lower score threshold of its NMS (PaddleDetection's "
-            "default is 0.01)"
+            f"{yml.model_name} can't be compared with {source.runs_with}: that finds nothing on "
+            f"{tried} made-up images. Export it with a lower score threshold of its NMS "
+            "(PaddleDetection's default is 0.01)"
         )
     heatmap, box_px, score = np.max([d[:3] for d in differences], axis=0).tolist()
     agreement = Agreement(
-        compared_with=source.name,
+        compared_with=source.runs_with,
         images=tried,
         batches=batches,
         heatmap=None if is_detector else heatmap,
@@ -147,7 +163,7 @@ class _Difference(NamedTuple):
 
 
 def _normalize(pixels: npt.NDArray[np.uint8], normalization: Normalization) -> FloatArray:
-    """Normalise like PaddleX: uint8 ``[1, h, w, 3]`` RGB to float32 ``[1, 3, h, w]``."""
+    """Normalize like PaddleX: uint8 ``[1, h, w, 3]`` RGB to float32 ``[1, 3, h, w]``."""
     mean = np.array(normalization.mean, np.float32)
     std = np.array(normalization.std, np.float32)
     normalized = (pixels * np.float32(normalization.scale) - mean) / std

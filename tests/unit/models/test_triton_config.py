@@ -9,24 +9,28 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
+from tritonclient.grpc import model_config_pb2 as pb
 
 from paddle_networks import inference_yml, write_model_directory
 from tritonpose_pipeline.repository import (
     DetectorModel,
     KeypointModel,
+    NmsSettings,
     parse_detector,
     parse_keypoint,
 )
-from tritonpose_pipeline.repository import NmsSettings as PipelineNmsSettings
-from tritonpose_server.models.model_config import (
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.paddle.inference_yml import read_inference_yml
+from tritonpose_server.models.triton_config import (
+    batch_buckets,
+    config_text,
     detector_parameters,
     keypoint_parameters,
-    render_config,
+    make_config,
+    onnxruntime_config,
+    read_config,
+    tensorrt_config,
 )
-from tritonpose_server.models.nms import NmsSettings
-from tritonpose_server.models.paddle.inference_yml import read_inference_yml
 
 NMS = NmsSettings(score_threshold=0.05, iou_threshold=0.6, top_k=1000, keep_top_k=100)
 
@@ -47,11 +51,7 @@ DETECTOR = model(("boxes", ["batch", 24, 4]), ("scores", ["batch", 24]))
 KEYPOINT = model(("heatmap", ["batch", 17, 8, 12]))
 
 
-def parsed(text: str) -> model_config_pb2.ModelConfig:
-    return text_format.Parse(text, model_config_pb2.ModelConfig())
-
-
-def parameters(config: model_config_pb2.ModelConfig) -> dict[str, str]:
+def parameters(config: pb.ModelConfig) -> dict[str, str]:
     return {key: value.string_value for key, value in config.parameters.items()}
 
 
@@ -68,47 +68,52 @@ def settings(**changes: Any) -> dict[str, Any]:
 
 def read_detector(**changes: Any) -> DetectorModel:
     """What the pipeline reads of a detector's written configuration."""
-    text = render_config(
+    config = make_config(
         "d", DETECTOR, detector_parameters(**settings(**changes)), max_batch_size=8
     )
-    config = parsed(text)
     return parse_detector(config.name, tuple(config.input[0].dims), parameters(config))
 
 
 def test_tensors() -> None:
-    config = parsed(render_config("some-model", DETECTOR, {"a": "b"}, max_batch_size=8))
+    config = make_config("some-model", DETECTOR, {"a": "b"}, max_batch_size=8)
     assert config.name == "some-model"
     assert config.default_model_filename == "model.onnx"
     assert [(t.name, t.data_type, list(t.dims)) for t in config.input] == [
-        ("image", model_config_pb2.TYPE_UINT8, [32, 48, 3])
+        ("image", pb.TYPE_UINT8, [32, 48, 3])
     ]
     assert [(t.name, t.data_type, list(t.dims)) for t in config.output] == [
-        ("boxes", model_config_pb2.TYPE_FP32, [24, 4]),
-        ("scores", model_config_pb2.TYPE_FP32, [24]),
+        ("boxes", pb.TYPE_FP32, [24, 4]),
+        ("scores", pb.TYPE_FP32, [24]),
     ]
     (group,) = config.instance_group
-    assert (group.kind, group.count) == (model_config_pb2.ModelInstanceGroup.KIND_CPU, 1)
+    assert (group.kind, group.count) == (pb.ModelInstanceGroup.KIND_CPU, 1)
     assert parameters(config) == {"a": "b"}
 
 
 def test_open_sizes() -> None:
     graph = model(("boxes", ["batch", None, 4]), ("scores", ["batch", "count"]))
-    config = parsed(render_config("d", graph, {}, max_batch_size=8))
+    config = make_config("d", graph, {}, max_batch_size=8)
     assert [list(tensor.dims) for tensor in config.output] == [[-1, 4], [-1]]
 
 
 @pytest.mark.parametrize(("size", "batched"), [(1, False), (2, True), (32, True)])
 def test_batch_size(size: int, batched: bool) -> None:
-    config = parsed(render_config("d", DETECTOR, {}, max_batch_size=size))
+    config = make_config("d", DETECTOR, {}, max_batch_size=size)
     assert config.max_batch_size == size
     assert config.HasField("dynamic_batching") is batched
     assert config.dynamic_batching.max_queue_delay_microseconds == 0
 
 
 def test_backend() -> None:
-    assert parsed(render_config("d", DETECTOR, {}, max_batch_size=1)).backend == "openvino"
-    text = render_config("d", DETECTOR, {}, max_batch_size=1, backend="onnxruntime")
-    assert parsed(text).backend == "onnxruntime"
+    assert make_config("d", DETECTOR, {}, max_batch_size=1).backend == "openvino"
+    config = make_config("d", DETECTOR, {}, max_batch_size=1, backend="onnxruntime")
+    assert config.backend == "onnxruntime"
+
+
+def test_text(tmp_path: Path) -> None:
+    config = make_config("d", DETECTOR, {"a": "b"}, max_batch_size=8)
+    (tmp_path / "config.pbtxt").write_text(config_text(config))
+    assert read_config(tmp_path / "config.pbtxt") == config
 
 
 def test_detector_as_the_pipeline_reads_it() -> None:
@@ -119,9 +124,7 @@ def test_detector_as_the_pipeline_reads_it() -> None:
         interpolation=cv2.INTER_CUBIC,
         keep_ratio=False,
         pad_value=(124, 116, 104),
-        nms=PipelineNmsSettings(
-            score_threshold=0.05, iou_threshold=0.6, top_k=1000, keep_top_k=100
-        ),
+        nms=NmsSettings(score_threshold=0.05, iou_threshold=0.6, top_k=1000, keep_top_k=100),
         threshold=0.5,
     )
 
@@ -178,9 +181,77 @@ def test_interpolation_from_inference_yml_to_opencv(tmp_path: Path, number: int,
 @pytest.mark.parametrize("use_udp", [True, False])
 def test_keypoint_model_as_the_pipeline_reads_it(flip_shift: bool, use_udp: bool) -> None:
     facts = keypoint_parameters(flip_shift=flip_shift, use_udp=use_udp)
-    config = parsed(render_config("k", KEYPOINT, facts, max_batch_size=16))
+    config = make_config("k", KEYPOINT, facts, max_batch_size=16)
     assert parse_keypoint(
         config.name, tuple(config.input[0].dims), config.max_batch_size, parameters(config)
     ) == KeypointModel(
         name="k", height=32, width=48, max_batch_size=16, flip_shift=flip_shift, use_udp=use_udp
     )
+
+
+# --- GPUs ---
+
+
+def keypoint_config(max_batch_size: int = 32) -> pb.ModelConfig:
+    parameters = keypoint_parameters(flip_shift=True, use_udp=False)
+    return make_config("toy", KEYPOINT, parameters, max_batch_size=max_batch_size)
+
+
+@pytest.mark.parametrize(
+    ("largest", "buckets"),
+    [(1, [1]), (2, [1, 2]), (8, [1, 2, 4, 8]), (12, [1, 2, 4, 8, 12]), (32, [1, 2, 4, 8, 16, 32])],
+)
+def test_buckets(largest: int, buckets: list[int]) -> None:
+    assert batch_buckets(largest) == buckets
+
+
+def test_onnxruntime() -> None:
+    gpu = onnxruntime_config(keypoint_config())
+    assert (gpu.name, gpu.backend, gpu.max_batch_size) == ("toy", "onnxruntime", 32)
+    assert gpu.default_model_filename == "model.onnx"
+    (group,) = gpu.instance_group
+    assert (group.kind, group.count, list(group.gpus)) == (pb.ModelInstanceGroup.KIND_GPU, 1, [])
+    assert gpu.parameters["cudnn_conv_algo_search"].string_value == "1"
+    assert list(gpu.dynamic_batching.preferred_batch_size) == [1, 2, 4, 8, 16, 32]
+    assert gpu.dynamic_batching.max_queue_delay_microseconds == 0
+
+
+def test_tensorrt() -> None:
+    gpu = tensorrt_config(keypoint_config(8), 32, {"precision": "fp16", "tensorrt": "11.4"})
+    assert (gpu.backend, gpu.default_model_filename) == ("tensorrt", "model.plan")
+    assert gpu.max_batch_size == 32
+    assert gpu.instance_group[0].kind == pb.ModelInstanceGroup.KIND_GPU
+    assert gpu.parameters["engine_precision"].string_value == "fp16"
+    assert gpu.parameters["engine_tensorrt"].string_value == "11.4"
+    assert gpu.HasField("dynamic_batching")
+
+
+def test_every_bucket_is_warmed_up() -> None:
+    gpu = onnxruntime_config(keypoint_config(8))
+    assert [entry.batch_size for entry in gpu.model_warmup] == [1, 2, 4, 8]
+    assert len({entry.name for entry in gpu.model_warmup}) == 4
+    for entry in gpu.model_warmup:
+        image = entry.inputs["image"]
+        assert (image.data_type, list(image.dims)) == (pb.TYPE_UINT8, [32, 48, 3])
+        assert image.random_data
+
+
+def test_tensors_and_facts_are_the_models() -> None:
+    base = keypoint_config()
+    for gpu in (onnxruntime_config(base), tensorrt_config(base, 32, {})):
+        assert list(gpu.input) == list(base.input)
+        assert list(gpu.output) == list(base.output)
+        facts = {key: value.string_value for key, value in gpu.parameters.items()}
+        model = parse_keypoint("toy", (32, 48, 3), gpu.max_batch_size, facts)
+        assert model.flip_shift
+
+
+def test_a_model_without_batches() -> None:
+    gpu = onnxruntime_config(keypoint_config(1))
+    assert not gpu.HasField("dynamic_batching")
+    assert [entry.batch_size for entry in gpu.model_warmup] == [1]
+
+
+def test_an_engine_that_takes_less_than_the_pipeline_sends() -> None:
+    with pytest.raises(ConversionError, match=r"largest batch must be at least 32.* it is 16"):
+        tensorrt_config(keypoint_config(), 16, {})

@@ -18,13 +18,11 @@ from paddle_networks import (
     write_model_directory,
 )
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.paddle import model as paddle_model
-from tritonpose_server.models.paddle import source_model
-from tritonpose_server.models.paddle.model import install_paddle_model
-from tritonpose_server.models.paddle.reference import PaddleRunError
+from tritonpose_server.models.paddle.install import install_paddle_model
+from tritonpose_server.models.paddle.model import PaddleModel
 from tritonpose_server.models.store import ModelStore, digest_files
 
-Paddle = Callable[[str], None]
+Cases = Sequence[Mapping[str, np.ndarray]]
 
 
 @pytest.fixture
@@ -32,38 +30,49 @@ def store(tmp_path: Path) -> ModelStore:
     return ModelStore(tmp_path / "store")
 
 
+class Workshop:
+    """Opens models whose Paddle is a stand-in.
+
+    Attributes:
+        behavior: What Paddle does: it is ``absent``, ``fails``, is ``right`` or ``wrong``.
+        exports: Directories that were exported.
+    """
+
+    def __init__(self) -> None:
+        self.behavior = "right"
+        self.exports: list[Path] = []
+
+    def open(self, directory: Path) -> PaddleModel:
+        workshop = self
+
+        class Model(PaddleModel):
+            def _export_paddle(self, progress: Callable[[str], None]) -> onnx.ModelProto:
+                workshop.exports.append(directory)
+                progress("exporting")
+                return keypoint_network(32, 24)
+
+            def _run_paddle(self, cases: Cases) -> list[list[Any]]:
+                if workshop.behavior == "fails":
+                    raise ConversionError("Paddle can't run it")
+                shift = 0.01 if workshop.behavior == "wrong" else 0
+                return [
+                    [(keypoint_reference(case["image"]) + shift).astype(np.float32)]
+                    for case in cases
+                ]
+
+        return Model(directory, self)  # type: ignore[arg-type]
+
+    def find(self) -> Path | None:
+        return None if self.behavior == "absent" else Path("python")
+
+    def install(self, store: ModelStore, directory: Path, **options: Any) -> Path:
+        role = options.pop("role", "keypoint")
+        return install_paddle_model(directory, role, store, open_model=self.open, **options)
+
+
 @pytest.fixture
-def exports(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Directories that were exported by a stand-in for paddle2onnx."""
-    calls: list[Path] = []
-
-    def export(directory: Path, target: Path, progress: Callable[[str], None]) -> None:
-        calls.append(directory)
-        progress("exporting")
-        onnx.save(keypoint_network(32, 24), target)
-
-    monkeypatch.setattr(paddle_model, "export_to_onnx", export)
-    return calls
-
-
-@pytest.fixture
-def paddle(monkeypatch: pytest.MonkeyPatch) -> Paddle:
-    """Sets up what Paddle does: it is ``absent``, ``fails``, is ``right`` or ``wrong``."""
-
-    def use(behaviour: str) -> None:
-        def run(_: Path, cases: Sequence[Mapping[str, np.ndarray]]) -> list[list[Any]]:
-            if behaviour == "fails":
-                raise PaddleRunError("Paddle can't run it")
-            shift = 0.01 if behaviour == "wrong" else 0
-            return [
-                [(keypoint_reference(case["image"]) + shift).astype(np.float32)] for case in cases
-            ]
-
-        python = None if behaviour == "absent" else Path("python")
-        monkeypatch.setattr(paddle_model, "find_environment", lambda: python)
-        monkeypatch.setattr(source_model, "run_paddle", run)
-
-    return use
+def workshop() -> Workshop:
+    return Workshop()
 
 
 def paddle_directory(
@@ -87,13 +96,12 @@ def compared_with(store: ModelStore, model: Path) -> object:
 
 @pytest.mark.parametrize("program", ["inference.json", "inference.pdmodel"])
 def test_paddle_models_are_exported(
-    tmp_path: Path, store: ModelStore, exports: list[Path], paddle: Paddle, program: str
+    tmp_path: Path, store: ModelStore, workshop: Workshop, program: str
 ) -> None:
-    paddle("right")
     source = paddle_directory(tmp_path / "source", program=program)
     lines: list[str] = []
-    model = install_paddle_model(source, "keypoint", store, progress=lines.append)
-    assert exports == [source]
+    model = workshop.install(store, source, progress=lines.append)
+    assert workshop.exports == [source]
     assert compared_with(store, model) == "Paddle"
     assert lines[:2] == ["exporting", "comparing PP-TinyPose_32x24 with Paddle"]
     assert lines[2].startswith(f"{model.name}: heatmaps differ by up to")
@@ -102,25 +110,22 @@ def test_paddle_models_are_exported(
 
 
 @pytest.mark.parametrize("file", ["inference.json", "inference.pdiparams", "inference.yml"])
-def test_each_file_counts(
-    tmp_path: Path, store: ModelStore, exports: list[Path], paddle: Paddle, file: str
-) -> None:
-    paddle("right")
+def test_each_file_counts(tmp_path: Path, store: ModelStore, workshop: Workshop, file: str) -> None:
     source = paddle_directory(tmp_path / "source")
-    model = install_paddle_model(source, "keypoint", store)
+    model = workshop.install(store, source)
     # The same files elsewhere are the same model.
     copy = shutil.copytree(source, tmp_path / "copy")
-    assert install_paddle_model(copy, "keypoint", store) == model
-    assert exports == [source]
+    assert workshop.install(store, copy) == model
+    assert workshop.exports == [source]
     with (copy / file).open("a") as content:
         content.write("\n")
-    other = install_paddle_model(copy, "keypoint", store)
+    other = workshop.install(store, copy)
     assert other != model
-    assert exports == [source, copy]
+    assert workshop.exports == [source, copy]
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "damaged", "expected"),
+    ("behavior", "damaged", "expected"),
     [
         ("right", False, "Paddle"),
         ("absent", False, "the unconverted ONNX model"),
@@ -131,51 +136,48 @@ def test_each_file_counts(
 def test_what_onnx_models_are_compared_with(
     tmp_path: Path,
     store: ModelStore,
-    exports: list[Path],
-    paddle: Paddle,
-    behaviour: str,
+    workshop: Workshop,
+    behavior: str,
     damaged: bool,
     expected: str,
 ) -> None:
-    paddle(behaviour)
+    workshop.behavior = behavior
     source = paddle_directory(tmp_path / "source", with_onnx=True, damaged=damaged)
     lines: list[str] = []
-    model = install_paddle_model(source, "keypoint", store, progress=lines.append)
+    model = workshop.install(store, source, progress=lines.append)
     assert compared_with(store, model) == expected
-    assert exports == []
+    assert workshop.exports == []
     told = "Paddle can't run it; comparing with inference.onnx instead" in lines
-    assert told is (behaviour == "fails")
+    assert told is (behavior == "fails")
 
 
 @pytest.mark.parametrize("with_onnx", [False, True])
-@pytest.mark.usefixtures("exports")
 def test_models_that_differ_are_not_installed(
-    tmp_path: Path, store: ModelStore, paddle: Paddle, with_onnx: bool
+    tmp_path: Path, store: ModelStore, workshop: Workshop, with_onnx: bool
 ) -> None:
-    paddle("wrong")
+    workshop.behavior = "wrong"
     source = paddle_directory(tmp_path / "source", with_onnx=with_onnx)
     with pytest.raises(ConversionError, match=r"would not be the same .* up to 0\.01, on 4 images"):
-        install_paddle_model(source, "keypoint", store)
+        workshop.install(store, source)
     assert not store.root.exists()
 
 
-@pytest.mark.usefixtures("exports")
-def test_paddle_that_does_not_run(tmp_path: Path, store: ModelStore, paddle: Paddle) -> None:
+def test_paddle_that_does_not_run(tmp_path: Path, store: ModelStore, workshop: Workshop) -> None:
     """Without it nothing would confirm the export."""
-    paddle("fails")
+    workshop.behavior = "fails"
     source = paddle_directory(tmp_path / "source")
-    with pytest.raises(PaddleRunError):
-        install_paddle_model(source, "keypoint", store)
+    with pytest.raises(ConversionError, match="Paddle can't run it"):
+        workshop.install(store, source)
     assert not store.root.exists()
 
 
 @pytest.mark.parametrize("problem", ["yml", "role"])
 def test_mistakes_are_found_before_anything_is_exported(
-    tmp_path: Path, store: ModelStore, exports: list[Path], problem: str
+    tmp_path: Path, store: ModelStore, workshop: Workshop, problem: str
 ) -> None:
     source = paddle_directory(tmp_path / "source")
     if problem == "yml":
         (source / "inference.yml").unlink()
     with pytest.raises(ConversionError):
-        install_paddle_model(source, "keypoint" if problem == "yml" else "detector", store)
-    assert exports == []
+        workshop.install(store, source, role="keypoint" if problem == "yml" else "detector")
+    assert workshop.exports == []

@@ -1,0 +1,124 @@
+"""Installs a PaddleX or PaddleDetection model directory as a model for Triton."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import onnx
+
+from tritonpose_server.models import triton_config
+from tritonpose_server.models.catalog import Role
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph import model_graph
+from tritonpose_server.models.paddle.inference_yml import InferenceYml, read_inference_yml
+from tritonpose_server.models.paddle.model import PaddleModel
+from tritonpose_server.models.paddle.verification import verify_model
+from tritonpose_server.models.store import (
+    CONVERTER_VERSION,
+    ModelFiles,
+    ModelStore,
+    Progress,
+    check_model_name,
+)
+
+
+def install_paddle_model(
+    directory: Path,
+    role: Role | None,
+    store: ModelStore,
+    *,
+    model_name: str | None = None,
+    name: str | None = None,
+    img_size: tuple[int, int] | None = None,
+    progress: Progress = lambda _line: None,
+    open_model: Callable[[Path], PaddleModel] = PaddleModel,
+) -> Path:
+    """Convert a model directory and put the model into the store, unless it is there already.
+
+    Unless a name is given, the model's name carries a digest of the source, so that one name never
+    stands for different weights. Only a model that was found to agree with its source is installed.
+
+    Args:
+        directory: Holds ``inference.yml`` and ``inference.onnx``, or instead of the latter a Paddle
+            model: ``inference.json`` or ``inference.pdmodel``, and ``inference.pdiparams``.
+        role: What the model is to be used for, None for what its ``inference.yml`` says.
+        store: Where models are kept.
+        model_name: Name given by the user's configuration; default: that of ``inference.yml``.
+        name: Name of the model.
+        img_size: Height and width in pixels to run at, for a graph that leaves them open; default:
+            those of ``inference.yml``.
+        progress: Called with lines for the user.
+        open_model: Opens the directory.
+
+    Returns:
+        The model's directory.
+
+    Raises:
+        ConversionError: The directory or the model does not fit, or the model does not agree with
+            it; the message says how.
+    """
+    model = open_model(directory)
+    yml = read_inference_yml(model.yml)
+    if role is not None and yml.role != role:
+        raise ConversionError(
+            f"{directory} holds a {yml.role} model, but it is configured as {role} model"
+        )
+    source = model.digest
+    if img_size is not None and img_size != (yml.height, yml.width):
+        yml = replace(yml, height=img_size[0], width=img_size[1])
+        source = f"{source} at {yml.height}x{yml.width}"
+    key = hashlib.sha256(f"{source} {CONVERTER_VERSION}".encode()).hexdigest()
+    name = name or f"{model_name or yml.model_name}-{key[:8]}"
+    check_model_name(name)
+    made_from = {"source_sha256": source, "converter_version": CONVERTER_VERSION}
+    installed = store.provenance(name)
+    if installed is not None:
+        if made_from.items() <= installed.items():
+            return store.path(name)
+        raise ConversionError(
+            f"another model is installed as {name!r}; remove it first, or choose another name"
+        )
+
+    servable, parameters = convert(model.export(progress), yml)
+    agreement = verify_model(servable, yml, model, progress)
+    progress(f"{name}: {agreement}")
+    config = triton_config.make_config(
+        name,
+        servable,
+        parameters,
+        max_batch_size=triton_config.MAX_BATCH_SIZE if agreement.batches else 1,
+    )
+    provenance = {"source": str(directory.absolute()), **made_from, "agreement": asdict(agreement)}
+    configs = {triton_config.ONNXRUNTIME: triton_config.onnxruntime_config(config)}
+    return store.add(name, ModelFiles(servable, config, provenance, configs))
+
+
+def convert(model: onnx.ModelProto, yml: InferenceYml) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """Convert a model's graph to what Triton serves.
+
+    Args:
+        model: The model as PaddleX gives it; not changed.
+        yml: Its ``inference.yml``.
+
+    Returns:
+        The servable graph and what the pipeline must know of it.
+
+    Raises:
+        ConversionError: The model does not fit; the message says how.
+    """
+    if yml.role == "keypoint":
+        servable = model_graph.servable_keypoint_model(model, yml)
+        # PaddleX decides by name which models need the one-pixel shift when flipping.
+        shift = "PP-TinyPose" in yml.model_name
+        return servable, triton_config.keypoint_parameters(flip_shift=shift, use_udp=yml.use_udp)
+    servable, nms = model_graph.servable_detector(model, yml)
+    return servable, triton_config.detector_parameters(
+        interpolation=yml.interpolation,
+        keep_ratio=yml.keep_ratio,
+        pad_value=yml.normalization.zero_color(),
+        threshold=yml.threshold,
+        nms=nms,
+    )

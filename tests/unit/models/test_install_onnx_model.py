@@ -1,0 +1,333 @@
+"""Installing model directories of PaddleX."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+import reference_data
+from paddle_networks import (
+    detector_network,
+    detector_reference,
+    inference_yml,
+    keypoint_network,
+    keypoint_reference,
+    normalize,
+    pixels,
+    run_model,
+    write_model_directory,
+)
+from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_server.models.catalog import Role
+from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph.onnx_graph import load_model
+from tritonpose_server.models.paddle import install as paddle_install
+from tritonpose_server.models.paddle.inference_yml import read_inference_yml
+from tritonpose_server.models.paddle.install import convert, install_paddle_model
+from tritonpose_server.models.store import CONVERTER_VERSION, ModelStore, digest_files
+from tritonpose_server.models.triton_config import MAX_BATCH_SIZE, read_config
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
+    monkeypatch.setenv("TRITONPOSE_HOME", str(tmp_path))
+    return ModelStore(tmp_path / "store")
+
+
+def detector(folder: Path, **changes: Any) -> Path:
+    return write_model_directory(
+        folder, detector_network(32, 48), inference_yml("detector", 32, 48, **changes)
+    )
+
+
+def keypoint(folder: Path, spoil: str = "", **changes: Any) -> Path:
+    return write_model_directory(
+        folder,
+        keypoint_network(32, 24, spoil=spoil),
+        inference_yml("keypoint", 32, 24, **changes),
+    )
+
+
+def configuration(model: Path) -> ModelConfig:
+    return read_config(model / "config.pbtxt")
+
+
+def forbid_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("converted again")
+
+    monkeypatch.setattr(paddle_install, "convert", refuse)
+
+
+# --- whole installations ---
+
+
+def test_install_detector(tmp_path: Path, store: ModelStore) -> None:
+    source = detector(tmp_path / "source", draw_threshold=0.4)
+    model = install_paddle_model(source, "detector", store)
+    assert model.parent == store.root
+    assert model.name.startswith("PicoDet-S-")
+    assert configuration(model).name == model.name
+    assert configuration(model).max_batch_size == MAX_BATCH_SIZE
+    read = ModelRepository(store.root).detector(model.name)
+    assert (read.height, read.width, read.threshold) == (32, 48, 0.4)
+    assert read.interpolation == cv2.INTER_CUBIC
+    assert read.pad_value == (124, 116, 104)
+    assert (read.nms.top_k, read.nms.keep_top_k) == (900, 70)
+    images = pixels(2, 32, 48)
+    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)
+    boxes, scores = detector_reference(normalize(images))
+    np.testing.assert_allclose(result["boxes"], boxes, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(result["scores"], scores[:, 0], rtol=1e-5, atol=1e-5)
+
+
+def test_install_keypoint_model(tmp_path: Path, store: ModelStore) -> None:
+    source = keypoint(tmp_path / "source", TopDownEvalAffine__use_udp=True)
+    model = install_paddle_model(source, "keypoint", store)
+    assert model.name.startswith("PP-TinyPose_32x24-")
+    read = ModelRepository(store.root).keypoint_model(model.name)
+    assert (read.height, read.width, read.max_batch_size) == (32, 24, MAX_BATCH_SIZE)
+    assert read.use_udp
+    images = pixels(2, 32, 24)
+    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)
+    expected = keypoint_reference(normalize(images))
+    np.testing.assert_allclose(result["heatmap"], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_provenance(tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    keypoint(tmp_path / "source")
+    monkeypatch.chdir(tmp_path)
+    model = install_paddle_model(Path("source"), "keypoint", store)
+    source = tmp_path / "source"
+    provenance = store.provenance(model.name) or {}
+    digest = digest_files(source / "inference.onnx", source / "inference.yml")
+    assert provenance["source"] == str(source)
+    assert provenance["source_sha256"] == digest
+    assert provenance["converter_version"] == CONVERTER_VERSION
+
+
+# --- the cache ---
+
+
+def test_installed_models_are_not_converted_again(
+    tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = keypoint(tmp_path / "source")
+    model = install_paddle_model(source, "keypoint", store)
+    forbid_conversion(monkeypatch)
+    assert install_paddle_model(source, "keypoint", store) == model
+    copy = shutil.copytree(source, tmp_path / "copy")
+    assert install_paddle_model(copy, "keypoint", store) == model
+    with pytest.raises(AssertionError, match="converted again"):
+        install_paddle_model(source, "keypoint", store, model_name="other")
+
+
+@pytest.mark.parametrize("change", ["weights", "yml", "converter"])
+def test_other_content_gets_another_name(
+    tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    source = keypoint(tmp_path / "source")
+    first = install_paddle_model(source, "keypoint", store)
+    if change == "weights":
+        keypoint(tmp_path / "source", spoil="mix")
+    elif change == "yml":
+        keypoint(tmp_path / "source", draw_threshold=0.25)
+    else:
+        monkeypatch.setattr(paddle_install, "CONVERTER_VERSION", 1_000_000)
+    second = install_paddle_model(source, "keypoint", store)
+    assert second.name != first.name
+    assert second.name.rpartition("-")[0] == first.name.rpartition("-")[0]
+    assert sorted(path.name for path in store.root.iterdir()) == sorted([first.name, second.name])
+
+
+def test_name_given_by_the_user(tmp_path: Path, store: ModelStore) -> None:
+    source = detector(tmp_path / "source")
+    default = install_paddle_model(source, "detector", store)
+    named = install_paddle_model(source, "detector", store, model_name="PP-YOLOE-S_human")
+    assert named.name == default.name.replace("PicoDet-S", "PP-YOLOE-S_human")
+    assert configuration(named).name == named.name
+
+
+def test_name_of_the_model(tmp_path: Path, store: ModelStore) -> None:
+    source = detector(tmp_path / "source")
+    model = install_paddle_model(source, None, store, name="mine")
+    assert model == store.path("mine")
+    assert configuration(model).name == "mine"
+    assert install_paddle_model(source, None, store, name="mine") == model
+    other = detector(tmp_path / "other")
+    description = other / "inference.yml"
+    description.write_text(description.read_text() + "# tuned\n")
+    with pytest.raises(ConversionError, match="another model is installed as 'mine'"):
+        install_paddle_model(other, None, store, name="mine")
+
+
+@pytest.mark.parametrize("name", ["../evil", "team/pose", "a b", "", ".hidden", "x" * 129])
+def test_names_that_can_not_be_served(tmp_path: Path, store: ModelStore, name: str) -> None:
+    source = detector(tmp_path / "source")
+    with pytest.raises(ConversionError, match="can't be a model name"):
+        install_paddle_model(source, None, store, model_name=name or "/")
+    assert not store.root.exists()
+
+
+def test_image_size_that_the_graph_can_not_take(tmp_path: Path, store: ModelStore) -> None:
+    source = detector(tmp_path / "source")
+    with pytest.raises(ConversionError, match="can't take 640x352, which is asked for"):
+        install_paddle_model(source, "detector", store, img_size=(640, 352))
+
+
+# --- what differs between models ---
+
+
+@pytest.mark.parametrize(
+    ("name", "shift"),
+    [
+        ("PP-TinyPose_128x96", True),
+        ("PP-TinyPose_256x192", True),
+        ("HRNet-W32", False),
+    ],
+)
+def test_shift_of_mirrored_heatmaps(
+    tmp_path: Path, store: ModelStore, name: str, shift: bool
+) -> None:
+    source = keypoint(tmp_path / "source", Global__model_name=name)
+    model = install_paddle_model(source, "keypoint", store, model_name="mine")
+    assert ModelRepository(store.root).keypoint_model(model.name).flip_shift is shift
+
+
+@pytest.mark.parametrize(
+    ("spoil", "exact"),
+    [("", True), ("reshape", False), ("mix", False), ("first", False), ("zero", False)],
+)
+def test_batches(tmp_path: Path, store: ModelStore, spoil: str, exact: bool) -> None:
+    """A graph that holds on to batch 1 is served with batch 1."""
+    source = keypoint(tmp_path / "source", spoil=spoil)
+    config = configuration(install_paddle_model(source, "keypoint", store))
+    assert config.max_batch_size == (MAX_BATCH_SIZE if exact else 1)
+    assert config.HasField("dynamic_batching") is exact
+
+
+# --- what does not fit ---
+
+
+@pytest.mark.parametrize("role", ["detector", "keypoint"])
+def test_role_that_differs(tmp_path: Path, store: ModelStore, role: Role) -> None:
+    folder = tmp_path / "source"
+    source, other = (
+        (keypoint(folder), "keypoint") if role == "detector" else (detector(folder), "detector")
+    )
+    with pytest.raises(ConversionError) as caught:
+        install_paddle_model(source, role, store)
+    message = f"{source} holds a {other} model, but it is configured as {role} model"
+    assert str(caught.value) == message
+    assert not store.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (None, ["model directory", "does not exist"]),
+        ([], ["holds no model", "inference.onnx", "inference.yml"]),
+        (["inference.yml"], ["holds no model"]),
+        (["inference.onnx"], ["inference.yml is missing"]),
+        (["inference.json", "inference.yml"], ["inference.json", "inference.pdiparams"]),
+        (["inference.pdmodel"], ["inference.pdiparams"]),
+        (["inference.pdiparams", "inference.yml"], ["inference.json"]),
+    ],
+)
+def test_missing_files(
+    tmp_path: Path, store: ModelStore, files: list[str] | None, words: list[str]
+) -> None:
+    source = tmp_path / "source"
+    if files is not None:
+        source.mkdir()
+        for name in files:
+            (source / name).write_bytes(b"")
+    with pytest.raises(ConversionError) as caught:
+        install_paddle_model(source, "detector", store)
+    assert str(source) in str(caught.value)
+    for part in words:
+        assert part in str(caught.value)
+    assert not store.root.exists()
+
+
+def test_damaged_network(tmp_path: Path, store: ModelStore) -> None:
+    source = keypoint(tmp_path / "source")
+    (source / "inference.onnx").write_bytes(b"\xff" * 40)
+    with pytest.raises(ConversionError, match=r"inference\.onnx is not a valid ONNX model"):
+        install_paddle_model(source, "keypoint", store)
+    assert not store.root.exists()
+
+
+def test_convert_does_not_change_the_model(tmp_path: Path) -> None:
+    source = detector(tmp_path / "source")
+    model = load_model(source / "inference.onnx")
+    before = model.SerializeToString()
+    convert(model, read_inference_yml(source / "inference.yml"))
+    assert model.SerializeToString() == before
+
+
+# --- PaddleX's own models ---
+
+
+def photos(height: int, width: int) -> np.ndarray:
+    """Three photos with people at a network's size."""
+    names = ("coco_000000000785.jpg", "coco_000000040083.jpg", "ir_demo_2.jpg")
+    images = [cv2.imread(str(reference_data.image(name))) for name in names]
+    return np.stack([cv2.resize(image, (width, height))[..., ::-1] for image in images])
+
+
+def run_source(path: Path, images: np.ndarray) -> list[np.ndarray]:
+    """Run a model as PaddleX gives it on normalised images."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return list(session.run(None, {"image": normalize(images).astype(np.float32)}))
+
+
+@reference_data.needed
+@pytest.mark.parametrize("name", ["PP-TinyPose_128x96", "PP-TinyPose_256x192"])
+def test_tinypose(name: str, store: ModelStore) -> None:
+    source = reference_data.ROOT / "models" / name
+    model = install_paddle_model(source, "keypoint", store)
+    read = ModelRepository(store.root).keypoint_model(model.name)
+    assert name == f"PP-TinyPose_{read.height}x{read.width}"
+    assert (read.max_batch_size, read.flip_shift, read.use_udp) == (MAX_BATCH_SIZE, True, False)
+    images = photos(read.height, read.width)
+    expected = run_source(source / "inference.onnx", images)[0]
+    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)["heatmap"]
+    assert expected.max() > 0.3
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-4)
+
+
+@reference_data.needed
+def test_picodet(store: ModelStore) -> None:
+    models = reference_data.ROOT / "models"
+    model = install_paddle_model(models / "PicoDet-S_pedestrian_320", "detector", store)
+    read = ModelRepository(store.root).detector(model.name)
+    assert (read.height, read.width) == (320, 320)
+    assert configuration(model).max_batch_size == MAX_BATCH_SIZE
+    found = (read.nms.score_threshold, read.nms.iou_threshold, read.nms.top_k, read.nms.keep_top_k)
+    assert found == pytest.approx((0.025, 0.6, 1000, 100))
+    images = photos(320, 320)
+    boxes, scores = run_source(
+        models / "raw_heads" / "PicoDet-S_pedestrian_320_without_nms.onnx", images
+    )
+    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)
+    assert scores.max() > 0.5
+    # Boxes are in pixels of the network's input.
+    assert 200 < boxes.max() < 640
+    np.testing.assert_allclose(result["boxes"], boxes, rtol=0, atol=5e-3)
+    scores = scores[:, 0]
+    candidates = scores > read.nms.score_threshold
+    assert candidates.sum() > 100
+    np.testing.assert_allclose(result["scores"][candidates], scores[candidates], rtol=0, atol=1e-4)
+    # Scores are square roots: next to 0 they magnify the last bit of the input.
+    np.testing.assert_allclose(result["scores"], scores, rtol=0, atol=1e-3)
