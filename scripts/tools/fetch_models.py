@@ -12,11 +12,11 @@ from pathlib import Path
 from tritonpose.cli.console import exit_status, print_status
 from tritonpose_server.embedded import resources
 from tritonpose_server.models import commands
-from tritonpose_server.models.catalog import CATALOG
+from tritonpose_server.models.catalog import PADDLEX_MODELS
 from tritonpose_server.models.errors import ConversionError, FetchError
 from tritonpose_server.models.fetch.archive import unpack_model
 from tritonpose_server.models.fetch.sources import MIRROR_VARIABLE
-from tritonpose_server.models.paddle.model import install_paddle_model
+from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import ModelStore
 
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"models to fetch, of {', '.join(CATALOG)} (default: all)",
+        help=f"models to fetch, of {', '.join(PADDLEX_MODELS)} (default: all)",
     )
     parser.add_argument(
         "--from",
@@ -60,11 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    names = options.names or list(CATALOG)
+    names = options.names or list(PADDLEX_MODELS)
     for name in names:
-        if name not in CATALOG:
+        if name not in PADDLEX_MODELS:
             raise ConversionError(
-                f"{name!r} is not a model of PaddleX's: choose from {', '.join(CATALOG)}. "
+                f"{name!r} is not a model of PaddleX's: choose from {', '.join(PADDLEX_MODELS)}. "
                 "`tritonpose models export DIR` writes a repository with any other model"
             )
     for name in names:
@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
             directory = _model_directory(name, options.source, Path(folder) / "source")
             store = ModelStore(Path(folder) / "converted")
             converted = install_paddle_model(
-                directory, CATALOG[name].role, store, name=name, progress=print_status
+                directory, PADDLEX_MODELS[name].role, store, name=name, progress=print_status
             )
             print(put_weights(converted, options.repository / name))
     return 0

@@ -23,7 +23,7 @@ from tritonpose_server.embedded import resources
 from tritonpose_server.embedded.libpython import find_libpython_directory
 from tritonpose_server.embedded.staging import stage_backends
 from tritonpose_server.embedded.triton_wheel import find_triton
-from tritonpose_server.models.catalog import CATALOG
+from tritonpose_server.models.catalog import PADDLEX_MODELS
 
 # The first conversion makes the environment for Paddle, which takes minutes.
 pytestmark = [reference_data.needed, pytest.mark.timeout(1800)]
@@ -88,7 +88,7 @@ def is_ready(port: int) -> bool:
 
 def test_the_command_fills_in_all_that_paddlex_publishes(repository: Path) -> None:
     folders = {path.parent.parent.name for path in repository.glob("*/1/model.onnx")}
-    assert folders == set(CATALOG)
+    assert folders == set(PADDLEX_MODELS)
 
 
 @pytest.mark.parametrize("keypoint_model", ["PP-TinyPose_128x96", "PP-TinyPose_256x192"])

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from paddle_networks import keypoint_network
 from tritonpose.cli import main
-from tritonpose_server.models.catalog import CATALOG, DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
+from tritonpose_server.models.catalog import (
+    DEFAULT_DETECTOR,
+    DEFAULT_KEYPOINT_MODEL,
+    PADDLEX_MODELS,
+)
 from tritonpose_server.models.commands import default_store
 from tritonpose_server.models.store import ModelFiles
 
@@ -24,7 +29,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def put(name: str, role: str) -> None:
-    config = f'parameters {{ key: "role" value {{ string_value: "{role}" }} }}'
+    config = ModelConfig()
+    config.parameters["role"].string_value = role
     default_store().add(name, ModelFiles(keypoint_network(), config, {"source": "nowhere"}))
 
 
@@ -55,7 +61,7 @@ def test_stand_ins_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert len(lines) == 3
     assert f"{DEFAULT_DETECTOR} stands in for PP-YOLOE-S_human as long" in lines[0]
-    assert set(stand_ins) < set(CATALOG)
+    assert set(stand_ins) < set(PADDLEX_MODELS)
 
     assert main(["config", "--save_path", FILE]) == 0
     text = Path(FILE).read_text()

@@ -7,18 +7,22 @@ from pathlib import Path
 
 import onnx
 import pytest
-from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig
-from tritonpose_server.models.model_config import render_config
 
 import reference_data
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources
-from tritonpose_server.models import gpu_config
-from tritonpose_server.models.catalog import CATALOG
+from tritonpose_server.models.catalog import PADDLEX_MODELS
 from tritonpose_server.models.paddle.inference_yml import InferenceYml, read_inference_yml
-from tritonpose_server.models.paddle.model import MAX_BATCH_SIZE, convert
+from tritonpose_server.models.paddle.install import convert
+from tritonpose_server.models.triton_config import (
+    MAX_BATCH_SIZE,
+    config_text,
+    make_config,
+    onnxruntime_config,
+    read_config,
+    tensorrt_config,
+)
 
 REPOSITORY = resources.model_repository()
 
@@ -30,22 +34,22 @@ def config_of(name: str) -> str:
 def test_every_model_of_paddlex_has_its_folder() -> None:
     repository = ModelRepository(REPOSITORY)
     for role in ("detector", "keypoint"):
-        known = {name for name, model in CATALOG.items() if model.role == role}
+        known = {name for name, model in PADDLEX_MODELS.items() if model.role == role}
         assert set(repository.names(role)) == known
-    parsed = text_format.Parse(config_of("human_keypoint_detection"), ModelConfig())
+    parsed = read_config(REPOSITORY / "human_keypoint_detection" / "config.pbtxt")
     settings = PipelineSettings.from_parameters(
         {key: value.string_value for key, value in parsed.parameters.items()}
     )
-    assert {settings.detector, settings.keypoint_model} < set(CATALOG)
+    assert {settings.detector, settings.keypoint_model} < set(PADDLEX_MODELS)
 
 
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("name", PADDLEX_MODELS)
 def test_configurations_for_gpus_follow_from_that_for_cpus(name: str) -> None:
-    config = config_of(name)
+    config = read_config(REPOSITORY / name / "config.pbtxt")
     folder = REPOSITORY / name / "configs"
-    assert (folder / "onnxruntime.pbtxt").read_text() == gpu_config.onnxruntime_config(config)
-    tensorrt = gpu_config.tensorrt_config(config, MAX_BATCH_SIZE, {})
-    assert (folder / "tensorrt.pbtxt").read_text() == tensorrt
+    assert (folder / "onnxruntime.pbtxt").read_text() == config_text(onnxruntime_config(config))
+    tensorrt = tensorrt_config(config, MAX_BATCH_SIZE, {})
+    assert (folder / "tensorrt.pbtxt").read_text() == config_text(tensorrt)
     assert {path.name for path in folder.iterdir()} == {"onnxruntime.pbtxt", "tensorrt.pbtxt"}
 
 
@@ -56,8 +60,8 @@ def test_keypoint_models_are_configured_as_conversion_does(name: str) -> None:
     model, parameters = convert(
         onnx.load(source / "inference.onnx"), read_inference_yml(source / "inference.yml")
     )
-    written = render_config(name, model, parameters, max_batch_size=MAX_BATCH_SIZE)
-    assert config_of(name) == written
+    written = make_config(name, model, parameters, max_batch_size=MAX_BATCH_SIZE)
+    assert config_of(name) == config_text(written)
 
 
 @reference_data.needed
@@ -70,7 +74,7 @@ def test_detectors_are_configured_as_their_own_file_says(name: str, tmp_path: Pa
     assert detector.keep_ratio == yml.keep_ratio
     assert detector.pad_value == yml.normalization.zero_color()
     assert detector.threshold == pytest.approx(yml.threshold)
-    parsed = text_format.Parse(config_of(name), ModelConfig())
+    parsed = read_config(REPOSITORY / name / "config.pbtxt")
     assert parsed.parameters["interpolation"].string_value == yml.interpolation
 
 
