@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tritonpose.errors import InputError, InvalidRequestError
 from tritonpose.inputs import FileInput, decode_image, path_of
@@ -39,12 +39,18 @@ def request_for(image: ImageInput, config: PipelineConfig, threshold: float | No
 
 def result_of(image: ImageInput, response: PoseResponse) -> KeypointResult:
     """Make the result of one image from the server's response."""
-    return _result(image, arrays=response, truncated=response.truncated)
+    truncated = response.truncated
+    return KeypointResult(
+        image.input_path, image.source, response, truncated=truncated, **_place(image)
+    )
 
 
 def failed_result(image: ImageInput, error: TritonPoseError) -> KeypointResult:
     """Make the result of an image whose request failed."""
-    return _result(image, error=_explain(error, image))
+    error = _explain(error, image)
+    # A result whose input is unreadable has no image.
+    source = None if isinstance(error, InputError) else image.source
+    return KeypointResult(image.input_path, source, error=error, **_place(image))
 
 
 def unreadable_result(source: object, error: InputError) -> KeypointResult:
@@ -53,24 +59,12 @@ def unreadable_result(source: object, error: InputError) -> KeypointResult:
     return KeypointResult(path_of(source), saved_as=saved_as, error=error)
 
 
-def _result(
-    image: ImageInput,
-    *,
-    arrays: PoseResponse | None = None,
-    truncated: bool = False,
-    error: TritonPoseError | None = None,
-) -> KeypointResult:
-    return KeypointResult(
-        image.input_path,
-        # A result whose input is unreadable has no image.
-        None if isinstance(error, InputError) else image.source,
-        arrays,
-        page_index=image.page_index,
-        frame_index=image.frame_index,
-        saved_as=image.saved_as,
-        truncated=truncated,
-        error=error,
-    )
+def _place(image: ImageInput) -> dict[str, Any]:
+    return {
+        "page_index": image.page_index,
+        "frame_index": image.frame_index,
+        "saved_as": image.saved_as,
+    }
 
 
 def _requested_model(module: ModuleConfig) -> str | None:

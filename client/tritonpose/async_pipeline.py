@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tritonpose._base_pipeline import CLOSED, BasePipeline, OnError, deliver
 from tritonpose._requests import failed_result, request_for, result_of, unreadable_result
 from tritonpose.errors import InputError, TritonPoseError
 from tritonpose.inputs import expand_inputs, load_source
+from tritonpose.pipeline import CLOSED, BasePipeline, OnError, deliver
 from tritonpose.result import KeypointResult
 
 if TYPE_CHECKING:

@@ -6,20 +6,129 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from tritonpose._base_pipeline import CLOSED, BasePipeline, OnError, deliver
 from tritonpose._requests import failed_result, request_for, result_of, unreadable_result
-from tritonpose.errors import InputError, TritonPoseError
+from tritonpose.config import PipelineConfig, check_threshold
+from tritonpose.errors import ConfigError, InputError, TritonPoseError
 from tritonpose.inputs import expand_inputs, load_source
 from tritonpose.result import KeypointResult
 
 if TYPE_CHECKING:
-    from tritonpose.config import PipelineConfig
     from tritonpose.inputs import ImageInput
     from tritonpose.transport import Transport
 
+OnError = Literal["raise", "collect"]
+
+AnyTransport = TypeVar("AnyTransport")
+AnyResults = TypeVar("AnyResults")
 Results = Generator[KeypointResult, None, None]
+
+CLOSED = "this pipeline is closed; create another one"
+"""The message of the RuntimeError of a closed pipeline."""
+
+_READ_AHEAD = 2
+"""Inputs read ahead, in multiples of ``max_in_flight``.
+
+Results come in order, so that those behind a slow one have to wait: with no more room than there
+are requests in flight, the server would wait with them.
+"""
+
+
+class BasePipeline(Generic[AnyTransport, AnyResults]):
+    """PaddleX's human keypoint pipeline, run by a server.
+
+    Args:
+        transport: The connection; closed with the pipeline.
+        config: What to ask of the server; by default its own settings.
+        max_in_flight: How many images may be in flight at once, per pipeline. No more than
+            twice as many are read ahead of the result that was yielded last.
+
+    Raises:
+        ConfigError: `max_in_flight` isn't a positive whole number.
+    """
+
+    def __init__(
+        self,
+        transport: AnyTransport,
+        config: PipelineConfig | None = None,
+        *,
+        max_in_flight: int = 8,
+    ) -> None:
+        if (
+            not isinstance(max_in_flight, int)
+            or isinstance(max_in_flight, bool)
+            or max_in_flight < 1
+        ):
+            raise ConfigError(f"max_in_flight={max_in_flight!r}: expected a positive whole number")
+        self._transport = transport
+        self._config = PipelineConfig() if config is None else config
+        self._window = _READ_AHEAD * max_in_flight
+        self._closed = False
+
+    def predict(
+        self,
+        input: object,  # noqa: A002 (PaddleX's name for it)
+        det_threshold: float | None = None,
+        *,
+        threshold: float | None = None,
+        on_error: OnError = "raise",
+    ) -> AnyResults:
+        """Find the people in images and their keypoints.
+
+        Args:
+            input: An array (H, W, 3) uint8, BGR; the path of an image, of a video or of a
+                directory (all images and videos in it and below, sorted); an http or https URL
+                of an image; or a list, tuple or iterator of these. Iterators and videos are
+                read as results are taken, so they may be endless. `AsyncPipeline` also takes an
+                asynchronous iterator, and reads others in threads, one item at a time, as they
+                may block.
+            det_threshold: Lowest detection score, 0 to 1; default from the configuration, else
+                from the server.
+            threshold: Another name for `det_threshold`.
+            on_error: "raise" raises an image's error after all earlier results, and ends. "collect"
+                yields a result without boxes, whose ``error`` says what happened, and goes on.
+
+        Returns:
+            A generator (`AsyncPipeline`: an asynchronous one) of one `KeypointResult` per image,
+            in the order of the inputs. Closing it waits for the requests in flight and sends no
+            more; `AsyncPipeline` cancels them, also if the task that waits for it is cancelled.
+
+        Raises:
+            ConfigError: `det_threshold`, `threshold` or `on_error` is wrong; at the call.
+            RuntimeError: The pipeline is closed; at the call, or while iterating.
+            TritonPoseError: While iterating, unless collected.
+        """
+        if self._closed:
+            raise RuntimeError(CLOSED)
+        if on_error not in ("raise", "collect"):
+            raise ConfigError(f"on_error={on_error!r}: expected 'raise' or 'collect'")
+        return self._stream(input, self._choose_threshold(det_threshold, threshold), on_error)
+
+    __call__ = predict
+
+    def _stream(self, inputs: object, threshold: float | None, on_error: OnError) -> AnyResults:
+        """Keep a window of requests in flight and yield their results in order."""
+        raise NotImplementedError
+
+    def _choose_threshold(
+        self, det_threshold: float | None, threshold: float | None
+    ) -> float | None:
+        """Choose the threshold to send: the call's, under either of its names, else the file's.
+
+        Raises:
+            ConfigError: It isn't from 0 to 1, or the two names have different values.
+        """
+        named = check_threshold(det_threshold, "det_threshold")
+        short = check_threshold(threshold, "threshold")
+        if named is not None and short is not None and named != short:
+            raise ConfigError(
+                f"det_threshold={named} and threshold={short}: two names of one setting; give one"
+            )
+        for value in (named, short):
+            if value is not None:
+                return value
+        return self._config.detector.threshold
 
 
 class HumanKeypointPipeline(BasePipeline["Transport", Results]):
@@ -107,3 +216,11 @@ def _take_first(window: deque[Future[list[KeypointResult]]], on_error: OnError) 
     results = window[0].result()
     window.popleft()
     yield from deliver(results, on_error)
+
+
+def deliver(results: list[KeypointResult], on_error: OnError) -> Iterator[KeypointResult]:
+    """Yield results; raise the error of one that has an error, unless errors are collected."""
+    for result in results:
+        if result.error is not None and on_error == "raise":
+            raise result.error
+        yield result

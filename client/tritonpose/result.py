@@ -65,15 +65,12 @@ class KeypointResult(LazyDict):
             else None.
 
     Args:
-        input_path: See above.
+        input_path: See above, as for the further arguments of these names; None as
+            `page_index` or `frame_index` leaves the key out.
         source: The image: an encoded file, a decoded image, or None.
         boxes: See above; or the arrays to make them of.
-        page_index: See above; None leaves the key out.
-        frame_index: See above; None leaves the key out.
         saved_as: Relative path that the names of saved files derive from, by default the last
             part of the input's path or URL.
-        truncated: See above.
-        error: See above.
     """
 
     truncated: bool
@@ -240,33 +237,33 @@ class KeypointResult(LazyDict):
     def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
         """Make COCO keypoint results, as pycocotools' ``loadRes`` takes them.
 
-        See `tritonpose.export.coco.coco_results`.
+        See `tritonpose.export_results`.
         """
-        from tritonpose.export.coco import coco_results
+        from tritonpose.export import coco_results
 
         return coco_results(self.arrays, image_id, category_id)
 
     def to_supervision(self) -> supervision.KeyPoints:
         """Make supervision's ``KeyPoints``.
 
-        See `tritonpose.export.keypoints.supervision_keypoints`.
+        See `tritonpose.export.supervision_keypoints`.
 
         Raises:
             ImportError: supervision isn't installed.
         """
-        from tritonpose.export.keypoints import supervision_keypoints
+        from tritonpose.export import supervision_keypoints
 
         return supervision_keypoints(self.arrays)
 
     def to_dataframe(self) -> pandas.DataFrame:
         """Make a pandas table, one row per person and keypoint.
 
-        See `tritonpose.export.table.keypoint_table`.
+        See `tritonpose.export.keypoint_table`.
 
         Raises:
             ImportError: pandas isn't installed.
         """
-        from tritonpose.export.table import keypoint_table
+        from tritonpose.export import keypoint_table
 
         return keypoint_table(
             self.arrays, self["input_path"], self.get("page_index"), self.get("frame_index")

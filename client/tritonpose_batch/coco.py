@@ -11,7 +11,7 @@ import numpy as np
 from pyarrow import parquet
 
 from tritonpose.coco import COCO_KEYPOINT_NAMES, COCO_SKELETON
-from tritonpose.export.coco import coco_results
+from tritonpose.export import coco_results
 from tritonpose.transport.messages import PoseResponse
 from tritonpose_batch.job import publish, temporary_beside
 

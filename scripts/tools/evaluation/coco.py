@@ -18,7 +18,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tools.errors import EvaluationError
-from tritonpose.export.coco import person_scores
+from tritonpose.export import person_scores
 from tritonpose.transport.messages import PoseResponse
 
 Kind = Literal["keypoints", "bbox"]

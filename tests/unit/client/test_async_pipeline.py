@@ -20,7 +20,7 @@ from tritonpose import (
     KeypointResult,
     create_async_pipeline,
 )
-from tritonpose._base_pipeline import OnError
+from tritonpose.pipeline import OnError
 from tritonpose.transport.messages import InferRequest, PoseResponse
 
 

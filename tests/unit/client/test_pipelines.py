@@ -12,8 +12,8 @@ import pytest
 
 from stand_ins import BOTH_KINDS, Pipeline, StandIn, frame, frames, numbers
 from tritonpose import ConfigError, InputError, InvalidRequestError, ServerUnavailableError
-from tritonpose._base_pipeline import OnError
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
+from tritonpose.pipeline import OnError
 
 
 @BOTH_KINDS

@@ -20,7 +20,7 @@ from tools.evaluation.coco import (
     load_ground_truth,
     parse_ground_truth,
 )
-from tritonpose.export.coco import person_scores
+from tritonpose.export import person_scores
 
 # From the definition of the keypoint challenge, https://cocodataset.org/#keypoints-eval
 SIGMAS = np.array(
