@@ -73,7 +73,7 @@ def test_all_answers_right_and_nothing_grows(
     assert [len(answer.boxes) for answer in alone][4] == 0
     request(0)
     processes = descendants(server.pid or 0)
-    memory = shared_memory(server.identity)
+    memory = shared_memory(server.server_id)
     assert processes
     assert memory
 
@@ -87,7 +87,7 @@ def test_all_answers_right_and_nothing_grows(
         np.testing.assert_allclose(answer.det_scores, expected.det_scores, atol=1e-4)
         np.testing.assert_allclose(answer.keypoints, expected.keypoints, atol=0.1)
     assert descendants(server.pid or 0) == processes
-    assert shared_memory(server.identity) == memory
+    assert shared_memory(server.server_id) == memory
     for connection in connections:
         connection.close()
 

@@ -79,9 +79,9 @@ def test_what_dies_is_replaced_and_a_triton_that_is_stopped_is_not(
         assert service.process.wait(30) == 1
         assert wait_until(lambda: not any(map(alive, processes)))
     log = service.log.read_text()
-    assert "supervisor: the REST service has ended with status -9: starting it again" in log
-    assert "supervisor: it has ended with status -9: starting the server again" in log
-    assert "supervisor: Triton's guardian has died by SIGKILL: starting Triton again" in log
+    assert "supervisor: the REST service has ended with status -9: restarting it" in log
+    assert "supervisor: it has ended with status -9: restarting the server" in log
+    assert "supervisor: Triton's guardian has died by SIGKILL: restarting Triton" in log
     assert "supervisor: the server is ready again, " in log
     assert "error: Triton has ended with status" in log
     assert "Traceback" not in log
@@ -91,12 +91,12 @@ def test_what_dies_is_replaced_and_a_triton_that_is_stopped_is_not(
 def test_nothing_is_left_of_one_that_is_killed(tmp_path: Path) -> None:
     with serving(tmp_path / "log", "serve") as service:
         processes = descendants(service.process.pid)
-        identity = service.identity()
-        assert shared_memory(identity)
+        server_id = service.server_id()
+        assert shared_memory(server_id)
         service.process.kill()
         service.process.wait()
         assert wait_until(lambda: not any(map(alive, processes)))
-        assert wait_until(lambda: not shared_memory(identity))
+        assert wait_until(lambda: not shared_memory(server_id))
 
 
 def test_in_front_of_another_triton(tmp_path: Path, photo: Path, server: EmbeddedServer) -> None:

@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,23 +36,27 @@ from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_pipeline.settings import PipelineSettings
 models = [Path(path) for path in sys.argv[1:]]
 with EmbeddedServer(models, PipelineSettings(models[0].name, models[1].name)) as server:
-    print(server.identity, flush=True)
+    print(server.server_id, flush=True)
     time.sleep(600)
 """
 
 
-def start_host(
+@contextmanager
+def running_host(
     models: list[Path], environment: dict[str, str]
-) -> tuple[subprocess.Popen[str], str]:
-    """A program that runs a server, and the server's identity once it is ready."""
-    host = subprocess.Popen(
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run a program with a server; yield it and the server's id once that is ready."""
+    with subprocess.Popen(
         [sys.executable, "-c", HOST, *map(str, models)],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
-    )
-    assert host.stdout is not None
-    return host, host.stdout.readline().strip()
+    ) as host:
+        assert host.stdout is not None
+        try:
+            yield host, host.stdout.readline().strip()
+        finally:
+            host.kill()
 
 
 def runs(pid: int, program: str) -> bool:
@@ -59,8 +65,8 @@ def runs(pid: int, program: str) -> bool:
     return any(part.endswith(program) for part in command[:4])
 
 
-def nothing_left(identity: str, processes: list[int]) -> bool:
-    return not (shared_memory(identity) or directories(identity) or any(map(alive, processes)))
+def nothing_left(server_id: str, processes: list[int]) -> bool:
+    return not (shared_memory(server_id) or directories(server_id) or any(map(alive, processes)))
 
 
 def test_stop_leaves_nothing(installed_open_models: list[Path], photo: Path) -> None:
@@ -69,10 +75,10 @@ def test_stop_leaves_nothing(installed_open_models: list[Path], photo: Path) -> 
     with server:
         processes = [server.pid or 0, *descendants(server.pid or 0)]
         assert len(processes) > 3
-        assert shared_memory(server.identity)
+        assert shared_memory(server.server_id)
         with create_pipeline("human_keypoint_detection", url=server.grpc_url) as client:
             assert len(next(client.predict(photo))["boxes"]) == 2
-    assert nothing_left(server.identity, processes)
+    assert nothing_left(server.server_id, processes)
     assert server.pid is None
 
 
@@ -97,33 +103,26 @@ def test_probes_do_not_delay_the_stop(
 def test_end_of_the_parent_leaves_nothing(
     installed_open_models: list[Path], environment: dict[str, str], number: signal.Signals
 ) -> None:
-    host, identity = start_host(installed_open_models, environment)
-    processes = descendants(host.pid)
-    assert len(processes) > 3
-    try:
+    with running_host(installed_open_models, environment) as (host, server_id):
+        processes = descendants(host.pid)
+        assert len(processes) > 3
         host.send_signal(number)
         host.wait(30)
-        assert wait_until(lambda: nothing_left(identity, processes))
-    finally:
-        host.kill()
+        assert wait_until(lambda: nothing_left(server_id, processes))
 
 
 def test_death_of_the_guardian_leaves_no_process(
     installed_open_models: list[Path], environment: dict[str, str]
 ) -> None:
-    host, identity = start_host(installed_open_models, environment)
-    processes = descendants(host.pid)
-    (guardian,) = (pid for pid in processes if runs(pid, "guardian"))
-    os.kill(guardian, signal.SIGKILL)
-    try:
-        # Nobody is left to clean up files, but processes and shared memory end with it.
+    with running_host(installed_open_models, environment) as (host, server_id):
+        processes = descendants(host.pid)
+        (guardian,) = (pid for pid in processes if runs(pid, "guardian"))
+        os.kill(guardian, signal.SIGKILL)
+        # No process is left to clean up files, but processes and shared memory end with it.
         assert wait_until(lambda: not any(map(alive, processes)))
-        assert wait_until(lambda: not shared_memory(identity))
-    finally:
-        host.kill()
-        host.wait()
-        for directory in directories(identity):
-            shutil.rmtree(directory)
+        assert wait_until(lambda: not shared_memory(server_id))
+    for directory in directories(server_id):
+        shutil.rmtree(directory)
 
 
 def test_death_of_a_server_that_is_not_to_be_restarted(installed_open_models: list[Path]) -> None:
@@ -133,7 +132,7 @@ def test_death_of_a_server_that_is_not_to_be_restarted(installed_open_models: li
         (target,) = (pid for pid in processes if runs(pid, "bin/tritonserver"))
         os.kill(target, signal.SIGKILL)
         assert server.wait() == 128 + signal.SIGKILL
-        assert wait_until(lambda: nothing_left(server.identity, processes))
+        assert wait_until(lambda: nothing_left(server.server_id, processes))
 
 
 def test_a_model_that_is_not_what_its_configuration_says(
@@ -149,7 +148,7 @@ def test_a_model_that_is_not_what_its_configuration_says(
         EmbeddedServerError, match="output 'headmap' is not in the model, which has heatmap"
     ):
         server.start()
-    assert nothing_left(server.identity, [])
+    assert nothing_left(server.server_id, [])
 
 
 def test_default_model_that_is_not_served(installed_open_models: list[Path]) -> None:
@@ -158,7 +157,7 @@ def test_default_model_that_is_not_served(installed_open_models: list[Path]) -> 
     )
     with pytest.raises(EmbeddedServerError, match="model 'nobody' is to be used by default"):
         server.start()
-    assert nothing_left(server.identity, [])
+    assert nothing_left(server.server_id, [])
 
 
 def test_port_that_is_taken(installed_open_models: list[Path]) -> None:

@@ -69,7 +69,7 @@ def test_no_request_under_way_is_lost(tmp_path: Path, photo: Path) -> None:
 def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     with serving(tmp_path / "log", "serve", "--stop_timeout=600") as service:
         processes = descendants(service.process.pid)
-        identity = service.identity()
+        server_id = service.server_id()
         with socket.create_connection(("127.0.0.1", service.ports[0])) as endless:
             endless.sendall(
                 b"POST /human-keypoint-detection HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
@@ -82,7 +82,7 @@ def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:
             service.process.send_signal(signal.SIGINT)
             assert service.process.wait(30) == 0
         assert not any(map(alive, processes))
-        assert not shared_memory(identity)
+        assert not shared_memory(server_id)
 
 
 def persons_of(way: Transport, request: InferRequest) -> int:

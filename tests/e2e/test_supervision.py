@@ -115,11 +115,11 @@ def test_a_killed_process_comes_back(own_server: EmbeddedServer, photo: Path, vi
 
 def test_a_dead_server_leaves_no_shared_memory(own_server: EmbeddedServer, photo: Path) -> None:
     with Load(own_server.grpc_url, photo) as load:
-        before = set(shared_memory(own_server.identity))
+        before = set(shared_memory(own_server.server_id))
         os.kill(process_of(own_server, "--id="), signal.SIGKILL)
         killed = time.monotonic()
         assert wait_until(lambda: load.answered_since(killed + 0.5) > 0, RECOVERY_SECONDS)
-        after = set(shared_memory(own_server.identity))
+        after = set(shared_memory(own_server.server_id))
     assert len(after) == len(before) > 0
     assert not after & before
 

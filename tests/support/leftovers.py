@@ -18,14 +18,14 @@ def descendants(pid: int) -> list[int]:
     return sorted(found)
 
 
-def shared_memory(identity: str) -> dict[str, int]:
+def shared_memory(server_id: str) -> dict[str, int]:
     """Sizes of a server's shared-memory regions by name."""
-    return {path.name: path.stat().st_size for path in Path("/dev/shm").glob(f"{identity}*")}
+    return {path.name: path.stat().st_size for path in Path("/dev/shm").glob(f"{server_id}*")}
 
 
-def directories(identity: str) -> list[Path]:
+def directories(server_id: str) -> list[Path]:
     """A server's temporary directories."""
-    return list(Path(tempfile.gettempdir()).glob(f"{identity}*"))
+    return list(Path(tempfile.gettempdir()).glob(f"{server_id}*"))
 
 
 def alive(pid: int) -> bool:

@@ -57,8 +57,8 @@ class Service:
         """The first process of a role."""
         return next(process.pid for process in self.processes() if process.role == role)
 
-    def identity(self) -> str:
-        """The name of its Triton."""
+    def server_id(self) -> str:
+        """The id of its Triton."""
         arguments = Path(f"/proc/{self.process_of('triton')}/cmdline").read_text().split("\0")
         return next(each for each in arguments if each.startswith("--id=")).removeprefix("--id=")
 

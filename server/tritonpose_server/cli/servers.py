@@ -153,8 +153,8 @@ def _run(server: EmbeddedServer, rest: RestProcess) -> int | None:
             return supervise(server, rest, signals)
         finally:
             # The service first: its requests in flight need Triton.
-            rest.stop(lambda: signals.insisted)
-            server.stop(lambda: signals.insisted)
+            rest.stop(lambda: signals.repeated)
+            server.stop(lambda: signals.repeated)
 
 
 def _log_addresses(server: EmbeddedServer, address: str) -> None:

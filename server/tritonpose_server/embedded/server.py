@@ -55,7 +55,7 @@ class EmbeddedServer:
     neither processes nor shared memory nor files behind.
 
     Attributes:
-        identity: Name of this server, unique on the machine; its shared-memory regions begin
+        server_id: Name of this server, unique on the machine; its shared-memory regions begin
             with it. Empty before the first start.
         control_key: What opens Triton's control endpoints; see `control_headers`.
 
@@ -80,7 +80,7 @@ class EmbeddedServer:
         self._models = models
         self._settings = settings
         self._options = options or ServerOptions()
-        self.identity = ""
+        self.server_id = ""
         self.control_key = self._options.control_key or secrets.token_urlsafe(24)
         self._process: subprocess.Popen[bytes] | None = None
         self._log: LogForwarder | None = None
@@ -177,7 +177,7 @@ class EmbeddedServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        kill_processes_of(self.identity)
+        kill_processes_of(self.server_id)
         if self._log:
             self._log.close()
         remove_abandoned()
@@ -227,8 +227,8 @@ class EmbeddedServer:
     def _launch(self, triton: TritonInstallation, libpython: Path | None) -> None:
         for abandoned in remove_abandoned():
             LOGGER.info("removed what a server that was killed has left: %s", abandoned)
-        self.identity = f"tritonpose-{secrets.token_hex(6)}"
-        directory, lock = make_directory(self.identity)
+        self.server_id = f"tritonpose-{secrets.token_hex(6)}"
+        directory, lock = make_directory(self.server_id)
         try:
             stage_backends(triton, directory / "backends")
             models = place_models(self._models, self._options.device, directory / "models")
@@ -239,7 +239,7 @@ class EmbeddedServer:
             )
             command = triton_command(
                 triton,
-                self.identity,
+                self.server_id,
                 directory,
                 models,
                 self._options,
@@ -264,7 +264,7 @@ class EmbeddedServer:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-m", guardian.__name__),
-                *(self.identity, str(directory), str(self._options.stop_timeout + 5)),
+                *(self.server_id, str(directory), str(self._options.stop_timeout + 5)),
                 *command,
             ],
             stdin=subprocess.PIPE,
@@ -323,7 +323,7 @@ class EmbeddedServer:
         try:
             connection.request("GET", "/v2")
             name = json.loads(connection.getresponse().read()).get("name")
-            if name != self.identity:
+            if name != self.server_id:
                 return False
             connection.request("GET", "/v2/health/ready")
             return connection.getresponse().status == http.HTTPStatus.OK

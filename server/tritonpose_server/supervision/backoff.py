@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 
 FIRST_SECONDS, LONGEST_SECONDS = 0.5, 30.0
-"""The pause after a quick second fall, and the bound on those that follow, each twice as long."""
+"""The pause after a quick second exit, and the bound on the next ones, each twice as long."""
 
 STEADY_SECONDS = 2.0
-"""Whoever has worked for longer is started again without a pause."""
+"""Processes that ran longer restart at once."""
 
 
 class Backoff:
-    """Counts falls.
+    """Computes restart delays.
 
     Args:
         clock: Gives the time in seconds.
@@ -23,14 +23,14 @@ class Backoff:
         self._clock = clock
         self._delay: float | None = None
 
-    def after(self, became_ready: float | None) -> float | None:
-        """Note a fall.
+    def next_delay(self, became_ready: float | None) -> float | None:
+        """Compute the delay after an exit.
 
         Args:
-            became_ready: When it was ready, on the clock; None if it never was this time.
+            became_ready: When the process was ready, on the clock; None if it never was.
 
         Returns:
-            Seconds to wait, None if it was never ready at all: another attempt would fail, too.
+            Seconds to wait, None if no run was ever ready: another attempt would fail, too.
         """
         if became_ready is None and self._delay is None:
             return None

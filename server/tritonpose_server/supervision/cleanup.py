@@ -1,9 +1,9 @@
-"""What a killed server leaves on the machine, and how it is removed.
+"""Removes what a killed server leaves on the machine.
 
-A server has a temporary directory, named after its identity, and regions of shared memory whose
-names begin with it. A lock on a file in the directory, inherited by all its processes, says that
-one of them still lives. Triton's Python backend has directories of its own,
-``/tmp/python_env_XXXXXX``, which only a Triton that ends by itself removes.
+A server has a temporary directory and regions of shared memory whose names begin with the server's
+id. All its processes inherit a lock on a file in the directory: it is held as long as one of them
+lives. Triton's Python backend has directories of its own, ``/tmp/python_env_XXXXXX``, which only a
+Triton that ends by itself removes.
 """
 
 from __future__ import annotations
@@ -24,49 +24,49 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _PYTHON_ENVIRONMENTS = Path("/tmp")  # noqa: S108
 
 
-def make_directory(identity: str) -> tuple[Path, int]:
+def make_directory(server_id: str) -> tuple[Path, int]:
     """Make a server's temporary directory.
 
     Args:
-        identity: The server's name, ``tritonpose-`` and 12 hexadecimal digits.
+        server_id: The server's id, ``tritonpose-`` and 12 hexadecimal digits.
 
     Returns:
         The directory, and the descriptor of its lock, for the server's processes to inherit.
     """
-    # Under another name until it is locked, so that nobody takes it for abandoned.
-    unlocked = Path(tempfile.mkdtemp(prefix=f".{identity}-"))
+    # Under another name until it is locked, so that no other server takes it for abandoned.
+    unlocked = Path(tempfile.mkdtemp(prefix=f".{server_id}-"))
     lock = os.open(unlocked / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     return unlocked.rename(unlocked.with_name(unlocked.name.removeprefix("."))), lock
 
 
 def remove_abandoned() -> list[str]:
-    """Remove what is left of servers of which no process lives.
+    """Remove what is left of servers that have no process any more.
 
     Returns:
-        The servers' identities.
+        The servers' ids.
     """
     removed = []
     for directory in Path(tempfile.gettempdir()).glob("tritonpose-*"):
         match = _DIRECTORY.fullmatch(directory.name)
-        # Those of others, and those that end by themselves meanwhile, can't be opened.
+        # Directories of other users, or of servers that end meanwhile, can't be opened.
         with contextlib.suppress(OSError):
             if match and _is_abandoned(directory / _LOCK):
                 remove_shared_memory(match[1])
-                remove_python_environments(_noted_environments(directory))
+                remove_python_environments(_recorded_environments(directory))
                 shutil.rmtree(directory, ignore_errors=True)
                 removed.append(match[1])
     return removed
 
 
 def remove_shared_memory(prefix: str) -> None:
-    """Remove the regions of shared memory whose names begin so."""
+    """Remove the regions of shared memory whose names have a prefix."""
     for region in _SHARED_MEMORY.glob(f"{prefix}*"):
         region.unlink(missing_ok=True)
 
 
 def python_environments() -> set[Path]:
-    """The directories for Python environments of all Tritons of this user."""
+    """List the directories for Python environments of all Tritons of this user."""
     found = set()
     for path in _PYTHON_ENVIRONMENTS.glob("python_env_??????"):
         with contextlib.suppress(OSError):
@@ -76,21 +76,21 @@ def python_environments() -> set[Path]:
 
 
 def remove_python_environments(directories: set[Path]) -> None:
-    """Remove directories for Python environments, but none that holds one."""
+    """Remove those directories for Python environments that are empty."""
     for directory in directories:
         with contextlib.suppress(OSError):
             directory.rmdir()
 
 
-def note_python_environments(directory: Path, environments: set[Path]) -> None:
-    """Write down, in a server's directory, what is to be removed should nobody else do so."""
+def record_python_environments(directory: Path, environments: set[Path]) -> None:
+    """Record in a server's directory what `remove_abandoned` removes if its guardian is killed."""
     with contextlib.suppress(OSError):
         (directory / _ENVIRONMENTS).write_text("\n".join(map(str, environments)), "utf-8")
 
 
-def _noted_environments(directory: Path) -> set[Path]:
-    noted = directory / _ENVIRONMENTS
-    lines = noted.read_text("utf-8").splitlines() if noted.exists() else []
+def _recorded_environments(directory: Path) -> set[Path]:
+    record = directory / _ENVIRONMENTS
+    lines = record.read_text("utf-8").splitlines() if record.exists() else []
     return {Path(line) for line in lines} & python_environments()
 
 
@@ -98,7 +98,7 @@ def _is_abandoned(lock: Path) -> bool:
     try:
         descriptor = os.open(lock, os.O_RDWR)
     except FileNotFoundError:
-        # Whoever removed the directory was killed before all was gone.
+        # The process that removed the directory was killed before it was done.
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,11 +2,11 @@
 
 Runs a command and ends it when the parent closes its end of the standard input (or dies, which
 closes it). However the command ends, its whole process tree is ended with it, its shared-memory
-regions are removed and its directories deleted.
+regions are removed and its directory is deleted.
 
-Told how to watch Triton, it also supervises: a server that was ready once is started again when it
-dies, when it has lost the process of one of its models, or when it or a model of it hangs. Only
-the standard library is used, so that it starts at once.
+With the settings of a watch it also supervises Triton: a server that was ready once is restarted
+when it dies, when it has lost the process of one of its models, or when it or one of its models
+hangs. Imports little, so that it starts at once.
 
 Usage: ``python -m tritonpose_server.supervision.guardian SHM_PREFIX DIRECTORY GRACE_SECONDS
 COMMAND [ARG ...]``, with the settings of the watch, which hold a secret, in
@@ -23,13 +23,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from tritonpose_server.parent_death import adopt_orphans, die_with_parent
 from tritonpose_server.supervision.backoff import Backoff
 from tritonpose_server.supervision.cleanup import (
-    note_python_environments,
     python_environments,
+    record_python_environments,
     remove_python_environments,
     remove_shared_memory,
 )
@@ -40,9 +41,10 @@ WATCH_VARIABLE = "TRITONPOSE_WATCH"
 """Environment variable with the JSON of `WatchSettings`."""
 
 DRAIN_VARIABLE = "TRITONPOSE_DRAIN_FILE"
-"""Environment variable of the command: a file that is there once it is told to end."""
+"""Environment variable of the command, naming a file that exists once shutdown has begun."""
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.5
+_STOP_POLL_SECONDS = 0.02
 
 
 def main(arguments: list[str]) -> int:
@@ -62,24 +64,29 @@ def main(arguments: list[str]) -> int:
     settings = None if text is None else WatchSettings.from_json(text)
     # So that orphaned grandchildren can be found and ended.
     adopt_orphans()
-    stop, backoff = _Stop(), Backoff()
-    fell: float | None = None
+    stop, backoff = _StopRequest(), Backoff()
+    died_at: float | None = None
     try:
         while True:
-            run = _Run(command_line, shm_prefix, Path(directory), settings, fell)
+            run = _Run(command_line, shm_prefix, Path(directory), settings, died_at)
             try:
                 fault = run.watch(stop)
-                delay = backoff.after(run.became_ready)
-                if fault is None or delay is None:
-                    # Already gone where somebody has deleted the directory.
+                delay = backoff.next_delay(run.became_ready)
+                if fault is None:
+                    # The directory may have been deleted already.
                     with contextlib.suppress(OSError):
                         drain_file.touch()
                     return run.end(float(grace), stop)
-                fell = time.monotonic()
-                pause = f" in {delay:g} s" if delay else ""
-                _tell(f"{fault}: starting the server again{pause}")
+                if delay is not None:
+                    died_at = time.monotonic()
+                    pause = f" in {delay:g} s" if delay else ""
+                    _report(f"{fault}: restarting the server{pause}")
+                elif run.command.poll() is None:
+                    _report(fault)
                 run.command.kill()
                 run.command.wait()
+                if delay is None:
+                    return run.command.returncode
             finally:
                 run.clean_up()
             if stop.wait(delay):
@@ -89,40 +96,59 @@ def main(arguments: list[str]) -> int:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-class _Stop:
-    """Knows when to end: told by a signal, or by the end of the standard input or the parent.
+class _StopRequest:
+    """Waits for the request to stop: a signal, or the end of the standard input or the parent.
 
     Attributes:
-        insisted: Whether a signal came when the end was already under way.
+        repeated: Whether a signal came after the request.
     """
 
     def __init__(self) -> None:
-        self.insisted = False
+        self.repeated = False
         self._received = False
+        self._stdin = sys.stdin.fileno()
         self._parent = os.getppid()
+        self._signals, sender = os.pipe()
+        for end in (self._signals, sender):
+            os.set_blocking(end, False)
+        # Handlers alone don't interrupt `select`.
+        signal.set_wakeup_fd(sender)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._receive)
+        self._handles = [self._stdin, self._signals]
+        # Without it, the parent's death is noticed after the next pause.
+        with contextlib.suppress(OSError):
+            self._handles.append(os.pidfd_open(self._parent))
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for the end, so long at most; return whether it has come."""
+    def wait(self, seconds: float, handles: Iterable[int] = ()) -> bool:
+        """Wait for the request, until some time has passed or another descriptor is readable.
+
+        Args:
+            seconds: How long to wait at most.
+            handles: The other descriptors.
+
+        Returns:
+            Whether the request has come.
+        """
         deadline = time.monotonic() + seconds
+        others = list(handles)
         while not self._received and os.getppid() == self._parent:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            readable, _, _ = select.select([sys.stdin], [], [], min(left, _POLL_SECONDS))
-            if readable and not os.read(sys.stdin.fileno(), 1):
+            left = max(deadline - time.monotonic(), 0.0)
+            readable, _, _ = select.select([*self._handles, *others], [], [], left)
+            if self._stdin in readable and not os.read(self._stdin, 1):
                 self._received = True
+            elif not readable or not set(others).isdisjoint(readable):
+                return self._received
         self._received = True
         return True
 
     def _receive(self, _number: int, _frame: object) -> None:
-        self.insisted = self._received
+        self.repeated = self._received
         self._received = True
 
 
 class _Run:
-    """One life of the command.
+    """One run of the command.
 
     Attributes:
         command: Its process.
@@ -134,11 +160,11 @@ class _Run:
         shm_prefix: str,
         directory: Path,
         settings: WatchSettings | None,
-        predecessor_fell: float | None,
+        predecessor_died_at: float | None,
     ) -> None:
         self._shm_prefix = shm_prefix
         self._directory = directory
-        self._predecessor_fell = predecessor_fell
+        self._predecessor_died_at = predecessor_died_at
         self._environments_before = python_environments()
         self._environments: set[Path] | None = None
         guardian = os.getpid()
@@ -150,6 +176,7 @@ class _Run:
             # Should the guardian itself be killed.
             preexec_fn=lambda: die_with_parent(signal.SIGTERM, guardian),
         )
+        self._handle = os.pidfd_open(self.command.pid)
         self._watch = None if settings is None else TritonWatch(self.command.pid, settings)
 
     @property
@@ -157,20 +184,22 @@ class _Run:
         """When Triton was ready, on the monotonic clock; None before."""
         return self._watch.became_ready if self._watch else None
 
-    def watch(self, stop: _Stop) -> str | None:
-        """Wait for the command's end or a fault; return what happened, None for a wanted end."""
+    def watch(self, stop: _StopRequest) -> str | None:
+        """Wait for the command's end or a fault; return what happened, None for a stop request."""
         while self.command.poll() is None:
-            if stop.wait(_POLL_SECONDS):
+            pause = self._watch.poll_seconds if self._watch else _POLL_SECONDS
+            stubs = self._watch.handles if self._watch else ()
+            if stop.wait(pause, [self._handle, *stubs]):
                 return None
             fault = self._watch.fault() if self._watch else None
             if fault:
                 return fault
             if self._environments is None and self.became_ready is not None:
-                self._now_ready()
+                self._report_ready()
         return f"it has ended with status {self.command.returncode}"
 
-    def end(self, grace: float, stop: _Stop) -> int:
-        """Ask the command to end, and kill it if a second signal asks so or it takes too long."""
+    def end(self, grace: float, stop: _StopRequest) -> int:
+        """Ask the command to end; kill it after a repeated signal or when it takes too long."""
         if self._watch:
             # First: Triton waits for open HTTP connections, those of probes included.
             self._watch.close()
@@ -178,38 +207,39 @@ class _Run:
             self.command.terminate()
         deadline = time.monotonic() + grace
         while self.command.poll() is None:
-            if stop.insisted or time.monotonic() > deadline:
+            if stop.repeated or time.monotonic() > deadline:
                 self.command.kill()
                 self.command.wait()
                 break
-            time.sleep(_POLL_SECONDS / 10)
+            time.sleep(_STOP_POLL_SECONDS)
         return self.command.returncode
 
     def clean_up(self) -> None:
         """End what the command left running and remove what else it left."""
+        os.close(self._handle)
         if self._watch:
             self._watch.close()
         _kill_descendants()
         remove_shared_memory(self._shm_prefix)
         if self._environments is None:
-            self._note_environments()
+            self._record_environments()
         remove_python_environments(self._environments or set())
 
-    def _now_ready(self) -> None:
-        self._note_environments()
-        if self._predecessor_fell is not None:
-            seconds = time.monotonic() - self._predecessor_fell
-            _tell(f"the server is ready again, {seconds:.1f} s later")
+    def _report_ready(self) -> None:
+        self._record_environments()
+        if self._predecessor_died_at is not None:
+            seconds = time.monotonic() - self._predecessor_died_at
+            _report(f"the server is ready again, {seconds:.1f} s later")
 
-    def _note_environments(self) -> None:
-        # Perhaps with some of a Triton of another program that started at the same time: only
-        # empty ones are removed, of which none has any use.
+    def _record_environments(self) -> None:
+        # May include some of another program's Triton that started at the same time: harmless,
+        # as only empty ones are removed, which no Triton uses.
         self._environments = python_environments() - self._environments_before
         # For the case that this process is killed.
-        note_python_environments(self._directory, self._environments)
+        record_python_environments(self._directory, self._environments)
 
 
-def _tell(event: str) -> None:
+def _report(event: str) -> None:
     print(f"supervisor: {event}", flush=True)
 
 

@@ -1,8 +1,8 @@
-"""Notices that a running tritonserver, or one of its models, lives but no longer answers.
+"""Notices that a running tritonserver, or one of its models, lives but no longer responds.
 
-Whether a model works is seen from the requests that it answers. One that has answered none for a
-while gets a probe; only where that goes unanswered, too, while the model's processes hardly
-compute, is it taken to hang. So a model that is merely slow or busy is left alone.
+Completed requests show that a model works. A model that has completed none for a while gets a
+probe; it counts as hanging only if that gets no response, either, while the model's processes
+hardly compute. So a model that is merely slow or busy is left alone.
 """
 
 from __future__ import annotations
@@ -12,56 +12,63 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from tritonpose_server.supervision.probes import Probe, probe_for
+from tritonpose_server.supervision.triton_api import Probe, RequestCounts, probe_for
 
 ROUNDS = 4
-"""Looks at the server within the time after which it is taken to hang.
+"""Rounds of checks within the time after which a server counts as hanging.
 
-They are counted, not the seconds: where the whole machine stood still, nobody could answer.
+Rounds are counted, not seconds: while the whole machine stood still, no process could respond.
 """
 
-# Without an answer, before a probe is sent.
-_IDLE_ROUNDS = 2
+SHORTEST_IDLE, LONGEST_IDLE = 2, 12
+"""Rounds without a completed request before a probe is sent.
+
+They double with each answered probe, so that an idle service stays quiet, and fall back once the
+model completes a request of a client, or any model fails one.
+"""
 
 # Share of one core's time from which on a model computes.
 _BUSY = 0.1
 
-# Nobody to answer, or "internal error"; all others are answers of a model that works.
-_NOBODY = 0
-_BROKEN = (_NOBODY, http.HTTPStatus.INTERNAL_SERVER_ERROR)
+# No response, or "internal error"; any other response shows that the model works.
+_NO_RESPONSE = 0
+_BROKEN = (_NO_RESPONSE, http.HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-class Answer(Protocol):
-    """The answer to a probe; see `tritonpose_server.supervision.triton_api.PendingAnswer`."""
+class Response(Protocol):
+    """The response to a probe; see `tritonpose_server.supervision.triton_api.PendingResponse`."""
 
     def status(self) -> int | None:
-        """Its HTTP status, 0 if there will be none, None if there is none yet."""
+        """Return its HTTP status, 0 if there will be none, None if there is none yet."""
 
     def close(self) -> None:
         """Give it up."""
 
 
 class Api(Protocol):
-    """What is asked of Triton; see `tritonpose_server.supervision.triton_api.TritonApi`."""
+    """Requests to Triton; see `tritonpose_server.supervision.triton_api.TritonApi`."""
 
-    def successes(self) -> Mapping[str, int] | None:
-        """Requests answered well so far, by model."""
+    def request_counts(self) -> Mapping[str, RequestCounts] | None:
+        """Count completed requests by model."""
 
     def config(self, model: str) -> Mapping[str, Any] | None:
-        """A model's configuration."""
+        """Return a model's configuration."""
 
-    def send(self, probe: Probe) -> Answer:
-        """Send a request."""
+    def send(self, probe: Probe) -> Response:
+        """Send a probe."""
 
 
 class HangWatch:
     """Watches one server.
 
     Args:
-        api: What is asked of it.
-        cpu_seconds: The processor time that a model's processes have used so far.
-        timeout: Seconds without an answer after which it hangs.
+        api: Sends requests to the server.
+        cpu_seconds: Returns the processor time that a model's processes have used so far.
+        timeout: Seconds without a response after which the server or a model hangs.
         clock: Gives the time in seconds.
+
+    Attributes:
+        pause: Seconds between two rounds of checks.
     """
 
     def __init__(
@@ -71,35 +78,42 @@ class HangWatch:
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.pause = timeout / ROUNDS
         self._api = api
         self._cpu_seconds = cpu_seconds
-        self._pause = timeout / ROUNDS
         self._clock = clock
-        self._next_round = clock() + self._pause
+        self._next_round = clock() + self.pause
         self._silent = 0
+        self._failed = 0
         self._models: dict[str, _Model] = {}
 
     def fault(self) -> str | None:
-        """What hangs, None while nothing does; looks at the server only when it is time to."""
+        """Return what hangs, None if nothing does; sends requests only when a round is due."""
         if self._clock() < self._next_round:
             return None
-        self._next_round = self._clock() + self._pause
-        counts = self._api.successes()
+        self._next_round = self._clock() + self.pause
+        counts = self._api.request_counts()
         if counts is None:
             self._silent += 1
             return "it does not answer" if self._silent >= ROUNDS else None
         self._silent = 0
         for name in self._models.keys() - counts.keys():
             self._models.pop(name).close()
+        failed = sum(count.failed for count in counts.values())
+        if failed != self._failed:
+            # Possibly because of a model that hangs: look sooner.
+            self._failed = failed
+            for model in self._models.values():
+                model.expect_work()
         hanging = [
             name
             for name, count in counts.items()
-            if self._model(name).hangs(count, self._cpu_seconds(name))
+            if self._model(name).hangs(count.succeeded, self._cpu_seconds(name))
         ]
         return f"model {hanging[0]} does not answer" if hanging else None
 
     def close(self) -> None:
-        """Forget the server."""
+        """Close the connections of all probes."""
         for model in self._models.values():
             model.close()
 
@@ -107,7 +121,7 @@ class HangWatch:
         if name not in self._models:
             config = self._api.config(name)
             probe = probe_for(config) if config else None
-            self._models[name] = _Model(self._api, probe, busy_seconds=_BUSY * self._pause)
+            self._models[name] = _Model(self._api, probe, busy_seconds=_BUSY * self.pause)
         return self._models[name]
 
 
@@ -119,43 +133,50 @@ class _Model:
         self._probe = probe
         self._busy_seconds = busy_seconds
         self._cpu_seconds = 0.0
-        self._successes = 0
+        self._succeeded = 0
         self._idle = 0
+        self._idle_before_probe = SHORTEST_IDLE
         self._missed = 0
-        self._pending: Answer | None = None
+        self._pending: Response | None = None
         # A model that can't answer the probe at all must not be taken for a broken one.
         self._has_answered = False
 
-    def hangs(self, successes: int, cpu_seconds: float) -> bool:
-        """Look at it once more; return whether it hangs.
+    def expect_work(self) -> None:
+        """Send the next probe soon."""
+        self._idle_before_probe = SHORTEST_IDLE
+
+    def hangs(self, succeeded: int, cpu_seconds: float) -> bool:
+        """Update with new figures; return whether the model hangs.
 
         Args:
-            successes: Requests that it has answered well so far.
+            succeeded: Requests that it has answered well so far.
             cpu_seconds: The processor time that it has used so far.
         """
         computes = cpu_seconds - self._cpu_seconds > self._busy_seconds
         self._cpu_seconds = cpu_seconds
         status = self._pending.status() if self._pending else None
-        broken = status in _BROKEN
+        answered = status is not None and status not in _BROKEN
         if status is not None:
             self.close()
             self._has_answered |= status == http.HTTPStatus.OK
-        if successes != self._successes or (status is not None and not broken):
-            self._successes = successes
+        if answered or succeeded != self._succeeded:
+            longer = min(2 * self._idle_before_probe, LONGEST_IDLE)
+            self._idle_before_probe = longer if answered else SHORTEST_IDLE
+            self._succeeded = succeeded
             self._idle = self._missed = 0
         elif self._probe is None:
             pass
-        elif self._idle < _IDLE_ROUNDS:
+        elif self._idle < self._idle_before_probe:
             self._idle += 1
         else:
-            failed = status == _NOBODY or (broken and self._has_answered)
+            failed = status == _NO_RESPONSE or (status in _BROKEN and self._has_answered)
             self._missed += failed or bool(self._pending and not computes)
             if self._pending is None:
                 self._pending = self._api.send(self._probe)
         return self._missed >= ROUNDS
 
     def close(self) -> None:
-        """Give up what is under way."""
+        """Give up the probe under way."""
         if self._pending:
             self._pending.close()
             self._pending = None

@@ -1,18 +1,16 @@
-"""Which processes a running service has, by what they do."""
+"""Finds the processes of a running service, by what they do."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
+import psutil
+
 Role = Literal["guardian", "triton", "pipeline", "hps", "model", "rest"]
-"""What a process does: own Triton, be Triton, run a model in Triton's name, or serve REST."""
+"""What a process does: own Triton, be Triton, run a model for Triton, or serve REST."""
 
 GUARDIAN_MODULE = "tritonpose_server.supervision.guardian"
 REST_MODULE = "tritonpose_server.service.rest"
@@ -51,62 +49,50 @@ class ServiceProcess:
 def service_processes(pid: int) -> list[ServiceProcess]:
     """Find the processes of a service, by what they do.
 
-    Processes come and go meanwhile: one that starts or ends may be missing.
+    Processes that start or end meanwhile may be missing.
 
     Args:
         pid: ``tritonpose serve``, or another program that has started an embedded server.
 
     Returns:
-        Those below it that have a role, parents before their children.
+        Its descendants that have a role, parents before their children.
     """
-    found = []
-    for child in children(pid):
-        process = _classify(child)
-        if process is not None:
-            found.append(process)
-        found += service_processes(child)
-    return found
+    return list(filter(None, map(_classify, _descendants(pid, recursive=True))))
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process, or any thread of it, has started and that still exist."""
-    found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        # Threads and processes may end at any moment.
-        with contextlib.suppress(OSError):
-            found += map(int, path.read_text().split())
-    return found
+    """List the running children of a process."""
+    return _descendants(pid, recursive=False)
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time that a process has used; 0 if it is gone."""
+    """Return the processor time that a process has used; 0 if it is gone."""
     try:
-        # After the name, which may hold anything, in parentheses; see proc_pid_stat(5).
-        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-    except OSError:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return times.user + times.system
 
 
-def kill_processes_of(identity: str) -> None:
+def kill_processes_of(server_id: str) -> None:
     """Kill tritonserver and stubs of a server, and wait until they are gone.
 
     Args:
-        identity: The server's name, with which also the names of its shared memory begin.
+        server_id: The server's name; its shared-memory regions start with it.
     """
     deadline = time.monotonic() + _KILL_SECONDS
     while time.monotonic() < deadline:
-        pids = [pid for pid in _all_pids() if _belongs_to(_command_line(pid), identity)]
-        if not pids:
+        found = [each for each in psutil.process_iter() if _belongs_to(each, server_id)]
+        if not found:
             return
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.02)
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(found, timeout=0.1)
 
 
 def stub_instance(pid: int) -> str | None:
-    """The instance that a stub of Triton's Python backend runs, ``MODEL_<group>_<number>``.
+    """Name the instance that a stub of Triton's Python backend runs, ``MODEL_<group>_<number>``.
 
     Returns:
         None for any other process.
@@ -115,8 +101,15 @@ def stub_instance(pid: int) -> str | None:
 
 
 def model_of(instance: str) -> str:
-    """The model that an instance belongs to."""
+    """Name the model that an instance belongs to."""
     return instance.rsplit("_", 2)[0]
+
+
+def _descendants(pid: int, *, recursive: bool) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive)]
+    except psutil.Error:
+        return []
 
 
 def _classify(pid: int) -> ServiceProcess | None:
@@ -136,19 +129,15 @@ def _classify(pid: int) -> ServiceProcess | None:
     return None
 
 
-def _all_pids() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def _belongs_to(arguments: Sequence[str], identity: str) -> bool:
+def _belongs_to(process: psutil.Process, server_id: str) -> bool:
+    arguments = _command_line(process.pid)
     if arguments and arguments[0].endswith(_TRITON):
-        return f"--id={identity}" in arguments
-    return _stub_instance(arguments) is not None and arguments[_REGION_ARGUMENT].startswith(
-        identity
-    )
+        return f"--id={server_id}" in arguments
+    instance = _stub_instance(arguments)
+    return instance is not None and arguments[_REGION_ARGUMENT].startswith(server_id)
 
 
-def _stub_instance(arguments: Sequence[str]) -> str | None:
+def _stub_instance(arguments: list[str]) -> str | None:
     if len(arguments) > _INSTANCE_ARGUMENT and arguments[0].endswith(_STUB):
         return arguments[_INSTANCE_ARGUMENT]
     return None
@@ -156,6 +145,6 @@ def _stub_instance(arguments: Sequence[str]) -> str | None:
 
 def _command_line(pid: int) -> list[str]:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").split("\0")
-    except OSError:
+        return psutil.Process(pid).cmdline()
+    except psutil.Error:
         return []

@@ -1,4 +1,4 @@
-"""The REST service as a process that is started again when it dies or hangs."""
+"""Runs the REST service as a process that is restarted when it dies or hangs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tritonpose_server.supervision.processes import REST_MODULE
 
 LOGGER = logging.getLogger("tritonpose.server")
 
-# Without a sign of life, of which there are two a second. Counted in looks, as a machine that
-# stood still is no fault of the process.
-_LOOK_SECONDS = 1.0
+# Checks without a heartbeat, of which there are two a second. Checks are counted, not seconds:
+# while the whole machine stood still, the process could not send one.
+_CHECK_SECONDS = 1.0
 _LONGEST_SILENCE, _LONGEST_START = 6, 60
 
 _POLL_SECONDS = 0.05
@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.05
 class RestProcess:
     """A supervised REST service.
 
-    Its socket is not its own: while it is away, connections wait for the next one.
+    The supervisor holds its socket: connections wait while the process is restarted.
 
     Args:
         listener: The socket, bound to the service's address.
@@ -46,100 +46,100 @@ class RestProcess:
         self._log = log
         self._backoff = Backoff()
         self._process: subprocess.Popen[bytes] | None = None
-        self._heart = -1
+        self._heartbeat_fd = -1
         self._start_at = 0.0
-        self._fell: float | None = None
+        self._died_at: float | None = None
         self._became_ready: float | None = None
-        self._next_look = 0.0
+        self._next_check = 0.0
         self._silent = 0
 
-    def look_after(self) -> None:
-        """Start it unless it runs well; to be called a few times a second.
+    def ensure_running(self) -> None:
+        """Start it unless it runs well; call this a few times a second.
 
         Raises:
-            EmbeddedServerError: It can't be started at all.
+            EmbeddedServerError: It ended before it was ever ready.
         """
         if self._process is None:
             if time.monotonic() >= self._start_at:
                 self._start()
             return
-        self._listen()
+        self._read_heartbeats()
         status = self._process.poll()
         if status is not None:
-            self._fall(f"the REST service has ended with status {status}")
+            self._handle_fault(f"the REST service has ended with status {status}")
         elif self._silent > (_LONGEST_START if self._became_ready is None else _LONGEST_SILENCE):
-            self._fall("the REST service does not answer")
+            self._handle_fault("the REST service does not answer")
 
-    def stop(self, insists: Callable[[], bool]) -> None:
-        """Let it finish the requests under way, and end.
+    def stop(self, force: Callable[[], bool]) -> None:
+        """Stop it once the requests in flight are finished.
 
         Args:
-            insists: Asked all the time whether to end at once, whatever is under way.
+            force: Polled while waiting; once true, requests in flight are abandoned.
         """
         process = self._process
         if process is None:
             return
         process.terminate()
-        # Its own bound, and something for Python's end.
+        # Its own bound, and some time for Python to exit.
         deadline = time.monotonic() + self._settings.shutdown_timeout + 5
-        while process.poll() is None and not insists() and time.monotonic() < deadline:
+        while process.poll() is None and not force() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         self._clear()
 
     def _start(self) -> None:
-        self._heart, heart = os.pipe()
-        os.set_blocking(self._heart, False)
+        self._heartbeat_fd, sender = os.pipe()
+        os.set_blocking(self._heartbeat_fd, False)
         listener = self._listener.fileno()
         try:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", REST_MODULE, f"--listener={listener}"),
-                    *(f"--heart={heart}", f"--parent={os.getpid()}"),
+                    *(f"--heartbeat_fd={sender}", f"--parent={os.getpid()}"),
                 ],
                 stdin=subprocess.PIPE,
-                pass_fds=[listener, heart],
-                # The working directory is no place to import from.
+                pass_fds=[listener, sender],
+                # Import nothing from the working directory.
                 env={**os.environ, "PYTHONSAFEPATH": "1"},
                 # Ctrl-C in a terminal reaches the supervisor alone.
                 start_new_session=True,
             )
         finally:
-            os.close(heart)
+            os.close(sender)
         self._became_ready = None
         self._silent = 0
-        self._next_look = time.monotonic() + _LOOK_SECONDS
+        self._next_check = time.monotonic() + _CHECK_SECONDS
         spec = write_spec(self._settings, self._log)
         if self._process.stdin:
             # It may have died already.
             with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
                 pipe.write(spec)
 
-    def _listen(self) -> None:
-        """Note the signs of life since the last look."""
+    def _read_heartbeats(self) -> None:
+        """Record the heartbeats since the last call."""
         with contextlib.suppress(BlockingIOError):
-            if os.read(self._heart, 4096):
+            if os.read(self._heartbeat_fd, 4096):
                 self._silent = 0
                 self._note_ready()
-        if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + _LOOK_SECONDS
+        if time.monotonic() >= self._next_check:
+            self._next_check = time.monotonic() + _CHECK_SECONDS
             self._silent += 1
 
     def _note_ready(self) -> None:
         if self._became_ready is None:
             self._became_ready = time.monotonic()
-            if self._fell is not None:
-                seconds = self._became_ready - self._fell
+            if self._died_at is not None:
+                seconds = self._became_ready - self._died_at
                 LOGGER.warning("supervisor: the REST service is ready again, %.1f s later", seconds)
 
-    def _fall(self, fault: str) -> None:
-        self._fell = time.monotonic()
-        delay = self._backoff.after(self._became_ready)
+    def _handle_fault(self, fault: str) -> None:
+        self._died_at = time.monotonic()
+        delay = self._backoff.next_delay(self._became_ready)
         self._clear()
         if delay is None:
             raise EmbeddedServerError(f"{fault} before it was ready; its log is above")
         pause = f" in {delay:g} s" if delay else ""
-        LOGGER.warning("supervisor: %s: starting it again%s", fault, pause)
-        self._start_at = self._fell + delay
+        LOGGER.warning("supervisor: %s: restarting it%s", fault, pause)
+        self._start_at = self._died_at + delay
 
     def _clear(self) -> None:
         if self._process is not None:
@@ -147,4 +147,4 @@ class RestProcess:
                 self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
-            os.close(self._heart)
+            os.close(self._heartbeat_fd)

@@ -1,4 +1,4 @@
-"""Keeps Triton and the REST service running until told to stop."""
+"""Keeps Triton and the REST service running until a signal comes."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from typing import Protocol
 
 LOGGER = logging.getLogger("tritonpose.server")
 
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.25
 
 
 class Triton(Protocol):
     """See `tritonpose_server.embedded.server.EmbeddedServer`."""
 
     def poll(self) -> int | None:
-        """The exit status of the process that owns it."""
+        """Return the exit status of the process that owns it, None while that runs."""
 
     def restart(self) -> None:
-        """Start it again after the death of that process."""
+        """Restart it after the death of that process."""
 
 
 class Rest(Protocol):
     """See `tritonpose_server.supervision.rest_process.RestProcess`."""
 
-    def look_after(self) -> None:
+    def ensure_running(self) -> None:
         """Start it unless it runs well."""
 
 
 class StopSignals:
-    """Hears SIGINT and SIGTERM while its context lasts; in the main thread."""
+    """Records SIGINT and SIGTERM while active; for the main thread."""
 
     def __init__(self) -> None:
         self._count = 0
 
     @property
-    def asked(self) -> bool:
+    def received(self) -> bool:
         """Whether a signal has come."""
         return self._count > 0
 
     @property
-    def insisted(self) -> bool:
+    def repeated(self) -> bool:
         """Whether another one has come after it."""
         return self._count > 1
 
@@ -67,29 +67,27 @@ class StopSignals:
 
 
 def supervise(triton: Triton, rest: Rest, signals: StopSignals) -> int | None:
-    """Start again whatever dies.
+    """Restart what dies, until a signal comes.
 
     Args:
-        triton: The server, which looks after itself as long as its owning process lives.
+        triton: The server; its guardian restarts it, so only the guardian's death matters here.
         rest: The service in front of it.
-        signals: Tells when to stop.
+        signals: Records the signals that ask to stop.
 
     Returns:
-        Triton's exit status if that was ended from outside, None once it is time to stop.
+        Triton's exit status if that was ended from outside, None after a signal.
 
     Raises:
-        EmbeddedServerError: One can't be started.
+        EmbeddedServerError: One of them can't be started.
     """
-    while not signals.asked:
+    while not signals.received:
         status = triton.poll()
         if status is not None and status >= 0:
             return status
         if status is not None:
             name = signal.Signals(-status).name
-            LOGGER.warning(
-                "supervisor: Triton's guardian has died by %s: starting Triton again", name
-            )
+            LOGGER.warning("supervisor: Triton's guardian has died by %s: restarting Triton", name)
             triton.restart()
-        rest.look_after()
+        rest.ensure_running()
         time.sleep(_POLL_SECONDS)
     return None

@@ -1,29 +1,57 @@
-"""What a supervisor asks of a Triton server, over HTTP and with the standard library alone."""
+"""A supervisor's requests to Triton: over HTTP, and light to import."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import math
 import select
-from collections.abc import Mapping
-from typing import Any
-
-from tritonpose_server.supervision.probes import Probe
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 CONTROL_HEADER = "tritonpose-control"
 """HTTP header of the key that opens Triton's control endpoints; for gRPC see `GRPC_HEADER`."""
 
 GRPC_HEADER = f"triton-grpc-protocol-{CONTROL_HEADER}"
-"""The same for gRPC: Triton wants this prefix."""
+"""The same for gRPC: Triton expects this prefix."""
 
 CONTROL_APIS = ("model-repository", "shared-memory", "trace", "logging")
 """Groups of Triton's endpoints that change a server, or show more of it than clients need."""
 
-# What Triton answers for a model whose process gives no sign of life.
+PROBE_ID = "supervisor"
+"""The request id of all probes, for logs."""
+
+_PIPELINE = "human_keypoint_detection"
+_HPS = "human-keypoint-detection"
+
+# Triton's message for a model whose process gives no sign of life.
 _UNHEALTHY = b"is not healthy"
 
 _TIMEOUT_SECONDS = 2.0
 _FAILURES = (OSError, http.client.HTTPException, ValueError)
+
+
+class RequestCounts(NamedTuple):
+    """Requests that a model has completed so far."""
+
+    succeeded: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A small request that shows whether a model works, in KServe's binary form (version 2).
+
+    Attributes:
+        path: Where to post it.
+        headers: HTTP headers.
+        body: What to post.
+    """
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class TritonApi:
@@ -31,7 +59,7 @@ class TritonApi:
 
     Args:
         address: Its HTTP endpoint, ``host:port``.
-        control_key: What opens its control endpoints.
+        control_key: The key that opens its control endpoints.
     """
 
     def __init__(self, address: str, control_key: str) -> None:
@@ -39,38 +67,45 @@ class TritonApi:
         self._control_key = control_key
 
     def is_ready(self) -> bool:
-        """Whether it says that it and its models are ready."""
+        """Return whether the server and its models report to be ready."""
         try:
             return self._request("GET", "/v2/health/ready")[0] == http.HTTPStatus.OK
         except _FAILURES:
             return False
 
+    def name(self) -> str | None:
+        """Return the id that the server was started with; None if it does not respond."""
+        server = self._json("GET", "/v2")
+        return server.get("name") if isinstance(server, dict) else None
+
     def ready_models(self) -> set[str] | None:
-        """The models that it says are ready; None where it can't be asked."""
+        """List the models that the server reports as ready; None if it does not respond."""
         models = self._json("POST", "/v2/repository/index")
         if models is None:
             return None
         return {model["name"] for model in models if model.get("state") == "READY"}
 
-    def successes(self) -> dict[str, int] | None:
-        """Requests answered well so far, by model; None where it can't be asked."""
-        answer = self._json("GET", "/v2/models/stats")
-        if answer is None:
+    def request_counts(self) -> dict[str, RequestCounts] | None:
+        """Count completed requests by model; None if the server does not respond."""
+        response = self._json("GET", "/v2/models/stats")
+        if response is None:
             return None
         return {
-            model["name"]: model["inference_stats"]["success"]["count"]
-            for model in answer["model_stats"]
+            model["name"]: RequestCounts(
+                *(model["inference_stats"][outcome]["count"] for outcome in ("success", "fail"))
+            )
+            for model in response["model_stats"]
         }
 
     def config(self, model: str) -> Mapping[str, Any] | None:
-        """A model's configuration; None where it can't be had."""
-        answer = self._json("GET", f"/v2/models/{model}/config")
-        return answer if isinstance(answer, dict) else None
+        """Return a model's configuration; None if the server does not give it."""
+        config = self._json("GET", f"/v2/models/{model}/config")
+        return config if isinstance(config, dict) else None
 
-    def send(self, probe: Probe) -> PendingAnswer:
-        """Send a request without waiting for its answer."""
+    def send(self, probe: Probe) -> PendingResponse:
+        """Send a probe without waiting for its response."""
         connection = http.client.HTTPConnection(self._address, timeout=_TIMEOUT_SECONDS)
-        return PendingAnswer(connection, probe)
+        return PendingResponse(connection, probe)
 
     def _json(self, method: str, path: str) -> Any:
         try:
@@ -89,11 +124,11 @@ class TritonApi:
             connection.close()
 
 
-class PendingAnswer:
-    """The answer to a probe, which may come or not.
+class PendingResponse:
+    """The response to a probe, which may come or not.
 
     Attributes:
-        LOST: The status of a probe that nobody will answer.
+        LOST: Status of a probe that will get no response.
     """
 
     LOST = 0
@@ -108,7 +143,7 @@ class PendingAnswer:
             self._status = self.LOST
 
     def status(self) -> int | None:
-        """The answer's HTTP status, `LOST`, or None while there is none."""
+        """Return the response's HTTP status, `LOST`, or None as long as there is none."""
         sock = self._connection.sock
         if self._status is None and sock and select.select([sock], [], [], 0)[0]:
             try:
@@ -120,5 +155,62 @@ class PendingAnswer:
         return self._status
 
     def close(self) -> None:
-        """Give it up."""
+        """Close the connection; a response still due is lost."""
         self._connection.close()
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    content: bytes
+
+
+def probe_for(config: Mapping[str, Any]) -> Probe | None:
+    """Make the cheapest request that shows that a model works.
+
+    The pipeline gets a tiny image and an empty list of person boxes, so it calls no other model;
+    the HPS model a body that lacks all fields, as its refusal shows that it works; and a composing
+    model a black image, as only an inference shows that it computes.
+
+    Args:
+        config: The model's configuration, as Triton returns it.
+
+    Returns:
+        None for a model of an unknown kind.
+    """
+    name = config["name"]
+    if name == _PIPELINE:
+        frame = _Tensor("frame", "UINT8", (8, 8, 3), bytes(8 * 8 * 3))
+        return _probe(name, frame, _Tensor("person_boxes", "FP32", (0, 4), b""))
+    if name == _HPS:
+        text = b"{}"
+        content = len(text).to_bytes(4, "little") + text
+        return _probe(name, _Tensor("input", "BYTES", (1, 1), content))
+    inputs = [(entry["name"], entry["data_type"]) for entry in config["input"]]
+    if inputs != [("image", "TYPE_UINT8")]:
+        return None
+    shape = [int(size) for size in config["input"][0]["dims"]]
+    if min(shape) < 1:
+        return None
+    return _probe(name, _Tensor("image", "UINT8", (1, *shape), bytes(math.prod(shape))))
+
+
+def _probe(model: str, *tensors: _Tensor) -> Probe:
+    inputs = [
+        {
+            "name": tensor.name,
+            "datatype": tensor.datatype,
+            "shape": tensor.shape,
+            "parameters": {"binary_data_size": len(tensor.content)},
+        }
+        for tensor in tensors
+    ]
+    request = {"id": PROBE_ID, "inputs": inputs, "parameters": {"binary_data_output": True}}
+    header = json.dumps(request).encode()
+    return Probe(
+        f"/v2/models/{model}/infer",
+        {"Inference-Header-Content-Length": str(len(header))},
+        header + b"".join(tensor.content for tensor in tensors),
+    )

@@ -16,10 +16,10 @@ _PREFIX = re.compile(
 )
 _LEVELS = {"E": logging.ERROR, "W": logging.WARNING, "I": logging.DEBUG, "V": logging.DEBUG}
 
-# Begins the lines of the guardian.
+# Prefix of the guardian's lines.
 SUPERVISOR = "supervisor: "
 
-# What Triton says on every machine without a GPU: warnings of many kinds, and these as errors.
+# Logged by Triton on every machine without a GPU: many warnings, and these errors.
 _NO_GPU = re.compile(r"cuda|gpu|dcgm|nvml|nvidia|pinned memory", re.IGNORECASE)
 _NO_GPU_ERRORS = ("CudaDriverHelper has not been initialized", "Failed to initialize NVML")
 
@@ -27,7 +27,7 @@ _NO_GPU_ERRORS = ("CudaDriverHelper has not been initialized", "Failed to initia
 class LogForwarder:
     """Reads a stream of lines in a thread of its own and logs them.
 
-    The last lines are kept, for the message of an error that ends the server.
+    Keeps the last lines, for the message of an error that ends the server.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -39,7 +39,7 @@ class LogForwarder:
         self._thread.start()
 
     def tail(self) -> str:
-        """The last errors and unclassified lines, or where there are none the last lines."""
+        """Return the last errors and unclassified lines, or the last lines if there are none."""
         return "\n".join(self._important or self._recent)
 
     def close(self) -> None:
@@ -58,6 +58,7 @@ class LogForwarder:
         match = _PREFIX.match(line)
         if match is None:
             if line.startswith(SUPERVISOR):
+                self._important.append(line)
                 LOGGER.warning("%s", line)
                 return
             # Tables, tracebacks of Python models, and what libraries print.

@@ -1,7 +1,7 @@
 """Notices that a running tritonserver has lost one of its Python processes, or hangs.
 
-Each Python model has a process of its own, the stub. Where one dies, tritonserver 2.51 goes on
-calling the model ready, but neither answers its requests nor starts the stub anew.
+Each Python model has a process of its own, the stub. When one dies, tritonserver 2.51 still reports
+the model as ready, but neither answers its requests nor restarts the stub.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ import json
 import os
 import select
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from tritonpose_server.supervision.hang_watch import HangWatch
 from tritonpose_server.supervision.processes import children, cpu_seconds, model_of, stub_instance
 from tritonpose_server.supervision.triton_api import TritonApi
 
-_RESCAN_SECONDS = 1.0
+_START_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.5
+
+# For Triton itself to end because a model can't be loaded; its message says more.
+_FAILED_START_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,8 @@ class WatchSettings:
 
     Attributes:
         address: Its HTTP endpoint, ``host:port``.
-        control_key: What opens its control endpoints.
-        hang_timeout: Seconds without an answer after which it, or a model of it, hangs.
+        control_key: The key that opens its control endpoints.
+        hang_timeout: Seconds without a response after which it, or a model of it, hangs.
     """
 
     address: str
@@ -35,12 +40,12 @@ class WatchSettings:
     hang_timeout: float
 
     def to_json(self) -> str:
-        """The settings as text."""
+        """Write the settings as text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> WatchSettings:
-        """Settings from such text."""
+        """Read settings that `to_json` wrote."""
         return cls(**json.loads(text))
 
 
@@ -64,65 +69,88 @@ class _Stub:
 class TritonWatch:
     """Watches one tritonserver.
 
+    Args:
+        pid: Its process.
+        settings: How to watch it.
+
     Attributes:
         became_ready: When it was first seen ready, on the monotonic clock; None before.
     """
 
     def __init__(self, pid: int, settings: WatchSettings) -> None:
-        """Watch a server.
-
-        Args:
-            pid: Its process.
-            settings: How to watch it.
-        """
         self.became_ready: float | None = None
         self._pid = pid
         self._api = TritonApi(settings.address, settings.control_key)
         self._hang_watch = HangWatch(self._api, self._cpu_seconds, settings.hang_timeout)
         self._stubs: dict[int, _Stub] = {}
-        self._next_scan = 0.0
+        self._lost_at_start: tuple[str, float] | None = None
+
+    @property
+    def poll_seconds(self) -> float:
+        """Longest pause between two calls of `fault` while no handle is readable."""
+        if self.became_ready is None:
+            return _START_POLL_SECONDS
+        return min(_POLL_SECONDS, self._hang_watch.pause)
+
+    @property
+    def handles(self) -> Iterable[int]:
+        """Descriptors that become readable when there is something for `fault` to find."""
+        return [stub.handle for stub in self._stubs.values()]
 
     def fault(self) -> str | None:
-        """What is wrong with the server; None while nothing is, or it is still starting."""
+        """Return what is wrong with the server, None if nothing is or it is still starting."""
         if self.became_ready is None:
-            if not self._api.is_ready():
-                return None
-            self.became_ready = time.monotonic()
-        if time.monotonic() >= self._next_scan:
             self._scan()
+            if not self._api.is_ready():
+                return self._death_at_start()
+            self.became_ready = time.monotonic()
         return self._death() or self._hang_watch.fault()
 
     def close(self) -> None:
-        """Forget the server."""
+        """Release all that watches the server, connections to it included."""
         self._hang_watch.close()
         for stub in self._stubs.values():
             os.close(stub.handle)
         self._stubs.clear()
 
     def _cpu_seconds(self, model: str) -> float:
+        if all(stub.model != model for stub in self._stubs.values()):
+            # Loaded since the last scan.
+            self._scan()
         return sum(cpu_seconds(pid) for pid, stub in self._stubs.items() if stub.model == model)
 
     def _death(self) -> str | None:
-        for pid in self._ended():
-            stub = self._stubs.pop(pid)
-            os.close(stub.handle)
-            # A model that is unloaded ends its stub, too; one that is loaded anew has another.
+        for stub in self._pop_ended():
+            # A model that is unloaded ends its stub, too; one that is reloaded has another.
             self._scan()
             living = {other.instance for other in self._stubs.values()}
             ready = self._api.ready_models()
-            # A server that can't be asked has not unloaded anything in a good way.
+            # If the server does not answer, this was no orderly unload.
             if stub.instance not in living and (ready is None or stub.model in ready):
                 return f"the process of model {stub.model} has died"
         return None
 
-    def _ended(self) -> list[int]:
-        handles = {stub.handle: pid for pid, stub in self._stubs.items()}
-        readable, _, _ = select.select(list(handles), [], [], 0)
-        return [handles[handle] for handle in readable]
+    def _death_at_start(self) -> str | None:
+        """Notice a death that tritonserver waits for without end."""
+        for stub in self._pop_ended():
+            self._lost_at_start = self._lost_at_start or (stub.model, time.monotonic())
+        if self._lost_at_start is None:
+            return None
+        model, moment = self._lost_at_start
+        if time.monotonic() - moment < _FAILED_START_SECONDS:
+            return None
+        return f"the process of model {model} has died while the server was starting"
+
+    def _pop_ended(self) -> list[_Stub]:
+        pids = {stub.handle: pid for pid, stub in self._stubs.items()}
+        ended, _, _ = select.select(list(pids), [], [], 0)
+        stubs = [self._stubs.pop(pids[handle]) for handle in ended]
+        for stub in stubs:
+            os.close(stub.handle)
+        return stubs
 
     def _scan(self) -> None:
         """Find stubs that were not known yet."""
-        self._next_scan = time.monotonic() + _RESCAN_SECONDS
         for pid in children(self._pid):
             instance = None if pid in self._stubs else stub_instance(pid)
             if instance is not None:

@@ -24,7 +24,7 @@ def main() -> None:
     """Serve at an inherited socket."""
     parser = argparse.ArgumentParser(prog="python -m tritonpose_server.service.rest")
     parser.add_argument("--listener", type=int, required=True, help="descriptor of a socket")
-    parser.add_argument("--heart", type=int, required=True, help="descriptor to write beats to")
+    parser.add_argument("--heartbeat_fd", type=int, required=True, help="descriptor to write to")
     parser.add_argument("--parent", type=int, required=True, help="process to die with")
     options = parser.parse_args()
     # This process owns the address, which the next one needs at once.
@@ -37,7 +37,7 @@ def main() -> None:
 
     log_service(log)
     with socket.socket(fileno=options.listener) as listener:
-        run_rest(settings, listener=listener, ended=_beat(options.heart))
+        run_rest(settings, listener=listener, ended=_beat(options.heartbeat_fd))
 
 
 def write_spec(settings: RestSettings, log: LogOptions) -> bytes:
@@ -50,14 +50,14 @@ def write_spec(settings: RestSettings, log: LogOptions) -> bytes:
     return pickle.dumps((settings, log))
 
 
-def _beat(heart: int) -> Callable[[], bool]:
+def _beat(heartbeat_fd: int) -> Callable[[], bool]:
     """Make a callback for `run_rest` that writes a sign of life from its event loop."""
-    os.set_blocking(heart, False)
+    os.set_blocking(heartbeat_fd, False)
 
     def beat() -> bool:
         # The pipe is full where the parent has not read for a while.
         with contextlib.suppress(BlockingIOError):
-            os.write(heart, b".")
+            os.write(heartbeat_fd, b".")
         return False
 
     return beat

@@ -12,7 +12,7 @@ class Rest:
     def __init__(self, looks: list[Callable[[], None]]) -> None:
         self._looks = iter(looks)
 
-    def look_after(self) -> None:
+    def ensure_running(self) -> None:
         next(self._looks)()
 
 
@@ -52,10 +52,10 @@ def test_signals_end_it() -> None:
         handler = signal.getsignal(number)
         with StopSignals() as signals:
             assert supervise(Triton(), Rest([nothing, receive(number)]), signals) is None
-            assert signals.asked
-            assert not signals.insisted
+            assert signals.received
+            assert not signals.repeated
             receive(number)()
-            assert signals.insisted
+            assert signals.repeated
         assert signal.getsignal(number) == handler
 
 

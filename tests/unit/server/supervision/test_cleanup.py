@@ -11,8 +11,8 @@ import pytest
 
 from tritonpose_server.supervision.cleanup import (
     make_directory,
-    note_python_environments,
     python_environments,
+    record_python_environments,
     remove_abandoned,
     remove_python_environments,
 )
@@ -29,7 +29,7 @@ def test_a_server_is_abandoned_when_its_last_process_ends(identity: str) -> None
     (directory / "models").mkdir()
     environment = Path(f"/tmp/python_env_{identity[-6:]}")
     environment.mkdir()
-    note_python_environments(directory, {environment})
+    record_python_environments(directory, {environment})
     region = Path(f"/dev/shm/{identity}abc")
     region.write_bytes(b"region")
     last = subprocess.Popen(["sleep", "60"], pass_fds=[lock])

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from tritonpose_server.supervision.hang_watch import ROUNDS, HangWatch
-from tritonpose_server.supervision.probes import REQUEST_ID, Probe, probe_for
+from tritonpose_server.supervision.hang_watch import (
+    LONGEST_IDLE,
+    ROUNDS,
+    SHORTEST_IDLE,
+    HangWatch,
+)
+from tritonpose_server.supervision.triton_api import PROBE_ID, Probe, RequestCounts, probe_for
 
 MODEL = {
     "name": "model",
     "input": [{"name": "image", "data_type": "TYPE_UINT8", "dims": ["4", 6, 3]}],
 }
-IDLE_ROUNDS = 2
 
 
-class Answer:
+class Response:
     def __init__(self, status: int | None) -> None:
         self.code = status
         self.closed = False
@@ -29,22 +34,27 @@ class Answer:
 
 
 class Server:
-    """A Triton, as far as it is asked."""
+    """A Triton whose models respond with a status."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] | None = {"model": 0}
+        self.failed = 0
         self.status: int | None = 200
-        self.answers: list[Answer] = []
+        self.answers: list[Response] = []
 
-    def successes(self) -> dict[str, int] | None:
-        return self.counts
+    def request_counts(self) -> dict[str, RequestCounts] | None:
+        if self.counts is None:
+            return None
+        return {name: RequestCounts(count, self.failed) for name, count in self.counts.items()}
 
     def config(self, model: str) -> dict[str, Any] | None:
         return {**MODEL, "name": model}
 
-    def send(self, probe: Probe) -> Answer:
+    def send(self, probe: Probe) -> Response:
         assert probe.path == "/v2/models/model/infer"
-        self.answers.append(Answer(self.status))
+        self.answers.append(Response(self.status))
+        if self.counts and self.status == 200:
+            self.counts["model"] += 1
         return self.answers[-1]
 
 
@@ -68,10 +78,27 @@ def bench() -> Bench:
     return Bench()
 
 
-def test_a_model_that_answers_probes(bench: Bench) -> None:
-    assert bench.rounds(30) == [None] * 30
-    # Not more often than needed.
-    assert 5 < len(bench.server.answers) <= 10
+def test_an_idle_model_gets_fewer_and_fewer_probes(bench: Bench) -> None:
+    probed = []
+    for number in range(4 * LONGEST_IDLE):
+        assert bench.rounds(1) == [None]
+        if len(bench.server.answers) > len(probed):
+            probed.append(number)
+    # Each round that reads the answer comes in between.
+    idle = [later - sooner - 2 for sooner, later in pairwise(probed)]
+    assert idle == [2 * SHORTEST_IDLE, 4 * SHORTEST_IDLE, LONGEST_IDLE, LONGEST_IDLE]
+
+
+@pytest.mark.parametrize("event", ["request", "failure elsewhere"])
+def test_an_idle_model_that_may_have_work_gets_a_probe_soon(bench: Bench, event: str) -> None:
+    bench.rounds(4 * LONGEST_IDLE)
+    sent = len(bench.server.answers)
+    if event == "request" and bench.server.counts:
+        bench.server.counts["model"] += 1
+    else:
+        bench.server.failed += 1
+    bench.rounds(SHORTEST_IDLE + 2)
+    assert len(bench.server.answers) == sent + 1
 
 
 def test_a_model_that_has_other_work_gets_no_probe(bench: Bench) -> None:
@@ -83,15 +110,15 @@ def test_a_model_that_has_other_work_gets_no_probe(bench: Bench) -> None:
 
 def test_a_model_that_falls_silent(bench: Bench) -> None:
     bench.server.status = None
-    found = bench.rounds(IDLE_ROUNDS + 1 + ROUNDS)
-    assert found == [None] * (IDLE_ROUNDS + ROUNDS) + ["model model does not answer"]
+    found = bench.rounds(SHORTEST_IDLE + 1 + ROUNDS)
+    assert found == [None] * (SHORTEST_IDLE + ROUNDS) + ["model model does not answer"]
     assert len(bench.server.answers) == 1
 
 
 def test_a_slow_model_is_left_alone(bench: Bench) -> None:
     """It answers others, then the probe, or at least computes."""
     bench.server.status = None
-    bench.rounds(IDLE_ROUNDS + ROUNDS)
+    bench.rounds(SHORTEST_IDLE + ROUNDS)
     bench.server.counts = {"model": 1}
     assert bench.rounds(1 + ROUNDS) == [None] * (1 + ROUNDS)
     bench.server.answers[0].code = 200
@@ -109,9 +136,9 @@ def test_a_model_that_computes_is_left_alone(bench: Bench) -> None:
 
 @pytest.mark.parametrize("status", [0, 500])
 def test_a_model_that_worked_and_breaks(bench: Bench, status: int) -> None:
-    bench.rounds(2 * IDLE_ROUNDS + 2)
+    bench.rounds(SHORTEST_IDLE + 2)
     bench.server.status = status
-    found = bench.rounds(IDLE_ROUNDS + 1 + ROUNDS)
+    found = bench.rounds(LONGEST_IDLE + 1 + ROUNDS)
     assert "model model does not answer" in found
 
 
@@ -122,12 +149,12 @@ def test_a_model_that_never_could_answer_the_probe(bench: Bench) -> None:
 
 def test_a_model_without_a_process_that_lives(bench: Bench) -> None:
     bench.server.status = 0
-    assert bench.rounds(IDLE_ROUNDS + 1 + ROUNDS)[-1] == "model model does not answer"
+    assert bench.rounds(SHORTEST_IDLE + 1 + ROUNDS)[-1] == "model model does not answer"
 
 
 @pytest.mark.parametrize("status", [400, 503])
 def test_a_refusal_is_an_answer(bench: Bench, status: int) -> None:
-    bench.rounds(2 * IDLE_ROUNDS + 2)
+    bench.rounds(SHORTEST_IDLE + 2)
     bench.server.status = status
     assert bench.rounds(50) == [None] * 50
 
@@ -143,14 +170,14 @@ def test_a_server_that_is_silent(bench: Bench) -> None:
 
 def test_a_machine_that_stood_still(bench: Bench) -> None:
     bench.server.status = None
-    bench.rounds(IDLE_ROUNDS + 1)
+    bench.rounds(SHORTEST_IDLE + 1)
     bench.now += 1000
     assert bench.rounds(1) == [None]
 
 
 def test_a_model_that_is_unloaded(bench: Bench) -> None:
     bench.server.status = None
-    bench.rounds(IDLE_ROUNDS + 1)
+    bench.rounds(SHORTEST_IDLE + 1)
     bench.server.counts = {}
     assert bench.rounds(2 * ROUNDS) == [None] * (2 * ROUNDS)
     assert bench.server.answers[0].closed
@@ -160,7 +187,7 @@ def test_the_probe_of_a_model() -> None:
     probe = probe_for(MODEL)
     assert probe is not None
     length = int(probe.headers["Inference-Header-Content-Length"])
-    assert f'"id": "{REQUEST_ID}"'.encode() in probe.body[:length]
+    assert f'"id": "{PROBE_ID}"'.encode() in probe.body[:length]
     assert b'"shape": [1, 4, 6, 3]' in probe.body[:length]
     assert probe.body[length:] == bytes(4 * 6 * 3)
 
