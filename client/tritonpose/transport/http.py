@@ -105,7 +105,8 @@ class AsyncHttpServer:
         if self._session is None:
             tls = self._connection.tls
             self._session = aiohttp.ClientSession(
-                headers=self._connection.headers,
+                # Compressed responses would cost both sides more time than they save.
+                headers={"accept-encoding": "identity", **self._connection.headers},
                 connector=aiohttp.TCPConnector(limit=0, ssl=tls.context() if tls else True),
             )
         return self._session

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ["cv2", "grpc", "gevent", "PIL", "tritonclient"]
+HEAVY = ["aiohttp", "cv2", "grpc", "gevent", "PIL", "tritonclient"]
 
 
 @pytest.mark.parametrize(
