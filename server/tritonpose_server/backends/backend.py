@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import queue
+import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+
 from tritonpose_pipeline.telemetry.spans import Spans, pop_context
 from tritonpose_server.engines.config import EngineConfig, EngineConfigError
-from tritonpose_server.engines.engine import Array, Engine, Stream
+from tritonpose_server.engines.engine import Array, Engine
 
 
 class BackendModel:
@@ -40,16 +42,14 @@ class BackendModel:
         self._pb = pb_utils
         try:
             self._config = EngineConfig.from_triton(args)
-            streams = self.engine(self._config)
+            self._model = self.engine(self._config)
         except EngineConfigError as error:
             raise pb_utils.TritonModelException(str(error)) from None
         self._spans = Spans.from_environment(
             os.environ, f"tritonpose-{self._config.name}", pb_utils.Logger.log_warn
         )
-        self._idle: queue.SimpleQueue[Stream] = queue.SimpleQueue()
-        for stream in streams:
-            self._idle.put(stream)
-        self._threads = ThreadPoolExecutor(len(streams), thread_name_prefix="stream")
+        self._idle = threading.Semaphore(self._model.streams)
+        self._threads = ThreadPoolExecutor(self._model.streams, thread_name_prefix="stream")
 
     def execute(self, requests: Sequence[Any]) -> None:
         """Start one batch; its requests are answered when it is done.
@@ -59,7 +59,7 @@ class BackendModel:
         """
         senders = [request.get_response_sender() for request in requests]
         start, contexts = time.perf_counter_ns(), self._trace_contexts(requests)
-        stream = self._idle.get()
+        self._idle.acquire()
         try:
             # Triton frees the requests' memory when this returns: the inputs are copied here.
             parts = {
@@ -70,10 +70,10 @@ class BackendModel:
                 for tensor in self._config.inputs
             }
             counts = [len(part) for part in parts[self._config.inputs[0].name]]
-            stream.load(parts)
-            self._threads.submit(self._run, stream, senders, counts, start, contexts)
+            inputs = {name: np.concatenate(pieces) for name, pieces in parts.items()}
+            self._threads.submit(self._run, inputs, senders, counts, start, contexts)
         except Exception as error:
-            self._idle.put(stream)
+            self._idle.release()
             self._fail(senders, error)
 
     def finalize(self) -> None:
@@ -89,14 +89,14 @@ class BackendModel:
 
     def _run(
         self,
-        stream: Stream,
+        inputs: Mapping[str, Array],
         senders: Sequence[Any],
         counts: Sequence[int],
         start: int,
         contexts: Sequence[Mapping[str, str]],
     ) -> None:
         try:
-            outputs = stream.run()
+            outputs = self._model.run(inputs)
             end = time.perf_counter_ns()
             # A span for each request of the batch, as long as the batch takes.
             for context, count in zip(contexts, counts, strict=False):
@@ -106,7 +106,7 @@ class BackendModel:
         except Exception as error:
             self._fail(senders, error)
         finally:
-            self._idle.put(stream)
+            self._idle.release()
 
     def _answer(
         self, senders: Sequence[Any], counts: Sequence[int], outputs: Sequence[Array]

@@ -14,38 +14,34 @@ from tritonpose_server.engines.config import EngineConfig, EngineConfigError, Te
 Array = npt.NDArray[np.generic]
 
 
-class Stream(Protocol):
-    """Runs one batch at a time; the streams of a model run side by side."""
+class LoadedModel(Protocol):
+    """A model that is ready to run. Safe to use from several threads."""
 
-    def load(self, parts: Mapping[str, Sequence[Array]]) -> None:
-        """Copy the next batch in.
-
-        Args:
-            parts: For each input the pieces that make up the batch, ``[b, ...]`` each.
-        """
+    @property
+    def streams(self) -> int:
+        """Return how many batches it runs at the same time; further ones wait."""
         ...
 
-    def run(self) -> Sequence[Array]:
-        """Run the loaded batch.
+    def run(self, inputs: Mapping[str, Array]) -> Sequence[Array]:
+        """Run a batch.
+
+        Args:
+            inputs: The inputs by name, ``[B, ...]`` each.
 
         Returns:
-            Outputs ``[sum of b, ...]`` in the order of the configuration, valid until the next
-            batch is loaded.
+            The outputs, ``[B, ...]`` each, in the order of the configuration.
         """
         ...
 
 
 class Engine(Protocol):
-    """Loads a model."""
+    """Loads models."""
 
-    def __call__(self, config: EngineConfig) -> Sequence[Stream]:
+    def __call__(self, config: EngineConfig) -> LoadedModel:
         """Load a model.
 
         Args:
             config: Its configuration.
-
-        Returns:
-            Its streams.
 
         Raises:
             EngineConfigError: It can't be loaded, or is not what its configuration says.

@@ -37,25 +37,23 @@ _NUMPY_TYPES = {
 _GPU_STREAMS = 2
 
 
-class OnnxRuntimeStream:
-    """One user of a session that several streams share."""
+class OnnxRuntimeModel:
+    """A session, which several streams share (see ``LoadedModel``)."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, config: EngineConfig) -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession, config: EngineConfig, streams: int
+    ) -> None:
         """Use a session."""
+        self.streams = streams
         self._session = session
         self._outputs = [tensor.name for tensor in config.outputs]
-        self._feed: dict[str, Array] = {}
 
-    def load(self, parts: Mapping[str, Sequence[Array]]) -> None:
-        """Copy the next batch in (see ``Stream``)."""
-        self._feed = {name: np.concatenate(pieces) for name, pieces in parts.items()}
-
-    def run(self) -> Sequence[Array]:
-        """Run the loaded batch (see ``Stream``)."""
-        return list(self._session.run(self._outputs, self._feed))
+    def run(self, inputs: Mapping[str, Array]) -> Sequence[Array]:
+        """Run a batch (see ``LoadedModel``)."""
+        return list(self._session.run(self._outputs, dict(inputs)))
 
 
-def load_onnxruntime(config: EngineConfig) -> Sequence[OnnxRuntimeStream]:
+def load_onnxruntime(config: EngineConfig) -> OnnxRuntimeModel:
     """Load a model (see ``Engine``).
 
     Raises:
@@ -93,7 +91,7 @@ def load_onnxruntime(config: EngineConfig) -> Sequence[OnnxRuntimeStream]:
             "'onnxruntime-gpu[cuda,cudnn]'`)"
         )
     check_signature(config, _signatures(session.get_inputs()), _signatures(session.get_outputs()))
-    return [OnnxRuntimeStream(session, config) for _ in range(plan.streams)]
+    return OnnxRuntimeModel(session, config, plan.streams)
 
 
 def _providers(gpu: int | None) -> list[str | tuple[str, dict[str, str]]]:

@@ -39,7 +39,7 @@ class OpenVinoEngine:
         """Use an OpenVINO core, None for a new one."""
         self._core = core or openvino.Core()
 
-    def __call__(self, config: EngineConfig) -> Sequence[OpenVinoStream]:
+    def __call__(self, config: EngineConfig) -> OpenVinoModel:
         """Compile a model (see ``Engine``).
 
         Raises:
@@ -55,7 +55,7 @@ class OpenVinoEngine:
             model = self._core.read_model(config.path)
             check_signature(config, _signatures(model.inputs), _signatures(model.outputs))
             model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
-            images = ImageRunner(
+            return OpenVinoModel(
                 lambda plan: self._core.compile_model(model, "CPU", _settings(plan, precision)),
                 plan,
                 config,
@@ -64,43 +64,19 @@ class OpenVinoEngine:
             raise EngineConfigError(
                 f"model {config.name!r}: OpenVINO can't load {config.path.name}: {error}"
             ) from error
-        return [OpenVinoStream(images, config) for _ in range(plan.streams)]
 
     def computes_bf16(self, config: EngineConfig) -> bool:
         """Check whether a model computes in bf16 instead of FP32."""
         return config.flag("HINT_BF16") and cpu_has_bf16(self._core)
 
 
-class OpenVinoStream:
-    """Runs a batch image by image, on graphs of a fixed shape.
+class OpenVinoModel:
+    """Runs a batch image by image, on graphs of a fixed shape (see ``LoadedModel``).
 
     Such graphs run up to twice as fast as those of any batch size, and a batch of small images
-    gains less than what cores lose that compute one image together.
+    gains less than what cores lose that compute one image together. Images run side by side, one on
+    each stream; one that is alone runs on all cores.
     """
-
-    def __init__(self, images: ImageRunner, config: EngineConfig) -> None:
-        """Make a stream.
-
-        Args:
-            images: Runs single images; shared by all streams.
-            config: The model's configuration.
-        """
-        self._images = images
-        self._inputs = [tensor.name for tensor in config.inputs]
-        self._batch: list[Array] = []
-
-    def load(self, parts: Mapping[str, Sequence[Array]]) -> None:
-        """Copy the next batch in (see ``Stream``)."""
-        self._batch = [np.concatenate(parts[name]) for name in self._inputs]
-
-    def run(self) -> Sequence[Array]:
-        """Run the loaded batch (see ``Stream``)."""
-        results = self._images.run(list(zip(*self._batch, strict=True)))
-        return [np.stack(output) for output in zip(*results, strict=True)]
-
-
-class ImageRunner:
-    """Runs images side by side, one on each stream; one that is alone runs on all cores."""
 
     def __init__(
         self,
@@ -115,6 +91,7 @@ class ImageRunner:
             plan: Streams and threads.
             config: The model's configuration.
         """
+        self.streams = plan.streams
         self._inputs = [tensor.name for tensor in config.inputs]
         self._outputs = [tensor.name for tensor in config.outputs]
         self._side_by_side: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
@@ -129,30 +106,26 @@ class ImageRunner:
         self._in_flight = 0
         self._lock = threading.Lock()
 
-    def run(self, images: Sequence[Sequence[Array]]) -> list[list[Array]]:
-        """Run images.
-
-        Args:
-            images: The inputs of each, in the order of the configuration.
-
-        Returns:
-            The outputs of each, in the order of the configuration.
-        """
+    def run(self, inputs: Mapping[str, Array]) -> Sequence[Array]:
+        """Run a batch (see ``LoadedModel``)."""
+        images = list(zip(*(inputs[name] for name in self._inputs), strict=True))
         with self._lock:
             alone = self._in_flight == 0 and len(images) == 1
             self._in_flight += len(images)
         try:
             if alone and not self._alone.empty():
-                return [self._infer(self._alone, images[0])]
-            first, *others = images
-            futures = [
-                self._helpers.submit(self._infer, self._side_by_side, image) for image in others
-            ]
-            result = self._infer(self._side_by_side, first)
-            return [result, *(future.result() for future in futures)]
+                results = [self._infer(self._alone, images[0])]
+            else:
+                first, *others = images
+                futures = [
+                    self._helpers.submit(self._infer, self._side_by_side, image) for image in others
+                ]
+                result = self._infer(self._side_by_side, first)
+                results = [result, *(future.result() for future in futures)]
         finally:
             with self._lock:
                 self._in_flight -= len(images)
+        return [np.stack(output) for output in zip(*results, strict=True)]
 
     def _infer(
         self, requests: queue.SimpleQueue[openvino.InferRequest], image: Sequence[Array]

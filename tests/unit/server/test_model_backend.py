@@ -20,24 +20,16 @@ from tritonpose_server.engines.config import EngineConfig, EngineConfigError
 Array = np.ndarray
 
 
-class Stream:
-    """Gives ``sum = a + b`` and ``twice = 2 a``; its outputs are overwritten by the next batch."""
+class Sums:
+    """A loaded model that gives ``sum = a + b`` and ``twice = 2 a``."""
 
-    def __init__(self, before_run: Callable[[], None]) -> None:
+    def __init__(self, streams: int = 1, before_run: Callable[[], None] = lambda: None) -> None:
+        self.streams = streams
         self._before_run = before_run
-        self._outputs = np.zeros((2, 8), np.float32)
-        self._size = 0
 
-    def load(self, parts: Mapping[str, Sequence[Array]]) -> None:
-        a, b = (np.concatenate(parts[name]) for name in ("a", "b"))
-        self._size = len(a)
-        self._outputs[:] = -1
-        self._outputs[0, : self._size] = a + b
-        self._outputs[1, : self._size] = 2 * a
-
-    def run(self) -> Sequence[Array]:
+    def run(self, inputs: Mapping[str, Array]) -> Sequence[Array]:
         self._before_run()
-        return [output[: self._size] for output in self._outputs]
+        return [inputs["a"] + inputs["b"], 2 * inputs["a"]]
 
 
 def arguments(folder: Path, max_batch_size: int = 8) -> dict[str, str]:
@@ -71,13 +63,13 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def start(log: list[str], tmp_path: Path) -> Iterator[Callable[..., BackendModel]]:
-    """Makes an initialised model with a number of streams."""
+    """Make an initialized model with a number of streams."""
     assert log == []
     models = []
 
     def make(streams: int = 1, before_run: Callable[[], None] = lambda: None) -> BackendModel:
         class Model(BackendModel):
-            engine = staticmethod(lambda _config: [Stream(before_run) for _ in range(streams)])
+            engine = staticmethod(lambda _config: Sums(streams, before_run))
 
         model = Model()
         model.initialize(arguments(tmp_path))
@@ -181,7 +173,7 @@ def test_a_response_that_can_not_be_sent(
 
 @pytest.mark.usefixtures("log")
 def test_engine_that_can_not_load(tmp_path: Path) -> None:
-    def refuse(config: EngineConfig) -> Sequence[Stream]:
+    def refuse(config: EngineConfig) -> Sums:
         raise EngineConfigError(f"model {config.name!r} is broken")
 
     class Model(BackendModel):
@@ -194,7 +186,7 @@ def test_engine_that_can_not_load(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("log")
 def test_configuration_that_is_not_served(tmp_path: Path) -> None:
     class Model(BackendModel):
-        engine = staticmethod(lambda _config: [])
+        engine = staticmethod(lambda _config: Sums())
 
     with pytest.raises(TritonModelException, match="'model': max_batch_size must be at least 1"):
         Model().initialize(arguments(tmp_path, max_batch_size=0))

@@ -75,7 +75,7 @@ def test_the_kind_of_an_instance_decides(model: Path, kind: str, gpu: int | None
 
 
 def test_an_instance_computes_on_its_own_gpu(model: Path, cuda: type[CudaSession]) -> None:
-    streams = load_onnxruntime(model_config(model, "GPU", 1))
+    loaded = load_onnxruntime(model_config(model, "GPU", 1))
     (name, options), fallback = cuda.providers
     assert (name, options["device_id"], fallback) == (
         "CUDAExecutionProvider",
@@ -85,8 +85,7 @@ def test_an_instance_computes_on_its_own_gpu(model: Path, cuda: type[CudaSession
     # Full FP32, and no search of most of a second for each new batch size.
     assert (options["use_tf32"], options["cudnn_conv_algo_search"]) == ("0", "HEURISTIC")
     image = np.random.default_rng(1).integers(0, 256, SHAPE, np.uint8)
-    streams[0].load({"image": [image]})
-    (heatmap,) = streams[0].run()
+    (heatmap,) = loaded.run({"image": image})
     assert heatmap.shape == (2, 17, SHAPE[1] // 4, SHAPE[2] // 4)
 
 
@@ -96,7 +95,7 @@ def test_streams_of_a_gpu_do_not_depend_on_the_cores(
     model: Path, parameters: dict[str, str], streams: int
 ) -> None:
     config = model_config(model, "GPU", 0, **parameters)
-    assert len(load_onnxruntime(config)) == streams
+    assert load_onnxruntime(config).streams == streams
 
 
 @pytest.mark.parametrize(
@@ -124,7 +123,7 @@ def test_threads_of_all_streams_together(
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     found = load_onnxruntime(model_config(model, "CPU", 0, **parameters))
-    assert (len(found), asked[0].intra_op_num_threads) == (streams, threads)
+    assert (found.streams, asked[0].intra_op_num_threads) == (streams, threads)
 
 
 @pytest.mark.skipif(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import openvino
@@ -15,7 +14,8 @@ from tritonclient.grpc import model_config_pb2
 
 from quantizable_model import HEIGHT, WIDTH, install
 from tritonpose_server.engines.config import EngineConfig
-from tritonpose_server.engines.openvino import OpenVinoEngine
+from tritonpose_server.engines.cores import available_cores
+from tritonpose_server.engines.openvino import OpenVinoEngine, OpenVinoModel
 from tritonpose_server.models.store import ModelStore
 
 
@@ -24,11 +24,14 @@ def model(tmp_path: Path) -> Path:
     return install(ModelStore(tmp_path))
 
 
-@pytest.fixture
-def load(model: Path) -> Callable[..., list[Any]]:
-    """Load the model with parameters; gives its streams."""
+Load = Callable[..., OpenVinoModel]
 
-    def make(**parameters: str) -> list[Any]:
+
+@pytest.fixture
+def load(model: Path) -> Load:
+    """Load the model with parameters."""
+
+    def make(**parameters: str) -> OpenVinoModel:
         text = (model / "config.pbtxt").read_text()
         config = text_format.Parse(text, model_config_pb2.ModelConfig())
         for key, value in parameters.items():
@@ -38,7 +41,7 @@ def load(model: Path) -> Callable[..., list[Any]]:
             "model_repository": str(model),
             "model_version": "1",
         }
-        return list(OpenVinoEngine()(EngineConfig.from_triton(arguments)))
+        return OpenVinoEngine()(EngineConfig.from_triton(arguments))
 
     return make
 
@@ -48,47 +51,34 @@ def images(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
-def run(stream: Any, *pieces: np.ndarray) -> np.ndarray:
-    stream.load({"image": pieces})
-    (heatmap,) = stream.run()
+def run(model: OpenVinoModel, batch: np.ndarray) -> np.ndarray:
+    (heatmap,) = model.run({"image": batch})
     return heatmap
 
 
-@pytest.mark.parametrize("streams", ["1", "2"])
-def test_batches_of_all_sizes_from_several_threads(
-    load: Callable[..., list[Any]], model: Path, streams: str
-) -> None:
+@pytest.mark.parametrize("streams", [1, 2])
+def test_batches_of_all_sizes_from_several_threads(load: Load, model: Path, streams: int) -> None:
     whole = openvino.Core().compile_model(
         model / "1" / "model.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
-    made = load(NUM_STREAMS=streams)
+    loaded = load(NUM_STREAMS=str(streams))
+    assert loaded.streams == min(streams, available_cores())
     batches = [images(1 + seed % 5, seed) for seed in range(40)]
-    expected = [whole(batch)["heatmap"] for batch in batches]
-
-    def serve(number: int) -> list[np.ndarray]:
-        own = range(number, len(batches), len(made))
-        return [run(made[number], batches[index]) for index in own]
-
-    with ThreadPoolExecutor(len(made)) as threads:
-        answers = list(threads.map(serve, range(len(made))))
-    for index, wanted in enumerate(expected):
-        answer = answers[index % len(made)][index // len(made)]
-        np.testing.assert_allclose(answer, wanted, atol=1e-4)
+    with ThreadPoolExecutor(3) as threads:
+        answers = list(threads.map(lambda batch: run(loaded, batch), batches))
+    for batch, answer in zip(batches, answers, strict=True):
+        np.testing.assert_allclose(answer, whole(batch)["heatmap"], atol=1e-4)
 
 
-def test_the_pieces_of_a_batch_keep_their_order(load: Callable[..., list[Any]]) -> None:
-    stream = load()[0]
-    pieces = [images(2, 1), images(1, 2), images(3, 3)]
-    together = run(stream, *pieces)
-    alone = [
-        run(stream, piece[index : index + 1]) for piece in pieces for index in range(len(piece))
-    ]
-    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-4)
+def test_images_of_a_batch_keep_their_order(load: Load) -> None:
+    model, batch = load(), images(6, 1)
+    alone = [run(model, batch[index : index + 1]) for index in range(len(batch))]
+    np.testing.assert_allclose(run(model, batch), np.concatenate(alone), atol=1e-4)
 
 
-def test_an_answer_outlives_the_next_batch(load: Callable[..., list[Any]]) -> None:
-    stream = load()[0]
-    first = run(stream, images(1, 1))
+def test_an_answer_outlives_the_next_batch(load: Load) -> None:
+    model = load()
+    first = run(model, images(1, 1))
     before = first.copy()
-    run(stream, images(1, 2))
+    run(model, images(1, 2))
     np.testing.assert_array_equal(first, before)
