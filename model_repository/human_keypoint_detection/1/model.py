@@ -26,9 +26,8 @@ from tritonpose_pipeline.pipeline import RequestPipeline
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_pipeline.request import PipelineRequest
 from tritonpose_pipeline.settings import PipelineSettings
-from tritonpose_pipeline.telemetry.counts import PipelineCounts
+from tritonpose_pipeline.telemetry.metrics import PipelineCounts, TritonMetrics
 from tritonpose_pipeline.telemetry.spans import Spans, pop_context
-from tritonpose_pipeline.telemetry.triton_metrics import TritonMetrics
 from tritonpose_pipeline.triton import ModelCaller, Responder, copy_input, shutting_down
 
 MODEL_NAME = "human_keypoint_detection"

@@ -90,12 +90,11 @@ def answered(model: Any, *requests: Request) -> None:
 
 def counters(model: Any) -> dict[tuple[str, str], float]:
     """Count requests by outcome and reason."""
-    taken = model._counts.take().counters
     prefix = "tritonpose_pipeline_"
     return {
         (name.removeprefix(prefix).removesuffix("_total"), label): count
-        for (name, label), count in taken.items()
-        if count
+        for (name, label, _), count in model._counts.take()[0].items()
+        if name.endswith("_total")
     }
 
 
