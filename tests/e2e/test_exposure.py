@@ -1,4 +1,4 @@
-"""What Triton's own ports offer to those who merely reach them."""
+"""What clients of Triton's own ports can do."""
 
 from __future__ import annotations
 

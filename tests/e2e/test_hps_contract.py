@@ -52,7 +52,7 @@ class HpsClient:
         return json.loads(results.as_numpy("output")[0, 0].decode("utf-8"))
 
     def call_until_served(self, **document: Any) -> Any:
-        """Asks again where the server, on a slow machine, had no time."""
+        """Asks again where the server, on a slow machine, had too little time."""
         for _ in range(20):
             output = self.call(**document)
             if output["errorCode"] != 503:

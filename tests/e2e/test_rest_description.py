@@ -9,8 +9,8 @@ from pathlib import Path
 from rest_service import rest_service
 from tritonpose_server.embedded.server import EmbeddedServer
 
-# An `image` that is no image is refused, which a schema can't say; and more is taken than is
-# described: numbers spelled as strings, as PaddleX does, and any `logId`, which is then ignored.
+# A schema can't require that `image` is an image. And the service accepts more than it describes:
+# numbers spelled as strings, as PaddleX does, and any `logId`, which is then ignored.
 _LEFT_OUT = "positive_data_acceptance,negative_data_rejection"
 
 

@@ -34,7 +34,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module")
 def scores(server: EmbeddedServer, photo: Path) -> list[float]:
-    """Of the persons in the photo, as the Python client finds them."""
+    """Of the people in the photo, as the Python client finds them."""
     with create_pipeline("human_keypoint_detection", url=server.grpc_url) as client:
         return [float(box["det_score"]) for box in next(client.predict(photo))["boxes"]]
 
@@ -80,7 +80,7 @@ def test_keys_over_tls(
         refused = session.post(address + ENDPOINT, json=payload, timeout=60)
         assert refused.status_code == refused.json()["errorCode"] == 401
         assert session.get(f"{address}health/ready", timeout=5).status_code == 200
-        # Not to those who don't know the authority, and not without encryption.
+        # Not to clients that don't trust the authority, and not without encryption.
         with pytest.raises(requests.exceptions.SSLError):
             requests.get(f"{address}health", timeout=5)
         with pytest.raises(requests.exceptions.ConnectionError):

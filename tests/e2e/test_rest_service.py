@@ -51,7 +51,7 @@ def ask(service: str, data: bytes, **fields: Any) -> requests.Response:
 
 
 def ask_until_served(service: str, data: bytes, **fields: Any) -> Any:
-    """Asks again where the server, on a slow machine, had no time."""
+    """Asks again where the server, on a slow machine, had too little time."""
     for _ in range(20):
         response = ask(service, data, **fields)
         if response.status_code != 503:
@@ -60,8 +60,8 @@ def ask_until_served(service: str, data: bytes, **fields: Any) -> Any:
     return response.json()
 
 
-def assert_same_persons(persons: list[dict[str, Any]], expected: KeypointResult) -> None:
-    """The persons of an answer are exactly those of the client, number by number."""
+def assert_same_people(persons: list[dict[str, Any]], expected: KeypointResult) -> None:
+    """The people of an answer are exactly those of the client, number by number."""
     assert persons == [
         {
             "bbox": [float(x) for x in box["coordinate"]],
@@ -87,7 +87,7 @@ def test_as_the_guide_calls_it(service: str, photo: Path, expected: KeypointResu
     assert list(answer) == ["logId", "result", "errorCode", "errorMsg"]
     assert (answer["errorCode"], answer["errorMsg"]) == (0, "Success")
     assert len(answer["result"]["persons"]) == 2
-    assert_same_persons(answer["result"]["persons"], expected)
+    assert_same_people(answer["result"]["persons"], expected)
     picture = base64.b64decode(answer["result"]["image"])
     assert picture == jpeg(expected.img["res"])
     assert Image.open(io.BytesIO(picture)).size == Image.open(photo).size
@@ -108,7 +108,7 @@ def test_with_curl(service: str, photo: Path, tmp_path: Path, expected: Keypoint
         timeout=60,
         check=True,
     )
-    assert_same_persons(json.loads(done.stdout)["result"]["persons"], expected)
+    assert_same_people(json.loads(done.stdout)["result"]["persons"], expected)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_triton_over_http(server: EmbeddedServer, photo: Path, expected: Keypoin
     with rest_service(server.http_url) as service:
         assert requests.get(f"{service}health/ready", timeout=5).status_code == 200
         answer = ask(service, photo.read_bytes(), visualize=False).json()
-        assert_same_persons(answer["result"]["persons"], expected)
+        assert_same_people(answer["result"]["persons"], expected)
         refusal = ask(service, b"Dear friend")
         assert refusal.status_code == 422
         assert json.loads(refusal.json()["errorMsg"])[0]["msg"].startswith("`image` is not an")
@@ -157,11 +157,11 @@ def test_threshold(service: str, photo: Path) -> None:
 
 
 def test_nobody_in_the_picture(service: str) -> None:
-    grey = np.full((120, 160, 3), 127, np.uint8)
-    result = ask(service, cv2.imencode(".png", grey)[1].tobytes()).json()["result"]
+    gray = np.full((120, 160, 3), 127, np.uint8)
+    result = ask(service, cv2.imencode(".png", gray)[1].tobytes()).json()["result"]
     assert result["persons"] == []
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(result["image"]))))
-    np.testing.assert_allclose(picture, grey, atol=1)
+    np.testing.assert_allclose(picture, gray, atol=1)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp"])
@@ -176,7 +176,7 @@ def test_data_uri(service: str, photo: Path, expected: KeypointResult) -> None:
     image = f"data:image/jpeg;base64,{encoded(photo.read_bytes())}"
     payload = {"image": image, "visualize": False}
     answer = requests.post(f"{service}{ENDPOINT}", json=payload, timeout=60).json()
-    assert_same_persons(answer["result"]["persons"], expected)
+    assert_same_people(answer["result"]["persons"], expected)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def response_of(persons: list[dict[str, Any]]) -> PoseResponse:
     )
 
 
-def test_same_persons_and_keypoints(call: Call) -> None:
+def test_same_people_and_keypoints(call: Call) -> None:
     compared: list[tuple[str, Differences | None]] = []
     for content in reference_data.golden(SETTING.name):
         image = Path(content["input_path"]).name

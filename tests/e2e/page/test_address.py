@@ -79,7 +79,7 @@ def test_shows_what_the_service_fetched(
     open_address(opened, address)
     opened.wait_for_answer()
     assert opened.persons().count() == count(client, photo)
-    # The first gets the picture without anything drawn on it, the second the persons.
+    # The first gets the picture without anything drawn on it, the second the people.
     assert [asked["visualize"] for asked in opened.asked] == [True, False]
     assert f'"image": "{address}"' in opened.page.get_by_label("curl command").inner_text()
 

@@ -47,7 +47,7 @@ def test_the_keypoint_threshold_sets_joints_back(visit: Callable[..., Visit], ph
 
 @pytest.fixture
 def listed(visit: Callable[..., Visit], photo: Path) -> Visit:
-    """The page with two persons."""
+    """The page with two people."""
     opened = visit()
     opened.choose(photo)
     opened.wait_for_answer()
@@ -86,7 +86,7 @@ def test_the_keyboard_reaches_everything(listed: Visit) -> None:
     ]
 
 
-def test_arrow_keys_go_through_persons_and_joints(listed: Visit) -> None:
+def test_arrow_keys_go_through_people_and_joints(listed: Visit) -> None:
     keyboard = listed.page.keyboard
     listed.persons().first.focus()
     assert listed.tip().startswith("person 1 detection ")

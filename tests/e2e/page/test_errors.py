@@ -1,4 +1,4 @@
-"""What goes wrong is told plainly."""
+"""Plain messages for everything that can go wrong."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ BoundingBox = tuple[float, float, float, float]
 Keypoint = tuple[float, float, float]
 
 # 32x32 pixels: readers of the description can send it as it is.
-_GREY_PNG = (
+_GRAY_PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAAAAABWESUoAAAAGElEQVQ4y2OsZ8APmBhGFYwqGFUwQhUA"
     "AJOfAL8Rxn4YAAAAAElFTkSuQmCC"
 )
@@ -33,7 +33,7 @@ def usable_log_id(value: object) -> str | None:
 
 
 def choose_log_id(*proposals: object) -> str:
-    """Return the first usable id of those that clients proposed, or else a new one."""
+    """Return the first usable id that a client proposed, or else a new one."""
     return next(filter(None, map(usable_log_id, proposals)), None) or str(uuid.uuid4())
 
 
@@ -46,7 +46,7 @@ class InferRequestBody(BaseModel):
         description="A JPEG, PNG, WebP or BMP file, base64-encoded (RFC 4648, standard alphabet, "
         "with padding); a header `data:...;base64,` may precede it. Or the URL "
         "of such a file, where the server is configured to fetch them.",
-        examples=[_GREY_PNG],
+        examples=[_GRAY_PNG],
     )
     detThreshold: float | None = Field(  # noqa: N815 (PaddleX's names)
         None,

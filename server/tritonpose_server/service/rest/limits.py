@@ -33,7 +33,7 @@ class Slots:
     Attributes:
         present: Number of requests that are here, including those still being received.
         taken: Number of requests worked on.
-        closed: Whether new requests are refused; those that are here go on.
+        closed: Whether new requests are refused; present ones go on.
     """
 
     def __init__(self, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""The REST service without a Triton behind it: what needs none, and what is said without one."""
+"""The REST service without Triton: what needs none, and its answers where Triton is missing."""
 
 from __future__ import annotations
 
