@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import requests
-import tritonclient.grpc
 from PIL import Image
 
 import reference_data
 from rest_service import rest_service
+from service_clients import HpsClient, RestClient, ServiceClient, encoded
 from tools.evaluation.agreement import Agreement, Differences, compare, parse_saved_result
 from tritonpose.transport.messages import PoseResponse
 from tritonpose_pipeline.settings import PipelineSettings
@@ -33,8 +31,6 @@ KEYPOINT_SCORE_TOLERANCE = 0.01
 KEYPOINT_SHARE = 0.985
 CLEAR_KEYPOINT_TOLERANCE_PX = 0.5
 
-Call = Callable[..., Any]
-
 
 @pytest.fixture(scope="module")
 def paddle_server(installed_paddle_models: dict[str, Path]) -> Iterator[EmbeddedServer]:
@@ -48,26 +44,18 @@ def paddle_server(installed_paddle_models: dict[str, Path]) -> Iterator[Embedded
 
 
 @pytest.fixture(scope="module", params=["REST", "HPS"])
-def call(request: pytest.FixtureRequest, paddle_server: EmbeddedServer) -> Iterator[Call]:
+def client(
+    request: pytest.FixtureRequest, paddle_server: EmbeddedServer
+) -> Iterator[ServiceClient]:
     if request.param == "REST":
         with rest_service(paddle_server.grpc_url) as address:
-            yield lambda **document: requests.post(
-                f"{address}human-keypoint-detection", json=document, timeout=60
-            ).json()["result"]
+            yield RestClient(address)
     else:
-        client = tritonclient.grpc.InferenceServerClient(paddle_server.grpc_url.split("//")[1])
-
-        def infer(**document: Any) -> Any:
-            tensor = tritonclient.grpc.InferInput("input", [1, 1], "BYTES")
-            tensor.set_data_from_numpy(np.array([[json.dumps(document).encode()]], object))
-            results = client.infer("human-keypoint-detection", [tensor])
-            return json.loads(results.as_numpy("output")[0, 0])["result"]
-
-        yield infer
+        yield HpsClient(paddle_server.grpc_url)
 
 
 def base64_of(image: str) -> str:
-    return base64.b64encode(reference_data.image(image).read_bytes()).decode()
+    return encoded(reference_data.image(image).read_bytes())
 
 
 def response_of(persons: list[dict[str, Any]]) -> PoseResponse:
@@ -79,11 +67,11 @@ def response_of(persons: list[dict[str, Any]]) -> PoseResponse:
     )
 
 
-def test_same_people_and_keypoints(call: Call) -> None:
+def test_same_people_and_keypoints(client: ServiceClient) -> None:
     compared: list[tuple[str, Differences | None]] = []
     for content in reference_data.golden(SETTING.name):
         image = Path(content["input_path"]).name
-        persons = call(image=base64_of(image), visualize=False)["persons"]
+        persons = client.call(image=base64_of(image), visualize=False)["result"]["persons"]
         compared.append((image, compare(parse_saved_result(content), response_of(persons))))
     agreement = Agreement.of(compared)
     assert agreement.persons > 50
@@ -102,7 +90,7 @@ def test_same_people_and_keypoints(call: Call) -> None:
     assert joined.kpt_score.max() <= SCORE_TOLERANCE
 
 
-def test_same_pictures(call: Call) -> None:
+def test_same_pictures(client: ServiceClient) -> None:
     """PaddleX's own renderings, encoded as its service encodes them."""
     renders = sorted((reference_data.ROOT / "golden" / "renders").glob("*.png"))
     assert len(renders) >= 7
@@ -111,7 +99,7 @@ def test_same_pictures(call: Call) -> None:
         (image,) = (each for each in images if Path(each).stem == render.stem)
         file = io.BytesIO()
         Image.open(render).convert("RGB").save(file, format="JPEG")
-        picture = base64.b64decode(call(image=base64_of(image))["image"])
+        picture = base64.b64decode(client.call(image=base64_of(image))["result"]["image"])
         difference = abs(pixels(picture) - pixels(file.getvalue())).max(axis=2)
         # On another kind of processor, a joint within a hair of the next pixel is drawn there.
         assert (difference > 0).mean() < 0.001, render.stem

@@ -1,0 +1,220 @@
+"""PaddleX's contract in front of a real Triton, over REST and as the HPS model."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from rest_service import rest_service
+from service_clients import (
+    HpsClient,
+    RestClient,
+    ServiceClient,
+    call_until_served,
+    encoded,
+    persons_of,
+)
+from tritonpose import create_pipeline
+from tritonpose.result import KeypointResult
+from tritonpose_pipeline.settings import PipelineSettings
+from tritonpose_server.embedded.options import ServerOptions
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.staging import HpsOptions
+from tritonpose_server.service.urls import UrlSettings
+
+SERVICES = ["REST, gRPC", "REST, HTTP", "HPS, gRPC", "HPS, HTTP"]
+
+
+@pytest.fixture(scope="module", params=SERVICES)
+def client(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[ServiceClient]:
+    """A client of each service, whose own connection to Triton is of each kind."""
+    service, kind = request.param.split(", ")
+    url = server.grpc_url if kind == "gRPC" else server.http_url
+    if service == "REST":
+        with rest_service(url) as address:
+            yield RestClient(address)
+    else:
+        yield HpsClient(url)
+
+
+@pytest.fixture(scope="module")
+def plain_server(installed_open_models: list[Path]) -> Iterator[EmbeddedServer]:
+    """A server whose configuration switches pictures off and URLs on."""
+    detector, keypoint_model = installed_open_models
+    settings = PipelineSettings(detector.name, keypoint_model.name)
+    options = ServerOptions(hps=HpsOptions(visualize=False, urls=UrlSettings("http")))
+    with EmbeddedServer(installed_open_models, settings, options) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["REST", "HPS"])
+def plain_client(
+    request: pytest.FixtureRequest, plain_server: EmbeddedServer
+) -> Iterator[ServiceClient]:
+    """A client of each service, which is configured likewise."""
+    if request.param == "REST":
+        urls = UrlSettings("http")
+        with rest_service(plain_server.grpc_url, visualize=False, urls=urls) as address:
+            yield RestClient(address)
+    else:
+        yield HpsClient(plain_server.grpc_url)
+
+
+@pytest.fixture(scope="module")
+def expected(server: EmbeddedServer, photo: Path) -> KeypointResult:
+    """What the Python client finds in the photo."""
+    with create_pipeline("human_keypoint_detection", url=server.grpc_url) as pipeline:
+        return next(pipeline.predict(photo))
+
+
+def picture_of(answer: Any) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(answer["result"]["image"])))
+
+
+@pytest.mark.parametrize("header", ["", "data:image/jpeg;base64,"])
+def test_answer(client: ServiceClient, photo: Path, expected: KeypointResult, header: str) -> None:
+    answer = client.call(image=header + encoded(photo.read_bytes()))
+    assert list(answer) == ["logId", "result", "errorCode", "errorMsg"]
+    assert (answer["errorCode"], answer["errorMsg"]) == (0, "Success")
+    assert answer["result"]["persons"] == persons_of(expected)
+    assert len(answer["result"]["persons"]) == 2
+    picture = io.BytesIO()
+    expected.img["res"].save(picture, format="JPEG")
+    assert base64.b64decode(answer["result"]["image"]) == picture.getvalue()
+    assert picture_of(answer).size == Image.open(photo).size
+
+
+def test_picture_on_request(client: ServiceClient, photo: Path) -> None:
+    image = encoded(photo.read_bytes())
+    for fields, drawn in (
+        ({"visualize": None}, True),
+        ({"visualize": True}, True),
+        ({"visualize": False}, False),
+    ):
+        result = client.call(image=image, **fields)["result"]
+        assert set(result) == ({"persons", "image"} if drawn else {"persons"})
+
+
+def test_picture_by_configuration(plain_client: ServiceClient, photo: Path) -> None:
+    image = encoded(photo.read_bytes())
+    for fields, drawn in (
+        ({}, False),
+        ({"visualize": None}, False),
+        ({"visualize": True}, True),
+        ({"visualize": False}, False),
+    ):
+        result = plain_client.call(image=image, **fields)["result"]
+        assert set(result) == ({"persons", "image"} if drawn else {"persons"})
+
+
+def test_threshold(client: ServiceClient, photo: Path) -> None:
+    image = encoded(photo.read_bytes())
+    answers = [
+        client.call(image=image, visualize=False, detThreshold=value) for value in (None, 0.6, 1)
+    ]
+    assert [len(answer["result"]["persons"]) for answer in answers] == [2, 1, 0]
+
+
+def test_nobody_in_the_picture(client: ServiceClient) -> None:
+    gray = np.full((120, 160, 3), 127, np.uint8)
+    answer = client.call(image=encoded(cv2.imencode(".png", gray)[1].tobytes()))
+    assert answer["result"]["persons"] == []
+    np.testing.assert_allclose(np.asarray(picture_of(answer)), gray, atol=1)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp"])
+def test_other_formats(client: ServiceClient, photo: Path, suffix: str) -> None:
+    half = cv2.resize(cv2.imread(str(photo)), None, fx=0.5, fy=0.5)
+    answer = client.call(image=encoded(cv2.imencode(suffix, half)[1].tobytes()))
+    assert len(answer["result"]["persons"]) == 2
+    assert picture_of(answer).format == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("document", "code", "words"),
+    [
+        ({}, 422, "Field required"),
+        ({"image": "@"}, 422, "not base64"),
+        ({"image": encoded(b"x"), "detThreshold": 2}, 422, "less than or equal to 1"),
+        ({"image": "https://host/photo.jpg"}, 403, "URLs are off"),
+    ],
+)
+def test_wrong_requests(
+    client: ServiceClient, document: dict[str, Any], code: int, words: str
+) -> None:
+    answer = client.call(**document, logId="mine")
+    assert set(answer) == {"logId", "errorCode", "errorMsg"}
+    assert (answer["logId"], answer["errorCode"]) == ("mine", code)
+    assert words in answer["errorMsg"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"Dear friend, this is no photo.", "it is text, beginning with 'Dear friend"),
+        (b"%PDF-1.7", "it is a PDF file"),
+        (b"\xff\xd8\xff\xe0" + bytes(100), "begins like a JPEG file but can't be decoded"),
+    ],
+    ids=["text", "PDF", "damaged"],
+)
+def test_files_that_are_not_images(client: ServiceClient, data: bytes, words: str) -> None:
+    answer = client.call(image=encoded(data), logId="mine")
+    assert set(answer) == {"logId", "errorCode", "errorMsg"}
+    assert (answer["logId"], answer["errorCode"]) == ("mine", 422)
+    (problem,) = json.loads(answer["errorMsg"])
+    assert (problem["type"], problem["loc"]) == ("image", "body.image")
+    assert problem["msg"].startswith("`image` ")
+    assert words in problem["msg"]
+    assert "127.0.0.1" not in problem["msg"]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://localhost/photo.jpg", "its host has an address that is not public"),
+        ("https://[::1]/photo.jpg", "its host has an address that is not public"),
+        ("http://127.1/photo.jpg", "its host is a number"),
+        ("http://127.0.0.1:8000/v2/models", "port 8000 is not allowed"),
+    ],
+)
+def test_urls_that_must_not_be_fetched(plain_client: ServiceClient, url: str, words: str) -> None:
+    answer = plain_client.call(image=url, logId="mine")
+    assert (answer["logId"], answer["errorCode"]) == ("mine", 403)
+    assert words in answer["errorMsg"]
+
+
+# Triton's HTTP client is not for several threads.
+@pytest.mark.parametrize("client", ["REST, gRPC", "HPS, gRPC"], indirect=True)
+def test_many_at_once(client: ServiceClient, photo: Path) -> None:
+    """Every client gets the answer to its own picture, under its own id."""
+    frame = cv2.imread(str(photo))
+    left, right = frame[:480, 400:800], frame[500:, 1150:1650]
+    variants = [left, cv2.flip(left, 1), right, np.zeros((90, 60, 3), np.uint8)]
+    images = [encoded(cv2.imencode(".jpg", variant)[1].tobytes()) for variant in variants]
+    alone = [client.call(image=image)["result"] for image in images]
+    assert len({result["image"] for result in alone}) == len(images)
+
+    def request(index: int) -> None:
+        answer = call_until_served(
+            client, image=images[index % 4], logId=f"number-{index}", visualize=index % 8 < 4
+        )
+        assert answer["logId"] == f"number-{index}"
+        expected = alone[index % 4]
+        assert len(answer["result"]["persons"]) == len(expected["persons"])
+        for person, other in zip(answer["result"]["persons"], expected["persons"], strict=True):
+            np.testing.assert_allclose(person["bbox"], other["bbox"], atol=0.01)
+            np.testing.assert_allclose(person["kpts"], other["kpts"], atol=0.1)
+        assert ("image" in answer["result"]) == (index % 8 < 4)
+
+    with ThreadPoolExecutor(64) as clients:
+        list(clients.map(request, range(64)))
