@@ -91,7 +91,8 @@ def test_answer(client: ServiceClient, photo: Path, expected: KeypointResult, he
     picture = io.BytesIO()
     expected.img["res"].save(picture, format="JPEG")
     assert base64.b64decode(answer["result"]["image"]) == picture.getvalue()
-    assert picture_of(answer).size == Image.open(photo).size
+    with Image.open(photo) as original:
+        assert picture_of(answer).size == original.size
 
 
 def test_picture_on_request(client: ServiceClient, photo: Path) -> None:

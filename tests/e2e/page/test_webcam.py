@@ -114,7 +114,7 @@ def test_keeps_trying_while_the_service_is_busy(visit: Callable[..., Visit]) -> 
         opened = visit(address)
         opened.expected = ("Failed to load resource",)
         opened.page.get_by_role("button", name="Use webcam").click()
-        assert opened.error().startswith("The service cannot take this now: ")
+        assert opened.error().startswith("The service cannot process the picture now: ")
         pause_until(opened, lambda: len(opened.asked) >= 3)
         opened.page.get_by_role("button", name="Stop webcam").click()
         asked = len(opened.asked)
