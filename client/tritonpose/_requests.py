@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tritonpose.errors import InputError, InvalidRequestError
 from tritonpose.inputs import FileInput, decode_image, path_of
@@ -39,10 +39,7 @@ def request_for(image: ImageInput, config: PipelineConfig, threshold: float | No
 
 def result_of(image: ImageInput, response: PoseResponse) -> KeypointResult:
     """Make the result of one image from the server's response."""
-    truncated = response.truncated
-    return KeypointResult(
-        image.input_path, image.source, response, truncated=truncated, **_place(image)
-    )
+    return KeypointResult(**vars(image), boxes=response, truncated=response.truncated)
 
 
 def failed_result(image: ImageInput, error: TritonPoseError) -> KeypointResult:
@@ -50,21 +47,13 @@ def failed_result(image: ImageInput, error: TritonPoseError) -> KeypointResult:
     error = _explain(error, image)
     # A result whose input is unreadable has no image.
     source = None if isinstance(error, InputError) else image.source
-    return KeypointResult(image.input_path, source, error=error, **_place(image))
+    return KeypointResult(**vars(image) | {"source": source}, error=error)
 
 
 def unreadable_result(source: object, error: InputError) -> KeypointResult:
     """Make the result of an item of `expand_inputs` that `load_source` couldn't read."""
     saved_as = source.saved_as if isinstance(source, FileInput) else None
     return KeypointResult(path_of(source), saved_as=saved_as, error=error)
-
-
-def _place(image: ImageInput) -> dict[str, Any]:
-    return {
-        "page_index": image.page_index,
-        "frame_index": image.frame_index,
-        "saved_as": image.saved_as,
-    }
 
 
 def _requested_model(module: ModuleConfig) -> str | None:
@@ -74,7 +63,8 @@ def _requested_model(module: ModuleConfig) -> str | None:
 
 def _explain(error: TritonPoseError, image: ImageInput) -> TritonPoseError:
     """Find out what is wrong with an image that the server couldn't decode."""
-    if isinstance(error, InvalidRequestError) and isinstance(image.source, bytes):
+    about_image = isinstance(error, InvalidRequestError) and error.code != "invalid_request"
+    if about_image and isinstance(image.source, bytes):
         try:
             decode_image(image.source, image.input_path or "the image")
         except InputError as damage:

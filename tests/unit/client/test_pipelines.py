@@ -140,16 +140,14 @@ def test_an_error_of_the_callers_iterator_comes_after_earlier_results(
 PNG = cv2.imencode(".png", frame(1))[1].tobytes()
 
 
-def refuse(_: int) -> None:
-    raise InvalidRequestError("image: can't decode")
-
-
 @pytest.mark.parametrize(
-    ("content", "kind", "word"),
+    ("content", "code", "kind", "word"),
     [
-        (PNG[:40], InputError, "truncated or damaged"),
-        (b"BMs are cars", InputError, "looks like text"),
-        (PNG, InvalidRequestError, "can't decode"),
+        (PNG[:40], None, InputError, "truncated or damaged"),
+        (PNG[:40], "damaged_image", InputError, "truncated or damaged"),
+        (PNG[:40], "invalid_request", InvalidRequestError, "the server's reason"),
+        (b"BMs are cars", None, InputError, "looks like text"),
+        (PNG, None, InvalidRequestError, "the server's reason"),
     ],
 )
 @BOTH_KINDS
@@ -157,9 +155,15 @@ def test_a_refused_image_is_looked_at(
     asynchronous: bool,
     tmp_path: Path,
     content: bytes,
+    code: str | None,
     kind: type[Exception],
     word: str,
 ) -> None:
+    def refuse(_: int) -> None:
+        error = InvalidRequestError("the server's reason")
+        error.code = code
+        raise error
+
     path = tmp_path / "photo.png"
     with Pipeline(asynchronous, StandIn(refuse)) as pipeline:
         path.write_bytes(content)
