@@ -22,8 +22,7 @@ from tritonpose.config import PIPELINE_NAME, PipelineConfig, check_threshold
 from tritonpose.errors import TritonPoseError
 from tritonpose.transport import connect
 from tritonpose.transport.connection import Connection
-from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.open_models.npm_package import FetchError
+from tritonpose_server.models.errors import ConversionError, FetchError
 
 # Slow on a busy CPU: without a threshold, a detector finds a hundred people per image.
 _TIMEOUT_SECONDS = 300.0

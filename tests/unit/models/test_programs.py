@@ -9,7 +9,7 @@ import pytest
 
 from paddle_fakes import write_program
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.paddle.tool_environment import Outcome, run_tool
+from tritonpose_server.models.programs import Outcome, run_tool
 
 
 def is_running(pid: int) -> bool:
