@@ -1,9 +1,9 @@
-"""Turns models into models that Triton serves for the pipeline.
+"""Turns models of PaddleX and open models into models that Triton serves for the pipeline.
 
-In the order of the work: ``catalog``, ``sources``, ``download``, ``archive`` and ``lock`` bring
-PaddleX's models, ``npm_package``, ``open_models`` and ``tfjs`` the open ones. ``inference_yml``
-reads what a PaddleX model says of itself, and ``paddle_export`` makes ONNX of it in an environment
-of its own. ``model_graph`` does the graph surgery, ``verification`` compares the result with its
-source, and ``model_config`` writes the Triton configuration. ``store`` keeps the models,
-``paddle_model`` and ``open_leaf`` put one together, ``manage`` is what ``tritonpose models`` does.
+In the order of the work: ``catalog`` is the table of known models; ``fetch`` brings PaddleX's
+models, ``open_models`` the open ones. ``paddle`` exports a PaddleX model to ONNX in an environment
+of its own, ``graph`` does the graph surgery, ``paddle.verification`` compares the result with its
+source, and ``triton_config`` writes the Triton configuration. ``store`` keeps the models,
+``choice`` finds those that a pipeline's configuration means, and ``commands`` is what
+``tritonpose models`` does. ``precision`` and ``tensorrt`` make variants and engines of them.
 """

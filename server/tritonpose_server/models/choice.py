@@ -27,7 +27,7 @@ from tritonpose_server.models.triton_config import read_config
 
 @dataclass(frozen=True)
 class Installers:
-    """How models get into the store.
+    """Functions that put models into the store.
 
     Attributes:
         by_name: Fetches and installs one of PaddleX's models; see `commands.install`.
@@ -47,7 +47,7 @@ _INSTALLERS = Installers()
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """What a server is to serve.
+    """The models and settings for a server.
 
     Attributes:
         models: Model directories.

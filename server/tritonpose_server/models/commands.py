@@ -53,7 +53,7 @@ def default_lock() -> ModelLock:
 
 
 def list_models(store: ModelStore, *, digests: bool = True) -> list[ModelEntry]:
-    """List the models that are installed, and those that are known but not installed.
+    """List the installed models and the known models that are not installed.
 
     Args:
         store: Where models are kept.

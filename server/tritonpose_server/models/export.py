@@ -70,7 +70,7 @@ def _copy(source: Path, target: Path) -> Path:
 
 
 def _for_onnxruntime(config: ModelConfig) -> ModelConfig:
-    """A model's configuration for ONNX Runtime on the CPU."""
+    """Return a model's configuration for ONNX Runtime on the CPU."""
     configured = ModelConfig()
     configured.CopyFrom(config)
     configured.backend = "onnxruntime"

@@ -167,7 +167,7 @@ def test_int8_is_signed_and_symmetric() -> None:
         assert values[node.input[1]].all()
 
 
-def test_no_cast_parts_quantised_tensors_from_their_convolution() -> None:
+def test_no_cast_parts_quantized_tensors_from_their_convolution() -> None:
     graph = engine_graph(quantizable_model(), "int8", images(4)).graph
     makers = {name: node.op_type for node in graph.node for name in node.output}
     inputs = [

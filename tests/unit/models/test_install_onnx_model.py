@@ -285,7 +285,7 @@ def photos(height: int, width: int) -> np.ndarray:
 
 
 def run_source(path: Path, images: np.ndarray) -> list[np.ndarray]:
-    """Run a model as PaddleX gives it on normalised images."""
+    """Run a model as PaddleX gives it on normalized images."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""Models give what the network gives for the normalised image."""
+"""Models give what the network gives for the normalized image."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_finished_signature() -> None:
 
 
 def test_names_of_the_network_do_not_matter() -> None:
-    """Those that the preprocessing uses itself may occur in the network."""
+    """The network may have names that the preprocessing uses itself."""
     graph = Graph()
     graph.input("image", "N", 3, 4, 4)
     graph.node("Add", ["image", graph.constant("factor", [1], np.float32)], "pixels")

@@ -53,7 +53,7 @@ def array(*values: dict[str, Any]) -> dict[str, Any]:
 
 
 def program(*operators: dict[str, Any]) -> dict[str, Any]:
-    """A program as Paddle serialises it."""
+    """A program as Paddle serializes it."""
     return {
         "base_code": {"magic": "pir", "version": 4},
         "program": {"regions": [{"#": "r", "blocks": [{"#": "b", "ops": list(operators)}]}]},

@@ -72,7 +72,7 @@ def test_int8_takes_any_batch(store: ModelStore) -> None:
     np.testing.assert_allclose(run(model, batch), singles, atol=1e-5)
 
 
-def test_what_is_quantised(store: ModelStore) -> None:
+def test_what_is_quantized(store: ModelStore) -> None:
     """Neither the first convolution nor the depthwise one."""
     graph = onnx.load(model_file(make_int8(store, "toy", images(4)))).graph
     producers = {output: node.op_type for node in graph.node for output in node.output}
@@ -100,10 +100,10 @@ def test_preprocessing_and_first_convolution_stay_exact(store: ModelStore, toy: 
 def test_calibration_decides_the_ranges(store: ModelStore) -> None:
     photos = images(8, seed=4)
     with_photos = error(store, make_int8(store, "toy", images(8)), photos)
-    # Grey is near zero after normalisation: what photos hold lies outside such narrow ranges.
-    grey = images(8, values=(110, 120))
-    with_grey = error(store, make_int8(store, "toy", grey), photos)
-    assert with_grey > 5 * with_photos
+    # Gray is near zero after normalization: what photos hold lies outside such narrow ranges.
+    gray = images(8, values=(110, 120))
+    with_gray = error(store, make_int8(store, "toy", gray), photos)
+    assert with_gray > 5 * with_photos
 
 
 def test_calibration_may_be_an_iterator(store: ModelStore) -> None:
@@ -159,7 +159,7 @@ def test_calibration_that_does_not_fit(
     assert not store.path("toy-int8").exists()
 
 
-def test_network_without_anything_to_quantise(store: ModelStore) -> None:
+def test_network_without_anything_to_quantize(store: ModelStore) -> None:
     install(store, "thin", quantizable_model(channels=31))
     with pytest.raises(ConversionError, match="no dense convolution with 32 input channels"):
         make_int8(store, "thin", images(1))
@@ -197,7 +197,7 @@ def test_bf16_where_files_cannot_be_linked(
 
 
 def test_bf16_survives_another_base(store: ModelStore) -> None:
-    """The file is shared, but a base that is installed anew is a new file."""
+    """The file is shared, but a base that is installed again is a new file."""
     variant = make_bf16(store, "toy")
     before = model_file(variant).read_bytes()
     install(store, servable=quantizable_model(channels=48))

@@ -19,7 +19,7 @@ def test_images(size: tuple[int, int]) -> None:
         others = np.delete(images, index, axis=0)
         assert (others != image).any(axis=(1, 2, 3)).all()
     if size[0] > 8:
-        # Bright, dark and coloured: a mistake in any channel shows.
+        # Bright, dark and colored: a mistake in any channel shows.
         assert images.min() < 20
         assert images.max() > 235
         assert (images.std(axis=(0, 1, 2)) > 40).all()

@@ -127,7 +127,7 @@ def _open(archive: Path) -> tarfile.TarFile:
 def _safe_members(
     tar: tarfile.TarFile, max_bytes: int, max_members: int
 ) -> Iterator[tarfile.TarInfo]:
-    """The members, each only after it was found harmless."""
+    """Iterate over the members, each only after it was checked."""
     total = 0
     for count, member in enumerate(tar, start=1):
         # Members that are skipped count too: reaching the next one means decompressing them.

@@ -48,7 +48,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _inner_nodes(graph: onnx.GraphProto) -> set[int]:
-    """Indices of the nodes to convert.
+    """Return the indices of the nodes to convert.
 
     Each has a convolution after it or is one; and either has one before it, or does not depend on
     the input, as what prepares weights.
@@ -63,7 +63,7 @@ def _inner_nodes(graph: onnx.GraphProto) -> set[int]:
 def _reached(
     graph: onnx.GraphProto, order: Iterable[int], tensors: set[str], *, forward: bool
 ) -> set[int]:
-    """Convolutions, and the nodes connected to them or to given tensors in one direction."""
+    """Find convolutions, and what is connected to them or to given tensors in one direction."""
     found = set()
     for index in order:
         node = graph.node[index]
@@ -83,7 +83,7 @@ class _Converter:
         self._types = _element_types(model)
         self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
         self._nodes: list[onnx.NodeProto] = []
-        # FP32 tensors that also exist in FP16, and of these such as exist in FP16 only.
+        # FP32 tensors that also exist in FP16, and those of them that exist only in FP16.
         self._as_half: dict[str, str] = {}
         self._only_half: set[str] = set()
 
@@ -125,7 +125,7 @@ class _Converter:
             attribute.t.CopyFrom(_half_tensor(attribute.t, attribute.t.name))
 
     def _half(self, name: str) -> str:
-        """Name of a tensor in FP16, which is made where it is not there yet."""
+        """Return the name of a tensor in FP16, which is added where it is missing."""
         if name not in self._as_half:
             self._as_half[name] = f"{name}/fp16"
             if name in self._weights:
@@ -136,7 +136,7 @@ class _Converter:
         return self._as_half[name]
 
     def _float(self, name: str) -> str:
-        """Name of a tensor in FP32, which is made where it is not there yet."""
+        """Return the name of a tensor in FP32, which is added where it is missing."""
         if name in self._only_half:
             self._only_half.remove(name)
             self._cast(self._as_half[name], name, TensorProto.FLOAT)

@@ -1,4 +1,4 @@
-"""Turns a model's ONNX graph into a model: uint8 NHWC RGB in, raw heads out, any batch."""
+"""Makes a model's ONNX graph servable: uint8 NHWC RGB in, raw heads out, any batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BATCH = "batch"
 
 
 def servable_keypoint_model(model: onnx.ModelProto, yml: InferenceYml) -> onnx.ModelProto:
-    """Make the model of a top-down heatmap model.
+    """Make a top-down heatmap model servable.
 
     Args:
         model: Input float32 ``[B, 3, h, w]``; one output is the heatmap, float32
@@ -56,7 +56,7 @@ def servable_keypoint_model(model: onnx.ModelProto, yml: InferenceYml) -> onnx.M
 def servable_detector(
     model: onnx.ModelProto, yml: InferenceYml
 ) -> tuple[onnx.ModelProto, NmsSettings]:
-    """Make the model of a detector that ends in ``NonMaxSuppression``.
+    """Make a detector that ends in ``NonMaxSuppression`` servable.
 
     Args:
         model: Inputs ``image`` float32 ``[B, 3, H, W]`` and perhaps ``scale_factor``
@@ -158,7 +158,7 @@ def finish_model(
 def _preprocessing(
     height: int | str | None, width: int | str | None, normalization: Normalization, bgr: bool
 ) -> onnx.ModelProto:
-    """Graph from uint8 ``[batch, h, w, 3]`` RGB to the network's float32 ``[batch, 3, h, w]``."""
+    """Build the graph from uint8 ``[batch, h, w, 3]`` RGB to float32 ``[batch, 3, h, w]``."""
     std = np.array(normalization.std, np.float64)
     factor = (normalization.scale / std).astype(np.float32)
     offset = (-np.array(normalization.mean, np.float64) / std).astype(np.float32)
@@ -193,7 +193,7 @@ def _preprocessing(
 
 
 def _image_input(model: onnx.ModelProto, yml: InferenceYml) -> str:
-    """Name of the image input, after checking that it can have the size asked for."""
+    """Return the name of the image input, which must allow the size asked for."""
     inputs = {
         tensor.name: onnx_graph.tensor_shape(tensor)
         for tensor in model.graph.input
@@ -226,7 +226,7 @@ def _fix_size(network: onnx.ModelProto, yml: InferenceYml) -> None:
 
 
 def person_class(labels: tuple[str, ...], class_count: int | str | None) -> int:
-    """Index of the person class."""
+    """Return the index of the person class."""
     if isinstance(class_count, int) and labels and class_count != len(labels):
         raise ConversionError(
             f"the detector scores {class_count} classes, inference.yml lists {len(labels)} labels"
@@ -261,7 +261,7 @@ def _nms_settings(model: onnx.ModelProto, node: onnx.NodeProto) -> NmsSettings:
 
 
 def _keep_top_k(model: onnx.ModelProto, suppression: onnx.NodeProto) -> int:
-    """The constant bound of the top-k after the suppression."""
+    """Return the constant bound of the top-k after the suppression."""
     producers = {output: node for node in model.graph.node for output in node.output}
     position = list(model.graph.node).index(suppression)
     for node in list(model.graph.node)[position:]:

@@ -173,5 +173,5 @@ def fold_constants(model: onnx.ModelProto) -> None:
 
 
 def _used(nodes: Iterable[onnx.NodeProto]) -> set[str]:
-    """Names of the nodes' inputs; an input left out has the empty name."""
+    """Return the names of the nodes' inputs; an input left out has the empty name."""
     return {name for node in nodes for name in node.input if name}

@@ -143,7 +143,7 @@ def _check_calibration(model: onnx.ModelProto, calibration: Images) -> None:
 
 
 def _prepare(servable: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose weights are constants and whose nodes have names."""
+    """Return a copy whose weights are constants and whose nodes have names."""
     model = onnx.ModelProto()
     model.CopyFrom(servable)
     # ONNX Runtime's own preparation would also take HardSwish to pieces, which OpenVINO then does
@@ -159,7 +159,7 @@ def _prepare(servable: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _quantizable(model: onnx.ModelProto) -> list[str]:
-    """Names of the dense convolutions with enough input channels."""
+    """Return the names of the dense convolutions with enough input channels."""
     shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
     return [
         node.name

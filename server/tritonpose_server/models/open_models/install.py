@@ -46,7 +46,7 @@ def install_open_models(
     """Fetch and convert open models, as far as they are not in the store yet.
 
     Args:
-        names: Models; those that are not open models are left alone.
+        names: Models; any that is not an open model is left alone.
         store: Where models are kept.
         progress: Called with lines for the user.
         known: The open models by name.

@@ -36,7 +36,7 @@ _NO_NETWORK = re.compile(
 
 @dataclass(frozen=True)
 class ToolEnvironment:
-    """An environment that a tool runs in.
+    """A Python environment that a tool runs in.
 
     Attributes:
         name: Its directory's name, with a digest of what it is made of.
@@ -105,7 +105,8 @@ class ToolEnvironment:
         return _python(directory)
 
     def _directory(self) -> Path:
-        pins = self.requirements.read_text("utf-8")
+        lines = self.requirements.read_text("utf-8").splitlines()
+        pins = "\n".join(line for line in lines if line and not line.startswith("#"))
         made_with = f"{sys.version_info[:2]} {platform.machine()}"
         digest = hashlib.sha256(f"{made_with}\n{pins}".encode()).hexdigest()
         return cache_home() / "environments" / f"{self.name}-{digest[:12]}"

@@ -12,7 +12,7 @@ _SKIN = (205, 160, 130)
 
 
 def verification_images(height: int, width: int, series: int) -> Images:
-    """Four images: a person, several people, shapes on a gradient, coarse and fine noise.
+    """Make four images: a person, several people, shapes on a gradient, coarse and fine noise.
 
     Args:
         height: In pixels.
@@ -42,7 +42,7 @@ def verification_images(height: int, width: int, series: int) -> Images:
 
 
 def _gradient(rng: np.random.Generator, height: int, width: int) -> Images:
-    """A smooth background whose corners have different colours."""
+    """Make a smooth background whose corners have different colors."""
     corners = rng.integers(40, 216, (2, 2, 3), dtype=np.uint8)
     background = cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(background, np.uint8)

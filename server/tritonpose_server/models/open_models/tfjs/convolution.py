@@ -107,7 +107,7 @@ def _geometry(node: Node, x: Value, kernel: tuple[int, int]) -> _Geometry:
 def _axis(
     node: Node, padding: str, size: int, kernel: int, stride: int, dilation: int
 ) -> tuple[int, int, int]:
-    """Output size and the padding before and after, along one axis.
+    """Compute the output size and the padding before and after, along one axis.
 
     ``SAME`` gives ceil(size / stride) outputs and puts the odd pixel of padding at the end.
     """
@@ -124,7 +124,7 @@ def _axis(
 
 
 def _rows_columns(node: Node, key: str) -> tuple[int, int]:
-    """The two middle numbers of an NHWC list; ones where it is absent."""
+    """Return the two middle numbers of an NHWC list; ones where it is absent."""
     batch, rows, columns, channels = node.integers(key) or (1, 1, 1, 1)
     if (batch, channels) != (1, 1):
         raise unsupported(node, f"{key} goes along batch or channels")

@@ -78,7 +78,7 @@ class Emitter:
         return self._output(name, index)
 
     def _pending(self, name: str) -> list[Node]:
-        """Nodes still to be emitted for a node, in an order in which they can be."""
+        """Return the nodes still to be emitted for a node, in an order that works."""
         dependencies: dict[str, list[str]] = {}
         waiting = [name]
         while waiting:

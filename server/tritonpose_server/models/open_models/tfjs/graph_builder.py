@@ -33,7 +33,7 @@ class Value:
     feature_map: bool
 
     def stored_axis(self, axis: int) -> int:
-        """Axis of the ONNX tensor for one of TensorFlow's, which may be negative."""
+        """Return the axis of the ONNX tensor for one of TensorFlow's, which may be negative."""
         axis %= len(self.shape)
         return (0, 2, 3, 1)[axis] if self.feature_map else axis
 

@@ -30,7 +30,7 @@ _QUANTIZED_DTYPES: dict[str, np.dtype[Any]] = {
 
 
 class GraphModelError(ConversionError):
-    """The files are no graph model, or not one that can be converted."""
+    """The files are not a graph model that can be converted."""
 
 
 class UnsupportedOpError(GraphModelError):
@@ -54,15 +54,15 @@ class Node:
     attributes: Mapping[str, Any]
 
     def flag(self, key: str) -> bool:
-        """Boolean attribute; false where absent, as in TensorFlow's protobuf."""
+        """Return a Boolean attribute; false where absent, as in TensorFlow's protobuf."""
         return bool(self._field(key, "b", False))
 
     def number(self, key: str, default: float) -> float:
-        """Float attribute."""
+        """Return a float attribute."""
         return float(self._field(key, "f", default))
 
     def text(self, key: str, default: str) -> str:
-        """String attribute."""
+        """Return a string attribute."""
         value = self.attributes.get(key)
         return default if value is None else _decode(self._field(key, "s", ""))
 
@@ -75,7 +75,7 @@ class Node:
         return tuple(_decode(item) for item in self._field(key, "list", {}).get("s", ()))
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Tensor shape; -1 for sizes that are not fixed."""
+        """Return a tensor shape; -1 for sizes that are not fixed."""
         return tuple(int(size["size"]) for size in self._field(key, "shape", {}).get("dim", ()))
 
     def _field(self, key: str, kind: str, default: Any) -> Any:
@@ -104,7 +104,7 @@ class GraphModel:
     weights: Mapping[str, Array]
 
     def node(self, name: str) -> Node:
-        """Node of this name.
+        """Return the node of this name.
 
         Raises:
             GraphModelError: There is none.
@@ -115,7 +115,7 @@ class GraphModel:
             raise GraphModelError(f"graph model {self.name!r} has no node {name!r}") from None
 
     def weight(self, name: str) -> Array:
-        """Constant tensor of this name.
+        """Return the constant tensor of this name.
 
         Raises:
             GraphModelError: There is none.
@@ -127,7 +127,7 @@ class GraphModel:
 
 
 def split_tensor_name(name: str) -> tuple[str, int]:
-    """Node and output index that a tensor name ``node`` or ``node:k`` stands for."""
+    """Return node and output index that a tensor name ``node`` or ``node:k`` stands for."""
     node, _, index = name.partition(":")
     return node, int(index or 0)
 

@@ -1,8 +1,8 @@
 """MoveNet single-pose, a keypoint model, from its TensorFlow.js graph model.
 
 The network has four heads on a grid of stride 4: a heatmap of each joint, a heatmap of person
-centres, the way from a centre to its joints, and offsets within cells (not used here). As MoveNet
-itself does, joints are looked for near where the best centre says they are, so that another
+centers, the way from a center to its joints, and offsets within cells (not used here). As MoveNet
+itself does, joints are looked for near where the best center says they are, so that another
 person in the picture draws less attention.
 """
 
@@ -73,7 +73,7 @@ def build_movenet(model: GraphModel, height: int = 256, width: int = 192) -> onn
         A model with input ``image`` FP32 [N,3,height,width], RGB as ``x / 127.5 - 1``, and output
         ``heatmap`` FP32 [N,17,height/4,width/4] in 0..1, joints in COCO's order: the sigmoid of
         MoveNet's heatmap times 1.8 / (d + 1.8), d being the distance in cells to the joint as
-        regressed from the best person centre. Cell (r, c) stands for pixel (4r, 4c).
+        regressed from the best person center. Cell (r, c) stands for pixel (4r, 4c).
 
     Raises:
         ValueError: A size is no positive multiple of 32.
@@ -103,7 +103,7 @@ def build_movenet(model: GraphModel, height: int = 256, width: int = 192) -> onn
 
 
 def _at_size(model: GraphModel, height: int, width: int) -> GraphModel:
-    """The model with the target sizes of its resizes in proportion to another input size."""
+    """Scale the target sizes of the model's resizes to another input size."""
     native = np.array(model.node(_INPUT).shape("shape")[1:3])
     if native.shape != (2,):
         raise GraphModelError(f"input of graph model {model.name!r} is not an image")
@@ -113,7 +113,7 @@ def _at_size(model: GraphModel, height: int, width: int) -> GraphModel:
 
 
 def _shifted(graph: GraphBuilder, image: str, height: int, width: int) -> str:
-    """The image moved right and down, black coming in."""
+    """Move the image right and down, filling with black."""
     # Not one Pad with negative padding: not every runtime takes that.
     kept = graph.add(
         "Slice",
@@ -131,7 +131,7 @@ def _shifted(graph: GraphBuilder, image: str, height: int, width: int) -> str:
 def _regressed_joints(
     graph: GraphBuilder, grid: _Grid, center_logits: str, vectors: str
 ) -> list[str]:
-    """Where the best person centre says the joints are.
+    """Read where the best person center places the joints.
 
     Args:
         graph: The graph to add to.
@@ -157,7 +157,7 @@ def _regressed_joints(
 
 
 def _joint_weights(graph: GraphBuilder, grid: _Grid, rows: str, columns: str) -> str:
-    """Weight of each cell for each joint, [N,17,rows,columns], 1 where the joint is regressed."""
+    """Compute cell weights [N,17,rows,columns] of each joint, 1 where it is regressed."""
     row_numbers = graph.float32(np.arange(grid.rows).reshape(1, 1, -1, 1))
     column_numbers = graph.float32(np.arange(grid.columns).reshape(1, 1, 1, -1))
     down = graph.add("Sub", [row_numbers, rows])

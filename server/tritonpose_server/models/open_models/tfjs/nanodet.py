@@ -34,7 +34,7 @@ def build_nanodet(model: GraphModel) -> onnx.ModelProto:
         model: Graph model of NanoDet for 416x416 images and the classes of COCO.
 
     Returns:
-        A model with input ``image`` FP32 [N,3,416,416], normalised BGR, and outputs ``boxes`` FP32
+        A model with input ``image`` FP32 [N,3,416,416], normalized BGR, and outputs ``boxes`` FP32
         [N,3549,4], x1,y1,x2,y2 in network pixels within 0..416, and ``scores`` FP32 [N,3549],
         each box's probability of showing a person.
 
@@ -59,18 +59,18 @@ def build_nanodet(model: GraphModel) -> onnx.ModelProto:
 
 
 def _person_logits(graph: GraphBuilder, classes: Value) -> str:
-    """[N,80,h,w] to [N,h*w]."""
+    """Reshape scores [N,80,h,w] to [N,h*w]."""
     person = graph.add("Gather", [classes.name, graph.int64(_PERSON)], axis=1)
     return graph.add("Reshape", [person, graph.int64(0, -1)])
 
 
 def _flattened_distances(graph: GraphBuilder, distances: Value) -> str:
-    """[N,44,h,w] to [N,44,h*w]."""
+    """Reshape distances [N,44,h,w] to [N,44,h*w]."""
     return graph.add("Reshape", [distances.name, graph.int64(0, 4 * _BINS, -1)])
 
 
 def _decode_boxes(graph: GraphBuilder, logits: str) -> str:
-    """Distance logits [N,44,A] to ``boxes`` [N,A,4]."""
+    """Decode distance logits [N,44,A] to ``boxes`` [N,A,4]."""
     centers, strides = _cells()
     bins = graph.add("Reshape", [logits, graph.int64(0, 4, _BINS, -1)])
     probabilities = graph.add("Softmax", [bins], axis=2)
@@ -84,7 +84,7 @@ def _decode_boxes(graph: GraphBuilder, logits: str) -> str:
 
 
 def _cells() -> tuple[Array, Array]:
-    """Centres [2,A] (x, y; network pixels) and strides [A] of the cells of all levels."""
+    """Compute centers [2,A] (x, y; network pixels) and strides [A] of the cells of all levels."""
     centers, strides = [], []
     for stride in _HEADS:
         middles = (np.arange(SIZE // stride) + 0.5) * stride

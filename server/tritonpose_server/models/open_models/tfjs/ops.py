@@ -22,26 +22,26 @@ _BINARY_OPS = {"Add": "Add", "AddV2": "Add", "Sub": "Sub", "Mul": "Mul"}
 
 
 def unsupported(node: Node, reason: str) -> UnsupportedOpError:
-    """The error for a node that can't be emitted."""
+    """Make the error for a node that can't be emitted."""
     return UnsupportedOpError(f"{node.op} node {node.name!r}: {reason}")
 
 
 def as_computed(node: Node, operand: Operand) -> Value:
-    """The operand, which must be computed by the graph."""
+    """Return the operand, which must be computed by the graph."""
     if not isinstance(operand, Value):
         raise unsupported(node, "its data input is a constant")
     return operand
 
 
 def as_constant(node: Node, operand: Operand) -> Array:
-    """The operand, which must be constant."""
+    """Return the operand, which must be constant."""
     if isinstance(operand, Value):
         raise unsupported(node, f"input {operand.name!r} would have to be a constant")
     return operand
 
 
 def as_feature_map(node: Node, operand: Operand) -> Value:
-    """The operand, which must be an NHWC feature map."""
+    """Return the operand, which must be an NHWC feature map."""
     value = as_computed(node, operand)
     if not value.feature_map:
         raise unsupported(node, f"its input of shape {value.shape} is not an NHWC feature map")
@@ -49,7 +49,7 @@ def as_feature_map(node: Node, operand: Operand) -> Value:
 
 
 def fixed(node: Node, size: int | None) -> int:
-    """The size, which must not be the batch size."""
+    """Return the size, which must not be the batch size."""
     if size is None:
         raise unsupported(node, "it works along the batch axis")
     return size
@@ -174,7 +174,7 @@ def emit_split(graph: GraphBuilder, node: Node, operands: Sequence[Operand]) -> 
 
 
 def _stored(node: Node, array: Array) -> Array:
-    """A constant as it broadcasts against a feature map stored NCHW."""
+    """Arrange a constant to broadcast against a feature map stored NCHW."""
     if array.ndim > 4:
         raise unsupported(node, f"a constant of shape {array.shape} meets a feature map")
     nhwc = array.reshape((1,) * (4 - array.ndim) + array.shape)
@@ -184,7 +184,7 @@ def _stored(node: Node, array: Array) -> Array:
 def _broadcast(
     node: Node, a: tuple[int | None, ...], b: tuple[int | None, ...]
 ) -> tuple[int | None, ...]:
-    """Shape of an elementwise result; None, the batch size, meets only itself or 1."""
+    """Return the shape of an elementwise result; None, the batch size, meets only itself or 1."""
     rank = max(len(a), len(b))
     result: list[int | None] = []
     for x, y in zip((1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b, strict=True):
@@ -195,7 +195,7 @@ def _broadcast(
 
 
 def _scale(size: int, target: int) -> float:
-    """Float32 factor that gives the target size back when its product is rounded down."""
+    """Return the float32 factor whose product, rounded down, is the target size."""
     scale = np.float32(target / size)
     while float(scale) * size < target:
         scale = np.nextafter(scale, np.float32(np.inf))

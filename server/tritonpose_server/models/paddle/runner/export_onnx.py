@@ -1,9 +1,9 @@
-"""Converts a Paddle model to ONNX; runs inside the environment of `paddle_environment`.
+"""Converts a Paddle model to ONNX; runs inside the environment of `PADDLE_ENVIRONMENT`.
 
 Usage: ``python -I export_onnx.py MODEL PARAMETERS TARGET OPSET``
 
 MODEL is a ``.json`` or ``.pdmodel`` file. Beside what paddle2onnx writes, the standard output has
-a line `UNLISTED_OPERATORS` with those that it probably does not support.
+a line `UNLISTED_OPERATORS` with the operators that it probably does not support.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from paddle2onnx import convert
 
 UNLISTED_OPERATORS = "unlisted operators:"
 
-# Dialect of Paddle's operators in the serialised program.
+# Dialect of Paddle's operators in the serialized program.
 _OPERATOR = "1."
 
 # They take numbers of any type and always had them as float64.
@@ -49,7 +49,7 @@ def main(model: Path, parameters: Path, target: Path, opset: int) -> None:
         if narrow_attributes(program):
             model = work / "narrowed.json"
             model.write_text(json.dumps(program), "utf-8")
-        # Its optimisers would install packages by themselves, and bind the batch size.
+        # Its optimizers would install packages by themselves, and bind the batch size.
         paddle2onnx.export(
             str(model), str(parameters), str(target), opset_version=opset, optimize_tool="None"
         )
@@ -102,7 +102,7 @@ def narrow_attributes(program: dict[str, Any]) -> bool:
 
 
 def unlisted_operators(program: dict[str, Any]) -> list[str]:
-    """Operators of a program that paddle2onnx does not list.
+    """Return the operators of a program that paddle2onnx does not list.
 
     paddle2onnx 2.1.0 aborts without naming them. The list is a good guess: it knows some operators
     by other names than Paddle.
@@ -117,7 +117,7 @@ def unlisted_operators(program: dict[str, Any]) -> list[str]:
 
 
 def operators(node: Any) -> list[dict[str, Any]]:
-    """All operators below a part of a program, also those in the blocks of others."""
+    """Return all operators below a part of a program, also those in the blocks of others."""
     found: list[dict[str, Any]] = []
     pending = [node]
     while pending:
@@ -133,7 +133,7 @@ def operators(node: Any) -> list[dict[str, Any]]:
 
 
 def _plain(name: str) -> str:
-    """A name without what Paddle and paddle2onnx write differently."""
+    """Reduce a name to what Paddle and paddle2onnx write alike."""
     for affix in ("elementwise_", "reduce_"):
         name = name.removeprefix(affix)
     name = name.removesuffix("_v2").replace("_", "")

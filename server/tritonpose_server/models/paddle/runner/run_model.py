@@ -1,4 +1,4 @@
-"""Runs a Paddle model; executed inside the environment of `paddle_environment`.
+"""Runs a Paddle model; executed inside the environment of `PADDLE_ENVIRONMENT`.
 
 Usage: ``python -I run_model.py MODEL PARAMETERS INPUTS OUTPUTS``
 
@@ -33,7 +33,7 @@ def main(model: str, parameters: str, inputs: str, outputs: str) -> None:
 
 
 def _configuration(model: str, parameters: str) -> paddle.inference.Config:
-    """What PaddleX sets on a CPU with ``run_mode: paddle``: Paddle's own kernels."""
+    """Configure Paddle as PaddleX does on a CPU with ``run_mode: paddle``: its own kernels."""
     config = paddle.inference.Config(model, parameters)
     config.disable_gpu()
     config.disable_mkldnn()
