@@ -34,6 +34,7 @@ def save_chart(outcome: Outcome, path: Path) -> None:
         path: The file; its suffix chooses the format, SVG where it is unknown.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
     groups = chart_groups(outcome)
     rows = sum(len(bars) + 1 for bars in groups.values())
@@ -41,7 +42,9 @@ def save_chart(outcome: Outcome, path: Path) -> None:
     axes = figure.subplots()
     axes.set_title("Times as good as (logarithmic, above 1 is better)", loc="left", weight="bold")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(axis="x", color="#d8d8d8")
     axes.axvline(1, color=_OTHER_COLOR)
     axes.set_axisbelow(True)
@@ -57,7 +60,7 @@ def save_chart(outcome: Outcome, path: Path) -> None:
     for index in bold:
         axes.get_yticklabels()[index].set_fontweight("bold")
     axes.tick_params(axis="y", length=0)
-    axes.invert_yaxis()
+    axes.set_ylim(len(labels) - 0.4, -0.8)
     axes.margins(x=0.1)
     known = figure.canvas.get_supported_filetypes()
     suffix = path.suffix.lstrip(".").lower()
