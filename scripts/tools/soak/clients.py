@@ -32,7 +32,7 @@ class Clients:
         refused: Files that must be refused.
         report: Gets outcomes and violations.
         seed: Seed of all choices.
-        any_refusal: Whether a request may be refused for any reason that says "try again", as
+        any_refusal: Whether a request may be refused for any retryable reason, as
             when processes are killed; otherwise only because the service is full.
     """
 

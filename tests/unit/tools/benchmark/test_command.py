@@ -1,4 +1,4 @@
-"""What the command says when something is wrong: one line, before anything is started."""
+"""Errors of the command: one line, before anything is started."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def test_errors(
     if "--images" not in arguments:
         arguments = ["--images", str(tmp_path), *arguments]
     assert main(arguments) == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert message in told.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert message in output.err
 
 
 def test_unknown_measurements(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,7 +40,7 @@ def test_models_and_settings_of_a_pipeline(tmp_path: Path) -> None:
     assert detection["model_dir"] == "/models/mine"
     assert detection["threshold"] == 0
     assert detection["imgsz"] == [320, 416]
-    # The name that the model's own file says.
+    # The name in the model's own file.
     assert keypoints["model_name"] == "PP-TinyPose_32x24"
     assert keypoints["model_dir"] == str(tmp_path / "model")
     assert keypoints["flip"] is True

@@ -1,4 +1,4 @@
-"""What the command says when something is wrong: one line, before a server is started."""
+"""Errors of the command: one line, before a server is started."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_errors(
     golden: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main(["--images", str(golden), "--golden", str(golden), *arguments]) == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert len(told.err.splitlines()) == 1
-    assert told.err.startswith("error: ")
-    assert message in told.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert len(output.err.splitlines()) == 1
+    assert output.err.startswith("error: ")
+    assert message in output.err

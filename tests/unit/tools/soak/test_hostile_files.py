@@ -1,4 +1,4 @@
-"""Files made by hand: refused for what their headers say, or read as OpenCV reads them."""
+"""Files made by hand: refused because of their headers, or read as OpenCV reads them."""
 
 from __future__ import annotations
 
@@ -73,6 +73,6 @@ def test_bombs_cost_no_memory(name: str) -> None:
         capture_output=True,
         check=True,
     )
-    kilobytes, told = done.stdout.decode().split(" ", 1)
+    kilobytes, message = done.stdout.decode().split(" ", 1)
     assert int(kilobytes) < 10_000
-    assert told.startswith("the image is ")
+    assert message.startswith("the image is ")
