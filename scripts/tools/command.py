@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import json
+import logging
 from collections.abc import Callable, Collection
+from pathlib import Path
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C."""
+from tritonpose.cli.console import FAILED, INTERRUPTED, print_error
+from tritonpose.errors import TritonPoseError
 
 
-def print_progress(line: str) -> None:
-    """Print a line about the progress to the standard error, apart from the results."""
-    print(f"[tritonpose] {line}", file=sys.stderr, flush=True)
+def run_command(command: Callable[[], int]) -> int:
+    """Run a command and print its errors in one line each.
+
+    Args:
+        command: Does the work and returns its exit status.
+
+    Returns:
+        That status; 1 after an error, 130 after Ctrl-C.
+    """
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        return command()
+    except (TritonPoseError, OSError) as error:
+        print_error(str(error))
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def write_json(path: Path | None, content: object) -> None:
+    """Write a report for programs, if a file for it is named."""
+    if path is not None:
+        path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
 def names_of(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from tritonpose.errors import TritonPoseError
 
-class ToolError(Exception):
+
+class ToolError(TritonPoseError):
     """A tool can't do its work."""
 
 

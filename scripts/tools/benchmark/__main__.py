@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tools.benchmark.chart import check_charts, save_chart
 from tools.benchmark.report import as_json, tables
-from tools.benchmark.results import Outcome
 from tools.benchmark.run import MEASUREMENTS, run_benchmark
 from tools.benchmark.workload import FULL, QUICK, find_images
-from tools.command import INTERRUPTED, names_of, print_progress
+from tools.command import names_of, run_command, write_json
 from tools.errors import BenchmarkError
 from tools.evaluation.variants import Variant, with_models
 from tools.sample_photo import sample_photo
+from tritonpose.cli.console import print_status
 from tritonpose.config import PIPELINE_NAME, PipelineConfig
-from tritonpose.errors import TritonPoseError
-from tritonpose_server.models.errors import ConversionError, FetchError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,19 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0 when all was measured and all answers agree, 1 otherwise.
     """
     options = _parse(arguments)
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    try:
-        outcome = _run(options)
-        _report(outcome, options)
-    except (BenchmarkError, TritonPoseError, ConversionError, FetchError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    if not outcome.agrees:
-        print("error: answers differ: see the table; the ratios mean nothing", file=sys.stderr)
-        return 1
-    return 0
+    return run_command(lambda: _run(options))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -90,36 +74,32 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _run(options: argparse.Namespace) -> Outcome:
+def _run(options: argparse.Namespace) -> int:
     # Checked before anything is measured.
     if options.svg is not None:
         check_charts()
     plan = QUICK if options.quick else FULL
     variant = Variant(options.detector, options.keypoint_model)
     config = with_models(PipelineConfig.load(options.pipeline), variant)
-    places = options.images or [sample_photo(print_progress)]
-    return run_benchmark(
+    images = find_images(options.images or [sample_photo(print_status)], plan.images)
+    outcome = run_benchmark(
         config,
-        find_images(places, plan.images),
+        images,
         plan,
         options.only,
         with_paddlex=options.paddlex,
-        progress=print_progress,
+        progress=print_status,
     )
-
-
-def _report(outcome: Outcome, options: argparse.Namespace) -> None:
     found = tables(outcome)
     print("\n\n".join(table.as_text() for table in found))
-    try:
-        if options.json is not None:
-            options.json.write_text(json.dumps(as_json(outcome), indent=2) + "\n", "utf-8")
-        if options.markdown is not None:
-            options.markdown.write_text("\n".join(table.as_markdown() for table in found), "utf-8")
-        if options.svg is not None:
-            save_chart(outcome, options.svg)
-    except OSError as error:
-        raise BenchmarkError(f"can't write {error.filename}: {error.strerror}") from error
+    write_json(options.json, as_json(outcome))
+    if options.markdown is not None:
+        options.markdown.write_text("\n".join(table.as_markdown() for table in found), "utf-8")
+    if options.svg is not None:
+        save_chart(outcome, options.svg)
+    if not outcome.agrees:
+        raise BenchmarkError("answers differ: see the table; the ratios mean nothing")
+    return 0
 
 
 if __name__ == "__main__":

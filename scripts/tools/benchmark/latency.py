@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -30,6 +30,11 @@ _FIGURES: Mapping[str, Callable[[Sequence[float]], float]] = {
     "p95": percentile(95),
     "p99": percentile(99),
     "mean": lambda values: float(np.mean(values)),
+}
+
+_TITLES = {
+    "people": ("Latency by people in the image, ms", "Latency, {} people in the image"),
+    "sizes": ("Latency by size of the image, ms", "Latency, image of {}"),
 }
 
 Result = TypeVar("Result")
@@ -101,34 +106,42 @@ def measure_latency(
     return measurement, {key: ms.reshape(shape) for key, ms in milliseconds.items()}
 
 
-def measure_people(
-    contestants: Sequence[Contestant], images: Mapping[str, Sample], plan: Plan, watch: Watch
+def measure_each_image(
+    name: Literal["people", "sizes"],
+    contestants: Sequence[Contestant],
+    images: Mapping[str, Sample],
+    plan: Plan,
+    watch: Watch,
 ) -> Measurement:
-    """Time images by the number of people in them, which are their labels."""
-    cases = _time_separately(contestants, images, plan, watch)
-    most = cases[-1].label
-    return _in_milliseconds(
-        "people",
-        "Latency by people in the image, ms",
-        cases,
-        headline=most,
-        summary=f"Latency, {most} people in the image",
-        compared=pairs(contestants),
-    )
+    """Time images by themselves, the median of each.
 
-
-def measure_sizes(
-    contestants: Sequence[Contestant], images: Mapping[str, Sample], plan: Plan, watch: Watch
-) -> Measurement:
-    """Time images by their sizes, which are their labels."""
-    cases = _time_separately(contestants, images, plan, watch)
-    largest = cases[-1].label
+    Args:
+        name: In what the images differ.
+        contestants: Who takes part.
+        images: By their labels: the number of people, or the size.
+        plan: How often.
+        watch: Records the use of the CPU meanwhile.
+    """
+    samples = [sample for sample in images.values() for _ in range(plan.repeats)]
+    results = in_rounds(contestants, plan.rounds, lambda each: each.time_each(samples), watch)
+    cases = [
+        Case(
+            label,
+            {
+                key: _median_ms([seconds[begin : begin + plan.repeats] for seconds, _ in rounds])
+                for key, rounds in results.items()
+            },
+        )
+        for label, begin in zip(images, range(0, len(samples), plan.repeats), strict=True)
+    ]
+    title, summary = _TITLES[name]
+    last = cases[-1].label
     return _in_milliseconds(
-        "sizes",
-        "Latency by size of the image, ms",
+        name,
+        title,
         cases,
-        headline=largest,
-        summary=f"Latency, image of {largest}",
+        headline=last,
+        summary=summary.format(last),
         compared=pairs(contestants),
     )
 
@@ -175,24 +188,6 @@ def measure_rendering(paddlex: InProcessContestant, scene: Scene, plan: Plan) ->
         summary=f"Drawing {label}",
         compared=((RENDER, paddlex.key),),
     )
-
-
-def _time_separately(
-    contestants: Sequence[Contestant], images: Mapping[str, Sample], plan: Plan, watch: Watch
-) -> list[Case]:
-    """Measure one case for each image, the median of its milliseconds."""
-    samples = [sample for sample in images.values() for _ in range(plan.repeats)]
-    results = in_rounds(contestants, plan.rounds, lambda each: each.time_each(samples), watch)
-    return [
-        Case(
-            label,
-            {
-                key: _median_ms([seconds[begin : begin + plan.repeats] for seconds, _ in rounds])
-                for key, rounds in results.items()
-            },
-        )
-        for label, begin in zip(images, range(0, len(samples), plan.repeats), strict=True)
-    ]
 
 
 def _median_ms(rounds: Sequence[Sequence[float]]) -> Series:

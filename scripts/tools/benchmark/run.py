@@ -14,10 +14,9 @@ from tools.benchmark.agreement import compare_answers
 from tools.benchmark.contestants import Contestant, InProcessContestant
 from tools.benchmark.latency import (
     RENDER,
+    measure_each_image,
     measure_latency,
-    measure_people,
     measure_rendering,
-    measure_sizes,
 )
 from tools.benchmark.lineup import Contestants, start_contestants
 from tools.benchmark.machine import Watch, machine_facts, package_versions, resident_bytes
@@ -129,7 +128,7 @@ def _measure(
         share = throughput.ratio(throughput.cases[-1], grpc.key, engine.key)
         overhead = replace(overhead, throughput_share=share.value if share else None)
     if starts("people"):
-        people = measure_people(everyone, workload.persons, plan, watch)
+        people = measure_each_image("people", everyone, workload.persons, plan, watch)
         measurements.append(people)
         crop_seconds = engine.worker.call("crop_seconds", batch=_CROPS, repeat=_CROP_BATCHES)
         overhead = replace(
@@ -139,7 +138,8 @@ def _measure(
             crop_ms=statistics.median(crop_seconds) * 1000,
         )
     if starts("sizes"):
-        measurements.append(measure_sizes(everyone, workload.sizes, plan, watch))
+        sizes = measure_each_image("sizes", everyone, workload.sizes, plan, watch)
+        measurements.append(sizes)
     if starts("rendering"):
         if contestants.paddlex is None:
             progress("drawing is compared with PaddleX's only: give --paddlex")

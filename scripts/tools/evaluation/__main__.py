@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import tritonpose
-from tools.command import INTERRUPTED, print_progress
-from tools.errors import EvaluationError
+from tools.command import run_command, write_json
 from tools.evaluation.agreement import load_saved_results
 from tools.evaluation.coco import load_ground_truth
 from tools.evaluation.evaluate import Evaluation, References, evaluate
 from tools.evaluation.report import as_json, table
 from tools.evaluation.server_facts import ask_server
 from tools.evaluation.variants import Variant, pair_models, serve_variants
+from tritonpose.cli.console import print_status
 from tritonpose.config import PIPELINE_NAME, PipelineConfig, check_threshold
-from tritonpose.errors import TritonPoseError
 from tritonpose.transport import connect
 from tritonpose.transport.connection import Connection
-from tritonpose_server.models.errors import ConversionError, FetchError
 
 # Slow on a busy CPU: without a threshold, a detector finds a hundred people per image.
 _TIMEOUT_SECONDS = 300.0
@@ -38,18 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status.
     """
     options = _parse(arguments)
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    try:
-        evaluations = _run(options)
-        print(table(evaluations))
-        if options.json is not None:
-            _write_json(options.json, evaluations)
-    except (EvaluationError, TritonPoseError, ConversionError, FetchError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return 0
+    return run_command(lambda: _run(options))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -104,15 +89,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _run(options: argparse.Namespace) -> list[Evaluation]:
+def _run(options: argparse.Namespace) -> int:
     variants = pair_models(options.detector, options.keypoint_model, options.flip, options.use_udp)
     # All files are read before a server is started, so that errors show at once.
     references = _load_references(options)
     if options.url is not None:
-        return _evaluate_all(options.url, variants, references)
-    config = PipelineConfig.load(options.pipeline)
-    with serve_variants(config, variants, print_progress) as (url, served):
-        return _evaluate_all(url, served, references)
+        evaluations = _evaluate_all(options.url, variants, references)
+    else:
+        config = PipelineConfig.load(options.pipeline)
+        with serve_variants(config, variants, print_status) as (url, served):
+            evaluations = _evaluate_all(url, served, references)
+    print(table(evaluations))
+    write_json(options.json, as_json(evaluations, tritonpose.__version__))
+    return 0
 
 
 def _load_references(options: argparse.Namespace) -> References:
@@ -133,23 +122,12 @@ def _evaluate_all(
         server = ask_server(Connection.from_options(url))
         evaluations = []
         for variant in variants:
-            print_progress(f"evaluating {_describe(server.resolve(variant))}")
+            models = server.resolve(variant)
+            print_status(f"evaluating {models.detector} with {models.keypoint_model}")
             evaluations.append(evaluate(transport, server, variant, references))
         return evaluations
     finally:
         transport.close()
-
-
-def _describe(variant: Variant) -> str:
-    return f"{variant.detector} with {variant.keypoint_model}"
-
-
-def _write_json(path: Path, evaluations: Sequence[Evaluation]) -> None:
-    content = as_json(evaluations, tritonpose.__version__)
-    try:
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise EvaluationError(f"can't write {path}: {error.strerror}") from error
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,14 +13,12 @@ from typing import Any
 
 from tabulate import tabulate
 
-from tools.command import INTERRUPTED, names_of, print_progress
-from tools.errors import SoakError
+from tools.command import names_of, run_command, write_json
 from tools.sample_photo import sample_photo
 from tools.soak.context import Plan, Report
 from tools.soak.run import PARTS, run_soak
+from tritonpose.cli.console import print_status
 from tritonpose.config import PIPELINE_NAME
-from tritonpose.errors import TritonPoseError
-from tritonpose_server.models.errors import FetchError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,17 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     # As after Ctrl-C, the service is ended, too.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        reports = asyncio.run(_run(options))
-        print(as_text(reports))
-        if options.json is not None:
-            options.json.write_text(json.dumps(as_json(reports), indent=2) + "\n", "utf-8")
-    except (SoakError, TritonPoseError, FetchError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return int(any(report.violations for report in reports))
+    return run_command(lambda: _run(options))
 
 
 def as_text(reports: Sequence[Report]) -> str:
@@ -101,14 +88,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def _run(options: argparse.Namespace) -> list[Report]:
+def _run(options: argparse.Namespace) -> int:
     values: dict[str, Any] = {}
     for setting in fields(Plan):
         given = getattr(options, setting.name)
         default = setting.metadata["quick"] if options.quick else setting.default
         values[setting.name] = default if given is None else given
-    photo = options.photo or sample_photo(print_progress)
-    return await run_soak(options.pipeline, photo, Plan(**values), options.only, print_progress)
+    photo = options.photo or sample_photo(print_status)
+    reports = asyncio.run(
+        run_soak(options.pipeline, photo, Plan(**values), options.only, print_status)
+    )
+    print(as_text(reports))
+    write_json(options.json, as_json(reports))
+    return int(any(report.violations for report in reports))
 
 
 if __name__ == "__main__":

@@ -16,10 +16,9 @@ from tools.benchmark.contestants import Contestant, InProcessContestant, pairs
 from tools.benchmark.latency import (
     RENDER,
     in_rounds,
+    measure_each_image,
     measure_latency,
-    measure_people,
     measure_rendering,
-    measure_sizes,
 )
 from tools.benchmark.machine import Watch
 from tools.benchmark.subprocesses.launch import WorkerProcess
@@ -65,14 +64,13 @@ def test_latency() -> None:
         assert ratio.rounds == pytest.approx((10, 10))
 
 
-@pytest.mark.parametrize("measure", [measure_people, measure_sizes])
-def test_images_by_themselves(measure: object) -> None:
+def test_images_by_themselves() -> None:
     plan = replace(QUICK, rounds=2, repeats=3)
     one = GivenContestant(
         "one", seconds=[0.001, 0.002, 0.009, 0.011, 0.012, 0.019, 0.1, 0.2, 0.3, 1, 2, 3]
     )
     images = {"1": SAMPLES[0], "9": SAMPLES[1]}
-    found = measure([one], images, plan, Watch([one]))  # type: ignore[operator]
+    found = measure_each_image("people", [one], images, plan, Watch([one]))
     assert [case.label for case in found.cases] == ["1", "9"]
     first, second = (case.series["one"] for case in found.cases)
     assert first.rounds == pytest.approx((2, 200))
