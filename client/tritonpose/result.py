@@ -102,7 +102,8 @@ class KeypointResult(LazyDict):
         self.truncated = truncated
         self.error = error
         self._saved_as = saved_as
-        self._unnamed_stem = unnamed_stem()
+        # Made here, so that all files of a result and of its copies have one name.
+        self._unnamed_stem = unnamed_stem() if input_path is None else None
 
     @property
     def arrays(self) -> PoseResponse:
@@ -276,7 +277,7 @@ class KeypointResult(LazyDict):
         elif self["input_path"] is not None:
             name = last_part(os.fspath(self["input_path"]))
         else:
-            name = PurePath(self._unnamed_stem)
+            name = PurePath(self._unnamed_stem or unnamed_stem())
         return numbered(name, self.get("page_index"), self.get("frame_index"))
 
     # Last, as these names hide the builtin and the module from annotations further down.
