@@ -152,6 +152,7 @@ def test_inputs_that_do_not_fit(start: Callable[..., BackendModel], log: list[st
     wrong = request(1, 2, b=np.zeros(3, np.float32))
     right = request(3)
     model.execute([wrong])
+    assert wait_until(lambda: bool(wrong.sender.sent), 10)
     assert wrong.sender.error().startswith("model 'model' failed: operands could not be broadcast")
     model.execute([right])
     model.finalize()
