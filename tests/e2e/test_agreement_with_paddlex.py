@@ -58,7 +58,6 @@ def test_same_persons_and_keypoints(
         actual = transport.infer(
             InferRequest(
                 image=reference_data.image(image).read_bytes(),
-                frame=None,
                 det_threshold=setting.threshold,
                 detector=installed_paddle_models[setting.detector].name,
                 keypoint_model=installed_paddle_models[setting.keypoint_model].name,

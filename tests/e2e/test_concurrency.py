@@ -39,15 +39,7 @@ def pictures(photo: Path) -> list[bytes]:
 
 
 def ask(picture: bytes) -> InferRequest:
-    return InferRequest(
-        image=picture,
-        frame=None,
-        det_threshold=None,
-        detector=None,
-        keypoint_model=None,
-        flip=None,
-        use_udp=None,
-    )
+    return InferRequest(image=picture)
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
@@ -109,10 +101,10 @@ def test_overload_is_refused_at_once_and_passes(
     answers = [outcome for outcome in outcomes if isinstance(outcome, PoseResponse)]
     refusals = [outcome for outcome in outcomes if not isinstance(outcome, PoseResponse)]
     assert len(answers) >= MAX_IN_FLIGHT / 4
-    # On a slow machine, some of those accepted are not ready in time.
-    reasons = ("already in flight", "was not ready within")
-    assert all(any(reason in str(refusal) for reason in reasons) for refusal in refusals)
-    assert any(reasons[0] in str(refusal) for refusal in refusals)
+    # On a slow machine, some of the accepted requests are not ready in time.
+    codes = {refusal.code for refusal in refusals}
+    assert "busy" in codes
+    assert codes <= {"busy", "deadline"}
     for answer in answers:
         np.testing.assert_allclose(answer.keypoints, expected.keypoints, atol=0.1)
     np.testing.assert_allclose(

@@ -17,7 +17,7 @@ from tritonpose.transport.messages import InferRequest
 from tritonpose_pipeline.keypoints import (
     boxes_to_centers_and_scales,
     crop_matrices,
-    crop_persons,
+    crop_people,
     decode_heatmaps,
     image_matrices,
     transform_points,
@@ -75,7 +75,7 @@ def test_is_served_as_its_files_say(
     height, width = size
     centers, scales = boxes_to_centers_and_scales(served.boxes, width / height)
     matrices = crop_matrices(centers, scales, (width, height))
-    crops = crop_persons(cv2.imread(str(photo)), matrices, (width, height))
+    crops = crop_people(cv2.imread(str(photo)), matrices, (width, height))
     pixels = (crops / 255 - np.array(MEAN)) / np.array(STD)
     session = onnxruntime.InferenceSession(str(fine_tuned / "inference.onnx"))
     feed = {"image": pixels.transpose(0, 3, 1, 2).astype(np.float32)}

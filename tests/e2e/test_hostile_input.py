@@ -45,7 +45,7 @@ def pictures(server: EmbeddedServer, photo: Path) -> list[Picture]:
 
 @pytest.fixture(autouse=True)
 def nothing_dies(server: EmbeddedServer) -> Iterator[None]:
-    """No process of the server is started anew meanwhile."""
+    """No process of the server is started again meanwhile."""
     before = descendants(server.pid or 0)
     yield
     assert descendants(server.pid or 0) == before

@@ -1,6 +1,6 @@
 """Tensors of wrong shapes, types, counts and names, and requests that lie about their length.
 
-What Triton itself looks at before the pipeline does is told in Triton's words.
+What Triton itself checks before the pipeline does is refused in Triton's words.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Tensor = tuple[str, str, npt.NDArray[Any]]
 
 @pytest.fixture(autouse=True)
 def unharmed(server: EmbeddedServer, photo: Path) -> Iterator[None]:
-    """The server goes on as if nothing had been sent."""
+    """Check that the server goes on as if nothing was sent."""
     before = descendants(server.pid or 0)
     yield
     assert descendants(server.pid or 0) == before
@@ -63,7 +63,7 @@ def threshold(*values: float) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("tensors", "told"),
+    ("tensors", "message"),
     [
         ((), "exactly one of `image`"),
         ((("image", "UINT8", np.zeros((2, 2), np.uint8)),), "unexpected shape for input 'image'"),
@@ -91,10 +91,10 @@ def threshold(*values: float) -> Tensor:
         ),
     ],
 )
-def test_tensors(send: Callable[..., object], tensors: tuple[Tensor, ...], told: str) -> None:
+def test_tensors(send: Callable[..., object], tensors: tuple[Tensor, ...], message: str) -> None:
     with pytest.raises(InferenceServerException) as caught:
         send(*tensors)
-    assert told in caught.value.message()
+    assert message in caught.value.message()
     assert caught.value.status() in ("StatusCode.INVALID_ARGUMENT", "400")
 
 
@@ -143,7 +143,7 @@ def test_bodies_that_lie(server: EmbeddedServer, body: bytes, length: int | None
     connection = http.client.HTTPConnection(server.http_url.removeprefix("http://"), timeout=20)
     connection.request("POST", PATH, body, headers)
     response = connection.getresponse()
-    # Triton answers 500 to what is no JSON.
+    # Triton answers 500 to what is not JSON.
     assert response.status in (400, 500)
     assert json.loads(response.read())["error"]
     connection.close()

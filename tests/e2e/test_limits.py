@@ -48,7 +48,7 @@ T = TypeVar("T")
 def tight(
     installed_open_models: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmbeddedServer]:
-    """A server that takes on little."""
+    """A server with tight limits."""
     repository = tmp_path_factory.mktemp("tight") / "models"
     shutil.copytree(resources.model_repository(), repository)
     config = repository / "human_keypoint_detection" / "config.pbtxt"
@@ -93,7 +93,7 @@ async def outcome(asked: Awaitable[PoseResponse]) -> PoseResponse | TritonPoseEr
 
 
 @pytest.mark.parametrize(
-    ("image", "told"),
+    ("image", "message"),
     [
         (
             b"\xff\xd8\xff" + bytes(700_000),
@@ -106,12 +106,12 @@ async def outcome(asked: Awaitable[PoseResponse]) -> PoseResponse | TritonPoseEr
     ],
     ids=["bytes", "pixels"],
 )
-def test_images_that_are_too_large(addresses: Addresses, image: bytes, told: str) -> None:
+def test_images_that_are_too_large(addresses: Addresses, image: bytes, message: str) -> None:
     for error in at_every_endpoint(
         addresses, lambda endpoint: outcome(endpoint.infer(InferRequest(image=image)))
     ):
         assert isinstance(error, InvalidRequestError)
-        assert told in str(error)
+        assert message in str(error)
 
 
 def test_more_persons_than_are_given(addresses: Addresses, photo: Path) -> None:
@@ -127,7 +127,7 @@ def test_more_persons_than_are_given(addresses: Addresses, photo: Path) -> None:
 
 
 def test_too_many_requests_and_too_little_time(addresses: Addresses, photo: Path) -> None:
-    """All are answered, or told to come again, and why."""
+    """All are answered, or refused with a reason to try again."""
     request = InferRequest(image=photo.read_bytes())
 
     async def flood(endpoint: Endpoint) -> list[PoseResponse | TritonPoseError]:

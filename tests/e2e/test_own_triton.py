@@ -125,7 +125,7 @@ def test_a_model_that_has_lost_its_process_is_noticed(own: OwnTriton) -> None:
     os.kill(stub, signal.SIGKILL)
     assert wait_until(lambda: health("live").returncode == 1)
     assert f"no process runs the model {PIPELINE}" in health("live").stderr
-    # What Triton itself says is no help.
+    # What Triton itself says does not help.
     assert own.get("/v2/health/live") == b""
     own.process.terminate()
     # Now and then with SIGABRT: Triton can't always clean up after a process that it has lost.

@@ -91,7 +91,7 @@ def test_orientation_of_photos_is_applied(infer: Infer, photo: Path) -> None:
     np.testing.assert_array_equal(turned["boxes"], expected["boxes"])
 
 
-def test_no_persons(infer: Infer) -> None:
+def test_nobody(infer: Infer) -> None:
     result = infer(frame=np.full((480, 640, 3), 127, np.uint8))
     assert {name: value.shape for name, value in result.items()} == {
         "boxes": (0, 4),
@@ -109,7 +109,7 @@ def test_threshold_is_strict_and_zero_counts(infer: Infer, photo: Path, threshol
     np.testing.assert_allclose(chosen["det_scores"], everyone[everyone > threshold], atol=1e-6)
 
 
-def test_more_persons_than_one_batch_holds(infer: Infer, photo: Path) -> None:
+def test_more_people_than_one_batch_holds(infer: Infer, photo: Path) -> None:
     small = cv2.resize(cv2.imread(str(photo))[500:960, 1200:1600], (100, 115))
     crowd = np.tile(small, (4, 16, 1))
     result = infer(frame=crowd, det_threshold=np.array([0.02], np.float32))
@@ -139,68 +139,52 @@ def test_given_boxes_replace_the_detector(infer: Infer, photo: Path) -> None:
     assert nobody["keypoints"].shape == (0, 17, 3)
 
 
-TEXT = np.frombuffer(b"This is a letter, not a picture.\n" * 9, np.uint8)
 FRAME = np.zeros((32, 32, 3), np.uint8)
+PNG = np.asarray(cv2.imencode(".png", FRAME)[1]).reshape(-1)
 WRONG: dict[str, tuple[dict[str, object], Tensors, str]] = {
-    "nothing": ({}, {"det_threshold": np.ones(1, np.float32)}, "exactly one of `image`"),
-    "both": ({}, {"image": TEXT, "frame": FRAME}, "got both"),
-    "text": ({}, {"image": TEXT}, "it is text, beginning with 'This is a letter"),
-    "empty image": ({}, {"image": np.zeros(0, np.uint8)}, "`image` is empty"),
-    "gif": ({}, {"image": np.frombuffer(b"GIF89a" + bytes(99), np.uint8)}, "a GIF file"),
-    "header only": (
+    "both": ({}, {"image": PNG, "frame": FRAME}, "[invalid_image] send exactly one of `image`"),
+    "text": (
         {},
-        {"image": np.frombuffer(b"\xff\xd8\xff\xe0" + bytes(50), np.uint8)},
-        "begins like a JPEG file but can't be decoded",
+        {"image": np.frombuffer(b"This is a letter.\n" * 9, np.uint8)},
+        "[invalid_image] `image` is not an image the server decodes: it is text, beginning with",
     ),
-    "flat frame": ({}, {"frame": np.zeros((0, 9, 3), np.uint8)}, "it is 9x0"),
-    "grey frame": ({}, {"frame": np.zeros((9, 9, 1), np.uint8)}, "shape"),
-    "threshold above 1": (
-        {},
-        {"frame": FRAME, "det_threshold": np.array([1.5], np.float32)},
-        "`det_threshold` must be a number from 0 to 1, got 1.5",
-    ),
+    "empty image": ({}, {"image": PNG[:0]}, "[invalid_image] `image` is empty"),
+    "half an image": ({}, {"image": PNG[:50]}, "[damaged_image] `image` begins like a PNG file"),
     "threshold not a number": (
         {},
         {"frame": FRAME, "det_threshold": np.array([np.nan], np.float32)},
-        "`det_threshold` must be a number from 0 to 1, got nan",
+        "[invalid_request] `det_threshold` must be a number from 0 to 1, got nan",
     ),
     "threshold as integer": (
         {},
         {"frame": FRAME, "det_threshold": np.array([1], np.int32)},
-        "det_threshold",
+        # Triton's own words, which have no code.
+        "inference input 'det_threshold' data-type is 'INT32'",
     ),
     "unknown detector": (
         {"detector": "nobody"},
         {"frame": FRAME},
-        "no detector model 'nobody' is installed on this server; installed: NanoDet_person_416",
+        "[invalid_request] no detector model 'nobody' is installed on this server; installed: Nano",
     ),
-    "path as detector": ({"detector": "../../etc"}, {"frame": FRAME}, "no detector model"),
-    "wrong role": (
-        {"detector": "MoveNet-Thunder_256x192"},
+    "flip as text": (
+        {"flip": "maybe"},
         {"frame": FRAME},
-        "can't be used as detector",
+        "[invalid_request] request parameter `flip` must be true or false",
     ),
-    "flip as text": ({"flip": "maybe"}, {"frame": FRAME}, "`flip` must be true or false"),
     "box without area": (
         {},
         {"frame": FRAME, "person_boxes": np.array([[0, 0, 9, 9], [5, 5, 5, 9]], np.float32)},
-        "box 1 is [5.0, 5.0, 5.0, 9.0]",
+        "[invalid_request] `person_boxes` must have x1 < x2",
     ),
-    "box beyond all images": (
-        {},
-        {"frame": FRAME, "person_boxes": np.array([[-3e38, 0, 3e38, 9]], np.float32)},
-        "within 1000000 pixels",
-    ),
-    "unknown parameter": ({"flop": True}, {"frame": FRAME}, "unknown request parameter 'flop'"),
 }
 
 
 @pytest.mark.parametrize(("parameters", "tensors", "message"), WRONG.values(), ids=WRONG.keys())
-def test_wrong_requests_are_told_why(
+def test_wrong_requests_are_refused_with_a_code_and_a_reason(
     infer: Infer, photo: Path, parameters: dict[str, object], tensors: Tensors, message: str
 ) -> None:
     with pytest.raises(InferenceServerException) as caught:
         infer(parameters, **tensors)
-    assert message in caught.value.message()
+    assert caught.value.message().startswith(message)
     assert caught.value.status() in ("StatusCode.INVALID_ARGUMENT", "400")
     assert len(infer(image=encoded(photo))["boxes"]) == 2

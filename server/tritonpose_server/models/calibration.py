@@ -15,7 +15,7 @@ from tritonpose.inputs.expansion import files_in
 from tritonpose_pipeline.detection import resize_for_detector
 from tritonpose_pipeline.errors import BadRequestError, ModelError
 from tritonpose_pipeline.image import check_file, decode_image
-from tritonpose_pipeline.pipeline import JOINTS, detect_persons, estimate_keypoints
+from tritonpose_pipeline.pipeline import JOINTS, detect_people, estimate_keypoints
 from tritonpose_pipeline.repository import DetectorModel, KeypointModel, ModelRepository
 from tritonpose_pipeline.request import PoseOptions
 from tritonpose_server.errors import EmbeddedServerError
@@ -91,7 +91,7 @@ def _person_crops(
     share = max_inputs // len(files)
     for file in files:
         image = _read(file)
-        boxes = detect_persons(image, options, run_model).boxes[:share]
+        boxes = detect_people(image, options, run_model).boxes[:share]
         estimate_keypoints(image, boxes, options, run_model)
     if not crops:
         raise EmbeddedServerError(

@@ -16,7 +16,7 @@ import quantizable_model
 from composing_models import DETECTOR_PARAMETERS
 from tritonpose.errors import InputError
 from tritonpose_pipeline.detection import resize_for_detector
-from tritonpose_pipeline.keypoints import boxes_to_centers_and_scales, crop_matrices, crop_persons
+from tritonpose_pipeline.keypoints import boxes_to_centers_and_scales, crop_matrices, crop_people
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.calibration import calibration_inputs
@@ -98,7 +98,7 @@ def test_crops_are_those_of_the_pipeline(store: ModelStore, photos: Path) -> Non
     # The surer person first.
     centers, scales = boxes_to_centers_and_scales(BOXES[::-1], size[0] / size[1])
     matrices = crop_matrices(centers, scales, size)
-    expected = np.concatenate([crop_persons(image, matrices, size) for image in read(photos)])
+    expected = np.concatenate([crop_people(image, matrices, size) for image in read(photos)])
     np.testing.assert_array_equal(crops(store, [photos]), expected)
 
 

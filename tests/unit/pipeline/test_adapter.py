@@ -79,7 +79,7 @@ def start(adapter: ModuleType, tmp_path: Path) -> Iterator[Start]:
 
 
 def request(**parts: Any) -> Request:
-    """A request of an image, unless it is said otherwise."""
+    """A request of an image, unless the test gives another input."""
     return Request(**{"image": np.frombuffer(PNG, np.uint8), **parts})
 
 

@@ -7,7 +7,7 @@ import pytest
 from tritonpose_pipeline.keypoints import (
     boxes_to_centers_and_scales,
     crop_matrices,
-    crop_persons,
+    crop_people,
     image_matrices,
     transform_points,
     udp_matrices,
@@ -59,7 +59,7 @@ def test_no_boxes() -> None:
     for matrices in (crop_matrices, image_matrices, udp_matrices):
         assert matrices(centers, scales, (96, 128)).shape == (0, 2, 3)
     image = np.zeros((5, 5, 3), np.uint8)
-    assert crop_persons(image, np.zeros((0, 2, 3)), (96, 128)).shape == (0, 128, 96, 3)
+    assert crop_people(image, np.zeros((0, 2, 3)), (96, 128)).shape == (0, 128, 96, 3)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -150,7 +150,7 @@ CROPS = {
 def test_crops_are_sampled_bilinearly_from_a_black_surround(matrix: np.ndarray) -> None:
     image = smooth_image(72, 96)
     width, height = 36, 44
-    (crop,) = crop_persons(image, matrix[None], (width, height))
+    (crop,) = crop_people(image, matrix[None], (width, height))
     assert crop.shape == (height, width, 3)
     for v in range(height):
         for u in range(width):
@@ -164,17 +164,17 @@ def test_crops_are_sampled_bilinearly_from_a_black_surround(matrix: np.ndarray) 
 def test_each_matrix_gives_its_own_crop() -> None:
     image = smooth_image(72, 96)
     matrices = np.array(list(CROPS.values()))
-    crops = crop_persons(image, matrices, (20, 10))
+    crops = crop_people(image, matrices, (20, 10))
     assert crops.dtype == np.uint8
     for matrix, crop in zip(matrices, crops, strict=True):
-        np.testing.assert_array_equal(crop, crop_persons(image, matrix[None], (20, 10))[0])
+        np.testing.assert_array_equal(crop, crop_people(image, matrix[None], (20, 10))[0])
     assert not crops[-1].any()
     assert crops[0].all()
 
 
 def test_crops_are_rgb() -> None:
     image = np.full((30, 30, 3), (10, 20, 30), np.uint8)
-    crops = crop_persons(image, np.array([[[1.0, 0, -5], [0, 1.0, -5]]]), (8, 12))
+    crops = crop_people(image, np.array([[[1.0, 0, -5], [0, 1.0, -5]]]), (8, 12))
     assert (crops == [30, 20, 10]).all()
 
 

@@ -1,4 +1,4 @@
-"""Decoding of image files: formats, orientation, limits, and what is said of anything else."""
+"""Decoding of image files: formats, orientation, limits, and descriptions of anything else."""
 
 import io
 import zipfile

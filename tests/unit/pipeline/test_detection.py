@@ -1,11 +1,11 @@
-"""The detector's input made from an image, and persons from its output."""
+"""The detector's input from an image, and people from its output."""
 
 import cv2
 import numpy as np
 import pytest
 
 from composing_models import detector_network
-from tritonpose_pipeline.detection import resize_for_detector, select_persons
+from tritonpose_pipeline.detection import resize_for_detector, select_people
 
 
 def colours(height: int, width: int) -> np.ndarray:
@@ -91,7 +91,7 @@ def select(
     size: tuple = (100, 80),
     **facts: str,
 ) -> tuple[list, list]:
-    persons = select_persons(
+    persons = select_people(
         np.array(boxes, np.float32).reshape(-1, 4),
         np.array(scores, np.float32),
         np.array(scale, np.float32),

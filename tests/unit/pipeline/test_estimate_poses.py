@@ -1,4 +1,4 @@
-"""The stages together, around models that find coloured dots in what they are shown."""
+"""The stages together, around models that find colored dots in what they are shown."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from composing_models import detector_network, keypoint_network, pose_options
-from tritonpose_pipeline.detection import Persons
+from tritonpose_pipeline.detection import Detections
 from tritonpose_pipeline.pipeline import Poses, estimate_keypoints, estimate_poses
 
 IMAGE_SIZE = (320, 240)
@@ -48,7 +48,7 @@ def centroid(weights: np.ndarray, from_column: int, to_column: int) -> np.ndarra
 class DotModels:
     """Stand-ins for both models; they record what they are shown.
 
-    The detector finds what it is told. The keypoint model takes the dot on the left half of a
+    The detector finds given boxes. The keypoint model takes the dot on the left half of a
     crop for the right joints, the one on the right half for the left joints, and puts the nose
     between them, as a model that looks at people from the front does.
     """
@@ -226,7 +226,7 @@ def test_when_nobody_is_found_the_keypoint_model_is_not_called(
 
 def test_given_persons_are_not_detected() -> None:
     models = DotModels()
-    given = Persons(BOXES[[3, 0]], np.array([1.0, 0.25], np.float32))
+    given = Detections(BOXES[[3, 0]], np.array([1.0, 0.25], np.float32))
     options = pose_options(detector_network(96, 128), keypoint_network(128, 96), threshold=0.5)
     poses = estimate_poses(scene(), options, models, given=given)
     assert models.detector_inputs == []
@@ -238,7 +238,7 @@ def test_given_persons_are_not_detected() -> None:
 
 def test_given_nobody_no_model_is_called() -> None:
     models = DotModels()
-    nobody = Persons(BOXES[:0], SCORES[:0])
+    nobody = Detections(BOXES[:0], SCORES[:0])
     assert estimate_poses(scene(), pose_options(), models, given=nobody).keypoints.size == 0
     assert models.detector_inputs == models.crops == []
 

@@ -1,4 +1,4 @@
-"""Sizes read from headers are those that the decoder finds."""
+"""Sizes in headers are the sizes that the decoder finds."""
 
 import io
 import struct

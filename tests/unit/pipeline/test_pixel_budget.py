@@ -16,7 +16,7 @@ def test_what_fits_does_not_wait() -> None:
         pass
 
 
-def test_what_does_not_fit_waits_no_longer_than_told() -> None:
+def test_what_does_not_fit_waits_no_longer_than_its_timeout() -> None:
     budget = PixelBudget(10)
     with budget.hold(5, 0):
         with pytest.raises(DeadlineError), budget.hold(6, 0.01):
@@ -34,7 +34,7 @@ def test_an_image_beyond_the_budget_gets_in_alone() -> None:
         pass
 
 
-def test_whoever_waits_gets_in_when_another_leaves_even_by_an_error() -> None:
+def test_a_waiting_image_gets_in_when_another_leaves_even_by_an_error() -> None:
     budget = PixelBudget(10)
     inside, entered = threading.Event(), threading.Event()
 

@@ -60,13 +60,13 @@ def test_threshold(tensor: np.ndarray | None, threshold: float | None) -> None:
 
 
 def test_without_boxes_persons_are_to_be_detected() -> None:
-    assert request().given_persons(LIMITS) is None
+    assert request().given_people(LIMITS) is None
 
 
 @pytest.mark.parametrize("boxes", [[], [[10, 20, 30.5, 40]], [[1, 2, 3, 4], [-5, -6, 900, 700]]])
 def test_given_boxes_are_taken_as_they_are(boxes: list) -> None:
     given = np.array(boxes, np.float32).reshape(-1, 4)
-    persons = request(person_boxes=given).given_persons(LIMITS)
+    persons = request(person_boxes=given).given_people(LIMITS)
     np.testing.assert_array_equal(persons.boxes, given)
     assert persons.scores.tolist() == [1.0] * len(boxes)
     assert persons.scores.dtype == np.float32
@@ -75,7 +75,7 @@ def test_given_boxes_are_taken_as_they_are(boxes: list) -> None:
 @pytest.mark.parametrize("shape", [(4,), (0,), (2, 5), (1, 1, 4)])
 def test_given_boxes_must_have_four_numbers_each(shape: tuple) -> None:
     with pytest.raises(BadRequestError) as caught:
-        request(person_boxes=np.zeros(shape, np.float32)).given_persons(LIMITS)
+        request(person_boxes=np.zeros(shape, np.float32)).given_people(LIMITS)
     assert str(caught.value) == (
         f"`person_boxes` must be float32 [N, 4] (x1, y1, x2, y2), got {list(shape)}"
     )
@@ -95,7 +95,7 @@ def test_given_boxes_must_have_four_numbers_each(shape: tuple) -> None:
 def test_the_first_box_without_area_is_named(box: tuple, text: str) -> None:
     boxes = np.array([(0, 0, 1, 1), box, (0, 0, 0, 0)], np.float32)
     with pytest.raises(BadRequestError) as caught:
-        request(person_boxes=boxes).given_persons(LIMITS)
+        request(person_boxes=boxes).given_people(LIMITS)
     assert str(caught.value) == (
         f"`person_boxes` must have x1 < x2 and y1 < y2 within 1000000 pixels, box 1 is {text}"
     )

@@ -1,4 +1,4 @@
-"""The openvino backend computes in bf16 where it is told to and the CPU can, and says so."""
+"""The openvino backend computes in bf16 if configured and supported by the CPU, and logs it."""
 
 from __future__ import annotations
 

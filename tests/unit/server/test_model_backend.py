@@ -51,7 +51,7 @@ def arguments(folder: Path, max_batch_size: int = 8) -> dict[str, str]:
 
 
 def request(*a: float, **options: Any) -> Request:
-    """A request whose ``b`` is 100 everywhere, unless it is said otherwise."""
+    """A request whose ``b`` is 100 everywhere, unless the test gives another."""
     array = np.array(a, np.float32)
     return Request(a=array, **{"b": np.full_like(array, 100), **options})
 

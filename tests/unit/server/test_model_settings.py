@@ -1,4 +1,4 @@
-"""What Triton tells a backend about the model it is to serve."""
+"""A model's configuration as Triton passes it to a backend."""
 
 from __future__ import annotations
 

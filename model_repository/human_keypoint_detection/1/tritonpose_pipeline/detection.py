@@ -26,7 +26,7 @@ class Resized(NamedTuple):
     scale: FloatArray
 
 
-class Persons(NamedTuple):
+class Detections(NamedTuple):
     """Detected people, by descending score.
 
     Attributes:
@@ -65,14 +65,14 @@ def resize_for_detector(image: Image, model: DetectorModel) -> Resized:
     return Resized(canvas, np.array([inner[0] / width, inner[1] / height], np.float32))
 
 
-def select_persons(
+def select_people(
     boxes: FloatArray,
     scores: FloatArray,
     scale: FloatArray,
     image_size: tuple[int, int],
     threshold: float,
     model: DetectorModel,
-) -> Persons:
+) -> Detections:
     """Turn the detector's raw output into the people of one image.
 
     Args:
@@ -96,7 +96,7 @@ def select_persons(
     limits = np.array(image_size * 2, np.float32)
     clipped = np.clip(boxes[kept], 0, limits)
     has_area = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
-    return Persons(clipped[has_area], scores[kept][has_area])
+    return Detections(clipped[has_area], scores[kept][has_area])
 
 
 def nms(boxes: FloatArray, scores: FloatArray, settings: NmsSettings) -> npt.NDArray[np.intp]:

@@ -107,7 +107,7 @@ def udp_matrices(centers: FloatArray, scales: FloatArray, size: tuple[int, int])
     return matrices.astype(np.float64)
 
 
-def crop_persons(
+def crop_people(
     image: Image, matrices: DoubleArray, size: tuple[int, int]
 ) -> npt.NDArray[np.uint8]:
     """Warp one crop per matrix out of an image.
@@ -182,10 +182,10 @@ def decode_heatmaps(heatmaps: FloatArray) -> tuple[DoubleArray, FloatArray]:
     Source: Zhang et al., Distribution-Aware Coordinate Representation for Human Pose Estimation,
     CVPR 2020; PaddleX ``KptPostProcess`` (``get_max_preds``, ``gaussian_blur``, ``dark_parse``).
     """
-    persons, joints, height, width = heatmaps.shape
+    people, joints, height, width = heatmaps.shape
     maps = heatmaps.reshape(-1, height, width)
     if not len(maps):
-        return np.zeros((persons, joints, 2)), np.zeros((persons, joints), np.float32)
+        return np.zeros((people, joints, 2)), np.zeros((people, joints), np.float32)
     peaks = maps.reshape(len(maps), -1).argmax(axis=1)
     maxima = maps.reshape(len(maps), -1)[np.arange(len(maps)), peaks]
     y, x = np.divmod(peaks, width)
@@ -197,8 +197,8 @@ def decode_heatmaps(heatmaps: FloatArray) -> tuple[DoubleArray, FloatArray]:
         smoothed = smooth(maps[inner], maxima[inner])
         coordinates[inner] += _newton_offsets(smoothed, x[inner], y[inner])
     return (
-        coordinates.reshape(persons, joints, 2).astype(np.float64),
-        maxima.reshape(persons, joints),
+        coordinates.reshape(people, joints, 2).astype(np.float64),
+        maxima.reshape(people, joints),
     )
 
 

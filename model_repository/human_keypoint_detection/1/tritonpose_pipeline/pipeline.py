@@ -10,14 +10,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tritonpose_pipeline.detection import Persons, resize_for_detector, select_persons
+from tritonpose_pipeline.detection import Detections, resize_for_detector, select_people
 from tritonpose_pipeline.errors import CancelledError, DeadlineError
 from tritonpose_pipeline.image import EncodedImage, Image, decode_image
 from tritonpose_pipeline.keypoints import (
     average_flipped,
     boxes_to_centers_and_scales,
     crop_matrices,
-    crop_persons,
+    crop_people,
     decode_heatmaps,
     image_matrices,
     transform_points,
@@ -126,7 +126,7 @@ class RequestPipeline:
             options = resolve_options(
                 self._settings, self._repository, request.threshold, request.parameters
             )
-            given = request.given_persons(self._limits)
+            given = request.given_people(self._limits)
         with stages("check"):
             source = request.check_image(self._limits)
         pixels = (
@@ -156,7 +156,7 @@ def estimate_poses(
     run_model: RunModel,
     checkpoint: Callable[[], None] = lambda: None,
     *,
-    given: Persons | None = None,
+    given: Detections | None = None,
     max_persons: int | None = None,
     stages: TimeStage = untimed,
 ) -> Poses:
@@ -177,22 +177,22 @@ def estimate_poses(
     Source: PaddleX ``_KeypointDetectionPipeline.predict``, with all people batched.
     """
     checkpoint()
-    persons = detect_persons(image, options, run_model, stages) if given is None else given
+    people = detect_people(image, options, run_model, stages) if given is None else given
     checkpoint()
-    boxes, scores = persons.boxes[:max_persons], persons.scores[:max_persons]
+    boxes, scores = people.boxes[:max_persons], people.scores[:max_persons]
     keypoints = estimate_keypoints(image, boxes, options, run_model, stages)
     return Poses(
         boxes,
         scores,
         keypoints,
         kpt_scores=keypoints[:, :, 2].mean(axis=1),
-        truncated=np.array([len(persons.boxes) > len(boxes)]),
+        truncated=np.array([len(people.boxes) > len(boxes)]),
     )
 
 
-def detect_persons(
+def detect_people(
     image: Image, options: PoseOptions, run_model: RunModel, stages: TimeStage = untimed
-) -> Persons:
+) -> Detections:
     """Find the people in an image.
 
     Args:
@@ -211,7 +211,7 @@ def detect_persons(
         boxes, scores = run_model(model.name, resized.pixels[None], ("boxes", "scores"))
     size = (image.shape[1], image.shape[0])
     with stages("persons"):
-        return select_persons(boxes[0], scores[0], resized.scale, size, options.threshold, model)
+        return select_people(boxes[0], scores[0], resized.scale, size, options.threshold, model)
 
 
 def estimate_keypoints(
@@ -240,7 +240,7 @@ def estimate_keypoints(
     with stages("crops"):
         centers, scales = boxes_to_centers_and_scales(boxes, model.width / model.height)
         to_crop = (udp_matrices if options.use_udp else crop_matrices)(centers, scales, size)
-        crops = crop_persons(image, to_crop, size)
+        crops = crop_people(image, to_crop, size)
     with stages("keypoint_model"):
         heatmaps = _predict_heatmaps(crops, model, options.flip, run_model)
     with stages("heatmaps"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tritonpose_pipeline.detection import Persons
+from tritonpose_pipeline.detection import Detections
 from tritonpose_pipeline.errors import BadImageError, BadRequestError, ModelError
 from tritonpose_pipeline.image import EncodedImage, Image, check_file, check_frame
 from tritonpose_pipeline.limits import Limits
@@ -68,7 +68,7 @@ class PipelineRequest:
             return check_file(self.image, limits)
         return check_frame(np.asarray(self.frame, np.uint8), limits)
 
-    def given_persons(self, limits: Limits) -> Persons | None:
+    def given_people(self, limits: Limits) -> Detections | None:
         """Check the boxes of people found elsewhere.
 
         Returns:
@@ -98,7 +98,7 @@ class PipelineRequest:
                 f"`person_boxes` must have x1 < x2 and y1 < y2 within {_MAX_COORDINATE} pixels, "
                 f"box {index} is {boxes[index].tolist()}"
             )
-        return Persons(boxes, np.ones(len(boxes), np.float32))
+        return Detections(boxes, np.ones(len(boxes), np.float32))
 
 
 @dataclass(frozen=True)

@@ -121,11 +121,11 @@ class PipelineCounts:
         with self._lock:
             self._reject(error)
 
-    def succeeded(self, stages: Sequence[Stage], persons: int) -> None:
+    def succeeded(self, stages: Sequence[Stage], people: int) -> None:
         """Count an accepted request that got its result."""
         with self._lock:
             self._counters[REQUESTS.name, "ok", ""] += 1
-            self._counters[PERSONS.name, "", ""] += persons
+            self._counters[PERSONS.name, "", ""] += people
             self._end(stages)
 
     def failed(self, stages: Sequence[Stage], error: Exception) -> None:
