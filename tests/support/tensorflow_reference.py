@@ -36,26 +36,15 @@ def convolve(x, weights, strides, dilations, padding, depthwise):
     return result
 
 
-def source_positions(size, target, mode):
-    """Where TensorFlow's bilinear resize samples along one axis."""
-    i = np.arange(target)
-    if mode == "align_corners":
-        return i * ((size - 1) / (target - 1))
-    if mode == "half_pixel_centers":
-        return np.clip((i + 0.5) * size / target - 0.5, 0, size - 1)
-    return np.clip(i * size / target, 0, size - 1)
-
-
-def resize_axis(x, axis, target, mode):
+def resize_axis(x, axis, target):
     size = x.shape[axis]
-    positions = source_positions(size, target, mode)
+    positions = np.clip((np.arange(target) + 0.5) * size / target - 0.5, 0, size - 1)
     low = np.floor(positions).astype(int)
     high = np.minimum(low + 1, size - 1)
     weight = (positions - low).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
     return np.take(x, low, axis) * (1 - weight) + np.take(x, high, axis) * weight
 
 
-def resize_bilinear(x, target, mode):
-    """Bilinear resize in float64; the mode is the flag that is set, or another word."""
-    rows = resize_axis(x.astype(np.float64), 1, target[0], mode)
-    return resize_axis(rows, 2, target[1], mode)
+def resize_bilinear(x, target):
+    """Bilinear resize with half-pixel centers, in float64."""
+    return resize_axis(resize_axis(x.astype(np.float64), 1, target[0]), 2, target[1])

@@ -4,6 +4,6 @@ In the order of the work: ``catalog`` is the table of known models; ``fetch`` br
 models, ``open_models`` the open ones. ``paddle`` exports a PaddleX model to ONNX in an environment
 of its own, ``graph`` does the graph surgery, ``paddle.verification`` compares the result with its
 source, and ``triton_config`` writes the Triton configuration. ``store`` keeps the models,
-``choice`` finds those that a pipeline's configuration means, and ``commands`` is what
+``choice`` finds what a pipeline's configuration means, and ``commands`` is what
 ``tritonpose models`` does. ``precision`` and ``tensorrt`` make variants and engines of them.
 """

@@ -103,7 +103,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     ):
         source = tmp_path / f"source-{name}"
         source.mkdir()
-        nodes = [placeholder("x", 1), node("y", "Relu", "x")]
+        nodes = [placeholder("x", 1), node("y", "LeakyRelu", "x")]
         path = write_model(source, nodes, {name: np.ones(3, np.float32)})
         topology = path.read_bytes().replace(b"model.bin", f"{name}.bin".encode())
         data = path.with_suffix(".bin").read_bytes()

@@ -1,48 +1,21 @@
-"""Reading TensorFlow.js graph models."""
+"""Reading TensorFlow.js graph models, and emitting what tensors depend on."""
 
 import json
 
 import numpy as np
 import pytest
 
-from tfjs_graphs import graph_model, node, placeholder, write_model
+from tfjs_graphs import graph_model, node, placeholder, run_emission, run_model, write_model
+from tritonpose_server.models.open_models.tfjs.emitter import Emitter
+from tritonpose_server.models.open_models.tfjs.graph_builder import GraphBuilder, Value
 from tritonpose_server.models.open_models.tfjs.graph_model import (
     GraphModelError,
     load_graph_model,
     split_tensor_name,
 )
 
-
-def write_weight(directory, data, **entry):
-    path = write_model(directory, [])
-    content = json.loads(path.read_text())
-    content["weightsManifest"][0]["weights"] = [{"name": "w", "shape": [3], **entry}]
-    path.write_text(json.dumps(content))
-    (directory / "model.bin").write_bytes(data)
-    return path
-
-
-def affine(dtype, scale=0.5, minimum=-1.0):
-    return {"dtype": dtype, "scale": scale, "min": minimum}
-
-
-@pytest.mark.parametrize(
-    ("stored", "dtype", "quantization", "expected"),
-    [
-        (np.array([1.5, -2, 3], "<f4"), "float32", None, [1.5, -2, 3]),
-        (np.array([1, -2, 70000], "<i4"), "int32", None, [1, -2, 70000]),
-        (np.array([True, False, True]), "bool", None, [True, False, True]),
-        (np.array([1.5, -2, 65504], "<f2"), "float32", {"dtype": "float16"}, [1.5, -2, 65504]),
-        (np.array([0, 1, 255], "u1"), "float32", affine("uint8"), [-1, -0.5, 126.5]),
-        (np.array([0, 1, 65535], "<u2"), "float32", affine("uint16"), [-1, -0.5, 32766.5]),
-        (np.array([0, 3, 255], "u1"), "int32", affine("uint8", 2.0, -5.0), [-5, 1, 505]),
-    ],
-)
-def test_weights(tmp_path, stored, dtype, quantization, expected):
-    entry = {"dtype": dtype} | ({"quantization": quantization} if quantization else {})
-    weight = load_graph_model(write_weight(tmp_path, stored.tobytes(), **entry)).weight("w")
-    assert weight.dtype == dtype
-    np.testing.assert_array_equal(weight, np.array(expected, dtype))
+X = placeholder("x", 1, 2, 2, 1)
+IMAGE = np.array([-1.0, 2.0, -3.0, 4.0], np.float32).reshape(1, 2, 2, 1)
 
 
 def test_weights_follow_each_other_across_files(tmp_path):
@@ -64,34 +37,35 @@ def test_weights_follow_each_other_across_files(tmp_path):
         np.testing.assert_array_equal(model.weight(name), value)
 
 
-def test_node_attributes(tmp_path):
+def test_weights_stored_in_half_precision(tmp_path):
+    path = write_model(tmp_path, [], {"w": np.zeros(3, np.float32)})
+    content = json.loads(path.read_text())
+    content["weightsManifest"][0]["weights"][0]["quantization"] = {"dtype": "float16"}
+    path.write_text(json.dumps(content))
+    (tmp_path / "model.bin").write_bytes(np.array([1.5, -2, 65504], "<f2").tobytes())
+    weight = load_graph_model(path).weight("w")
+    assert weight.dtype == np.float32
+    assert weight.tolist() == [1.5, -2, 65504]
+
+
+def test_nodes(tmp_path):
     nodes = [
-        node("n", "Op", f=0.25, t=True, s="SAME", i=(1, 2), b=("Relu", "BiasAdd"), e=()),
+        node("n", "Op", "a", "^b", "c:1", f=0.25, t=True, s="SAME", i=(1, 2), b=("Relu",), e=()),
         placeholder("p", -1, 4, 6, 3),
     ]
     model = graph_model(tmp_path, nodes)
     read = model.node("n")
-    assert read.number("f", 1.0) == 0.25
-    assert read.number("absent", 1.0) == 1.0
-    assert read.flag("t") is True
-    assert read.flag("absent") is False
-    assert read.text("s", "VALID") == "SAME"
-    assert read.text("absent", "VALID") == "VALID"
-    assert read.integers("i") == (1, 2)
+    # Control inputs are left out.
+    assert read.inputs == ("a", "c:1")
+    assert (read.number("f", 1.0), read.number("absent", 1.0)) == (0.25, 1.0)
+    assert (read.flag("t"), read.flag("absent")) == (True, False)
+    assert (read.text("s", "VALID"), read.text("absent", "VALID")) == ("SAME", "VALID")
+    assert (read.integers("i"), read.texts("b")) == ((1, 2), ("Relu",))
     assert read.integers("e") == read.integers("absent") == ()
-    assert read.texts("b") == ("Relu", "BiasAdd")
     assert model.node("p").shape("shape") == (-1, 4, 6, 3)
-
-
-def test_attribute_of_another_kind(tmp_path):
-    read = graph_model(tmp_path, [node("here", "Conv2D", strides=0.5)]).node("here")
-    with pytest.raises(GraphModelError, match=r"Conv2D node 'here'.*'strides'"):
-        read.integers("strides")
-
-
-def test_control_inputs_are_left_out(tmp_path):
-    model = graph_model(tmp_path, [node("n", "Op", "a", "^b", "c:1")])
-    assert model.node("n").inputs == ("a", "c:1")
+    for kind in ("node", "weight"):
+        with pytest.raises(GraphModelError, match=f"no {kind} 'ghost'"):
+            getattr(model, kind)("ghost")
 
 
 @pytest.mark.parametrize(("name", "parts"), [("a/b", ("a/b", 0)), ("a/b:2", ("a/b", 2))])
@@ -99,52 +73,47 @@ def test_tensor_names(name, parts):
     assert split_tensor_name(name) == parts
 
 
-@pytest.mark.parametrize("kind", ["node", "weight"])
-def test_names_that_are_not_there(tmp_path, kind):
-    model = graph_model(tmp_path, [])
-    with pytest.raises(GraphModelError, match=f"no {kind} 'ghost'"):
-        getattr(model, kind)("ghost")
+# Emission
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "is missing"),
-        ("{", "is not JSON"),
-        ("[]", "is not a TensorFlow.js graph model"),
-        ('{"modelTopology": {"model_config": {}}}', "is not a TensorFlow.js graph model"),
-        ('{"modelTopology": {"node": []}}', "is not a TensorFlow.js graph model"),
-    ],
-)
-def test_malformed_topology(tmp_path, content, message):
-    path = tmp_path / "model.json"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(GraphModelError, match=message):
-        load_graph_model(path)
+def emitter_of(model):
+    graph = GraphBuilder()
+    emitter = Emitter(model, graph)
+    emitter.feed("x", Value("image", (None, 2, 2, 1), feature_map=True))
+    return emitter, graph
 
 
-@pytest.mark.parametrize(
-    ("entry", "size", "message"),
-    [
-        ({"dtype": "float32"}, 11, "'w' ends at byte 12, but model.bin has 11"),
-        ({"dtype": "float32"}, 13, "model.bin has 13 bytes, but its weights take 12"),
-        ({"dtype": "complex64"}, 24, "'w' has dtype 'complex64'"),
-        ({"dtype": "float32", "quantization": {"dtype": "int4"}}, 3, "stored as 'int4'"),
-        ({}, 12, "is not a TensorFlow.js graph model"),
-    ],
-)
-def test_malformed_weights(tmp_path, entry, size, message):
-    with pytest.raises(GraphModelError, match=message):
-        load_graph_model(write_weight(tmp_path, bytes(size), **entry))
+def test_what_is_not_asked_for_is_not_emitted(tmp_path):
+    nodes = [node("before", "FancyOp"), node("x", "FancyOp", "before"), node("y", "Add", "x", "x")]
+    model = graph_model(tmp_path, [*nodes, node("after", "FancyOp", "y")])
+    (result,) = run_emission(model, ["y"], IMAGE)
+    np.testing.assert_array_equal(result, IMAGE + IMAGE)
 
 
-@pytest.mark.parametrize(
-    ("file", "message"),
-    [("gone.bin", "gone.bin is missing"), ("../model.bin", "does not lie beside")],
-)
-def test_weight_files(tmp_path, file, message):
-    path = write_model(tmp_path, [])
-    path.write_text(path.read_text().replace("model.bin", file))
-    with pytest.raises(GraphModelError, match=message):
-        load_graph_model(path)
+def test_nodes_are_emitted_once(tmp_path):
+    nodes = [X, node("a", "LeakyRelu", "x"), node("b", "Add", "a", "x"), node("c", "Add", "a", "b")]
+    emitter, graph = emitter_of(graph_model(tmp_path, nodes))
+    first, again = emitter.emit("c"), emitter.emit("c:0")
+    assert first == again
+    model = graph.model("test", {"image": (1, 2, 2)}, {first.name: (1, 2, 2)})
+    assert sorted(entry.op_type for entry in model.graph.node) == ["Add", "Add", "LeakyRelu"]
+
+
+def test_deep_graphs(tmp_path):
+    depth = 3000
+    nodes = [X] + [node(f"n{i}", "LeakyRelu", f"n{i - 1}" if i else "x") for i in range(depth)]
+    emitter, graph = emitter_of(graph_model(tmp_path, nodes))
+    output = emitter.emit(f"n{depth - 1}").name
+    model = graph.model("test", {"image": (1, 2, 2)}, {output: (1, 2, 2)})
+    assert len(model.graph.node) == depth
+
+
+def test_model_runs_on_older_runtimes_with_any_batch(tmp_path):
+    emitter, graph = emitter_of(graph_model(tmp_path, [X, node("y", "Add", "x", "x")]))
+    output = emitter.emit("y").name
+    model = graph.model("test", {"image": (1, 2, 2)}, {output: (1, 2, 2)})
+    assert model.ir_version <= 9
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
+    for batch in (1, 3):
+        image = np.repeat(IMAGE.transpose(0, 3, 1, 2), batch, axis=0)
+        np.testing.assert_array_equal(run_model(model, image)[0], 2 * image)

@@ -54,7 +54,6 @@ def test_convolution(tmp_path, size, kernel, strides, dilations, padding, depthw
         (("BiasAdd",), lambda x: x),
         (("BiasAdd", "Relu"), lambda x: np.maximum(x, 0)),
         (("BiasAdd", "Relu6"), lambda x: np.clip(x, 0, 6)),
-        (("BiasAdd", "Sigmoid"), lambda x: 1 / (1 + np.exp(-x))),
     ],
 )
 def test_fused_convolution(tmp_path, op, depthwise, fused, activation):
@@ -89,51 +88,42 @@ def test_max_pool(tmp_path, size, kernel, strides, padding):
     assert y.shape[1:3] == (len(rows), len(columns))
 
 
-@pytest.mark.parametrize(
-    ("op", "attributes", "expected"),
-    [
-        ("Relu", {}, lambda x: np.maximum(x, 0)),
-        ("Relu6", {}, lambda x: np.clip(x, 0, 6)),
-        ("Sigmoid", {}, lambda x: 1 / (1 + np.exp(-x))),
-        ("LeakyRelu", {"alpha": 0.1}, lambda x: np.where(x > 0, x, x * 0.1)),
-        ("LeakyRelu", {}, lambda x: np.where(x > 0, x, x * 0.2)),
-    ],
-)
-def test_activations(tmp_path, op, attributes, expected):
+def leaky(x):
+    return np.where(x > 0, x, x * np.float32(0.2))
+
+
+@pytest.mark.parametrize("alpha", [0.1, None])
+def test_leaky_relu(tmp_path, alpha):
     x = 5 * values(2, 3, 4, 2)
-    (y,) = run(tmp_path, [node("y", op, "x", **attributes)], {}, x)
-    np.testing.assert_allclose(y, expected(x.astype(np.float64)), atol=1e-5)
+    attributes = {} if alpha is None else {"alpha": alpha}
+    (y,) = run(tmp_path, [node("y", "LeakyRelu", "x", **attributes)], {}, x)
+    np.testing.assert_allclose(y, np.where(x > 0, x, x * (alpha or 0.2)), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("op", "function"),
-    [("Add", np.add), ("AddV2", np.add), ("Sub", np.subtract), ("Mul", np.multiply)],
-)
+@pytest.mark.parametrize("op", ["Add", "AddV2"])
 @pytest.mark.parametrize("shape", [(), (4,), (3, 1), (2, 3, 4), (1, 2, 3, 4)])
 @pytest.mark.parametrize("constant_first", [False, True])
-def test_elementwise_with_constant(tmp_path, op, function, shape, constant_first):
+def test_add_of_a_constant(tmp_path, op, shape, constant_first):
     x, constant = values(2, 2, 3, 4), np.asarray(values(*shape, seed=1))
-    operands = (constant, x) if constant_first else (x, constant)
     names = ("c", "x") if constant_first else ("x", "c")
     (y,) = run(tmp_path, [node("y", op, *names)], {"c": constant}, x)
-    np.testing.assert_array_equal(y, function(*operands))
+    np.testing.assert_array_equal(y, x + constant)
 
 
-def test_elementwise_of_two_feature_maps(tmp_path):
+def test_add_of_two_feature_maps(tmp_path):
     x = values(2, 2, 3, 4)
     pool = node("p", "MaxPool", "x", ksize=(1, 2, 3, 1), strides=(1, 1, 1, 1), padding="VALID")
-    (y,) = run(tmp_path, [pool, node("y", "Sub", "p", "x")], {}, x)
-    np.testing.assert_array_equal(y, x.max(axis=(1, 2), keepdims=True) - x)
+    (y,) = run(tmp_path, [pool, node("y", "Add", "p", "x")], {}, x)
+    np.testing.assert_array_equal(y, x.max(axis=(1, 2), keepdims=True) + x)
 
 
-def test_elementwise_on_an_nchw_tensor(tmp_path):
+def test_add_on_an_nchw_tensor(tmp_path):
     x, constant = values(2, 2, 3, 4), values(3, seed=1)
-    nodes = [node("t", "Transpose", "x", "order"), node("y", "Mul", "t", "c")]
+    nodes = [node("t", "Transpose", "x", "order"), node("y", "Add", "t", "c")]
     (y,) = run(tmp_path, nodes, {"order": TO_NCHW, "c": constant}, x)
-    np.testing.assert_array_equal(y, x.transpose(0, 3, 1, 2) * constant)
+    np.testing.assert_array_equal(y, x.transpose(0, 3, 1, 2) + constant)
 
 
-@pytest.mark.parametrize("mode", ["align_corners", "half_pixel_centers", "neither"])
 @pytest.mark.parametrize(
     ("size", "target"),
     [
@@ -144,12 +134,11 @@ def test_elementwise_on_an_nchw_tensor(tmp_path):
         ((41, 59), (49, 61)),
     ],
 )
-def test_resize_bilinear(tmp_path, mode, size, target):
+def test_resize_bilinear(tmp_path, size, target):
     x = values(2, *size, 3)
-    flags = {} if mode == "neither" else {mode: True}
-    nodes = [node("y", "ResizeBilinear", "x", "size", **flags)]
+    nodes = [node("y", "ResizeBilinear", "x", "size", half_pixel_centers=True)]
     (y,) = run(tmp_path, nodes, {"size": np.array(target, np.int32)}, x)
-    expected = resize_bilinear(x, target, mode)
+    expected = resize_bilinear(x, target)
     np.testing.assert_allclose(y, expected, atol=1e-4)
 
 
@@ -181,20 +170,13 @@ def test_pad_of_an_nchw_tensor(tmp_path):
     np.testing.assert_array_equal(y, np.pad(x.transpose(0, 3, 1, 2), PADDINGS))
 
 
-def test_pad_by_nothing(tmp_path):
-    x = values(2, 2, 3, 4)
-    nodes = [node("p", "Pad", "x", "zeros"), node("y", "Relu", "p")]
-    (y,) = run(tmp_path, nodes, {"zeros": np.zeros((4, 2), np.int32)}, x)
-    np.testing.assert_array_equal(y, np.maximum(x, 0))
-
-
 @pytest.mark.parametrize("axis", [1, 2, 3, -1, -3])
 def test_concat(tmp_path, axis):
     x = values(2, 2, 3, 4)
-    nodes = [node("a", "Relu", "x"), node("y", "ConcatV2", "a", "x", "a", "axis")]
+    nodes = [node("a", "LeakyRelu", "x"), node("y", "ConcatV2", "a", "x", "a", "axis")]
     (y,) = run(tmp_path, nodes, {"axis": np.asarray(axis, np.int32)}, x)
-    a = np.maximum(x, 0)
-    np.testing.assert_array_equal(y, np.concatenate([a, x, a], axis))
+    a = leaky(x)
+    np.testing.assert_allclose(y, np.concatenate([a, x, a], axis), atol=1e-6)
 
 
 @pytest.mark.parametrize(("axis", "sizes"), [(3, (1, 2, 2)), (-1, (4, 1)), (1, (2, 1))])
@@ -219,14 +201,14 @@ def test_transposes_there_and_back(tmp_path):
     x = values(2, 2, 3, 4)
     nodes = [
         node("a", "Transpose", "x", "nchw"),
-        node("b", "Relu", "a"),
+        node("b", "LeakyRelu", "a"),
         node("c", "Transpose", "b", "nhwc"),
         node("y", "Conv2D", "c", "w", strides=(1, 1, 1, 1), padding="VALID"),
     ]
     weights = {"nchw": TO_NCHW, "nhwc": TO_NHWC, "w": values(1, 1, 4, 5, seed=1)}
     b, y = run(tmp_path, nodes, weights, x, ["b", "y"])
-    np.testing.assert_array_equal(b, np.maximum(x, 0).transpose(0, 3, 1, 2))
-    np.testing.assert_allclose(y, np.maximum(x, 0) @ weights["w"][0, 0], atol=1e-5)
+    np.testing.assert_allclose(b, leaky(x).transpose(0, 3, 1, 2), atol=1e-6)
+    np.testing.assert_allclose(y, leaky(x) @ weights["w"][0, 0], atol=1e-5)
 
 
 CONV = {"strides": (1, 1, 1, 1), "padding": "SAME"}
@@ -235,51 +217,29 @@ CONV = {"strides": (1, 1, 1, 1), "padding": "SAME"}
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ([node("y", "Conv2D", "x", "w", **CONV, data_format="NCHW")], "data format"),
+        ([node("y", "FancyOp", "x")], "FancyOp node 'y'"),
         ([node("y", "Conv2D", "x", "w", **CONV | {"padding": "EXPLICIT"})], "padding EXPLICIT"),
-        ([node("y", "Conv2D", "x", "w", **CONV | {"strides": (2, 1, 1, 1)})], "strides"),
-        ([node("y", "Conv2D", "w", "w", **CONV)], "constant"),
+        ([node("y", "Conv2D", "w", "w", **CONV)], "data input is a constant"),
         ([node("y", "Conv2D", "x", "x", **CONV)], "'image' would have to be a constant"),
-        ([node("y", "Conv2D", "x", "big", strides=(1, 1, 1, 1), padding="VALID")], "does not fit"),
-        (
-            [node("y", "_FusedConv2D", "x", "w", "b", **CONV, fused_ops=("BiasAdd", "Tanh"))],
-            "fused Tanh",
-        ),
-        (
-            [node("y", "_FusedConv2D", "x", "w", "b", **CONV, fused_ops=("Relu", "BiasAdd"))],
-            "begin with BiasAdd",
-        ),
+        ([node("y", "_FusedConv2D", "x", "w", **CONV, fused_ops=("Tanh",))], "fused Tanh"),
         (
             [node("t", "Transpose", "x", "nchw"), node("y", "Conv2D", "t", "w", **CONV)],
             "not an NHWC feature map",
         ),
         ([node("t", "Transpose", "x", "nchw"), node("y", "Add", "t", "x")], "different layouts"),
-        (
-            [node("t", "Transpose", "x", "nchw"), node("y", "ConcatV2", "t", "x", "axis")],
-            "different layouts",
-        ),
         ([node("y", "Transpose", "x", "nhwc")], "no change between NHWC and NCHW"),
-        ([node("y", "Add", "b", "b")], "both inputs are constants"),
         ([node("y", "Add", "x", "b")], "do not broadcast"),
-        ([node("y", "Add", "x", "deep")], "meets a feature map"),
-        ([node("y", "SplitV", "x", "b_sizes", "axis")], "do not add up"),
+        ([node("y", "ResizeBilinear", "x", "b")], "half-pixel centers"),
         ([node("y", "ConcatV2", "x", "x", "zero")], "batch axis"),
-        ([node("y", "Pad", "x", "batch_pad")], "batch axis"),
     ],
 )
-def test_unsupported_settings_name_operation_and_node(tmp_path, nodes, message):
+def test_what_the_pinned_models_do_not_use(tmp_path, nodes, message):
     weights = {
         "w": values(1, 1, 3, 2),
-        "big": values(5, 5, 3, 2),
         "b": values(2),
-        "deep": values(1, 1, 4, 4, 3),
         "nchw": TO_NCHW,
         "nhwc": TO_NHWC,
-        "axis": np.asarray(3, np.int32),
         "zero": np.asarray(0, np.int32),
-        "b_sizes": np.array([1, 1], np.int32),
-        "batch_pad": np.array([[0, 1], [0, 0], [0, 0], [0, 0]], np.int32),
     }
-    x = values(1, 4, 4, 3)
-    with pytest.raises(UnsupportedOpError, match=rf"{nodes[-1]['op']} node 'y': .*{message}"):
-        run(tmp_path, nodes, weights, x)
+    with pytest.raises(UnsupportedOpError, match=message):
+        run(tmp_path, nodes, weights, values(1, 4, 4, 3))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 
 from tritonpose_server.models.open_models.tfjs import convolution, ops
 from tritonpose_server.models.open_models.tfjs.graph_builder import GraphBuilder, Value
 from tritonpose_server.models.open_models.tfjs.graph_model import (
     GraphModel,
-    GraphModelError,
     Node,
     split_tensor_name,
 )
@@ -17,23 +16,18 @@ from tritonpose_server.models.open_models.tfjs.graph_model import (
 _Emission = Callable[[GraphBuilder, Node, Sequence[ops.Operand]], list[Value]]
 
 _EMISSIONS: dict[str, _Emission] = {
-    "Add": ops.emit_binary,
-    "AddV2": ops.emit_binary,
+    "Add": ops.emit_add,
+    "AddV2": ops.emit_add,
     "ConcatV2": ops.emit_concat,
     "Conv2D": convolution.emit_convolution,
     "DepthwiseConv2dNative": convolution.emit_convolution,
     "FusedDepthwiseConv2dNative": convolution.emit_convolution,
     "LeakyRelu": ops.emit_leaky_relu,
     "MaxPool": convolution.emit_max_pool,
-    "Mul": ops.emit_binary,
     "Pad": ops.emit_pad,
     "PadV2": ops.emit_pad,
-    "Relu": ops.emit_activation,
-    "Relu6": ops.emit_activation,
     "ResizeBilinear": ops.emit_resize,
-    "Sigmoid": ops.emit_activation,
     "SplitV": ops.emit_split,
-    "Sub": ops.emit_binary,
     "Transpose": ops.emit_transpose,
     "_FusedConv2D": convolution.emit_convolution,
 }
@@ -69,13 +63,12 @@ class Emitter:
 
         Raises:
             UnsupportedOpError: A node's operation, or a setting of it, is not known.
-            GraphModelError: The tensor or a node it depends on is not there, or the nodes
-                depend on each other in a circle.
+            GraphModelError: A node that the tensor depends on is not there.
         """
         name, index = split_tensor_name(tensor)
         for node in self._pending(name):
             self._outputs[node.name] = self._emit_node(node)
-        return self._output(name, index)
+        return self._outputs[name][index]
 
     def _pending(self, name: str) -> list[Node]:
         """Return the nodes still to be emitted for a node, in an order that works."""
@@ -92,33 +85,15 @@ class Emitter:
                 if node not in self._model.weights and node not in self._outputs
             ]
             waiting.extend(dependencies[current])
-        try:
-            order = list(TopologicalSorter(dependencies).static_order())
-        except CycleError as error:
-            raise GraphModelError(
-                f"nodes depend on each other in a circle: {', '.join(error.args[1])}"
-            ) from None
-        return [self._model.node(node) for node in order]
+        return [self._model.node(node) for node in TopologicalSorter(dependencies).static_order()]
 
     def _emit_node(self, node: Node) -> list[Value]:
         emission = _EMISSIONS.get(node.op)
         if emission is None:
             raise ops.unsupported(node, "this operation is not known")
-        operands = [self._operand(tensor) for tensor in node.inputs]
-        try:
-            return emission(self._graph, node, operands)
-        except (IndexError, ValueError) as error:
-            raise GraphModelError(f"{node.op} node {node.name!r} is malformed: {error}") from error
+        return emission(self._graph, node, [self._operand(tensor) for tensor in node.inputs])
 
     def _operand(self, tensor: str) -> ops.Operand:
         name, index = split_tensor_name(tensor)
         weight = self._model.weights.get(name)
-        return self._output(name, index) if weight is None else weight
-
-    def _output(self, name: str, index: int) -> Value:
-        outputs = self._outputs[name]
-        if index >= len(outputs):
-            raise GraphModelError(
-                f"node {name!r} has {len(outputs)} outputs, but output {index} is asked for"
-            )
-        return outputs[index]
+        return self._outputs[name][index] if weight is None else weight

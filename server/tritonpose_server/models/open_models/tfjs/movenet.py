@@ -15,7 +15,7 @@ import onnx
 
 from tritonpose_server.models.open_models.tfjs.emitter import Emitter
 from tritonpose_server.models.open_models.tfjs.graph_builder import GraphBuilder, Value
-from tritonpose_server.models.open_models.tfjs.graph_model import Array, GraphModel, GraphModelError
+from tritonpose_server.models.open_models.tfjs.graph_model import Array, GraphModel
 
 JOINTS = 17
 STRIDE = 4
@@ -49,13 +49,13 @@ class _Grid:
         return self.rows * self.columns
 
     def coordinates(self) -> Array:
-        """Row and column of each cell, float64 [cells,2]."""
+        """Return row and column of each cell, float64 [cells,2]."""
         rows, columns = np.divmod(np.arange(self.cells), self.columns)
         coordinates: Array = np.stack([rows, columns], axis=1).astype(np.float64)
         return coordinates
 
     def center_weights(self) -> Array:
-        """Preference for people in the middle of the picture, float64 [1,cells]."""
+        """Return the preference for people in the middle of the picture, float64 [1,cells]."""
         middle = (self.rows // 2, self.columns // 2)
         distances: Array = np.linalg.norm(self.coordinates() - middle, axis=1, keepdims=True)
         return 1.0 / (distances.T + _HALF_DISTANCE)
@@ -76,7 +76,7 @@ def build_movenet(model: GraphModel, height: int = 256, width: int = 192) -> onn
         regressed from the best person center. Cell (r, c) stands for pixel (4r, 4c).
 
     Raises:
-        ValueError: A size is no positive multiple of 32.
+        ValueError: A size is not a positive multiple of 32.
         GraphModelError: The model is not the one expected.
     """
     if height < 1 or width < 1 or height % _LARGEST_STRIDE or width % _LARGEST_STRIDE:
@@ -105,8 +105,6 @@ def build_movenet(model: GraphModel, height: int = 256, width: int = 192) -> onn
 def _at_size(model: GraphModel, height: int, width: int) -> GraphModel:
     """Scale the target sizes of the model's resizes to another input size."""
     native = np.array(model.node(_INPUT).shape("shape")[1:3])
-    if native.shape != (2,):
-        raise GraphModelError(f"input of graph model {model.name!r} is not an image")
     sizes = {node.inputs[1] for node in model.nodes.values() if node.op == "ResizeBilinear"}
     scaled = {name: model.weight(name) * (height, width) // native for name in sizes}
     return replace(model, weights={**model.weights, **scaled})
