@@ -153,5 +153,5 @@ def test_unusual_files_are_read_as_paddlex_reads_them(
         assert differences(answer, as_paddlex_reads_it) is None, file.name
         people.append(len(answer.boxes))
     transport.close()
-    # Most of them show the person, whatever their colours and orientation.
+    # Most of them show the person, whatever their colors and orientation.
     assert sum(count > 0 for count in people) > len(people) / 2

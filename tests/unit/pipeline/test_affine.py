@@ -23,7 +23,7 @@ def apply(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
 
 
 def crop_matrix_by_hand(center: np.ndarray, width: float, size: tuple[int, int]) -> np.ndarray:
-    """One factor for both axes; the centre comes to lie in the middle."""
+    """One factor for both axes; the center comes to lie in the middle."""
     factor = size[0] / width
     middle = np.array(size) / 2
     return np.column_stack([np.eye(2) * factor, middle - factor * center])
@@ -74,7 +74,7 @@ def test_crop_matrices(size: tuple) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_matrices_solve_for_three_points_as_opencv_does(size: tuple) -> None:
-    """Bit for bit, so that `warpAffine` rounds alike: centre, above it, left of that."""
+    """Bit for bit, so that `warpAffine` rounds alike: center, above it, left of that."""
     to_crop, to_image = crop_matrices(CENTERS, SCALES, size), image_matrices(CENTERS, SCALES, size)
     right, bottom = np.float32(size[0] / 2), np.float32(size[1] / 2)
     target = [(right, bottom), (right, bottom - right), (0, bottom - right)]
@@ -104,7 +104,7 @@ def test_box_edges_become_crop_edges(size: tuple) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_udp_box_corners_become_centres_of_corner_pixels(size: tuple) -> None:
+def test_udp_box_corners_become_centers_of_corner_pixels(size: tuple) -> None:
     matrices = udp_matrices(CENTERS, SCALES, size)
     assert matrices.dtype == np.float64
     last = np.array(size) - 1

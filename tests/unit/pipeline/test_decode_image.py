@@ -13,8 +13,8 @@ from tritonpose_pipeline.file_formats import describe_content, identify_format
 from tritonpose_pipeline.image import check_file, check_frame, copy_file, decode_image
 from tritonpose_pipeline.limits import Limits
 
-GREY = np.add.outer(np.arange(24) * 4, np.arange(40) * 3).astype(np.uint8)
-RGB = np.dstack([GREY, 255 - GREY, GREY // 2])
+GRAY = np.add.outer(np.arange(24) * 4, np.arange(40) * 3).astype(np.uint8)
+RGB = np.dstack([GRAY, 255 - GRAY, GRAY // 2])
 BGR = RGB[..., ::-1]
 ORIENTATION = 0x0112
 LIMITS = Limits(workers=1)
@@ -60,16 +60,16 @@ def test_pixels_come_in_bgr_order(file_format: str, options: dict, tolerance: in
 @pytest.mark.parametrize(
     ("mode", "file_format"), [("L", "PNG"), ("LA", "PNG"), ("1", "PNG"), ("L", "BMP"), ("1", "BMP")]
 )
-def test_grey_images_get_three_equal_channels(mode: str, file_format: str) -> None:
-    source = Image.fromarray(GREY).convert(mode)
+def test_gray_images_get_three_equal_channels(mode: str, file_format: str) -> None:
+    source = Image.fromarray(GRAY).convert(mode)
     expected = np.dstack([np.asarray(source.convert("L"))] * 3)
     np.testing.assert_array_equal(decoded(saved(source, file_format)), expected)
 
 
-def test_grey_jpeg_gets_three_equal_channels() -> None:
-    image = decoded(saved(Image.fromarray(GREY), "JPEG", quality=95))
+def test_gray_jpeg_gets_three_equal_channels() -> None:
+    image = decoded(saved(Image.fromarray(GRAY), "JPEG", quality=95))
     np.testing.assert_array_equal(image[..., 0], image[..., 2])
-    np.testing.assert_allclose(image[..., 1].astype(int), GREY, atol=3)
+    np.testing.assert_allclose(image[..., 1].astype(int), GRAY, atol=3)
 
 
 def test_a_palette_is_resolved() -> None:
@@ -82,7 +82,7 @@ def test_a_palette_is_resolved() -> None:
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
 def test_alpha_is_dropped_not_blended(file_format: str) -> None:
-    alpha = np.full_like(GREY, 7)
+    alpha = np.full_like(GRAY, 7)
     source = Image.fromarray(np.dstack([RGB, alpha]))
     options = {"lossless": True, "exact": True} if file_format == "WEBP" else {}
     np.testing.assert_array_equal(decoded(saved(source, file_format, **options)), BGR)
@@ -130,7 +130,7 @@ def zip_archive() -> bytes:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (saved(Image.fromarray(GREY), "GIF"), "it is a GIF file"),
+        (saved(Image.fromarray(GRAY), "GIF"), "it is a GIF file"),
         (saved(Image.fromarray(RGB), "TIFF"), "it is a TIFF file"),
         (b"MM\x00*" + bytes(20), "it is a TIFF file"),
         (b"\0\0\0\x1cftypheic" + bytes(20), "it is an ISO media file (HEIC, AVIF or video)"),

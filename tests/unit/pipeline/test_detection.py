@@ -8,7 +8,7 @@ from composing_models import detector_network
 from tritonpose_pipeline.detection import resize_for_detector, select_people
 
 
-def colours(height: int, width: int) -> np.ndarray:
+def colors(height: int, width: int) -> np.ndarray:
     """An image whose blue, green and red grow along x, along y and not at all."""
     y, x = np.mgrid[:height, :width]
     return np.dstack([x * 200 // width, y * 200 // height, np.full_like(x, 250)]).astype(np.uint8)
@@ -54,7 +54,7 @@ def test_stretching_fills_the_whole_input_without_padding() -> None:
     ],
 )
 def test_padded_to_network_size(image_size: tuple, inner: tuple) -> None:
-    image = colours(image_size[1], image_size[0])
+    image = colors(image_size[1], image_size[0])
     resized = resize_for_detector(
         image, detector_network(32, 48, keep_ratio="true", interpolation="linear")
     )
@@ -79,8 +79,8 @@ def test_the_scale_leads_back_to_the_image(keep_ratio: str, spot: tuple) -> None
     resized = resize_for_detector(image, model)
     weights = resized.pixels[..., 0].astype(float)
     y, x = np.mgrid[:96, :128] + 0.5
-    centre = np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
-    np.testing.assert_allclose(centre / resized.scale, spot, atol=0.3)
+    center = np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
+    np.testing.assert_allclose(center / resized.scale, spot, atol=0.3)
 
 
 def select(

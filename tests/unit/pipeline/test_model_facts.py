@@ -97,7 +97,7 @@ def test_a_keypoint_models_missing_facts_are_named(key: str) -> None:
         ("pad_value", "1,2", "three integers R,G,B from 0 to 255"),
         ("pad_value", "1,2,3,4", "three integers R,G,B from 0 to 255"),
         ("pad_value", "0.5,0.5,0.5", "three integers R,G,B from 0 to 255"),
-        ("pad_value", "grey", "three integers R,G,B from 0 to 255"),
+        ("pad_value", "gray", "three integers R,G,B from 0 to 255"),
         ("nms_score_threshold", "low", "a number from 0 to 1"),
         ("nms_iou_threshold", "", "a number from 0 to 1"),
         ("nms_top_k", "all", "a positive integer, or -1 for no limit"),

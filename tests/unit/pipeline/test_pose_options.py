@@ -170,8 +170,8 @@ def test_models(resolve: Resolve, request_parameters: dict, names: tuple) -> Non
     ("request_parameters", "message"),
     [
         (
-            {"detecter": "small"},
-            "unknown request parameter 'detecter'; the pipeline knows detector, keypoint_model, ",
+            {"detectors": "small"},
+            "unknown request parameter 'detectors'; the pipeline knows detector, keypoint_model, ",
         ),
         ({"threshold": 0.5}, "unknown request parameter 'threshold'"),
         ({"detector": 3}, "request parameter `detector` must be a model name, got 3"),

@@ -47,8 +47,8 @@ class Stages:
     """The stages of one request, for one thread.
 
     Attributes:
-        finished: Those that ended, in order.
-        failed_stage: The one that an exception ended, None for none.
+        finished: The stages that ended, in order.
+        failed_stage: Name of the stage that an exception ended, None for none.
 
     Example:
         with stages("decode"):
