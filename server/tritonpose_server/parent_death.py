@@ -1,4 +1,4 @@
-"""What ties a process to the life of another one, by means of the Linux kernel."""
+"""Ties a process to the life of its parent or its descendants, with the Linux kernel's help."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def die_with_parent(number: signal.Signals, parent: int) -> None:
-    """Have the kernel send this process a signal when its parent dies.
+    """Make the kernel send this process a signal when its parent dies.
 
     Args:
         number: The signal.

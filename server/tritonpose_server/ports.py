@@ -1,15 +1,16 @@
-"""Finding out before anything is started whether it can listen."""
+"""Checks addresses to listen on before anything is started."""
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 
-from tritonpose_server.errors import EmbeddedServerError
+from tritonpose_server.errors import EmbeddedServerError, PortInUseError
 
 
 def bind(address: str, port: int | None) -> socket.socket:
-    """Take a port for a moment.
+    """Hold a port.
 
     Args:
         address: Interface to listen on, a name or an IPv4 or IPv6 address.
@@ -19,16 +20,18 @@ def bind(address: str, port: int | None) -> socket.socket:
         A socket that holds the port until it is closed.
 
     Raises:
-        EmbeddedServerError: It is taken, or can't be listened on.
+        PortInUseError: The port is taken.
+        EmbeddedServerError: The address can't be listened on.
     """
     holder = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:
-        # What is left of connections of a server that has ended is no hindrance.
+        # Remains of a former server's connections don't count.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind((address, port or 0))
     except OSError as error:
         holder.close()
-        raise EmbeddedServerError(
+        taken = error.errno == errno.EADDRINUSE
+        raise (PortInUseError if taken else EmbeddedServerError)(
             f"can't listen on {address}:{port or 0}: {error.strerror}; choose another port or "
             "stop the program that uses it"
         ) from error
@@ -36,7 +39,7 @@ def bind(address: str, port: int | None) -> socket.socket:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine can reach what listens on an interface.
+    """Return whether only this machine can reach an interface.
 
     Args:
         address: A name or an IPv4 or IPv6 address.

@@ -16,7 +16,7 @@ import pytest
 from command_line import COMMAND, environment, run
 from file_server import Route, file_server
 from tritonpose import create_pipeline
-from tritonpose_server.embedded.gpus import count_gpus
+from tritonpose_server.embedded.device import count_gpus
 from tritonpose_server.embedded.server import EmbeddedServer
 from videos import write_video
 

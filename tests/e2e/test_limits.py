@@ -26,7 +26,7 @@ from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.embedded.tuning.settings import PipelineTuning, Tuning
+from tritonpose_server.embedded.tuning import PipelineTuning, Tuning
 
 LIMITS = {
     "max_image_bytes": 600_000,

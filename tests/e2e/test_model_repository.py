@@ -20,9 +20,8 @@ from tools.fetch_models import main
 from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest
 from tritonpose_server.embedded import resources
-from tritonpose_server.embedded.libpython import find_libpython_directory
+from tritonpose_server.embedded.installation import find_libpython_directory, find_triton
 from tritonpose_server.embedded.staging import stage_backends
-from tritonpose_server.embedded.triton_wheel import find_triton
 from tritonpose_server.models.catalog import PADDLEX_MODELS
 
 # The first conversion makes the environment for Paddle, which takes minutes.

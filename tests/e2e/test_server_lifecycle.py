@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.errors import EmbeddedServerError
+from tritonpose_server.supervision.processes import service_processes
 
 HOST = """
 import sys, time
@@ -148,6 +150,28 @@ def test_a_model_that_is_not_what_its_configuration_says(
         EmbeddedServerError, match="output 'headmap' is not in the model, which has heatmap"
     ):
         server.start()
+    assert nothing_left(server.server_id, [])
+
+
+def test_a_model_that_dies_during_the_start(installed_open_models: list[Path]) -> None:
+    """Triton itself would wait for it without end."""
+    detector, keypoint_model = installed_open_models
+    server = EmbeddedServer(
+        installed_open_models, PipelineSettings(detector.name, keypoint_model.name)
+    )
+
+    def kill() -> bool:
+        processes = service_processes(os.getpid())
+        victim = next((each.pid for each in processes if each.model == detector.name), None)
+        if victim is not None:
+            os.kill(victim, signal.SIGKILL)
+        return victim is not None
+
+    killer = threading.Thread(target=wait_until, args=[kill])
+    killer.start()
+    with pytest.raises(EmbeddedServerError, match="has died while the server was starting"):
+        server.start()
+    killer.join()
     assert nothing_left(server.server_id, [])
 
 

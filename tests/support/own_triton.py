@@ -14,9 +14,8 @@ from urllib.request import urlopen
 
 from leftovers import wait_until
 from rest_service import free_port
-from tritonpose_server.embedded.libpython import find_libpython_directory
+from tritonpose_server.embedded.installation import find_libpython_directory, find_triton
 from tritonpose_server.embedded.staging import stage_backends
-from tritonpose_server.embedded.triton_wheel import find_triton
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 

@@ -23,7 +23,7 @@ from tritonpose.config import PipelineConfig
 from tritonpose.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tritonpose_server.embedded.tuning.settings import Tuning
+    from tritonpose_server.embedded.tuning import Tuning
     from tritonpose_server.service.rest.settings import RestSettings
 
 _DESCRIPTION = """\
@@ -91,8 +91,7 @@ def _serve(options: argparse.Namespace, config: PipelineConfig, log: LogOptions)
     from tritonpose_server.cli.servers import serve
     from tritonpose_server.embedded.device import Device
     from tritonpose_server.embedded.options import ServerOptions
-    from tritonpose_server.embedded.tuning.defaults import complete_pipeline
-    from tritonpose_server.embedded.tuning.settings import Tuning
+    from tritonpose_server.embedded.tuning import Tuning, complete_pipeline
     from tritonpose_server.engines.cores import available_cores
 
     tuning = Tuning() if options.tuning is None else _load_tuning(options.tuning)
@@ -113,14 +112,13 @@ def _serve(options: argparse.Namespace, config: PipelineConfig, log: LogOptions)
 
 def _load_tuning(path: str) -> Tuning:
     """Read a tuning file, and print its settings and warnings about them."""
-    from tritonpose_server.embedded.tuning.describe import describe, doubts
-    from tritonpose_server.embedded.tuning.file import load
+    from tritonpose_server.embedded.tuning import describe, load_tuning, warnings_for
     from tritonpose_server.engines.cores import available_cores
 
-    tuning = load(path)
+    tuning = load_tuning(path)
     print_status(f"tuning of {path}: {describe(tuning)}")
-    for doubt in doubts(tuning, available_cores()):
-        print_status(f"warning: {doubt}")
+    for warning in warnings_for(tuning, available_cores()):
+        print_status(f"warning: {warning}")
     return tuning
 
 

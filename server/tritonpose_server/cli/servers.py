@@ -14,8 +14,7 @@ from tritonpose.cli.logs import LogOptions
 from tritonpose.config import PIPELINE_NAME, PipelineConfig
 from tritonpose.create import create_pipeline
 from tritonpose.pipeline import HumanKeypointPipeline
-from tritonpose_server.embedded.device import Device
-from tritonpose_server.embedded.gpus import require_gpus
+from tritonpose_server.embedded.device import Device, require_gpus
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.staging import HpsOptions

@@ -1,27 +1,21 @@
-"""Where the models of an embedded server compute, named as PaddleX names devices.
-
-The models in the user's store stay as they are: a model that is to compute elsewhere than its
-configuration says is served from a directory of its own, with the same model files and a
-configuration made for the device.
-"""
+"""Devices that models compute on, as PaddleX names them, and checks that they can be used here."""
 
 from __future__ import annotations
 
+import ctypes
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tritonpose.errors import ConfigError
-from tritonpose_server.embedded.model_view import read_config, write_model_view
 from tritonpose_server.errors import EmbeddedServerError
 
 _NVIDIA = re.compile(r"gpu(?::(?P<numbers>\d+(?:,\d+)*))?", re.IGNORECASE)
 _OTHER_ACCELERATORS = re.compile(
     r"(npu|xpu|mlu|gcu|dcu|iluvatar_gpu|metax_gpu)(:\d+(,\d+)*)?", re.IGNORECASE
 )
+
+_INSTEAD = "or use --device cpu, or --url of a server that has a GPU"
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,7 @@ class Device:
             text: ``cpu``, ``gpu`` (the first one), ``gpu:1`` or ``gpu:0,1``, in any case.
 
         Raises:
-            ConfigError: It is something else, or a device that no embedded server computes on.
+            ConfigError: It is something else, or a device that Triton does not compute on.
         """
         if text.lower() == "cpu":
             return cls()
@@ -61,64 +55,75 @@ class Device:
         return f"gpu:{','.join(map(str, self.gpus))}" if self.gpus else "cpu"
 
 
-def configure_model(config: ModelConfig, device: Device) -> ModelConfig:
-    """Make a model's configuration for a device.
+def require_gpus(numbers: Sequence[int]) -> None:
+    """Check that GPUs can be used to serve.
 
     Args:
-        config: The configuration that it has; not changed.
-        device: Where it is to compute.
-
-    Returns:
-        A copy with one instance on the CPU or on each of the GPUs. OpenVINO computes on no NVIDIA
-        GPU, so there the backend is ONNX Runtime.
+        numbers: Which ones, counted from 0 among those visible.
 
     Raises:
-        EmbeddedServerError: The model is made for CPUs.
+        EmbeddedServerError: Something is missing; the message says what and how to get it.
     """
-    configured = ModelConfig()
-    configured.CopyFrom(config)
-    del configured.instance_group[:]
-    if not device.gpus:
-        configured.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
-        return configured
-    if _computes_bf16(config):
+    if not numbers:
+        return
+    require_visible(numbers, _INSTEAD)
+    if not _onnxruntime_has_cuda():
         raise EmbeddedServerError(
-            f"model {config.name!r} is a bf16 variant, which is for CPUs: name the model that it "
-            f"was made from, or use --device cpu instead of {device}"
+            "the installed ONNX Runtime computes on CPUs only: run `pip uninstall onnxruntime` "
+            f"and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, {_INSTEAD}"
         )
-    configured.backend = "onnxruntime"
-    configured.instance_group.add(kind=ModelInstanceGroup.KIND_GPU, count=1, gpus=list(device.gpus))
-    return configured
 
 
-def _computes_bf16(config: ModelConfig) -> bool:
-    # Asking for a parameter that is missing would add it.
-    hint = "HINT_BF16"
-    return hint in config.parameters and config.parameters[hint].string_value.upper() == "YES"
-
-
-def place_models(models: Iterable[Path], device: Device | None, target: Path) -> list[Path]:
-    """Make models compute on a device.
+def require_visible(numbers: Sequence[int], instead: str) -> None:
+    """Check that there are GPUs.
 
     Args:
-        models: Model directories, each named like its Triton model.
-        device: Where they are to compute; None for where their configurations say.
-        target: Directory for those whose configurations say otherwise; made where needed.
-
-    Returns:
-        The directories to serve, in the same order: the given ones where they fit.
+        numbers: Which ones, counted from 0 among those visible.
+        instead: What else the user can do: the end of a sentence, beginning with "or".
 
     Raises:
-        EmbeddedServerError: A model can't compute there.
+        EmbeddedServerError: There is none, or not these.
     """
-    if device is None:
-        return list(models)
-    return [_place_model(model, device, target) for model in models]
+    count = count_gpus()
+    if count == 0:
+        raise EmbeddedServerError(
+            "no NVIDIA GPU is visible here: its driver is missing, or a container was started "
+            f"without --gpus, or CUDA_VISIBLE_DEVICES hides it; fix that, {instead}"
+        )
+    absent = [number for number in numbers if number >= count]
+    if absent:
+        raise EmbeddedServerError(
+            f"there is no GPU {absent[0]}: {count} can be seen here, counted from 0; choose among "
+            f"these, {instead}"
+        )
 
 
-def _place_model(model: Path, device: Device, target: Path) -> Path:
-    config = read_config(model)
-    kinds = {group.kind for group in config.instance_group}
-    if not device.gpus and kinds == {ModelInstanceGroup.KIND_CPU}:
-        return model
-    return write_model_view(model, configure_model(config, device), target)
+def visible_devices(number: int, environment: Mapping[str, str]) -> str:
+    """``CUDA_VISIBLE_DEVICES`` for a program that is to see one GPU only.
+
+    Args:
+        number: Which one, counted from 0 among those visible here.
+        environment: This process's.
+    """
+    hidden = environment.get("CUDA_VISIBLE_DEVICES", "")
+    visible = [entry.strip() for entry in hidden.split(",") if entry.strip()]
+    return visible[number] if number < len(visible) else str(number)
+
+
+def count_gpus() -> int:
+    """Number of NVIDIA GPUs that programs of this environment can use."""
+    count = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    # Both return 0 for success; they heed CUDA_VISIBLE_DEVICES, as Triton does.
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
+def _onnxruntime_has_cuda() -> bool:
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()

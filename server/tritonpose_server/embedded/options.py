@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tritonpose_server.embedded.device import Device
 from tritonpose_server.embedded.staging import HpsOptions
-from tritonpose_server.embedded.tuning.settings import Tuning
+from tritonpose_server.embedded.tuning import Tuning
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class ServerOptions:
         start_timeout: Seconds until the server must be ready.
         stop_timeout: Seconds requests in flight get to finish when the server stops.
         log_verbose: Triton's verbosity, 0 for none.
-        restart: Whether the server is started again, at the same ports, when it dies, has lost
-            one of its processes, or hangs.
-        hang_timeout: Seconds without an answer after which it, or one of its models, hangs.
-        control_key: What opens Triton's control endpoints (load and unload models, shared
-            memory, traces, log settings) to those who send it; None for one that is made up.
+        restart: Whether the server is restarted, at the same ports, when it dies, has lost one of
+            its processes, or hangs.
+        hang_timeout: Seconds without a response after which it, or one of its models, hangs.
+        control_key: The key that opens Triton's control endpoints (load and unload models, shared
+            memory, traces, log settings); None for a random one.
         device: Where the models compute; None for where their configurations say.
         tuning: Threads, streams, processes, batches and queues.
         hps: What Triton's model of PaddleX's service contract does.
@@ -51,12 +51,3 @@ class ServerOptions:
         if self.address in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
             return "localhost"
         return f"[{self.address}]" if ":" in self.address else self.address
-
-
-@dataclass(frozen=True)
-class Ports:
-    """The ports a server listens on."""
-
-    grpc: int
-    http: int
-    metrics: int

@@ -1,4 +1,4 @@
-"""Finds the files that are served but not imported: model repository and backends."""
+"""Finds the files that Triton loads: model repository and backends."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 def model_repository() -> Path:
-    """Directory of the pipeline models."""
+    """Return the directory of the models that Triton serves."""
     package = _package()
     share = package / "share" / "model_repository"
     return share if share.is_dir() else package.parents[1] / "model_repository"
 
 
 def backends() -> Path:
-    """Directory of the Python-based backends."""
+    """Return the directory of the Python-based backends."""
     return _package() / "backends"
 
 

@@ -1,4 +1,4 @@
-"""Puts a server's directories together: backends and model repository."""
+"""Builds a server's directories: backends and model repository."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tritonclient.grpc import model_config_pb2
 
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources
-from tritonpose_server.embedded.triton_wheel import TritonInstallation
-from tritonpose_server.embedded.tuning.settings import PipelineTuning
+from tritonpose_server.embedded.installation import TritonInstallation
+from tritonpose_server.embedded.tuning import PipelineTuning
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.service.urls.settings import URLS_OFF, UrlSettings
 
@@ -26,10 +26,10 @@ HPS = "human-keypoint-detection"
 
 @dataclass(frozen=True)
 class HpsOptions:
-    """How images and pictures travel in the contract of PaddleX's service, in Triton's model of it.
+    """How the HPS model handles images: Triton's model of the contract of PaddleX's service.
 
     Attributes:
-        visualize: Whether a request that doesn't say gets a picture.
+        visualize: Whether a request that does not choose gets a picture.
         urls: Which URLs are fetched.
     """
 
@@ -72,7 +72,7 @@ def stage_pipeline(
         target: Directory to make.
         models: Model directories, each named like its Triton model.
         settings: The pipeline's settings.
-        tuning: How much the pipeline models take on; what nobody chose is left as it is.
+        tuning: How much the pipeline models take on; what it leaves open stays as it is.
         hps: What the model of PaddleX's contract does.
 
     Raises:
@@ -94,7 +94,7 @@ def stage_pipeline(
                 f"model {name!r} is in several of the folders that are served: "
                 f"{', '.join(places)}; remove all but one"
             )
-    # What is not chosen has no parameter, whatever the model's own configuration says.
+    # A setting without a value has no parameter, whatever the model's own configuration has.
     parameters = settings.to_parameters()
     parameters["model_repositories"] = json.dumps([str(root) for root in repositories])
     hps_parameters = {"visualize": str(hps.visualize).lower(), **hps.urls.parameters()}
@@ -124,5 +124,5 @@ def _stage_model(target: Path, name: str, parameters: Mapping[str, str | None]) 
 
 
 def model_repositories(models: Iterable[Path]) -> list[Path]:
-    """The directories that leaves lie in, each once."""
+    """List the directories that models lie in, each once."""
     return list(dict.fromkeys(model.absolute().parent for model in models))

@@ -14,7 +14,7 @@ from typing import Any
 import onnx
 
 from tritonpose.cli.console import exit_status, print_error, print_status
-from tritonpose_server.embedded.gpus import require_visible, visible_devices
+from tritonpose_server.embedded.device import require_visible, visible_devices
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import triton_config
 from tritonpose_server.models.calibration import calibration_inputs

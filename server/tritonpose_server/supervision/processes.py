@@ -61,8 +61,18 @@ def service_processes(pid: int) -> list[ServiceProcess]:
 
 
 def children(pid: int) -> list[int]:
-    """List the running children of a process."""
+    """List the children of a process."""
     return _descendants(pid, recursive=False)
+
+
+def dead_children(pid: int) -> list[int]:
+    """List the children of a process that have died without its noticing."""
+    found = []
+    for child in children(pid):
+        with contextlib.suppress(psutil.Error):
+            if psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
+                found.append(child)
+    return found
 
 
 def cpu_seconds(pid: int) -> float:

@@ -15,7 +15,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from tritonpose_server.supervision.hang_watch import HangWatch
-from tritonpose_server.supervision.processes import children, cpu_seconds, model_of, stub_instance
+from tritonpose_server.supervision.processes import (
+    children,
+    cpu_seconds,
+    dead_children,
+    model_of,
+    stub_instance,
+)
 from tritonpose_server.supervision.triton_api import TritonApi
 
 _START_POLL_SECONDS = 0.2
@@ -83,7 +89,7 @@ class TritonWatch:
         self._api = TritonApi(settings.address, settings.control_key)
         self._hang_watch = HangWatch(self._api, self._cpu_seconds, settings.hang_timeout)
         self._stubs: dict[int, _Stub] = {}
-        self._lost_at_start: tuple[str, float] | None = None
+        self._dead_since: float | None = None
 
     @property
     def poll_seconds(self) -> float:
@@ -95,6 +101,8 @@ class TritonWatch:
     @property
     def handles(self) -> Iterable[int]:
         """Descriptors that become readable when there is something for `fault` to find."""
+        if self.became_ready is None:
+            return []
         return [stub.handle for stub in self._stubs.values()]
 
     def fault(self) -> str | None:
@@ -131,15 +139,18 @@ class TritonWatch:
         return None
 
     def _death_at_start(self) -> str | None:
-        """Notice a death that tritonserver waits for without end."""
-        for stub in self._pop_ended():
-            self._lost_at_start = self._lost_at_start or (stub.model, time.monotonic())
-        if self._lost_at_start is None:
+        """Notice a death for which tritonserver would wait without end."""
+        dead = dead_children(self._pid)
+        if not dead:
+            self._dead_since = None
             return None
-        model, moment = self._lost_at_start
-        if time.monotonic() - moment < _FAILED_START_SECONDS:
+        self._dead_since = self._dead_since or time.monotonic()
+        if time.monotonic() - self._dead_since < _FAILED_START_SECONDS:
             return None
-        return f"the process of model {model} has died while the server was starting"
+        # One that dies very soon is not known by name.
+        names = [self._stubs[pid].model for pid in dead if pid in self._stubs]
+        whose = f"the process of model {names[0]}" if names else "the process of a model"
+        return f"{whose} has died while the server was starting"
 
     def _pop_ended(self) -> list[_Stub]:
         pids = {stub.handle: pid for pid, stub in self._stubs.items()}

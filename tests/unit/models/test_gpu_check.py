@@ -10,7 +10,7 @@ import pytest
 
 from quantizable_model import install, quantizable_model
 from tools.gpu_check import compare, main
-from tritonpose_server.embedded import gpus
+from tritonpose_server.embedded import device as gpus
 from tritonpose_server.models.store import ModelStore
 from tritonpose_server.models.tensorrt import NO_GPU
 

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from quantizable_model import HEIGHT, WIDTH, install
-from tritonpose_server.embedded.gpus import visible_devices
+from tritonpose_server.embedded.device import visible_devices
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import tensorrt
 from tritonpose_server.models.errors import ConversionError
@@ -93,7 +93,7 @@ def test_without_a_gpu_or_tensorrt(
     gpus: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr("tritonpose_server.embedded.gpus.count_gpus", lambda: gpus)
+    monkeypatch.setattr("tritonpose_server.embedded.device.count_gpus", lambda: gpus)
     monkeypatch.setattr(tensorrt.importlib.util, "find_spec", lambda _: None)
     assert main(["toy"]) == NO_GPU
     error = capsys.readouterr().err

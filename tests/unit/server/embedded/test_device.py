@@ -11,7 +11,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 import quantizable_model
 from tritonpose.errors import ConfigError
 from tritonpose_pipeline.repository import ModelRepository
-from tritonpose_server.embedded.device import Device, configure_model, place_models
+from tritonpose_server.embedded.device import Device
+from tritonpose_server.embedded.model_configs import configure_model, place_models
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.precision import make_bf16
 from tritonpose_server.models.store import ModelStore

@@ -9,8 +9,8 @@ import sys
 import onnxruntime
 import pytest
 
-from tritonpose_server.embedded import gpus
-from tritonpose_server.embedded.gpus import count_gpus, require_gpus
+from tritonpose_server.embedded import device as gpus
+from tritonpose_server.embedded.device import count_gpus, require_gpus
 from tritonpose_server.errors import EmbeddedServerError
 
 CUDA = ["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -58,7 +58,7 @@ def test_what_is_missing(
 
 def test_hidden_gpus_do_not_count() -> None:
     """True on machines with GPUs as on those without."""
-    program = "from tritonpose_server.embedded.gpus import count_gpus; print(count_gpus())"
+    program = "from tritonpose_server.embedded.device import count_gpus; print(count_gpus())"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},

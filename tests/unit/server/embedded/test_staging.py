@@ -14,6 +14,7 @@ from tritonpose_pipeline.limits import Limits
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources, staging
+from tritonpose_server.embedded.installation import TritonInstallation
 from tritonpose_server.embedded.staging import (
     HPS,
     PIPELINE,
@@ -22,8 +23,7 @@ from tritonpose_server.embedded.staging import (
     stage_backends,
     stage_pipeline,
 )
-from tritonpose_server.embedded.triton_wheel import TritonInstallation
-from tritonpose_server.embedded.tuning.settings import PipelineTuning
+from tritonpose_server.embedded.tuning import PipelineTuning
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.service.hps.handler import HpsSettings
 

@@ -1,10 +1,13 @@
-"""Finds the real tritonserver that the ``nvidia-pytriton`` wheel carries."""
+"""Finds the tritonserver of the ``nvidia-pytriton`` wheel, and the libraries that it needs."""
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
+import os
 import platform
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,3 +70,45 @@ def find_triton() -> TritonInstallation:
             f"{_WHEEL} {distribution.version} lacks {installation.binary}: reinstall it"
         )
     return installation
+
+
+def find_libpython_directory() -> Path | None:
+    """Find the directory of ``libpython3.X.so.1.0``.
+
+    Returns:
+        The directory, or None where the dynamic loader finds the library by itself.
+
+    Raises:
+        TritonNotInstalledError: The library is not on this machine. Debian and Ubuntu keep it
+            in a package of its own.
+    """
+    name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
+    own = sysconfig.get_config_var("LIBDIR")
+    # A setup without root rights puts the library into the virtual environment.
+    for directory in (*([Path(own)] if own else []), Path(sys.prefix) / "lib"):
+        if (directory / name).exists():
+            return directory
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        package = name.removesuffix(".so.1.0")
+        raise TritonNotInstalledError(
+            f"{name} is missing, which Triton's Python backend needs: run "
+            f"`apt-get install {package}` (Debian, Ubuntu), or use a Python built with "
+            "--enable-shared"
+        ) from None
+    return None
+
+
+def triton_environment(triton: TritonInstallation, libpython: Path | None) -> dict[str, str]:
+    """Make an environment in which tritonserver and its Python processes find their libraries."""
+    environment = dict(os.environ)
+    libraries = [str(triton.libraries), environment.get("LD_LIBRARY_PATH", "")]
+    if libpython is not None:
+        libraries.insert(0, str(libpython))
+    environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
+    # The backend's Python finds its prefix through PATH: it must be this environment.
+    program = Path(sys.executable).parent
+    environment["PATH"] = os.pathsep.join([str(program), environment.get("PATH", os.defpath)])
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment

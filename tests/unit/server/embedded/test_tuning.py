@@ -1,4 +1,4 @@
-"""Knobs and tuning files: what is taken, and what is told of the rest."""
+"""Knobs and tuning files: what is taken, and which errors and warnings the rest gives."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from tritonpose.errors import ConfigError
-from tritonpose_server.embedded.tuning.describe import describe, doubts
-from tritonpose_server.embedded.tuning.file import load, save
-from tritonpose_server.embedded.tuning.settings import (
+from tritonpose_pipeline.limits import default_workers
+from tritonpose_server.embedded.tuning import (
     ModelTuning,
     PipelineTuning,
     Tuning,
-    from_values,
+    complete_pipeline,
+    describe,
+    load_tuning,
+    warnings_for,
 )
 
 EVERYTHING = Tuning(
@@ -29,17 +31,6 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "tuning",
-    [Tuning(), EVERYTHING, Tuning(keypoint_model=ModelTuning(streams=3))],
-    ids=["nothing", "everything", "one"],
-)
-def test_what_is_saved_is_loaded(file: Path, tuning: Tuning) -> None:
-    save(file, tuning, ["Made by hand: really.", "", "Second # line."])
-    assert load(file) == tuning
-    assert file.read_text().startswith("# Made by hand: really.\n#\n# Second # line.\n")
-
-
-@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("", Tuning()),
@@ -50,9 +41,9 @@ def test_what_is_saved_is_loaded(file: Path, tuning: Tuning) -> None:
         ("pipeline:\n  workers: 7\n", Tuning(pipeline=PipelineTuning(workers=7))),
     ],
 )
-def test_what_is_left_out_nobody_chose(file: Path, text: str, expected: Tuning) -> None:
+def test_what_is_left_out_is_not_set(file: Path, text: str, expected: Tuning) -> None:
     file.write_text(text)
-    assert load(file) == expected
+    assert load_tuning(file) == expected
 
 
 @pytest.mark.parametrize(
@@ -78,21 +69,21 @@ def test_what_is_left_out_nobody_chose(file: Path, text: str, expected: Tuning) 
             "pipeline: {workers: 9, max_in_flight: 8}",
             "pipeline.workers is 9, but pipeline.max_in_flight only 8",
         ),
-        ("detector: {", "is no YAML: .*line 1"),
+        ("detector: {", "isn't valid YAML: .*line 1"),
     ],
 )
-def test_what_is_wrong_is_told(file: Path, text: str, words: str) -> None:
+def test_the_error_names_what_is_wrong(file: Path, text: str, words: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigError, match=f"(?s)tuning file '{file}'.*{words}"):
-        load(file)
+        load_tuning(file)
 
 
 def test_a_file_that_cannot_be_read(file: Path) -> None:
     with pytest.raises(ConfigError, match=f"can't read the tuning file '{file}': No such file"):
-        load(file)
+        load_tuning(file)
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="is no YAML"):
-        load(file)
+    with pytest.raises(ConfigError, match="isn't valid YAML"):
+        load_tuning(file)
 
 
 def test_values() -> None:
@@ -100,24 +91,32 @@ def test_values() -> None:
     assert values["detector.threads"] == 3
     assert values["pipeline.max_in_flight"] == 256
     assert len(values) == 13
-    assert from_values(values) == EVERYTHING
-    changed = EVERYTHING.with_values({"detector.threads": 5, "detector.streams": None})
-    assert changed.detector == ModelTuning(2, 1, 5, 4, 0)
-    assert changed.keypoint_model == EVERYTHING.keypoint_model
-    with pytest.raises(
-        ConfigError, match=r"no setting 'detector\.cores'; there are detector\.inst"
-    ):
-        EVERYTHING.with_values({"detector.cores": 1})
 
 
-def test_told_in_words() -> None:
-    assert describe(Tuning()) == "nothing is chosen"
+def test_described_in_a_line() -> None:
+    assert describe(Tuning()) == "nothing is set"
     tuning = Tuning(ModelTuning(streams=1), pipeline=PipelineTuning(workers=3))
     assert describe(tuning) == "detector.streams 1, pipeline.workers 3"
 
 
 def test_more_than_this_machine_has() -> None:
-    assert list(doubts(EVERYTHING, 8)) == []
-    found = list(doubts(EVERYTHING, 4))
+    assert list(warnings_for(EVERYTHING, 8)) == []
+    found = list(warnings_for(EVERYTHING, 4))
     assert len(found) == 1
     assert found[0].startswith("keypoint_model.threads is 8, but only 4 of this machine's cores")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        (PipelineTuning(), PipelineTuning(default_workers(16), 16, 128)),
+        (PipelineTuning(workers=3), PipelineTuning(3, 16, 128)),
+        (PipelineTuning(workers=300), PipelineTuning(300, 16, 300)),
+        (PipelineTuning(max_in_flight=2), PipelineTuning(2, 16, 2)),
+        (PipelineTuning(5, 7, 6), PipelineTuning(5, 7, 6)),
+    ],
+)
+def test_rules_make_way_for_what_is_chosen(
+    chosen: PipelineTuning, expected: PipelineTuning
+) -> None:
+    assert complete_pipeline(chosen, 16) == expected

@@ -1,4 +1,4 @@
-"""Finding tritonserver in a Python environment."""
+"""Finding tritonserver and libpython in a Python environment."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tritonpose_server.embedded import triton_wheel
-from tritonpose_server.embedded.triton_wheel import TritonInstallation, find_triton
+from tritonpose_server.embedded import installation
+from tritonpose_server.embedded.installation import (
+    TritonInstallation,
+    find_libpython_directory,
+    find_triton,
+)
 from tritonpose_server.errors import TritonNotInstalledError
 
 PYTHON = f"3.{sys.version_info.minor}"
@@ -42,8 +46,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def set_machine(monkeypatch: pytest.MonkeyPatch, system: str, machine: str) -> None:
-    monkeypatch.setattr(triton_wheel.sys, "platform", system)
-    monkeypatch.setattr(triton_wheel.platform, "machine", lambda: machine)
+    monkeypatch.setattr(installation.sys, "platform", system)
+    monkeypatch.setattr(installation.platform, "machine", lambda: machine)
 
 
 def put_files(site: Path, *names: str) -> Path:
@@ -89,7 +93,7 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(importlib.metadata, "distribution", distribution)
     set_machine(monkeypatch, "linux", "x86_64")
-    with pytest.raises(TritonNotInstalledError, match=r"pip install 'tritonpose\[server\]'"):
+    with pytest.raises(TritonNotInstalledError, match="is not installed: pip install "):
         find_triton()
 
 
@@ -103,3 +107,66 @@ def test_other_machines(
     set_machine(monkeypatch, system, machine)
     with pytest.raises(TritonNotInstalledError, match=f"this is {system} {machine}: use a server"):
         find_triton()
+
+
+# --- libpython ---
+
+NAME = f"libpython3.{sys.version_info.minor}.so.1.0"
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Names given to the dynamic loader; it finds everything."""
+    names: list[str] = []
+    monkeypatch.setattr(installation.sys, "prefix", str(tmp_path / "venv"))
+    monkeypatch.setattr(installation.ctypes, "CDLL", names.append)
+    set_own_directory(monkeypatch, tmp_path / "own")
+    return names
+
+
+def set_own_directory(monkeypatch: pytest.MonkeyPatch, directory: Path | None) -> None:
+    """Say where Python's build put its library."""
+    values = {"LIBDIR": None if directory is None else str(directory)}
+    monkeypatch.setattr(installation.sysconfig, "get_config_var", values.get)
+
+
+def put_library(directory: Path, name: str = NAME) -> Path:
+    directory.mkdir(parents=True)
+    (directory / name).write_bytes(b"")
+    return directory
+
+
+def test_beside_the_interpreter(tmp_path: Path, loaded: list[str]) -> None:
+    own = put_library(tmp_path / "own")
+    put_library(tmp_path / "venv" / "lib")
+    assert find_libpython_directory() == own
+    assert loaded == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_in_the_virtual_environment(
+    tmp_path: Path, loaded: list[str], monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    if not known:
+        set_own_directory(monkeypatch, None)
+    directory = put_library(tmp_path / "venv" / "lib")
+    assert find_libpython_directory() == directory
+    assert loaded == []
+
+
+def test_by_the_dynamic_loader(tmp_path: Path, loaded: list[str]) -> None:
+    put_library(tmp_path / "own", "libpython3.1.so.1.0")
+    assert find_libpython_directory() is None
+    assert loaded == [NAME]
+
+
+@pytest.mark.usefixtures("loaded")
+def test_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(installation.ctypes, "CDLL", fail)
+    package = NAME.removesuffix(".so.1.0")
+    with pytest.raises(TritonNotInstalledError, match=f"apt-get install {package}`") as caught:
+        find_libpython_directory()
+    assert str(caught.value).startswith(f"{NAME} is missing")

@@ -9,10 +9,8 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
-from tritonpose_server.embedded.model_view import read_config
-from tritonpose_server.embedded.tuning.apply import model_tuning, tune_model, tune_models
-from tritonpose_server.embedded.tuning.defaults import complete_pipeline, default_tuning
-from tritonpose_server.embedded.tuning.settings import ModelTuning, PipelineTuning, Tuning
+from tritonpose_server.embedded.model_configs import read_config, tune_model, tune_models
+from tritonpose_server.embedded.tuning import ModelTuning, PipelineTuning, Tuning
 from tritonpose_server.errors import EmbeddedServerError
 
 ALL = ModelTuning(instances=2, streams=3, threads=4, max_batch_size=5, queue_delay_us=250)
@@ -75,47 +73,6 @@ def test_threads_win_over_those_of_a_batch() -> None:
     }
 
 
-# --- what a configuration means by itself ---
-
-
-@pytest.mark.parametrize(
-    ("text", "cores", "expected"),
-    [
-        ("", 2, ModelTuning(1, 2, 2, 8, 0)),
-        ("", 16, ModelTuning(1, 4, 16, 8, 0)),
-        ("instance_group { count: 3 }", 2, ModelTuning(3, 2, 2, 8, 0)),
-        (
-            'parameters { key: "NUM_STREAMS" value { string_value: "1" } }',
-            8,
-            ModelTuning(1, 1, 8, 8, 0),
-        ),
-        (
-            'parameters { key: "INFERENCE_NUM_THREADS" value { string_value: "3" } }',
-            8,
-            ModelTuning(1, 3, 3, 8, 0),
-        ),
-        ("dynamic_batching { max_queue_delay_microseconds: 70 }", 2, ModelTuning(1, 2, 2, 8, 70)),
-        ("instance_group { kind: KIND_GPU count: 1 }", 8, ModelTuning(1, None, None, 8, 0)),
-    ],
-)
-def test_untuned(text: str, cores: int, expected: ModelTuning) -> None:
-    assert model_tuning(model_config(text), cores) == expected
-
-
-def test_untuned_onnxruntime() -> None:
-    config = model_config()
-    config.backend = "onnxruntime"
-    assert model_tuning(config, 8) == ModelTuning(1, 4, 8, 8, 0)
-    config.parameters["intra_op_thread_count"].string_value = "1"
-    assert model_tuning(config, 8) == ModelTuning(1, 4, 4, 8, 0)
-
-
-def test_applying_what_is_there_changes_nothing() -> None:
-    for cores in (1, 2, 6, 32):
-        tuning = model_tuning(model_config(), cores)
-        assert model_tuning(tune_model(model_config(), tuning), cores) == tuning
-
-
 # --- directories ---
 
 
@@ -159,33 +116,3 @@ def test_the_given_one_of_two_with_one_name(tmp_path: Path) -> None:
         EmbeddedServerError, match=r"two of the models to serve have one name: .*/one/det"
     ):
         tune_models([given, other, beside], tuning, tmp_path / "again")
-
-
-# --- rules ---
-
-
-@pytest.mark.parametrize(
-    ("cores", "models", "pipeline"),
-    [
-        (1, ModelTuning(1, 1, 1, None, 0), PipelineTuning(4, 1, 128)),
-        (2, ModelTuning(1, 2, 2, None, 0), PipelineTuning(8, 2, 128)),
-        (64, ModelTuning(1, 4, 64, None, 0), PipelineTuning(64, 64, 128)),
-    ],
-)
-def test_default_rules(cores: int, models: ModelTuning, pipeline: PipelineTuning) -> None:
-    assert default_tuning(cores) == Tuning(models, models, pipeline)
-
-
-@pytest.mark.parametrize(
-    ("chosen", "expected"),
-    [
-        (PipelineTuning(workers=3), PipelineTuning(3, 16, 128)),
-        (PipelineTuning(workers=300), PipelineTuning(300, 16, 300)),
-        (PipelineTuning(max_in_flight=2), PipelineTuning(2, 16, 2)),
-        (PipelineTuning(5, 7, 6), PipelineTuning(5, 7, 6)),
-    ],
-)
-def test_rules_make_way_for_what_is_chosen(
-    chosen: PipelineTuning, expected: PipelineTuning
-) -> None:
-    assert complete_pipeline(chosen, 16) == expected

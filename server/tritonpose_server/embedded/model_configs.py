@@ -1,0 +1,186 @@
+"""Serves models with other configurations than those in their directories, which stay as they are.
+
+A model that is to compute elsewhere than its configuration says, or with another tuning, is served
+from a directory of its own, with the same model files and a changed configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from tritonpose_server.embedded.device import Device
+from tritonpose_server.embedded.tuning import ModelTuning, Tuning
+from tritonpose_server.errors import EmbeddedServerError
+
+CONFIG_FILE = "config.pbtxt"
+
+# Parameters of the backends.
+_STREAMS = "NUM_STREAMS"
+_THREADS = "INFERENCE_NUM_THREADS"
+_THREADS_OF_BATCH = "intra_op_thread_count"
+_BF16 = "HINT_BF16"
+
+
+def read_config(model: Path) -> ModelConfig:
+    """Read the configuration in a model's directory."""
+    return text_format.Parse((model / CONFIG_FILE).read_text("utf-8"), ModelConfig())
+
+
+def place_models(models: Iterable[Path], device: Device | None, target: Path) -> list[Path]:
+    """Make models compute on a device.
+
+    Args:
+        models: Model directories, each named like its Triton model.
+        device: Where they are to compute; None for where their configurations say.
+        target: Directory for those whose configurations say otherwise; made where needed.
+
+    Returns:
+        The directories to serve, in the same order: the given ones where they fit.
+
+    Raises:
+        EmbeddedServerError: A model can't compute there.
+    """
+    if device is None:
+        return list(models)
+    return [_place_model(model, device, target) for model in models]
+
+
+def configure_model(config: ModelConfig, device: Device) -> ModelConfig:
+    """Make a model's configuration for a device.
+
+    Args:
+        config: The configuration that it has; not changed.
+        device: Where it is to compute.
+
+    Returns:
+        A copy with one instance on the CPU or on each of the GPUs. On GPUs the backend is ONNX
+        Runtime, as OpenVINO does not compute on NVIDIA GPUs.
+
+    Raises:
+        EmbeddedServerError: The model is made for CPUs.
+    """
+    configured = ModelConfig()
+    configured.CopyFrom(config)
+    del configured.instance_group[:]
+    if not device.gpus:
+        configured.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
+        return configured
+    if (_parameter(config, _BF16) or "").upper() == "YES":
+        raise EmbeddedServerError(
+            f"model {config.name!r} is a bf16 variant, which is for CPUs: name the model that it "
+            f"was made from, or use --device cpu instead of {device}"
+        )
+    configured.backend = "onnxruntime"
+    configured.instance_group.add(kind=ModelInstanceGroup.KIND_GPU, count=1, gpus=list(device.gpus))
+    return configured
+
+
+def tune_models(models: Sequence[Path], tuning: Tuning, target: Path) -> list[Path]:
+    """Serve models with a tuning.
+
+    Args:
+        models: Model directories.
+        tuning: What to change.
+        target: Directory to make for those with changed configurations, and for all models that
+            lie beside the given ones, as requests may name them.
+
+    Returns:
+        The directories to serve in place of the given ones, in the same order: the given ones
+        where nothing is to change.
+
+    Raises:
+        EmbeddedServerError: Two of the given ones have the same name.
+    """
+    if tuning.detector == tuning.keypoint_model == ModelTuning():
+        return list(models)
+    for model in _with_neighbors(models):
+        config = read_config(model)
+        detects = _parameter(config, "role") == "detector"
+        role_tuning = tuning.detector if detects else tuning.keypoint_model
+        _write_view(model, tune_model(config, role_tuning), target)
+    return [target / model.name for model in models]
+
+
+def tune_model(config: ModelConfig, tuning: ModelTuning) -> ModelConfig:
+    """Change a model's configuration to a tuning.
+
+    Args:
+        config: The configuration that it has; not changed.
+        tuning: What to change.
+
+    Returns:
+        A copy with everything that the tuning sets.
+    """
+    tuned = ModelConfig()
+    tuned.CopyFrom(config)
+    if tuning.instances is not None:
+        if not tuned.instance_group:
+            tuned.instance_group.add(kind=ModelInstanceGroup.KIND_CPU)
+        for group in tuned.instance_group:
+            group.count = tuning.instances
+    if tuning.streams is not None:
+        tuned.parameters[_STREAMS].string_value = str(tuning.streams)
+    if tuning.threads is not None:
+        tuned.parameters[_THREADS].string_value = str(tuning.threads)
+        # It would take precedence.
+        tuned.parameters.pop(_THREADS_OF_BATCH, None)
+    if tuning.max_batch_size is not None:
+        # Larger batches than its own may fail or give wrong results: conversion checked none.
+        tuned.max_batch_size = min(tuning.max_batch_size, max(config.max_batch_size, 1))
+    if tuned.max_batch_size == 1:
+        tuned.ClearField("dynamic_batching")
+    if tuning.queue_delay_us is not None and tuned.max_batch_size > 1:
+        tuned.dynamic_batching.max_queue_delay_microseconds = tuning.queue_delay_us
+    return tuned
+
+
+def _place_model(model: Path, device: Device, target: Path) -> Path:
+    config = read_config(model)
+    kinds = {group.kind for group in config.instance_group}
+    if not device.gpus and kinds == {ModelInstanceGroup.KIND_CPU}:
+        return model
+    return _write_view(model, configure_model(config, device), target)
+
+
+def _write_view(model: Path, config: ModelConfig, target: Path) -> Path:
+    """Make a directory, named like the model's, with its files and another configuration."""
+    view = target / model.name
+    view.mkdir(parents=True)
+    for version in model.iterdir():
+        if version.name.isdecimal():
+            (view / version.name).symlink_to(version.absolute())
+    (view / CONFIG_FILE).write_text(text_format.MessageToString(config), "utf-8")
+    return view
+
+
+def _with_neighbors(models: Iterable[Path]) -> Iterator[Path]:
+    """Yield the models, and those beside them whose configurations can be read; each name once."""
+    given = [model.absolute() for model in dict.fromkeys(models)]
+    beside = [
+        path.parent
+        for directory in dict.fromkeys(model.parent for model in given)
+        for path in sorted(directory.glob(f"[!.]*/{CONFIG_FILE}"))
+        if path.parent not in given and _is_model(path.parent)
+    ]
+    found = {model.name: model for model in [*reversed(beside), *given]}
+    if len({model.name for model in given}) < len(given):
+        raise EmbeddedServerError(
+            f"two of the models to serve have one name: {', '.join(map(str, given))}"
+        )
+    yield from found.values()
+
+
+def _is_model(directory: Path) -> bool:
+    try:
+        return _parameter(read_config(directory), "role") is not None
+    except (OSError, UnicodeDecodeError, text_format.ParseError):
+        return False
+
+
+def _parameter(config: ModelConfig, key: str) -> str | None:
+    # Reading a parameter that is missing would add it.
+    return config.parameters[key].string_value if key in config.parameters else None
