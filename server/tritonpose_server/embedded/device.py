@@ -111,7 +111,7 @@ def visible_devices(number: int, environment: Mapping[str, str]) -> str:
 
 
 def count_gpus() -> int:
-    """Number of NVIDIA GPUs that programs of this environment can use."""
+    """Count the NVIDIA GPUs that programs of this environment can use."""
     count = ctypes.c_int(0)
     try:
         driver = ctypes.CDLL("libcuda.so.1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -10,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tritonpose_pipeline.settings import PipelineSettings
@@ -112,7 +113,7 @@ def launch(
         if options.restart:
             address = f"{options.local_host}:{ports.http}"
             watch = WatchSettings(address, control_key, options.hang_timeout)
-            environment[guardian.WATCH_VARIABLE] = watch.to_json()
+            environment[guardian.WATCH_VARIABLE] = json.dumps(asdict(watch))
         process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-m", guardian.__name__),

@@ -79,7 +79,7 @@ class Tuning:
         pipeline: Of the pipeline, which calls them.
 
     Raises:
-        ConfigError: A value is no integer, out of range, or at odds with another.
+        ConfigError: A value is not an integer, out of range, or contradicts another.
     """
 
     detector: ModelTuning = ModelTuning()

@@ -16,6 +16,7 @@ COMMAND [ARG ...]``, with the settings of the watch, which hold a secret, in
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import shutil
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
     drain_file = Path(directory, "draining")
     os.environ[DRAIN_VARIABLE] = str(drain_file)
     text = os.environ.pop(WATCH_VARIABLE, None)
-    settings = None if text is None else WatchSettings.from_json(text)
+    settings = None if text is None else WatchSettings(**json.loads(text))
     # So that orphaned grandchildren can be found and ended.
     adopt_orphans()
     stop, backoff = _StopRequest(), Backoff()

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import http
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
 
-from tritonpose_server.supervision.triton_api import Probe, RequestCounts, probe_for
+from tritonpose_server.supervision.triton_api import (
+    PendingResponse,
+    Probe,
+    TritonApi,
+    probe_for,
+)
 
 ROUNDS = 4
 """Rounds of checks within the time after which a server counts as hanging.
@@ -30,32 +34,8 @@ model completes a request of a client, or any model fails one.
 # Share of one core's time from which on a model computes.
 _BUSY = 0.1
 
-# No response, or "internal error"; any other response shows that the model works.
-_NO_RESPONSE = 0
-_BROKEN = (_NO_RESPONSE, http.HTTPStatus.INTERNAL_SERVER_ERROR)
-
-
-class Response(Protocol):
-    """The response to a probe; see `tritonpose_server.supervision.triton_api.PendingResponse`."""
-
-    def status(self) -> int | None:
-        """Return its HTTP status, 0 if there will be none, None if there is none yet."""
-
-    def close(self) -> None:
-        """Give it up."""
-
-
-class Api(Protocol):
-    """Requests to Triton; see `tritonpose_server.supervision.triton_api.TritonApi`."""
-
-    def request_counts(self) -> Mapping[str, RequestCounts] | None:
-        """Count completed requests by model."""
-
-    def config(self, model: str) -> Mapping[str, Any] | None:
-        """Return a model's configuration."""
-
-    def send(self, probe: Probe) -> Response:
-        """Send a probe."""
+# Any other response shows that the model works.
+_BROKEN = (PendingResponse.LOST, http.HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 class HangWatch:
@@ -73,7 +53,7 @@ class HangWatch:
 
     def __init__(
         self,
-        api: Api,
+        api: TritonApi,
         cpu_seconds: Callable[[str], float],
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
@@ -128,7 +108,7 @@ class HangWatch:
 class _Model:
     """Watches one model."""
 
-    def __init__(self, api: Api, probe: Probe | None, busy_seconds: float) -> None:
+    def __init__(self, api: TritonApi, probe: Probe | None, busy_seconds: float) -> None:
         self._api = api
         self._probe = probe
         self._busy_seconds = busy_seconds
@@ -137,7 +117,7 @@ class _Model:
         self._idle = 0
         self._idle_before_probe = SHORTEST_IDLE
         self._missed = 0
-        self._pending: Response | None = None
+        self._pending: PendingResponse | None = None
         # A model that can't answer the probe at all must not be taken for a broken one.
         self._has_answered = False
 
@@ -169,7 +149,7 @@ class _Model:
         elif self._idle < self._idle_before_probe:
             self._idle += 1
         else:
-            failed = status == _NO_RESPONSE or (status in _BROKEN and self._has_answered)
+            failed = status == PendingResponse.LOST or (status in _BROKEN and self._has_answered)
             self._missed += failed or bool(self._pending and not computes)
             if self._pending is None:
                 self._pending = self._api.send(self._probe)

@@ -8,6 +8,8 @@ import time
 from types import FrameType, TracebackType
 from typing import Protocol
 
+from tritonpose_server.supervision.rest_process import RestProcess
+
 LOGGER = logging.getLogger("tritonpose.server")
 
 _POLL_SECONDS = 0.25
@@ -21,13 +23,6 @@ class Triton(Protocol):
 
     def restart(self) -> None:
         """Restart it after the death of that process."""
-
-
-class Rest(Protocol):
-    """See `tritonpose_server.supervision.rest_process.RestProcess`."""
-
-    def ensure_running(self) -> None:
-        """Start it unless it runs well."""
 
 
 class StopSignals:
@@ -66,7 +61,7 @@ class StopSignals:
         self._count += 1
 
 
-def supervise(triton: Triton, rest: Rest, signals: StopSignals) -> int | None:
+def supervise(triton: Triton, rest: RestProcess, signals: StopSignals) -> int | None:
     """Restart what dies, until a signal comes.
 
     Args:

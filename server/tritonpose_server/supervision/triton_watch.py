@@ -7,12 +7,11 @@ the model as ready, but neither answers its requests nor restarts the stub.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from tritonpose_server.supervision.hang_watch import HangWatch
 from tritonpose_server.supervision.processes import (
@@ -44,15 +43,6 @@ class WatchSettings:
     address: str
     control_key: str
     hang_timeout: float
-
-    def to_json(self) -> str:
-        """Write the settings as text."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> WatchSettings:
-        """Read settings that `to_json` wrote."""
-        return cls(**json.loads(text))
 
 
 @dataclass(frozen=True)
