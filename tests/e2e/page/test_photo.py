@@ -185,7 +185,7 @@ def test_the_next_photo_replaces_one_that_is_still_being_asked_for(
     visit: Callable[..., Visit], photo: Path, tmp_path: Path
 ) -> None:
     nobody = tmp_path / "nobody.png"
-    Image.new("RGB", (64, 48), "grey").save(nobody)
+    Image.new("RGB", (64, 48), "gray").save(nobody)
     opened = visit()
     opened.choose(photo)
     opened.choose(nobody)
