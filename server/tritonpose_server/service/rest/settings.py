@@ -84,12 +84,7 @@ class RestSettings:
         TlsFiles.from_paths(None, self.cert_file, self.key_file)
 
     @property
-    def encrypted(self) -> bool:
-        """Whether the service speaks HTTPS."""
-        return self.cert_file is not None
-
-    @property
     def address(self) -> str:
         """The URL of the service, without a slash at its end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.encrypted else 'http'}://{host}:{self.port}"
+        return f"{'https' if self.cert_file else 'http'}://{host}:{self.port}"
