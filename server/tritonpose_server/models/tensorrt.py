@@ -54,21 +54,6 @@ class EngineOptions:
     workspace_mib: int | None = None
 
 
-@dataclass(frozen=True)
-class EngineJob:
-    """An engine to build.
-
-    Attributes:
-        graph: Types of its tensors are the precisions to compute in; input ``image``.
-        max_batch: Largest batch size; the smallest is 1.
-        workspace_mib: GPU memory in MiB that a layer may take, None for all.
-    """
-
-    graph: onnx.ModelProto
-    max_batch: int
-    workspace_mib: int | None = None
-
-
 def use_gpu(number: int) -> None:
     """Make a GPU the only one that this process sees; CUDA must not be initialized yet.
 
@@ -82,8 +67,14 @@ def use_gpu(number: int) -> None:
     require_visible([0], _INSTEAD)
 
 
-def engine_loader(job: EngineJob) -> Any:
-    """Return polygraphy's loader of an engine, which builds it when it is called."""
+def engine_loader(graph: onnx.ModelProto, max_batch: int, workspace_mib: int | None = None) -> Any:
+    """Return polygraphy's loader of an engine, which builds it when it is called.
+
+    Args:
+        graph: Types of its tensors are the precisions to compute in; input ``image``.
+        max_batch: Largest batch size; the smallest is 1.
+        workspace_mib: GPU memory in MiB that a layer may take, None for all.
+    """
     import tensorrt
     from polygraphy.backend.trt import (
         CreateConfig,
@@ -92,26 +83,24 @@ def engine_loader(job: EngineJob) -> Any:
         Profile,
     )
 
-    shape = onnx_graph.tensor_shape(job.graph.graph.input[0])[1:]
+    shape = onnx_graph.tensor_shape(graph.graph.input[0])[1:]
+    batches = (1, min(_OPT_BATCH, max_batch), max_batch)
     profile = Profile()
-    profile.add(
-        "image", (1, *shape), (min(_OPT_BATCH, job.max_batch), *shape), (job.max_batch, *shape)
-    )
-    limits = (
-        None
-        if job.workspace_mib is None
-        else {tensorrt.MemoryPoolType.WORKSPACE: job.workspace_mib << 20}
-    )
+    profile.add("image", *((batch, *shape) for batch in batches))
+    limits = None
+    if workspace_mib is not None:
+        limits = {tensorrt.MemoryPoolType.WORKSPACE: workspace_mib << 20}
     # Strongly typed: layers compute in the types of the graph, as TensorRT always does since 11.
-    network = NetworkFromOnnxBytes(job.graph.SerializeToString(), strongly_typed=True)
+    network = NetworkFromOnnxBytes(graph.SerializeToString(), strongly_typed=True)
     # The mantissa of TF32 has ten bits: FP32 is to be FP32.
-    return EngineFromNetwork(
-        network, CreateConfig(tf32=False, profiles=[profile], memory_pool_limits=limits)
-    )
+    config = CreateConfig(tf32=False, profiles=[profile], memory_pool_limits=limits)
+    return EngineFromNetwork(network, config)
 
 
-def build_plan(job: EngineJob) -> tuple[bytes, str]:
-    """Build an engine on the first visible GPU.
+def build_plan(
+    graph: onnx.ModelProto, max_batch: int, workspace_mib: int | None
+) -> tuple[bytes, str]:
+    """Build an engine on the first visible GPU; for the arguments see `engine_loader`.
 
     Returns:
         The serialized engine and the version of TensorRT.
@@ -124,7 +113,7 @@ def build_plan(job: EngineJob) -> tuple[bytes, str]:
     from polygraphy.exception import PolygraphyException
 
     try:
-        plan = BytesFromEngine(engine_loader(job))()
+        plan = BytesFromEngine(engine_loader(graph, max_batch, workspace_mib))()
     except PolygraphyException as error:
         raise EmbeddedServerError(
             f"TensorRT {tensorrt.__version__} can't build the engine: {error}"
@@ -137,7 +126,7 @@ def build_engine(
     name: str,
     options: EngineOptions,
     progress: Progress,
-    build: Callable[[EngineJob], tuple[bytes, str]] = build_plan,
+    build: Callable[[onnx.ModelProto, int, int | None], tuple[bytes, str]] = build_plan,
 ) -> Path:
     """Build the engine of a model: ``1/model.plan`` and ``configs/tensorrt.pbtxt``.
 
@@ -146,7 +135,7 @@ def build_engine(
         name: The model.
         options: How to build it.
         progress: Called with lines for the user.
-        build: Builds the engine.
+        build: Builds the engine; see `build_plan`.
 
     Returns:
         The plan; one that exists is replaced.
@@ -168,7 +157,7 @@ def build_engine(
         raise EmbeddedServerError(f"{options.precision} needs no calibration images")
     graph = engine_graph(onnx_graph.load_model(base.model), options.precision, inputs or ())
     progress(f"{name}: building the {options.precision} engine, which takes minutes")
-    plan, version = build(EngineJob(graph, max_batch, options.workspace_mib))
+    plan, version = build(graph, max_batch, options.workspace_mib)
     facts = {"precision": options.precision, "tensorrt": version}
     configs = {
         triton_config.ONNXRUNTIME: triton_config.onnxruntime_config(base.config),
@@ -261,13 +250,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--max_batch",
-        type=_positive,
+        type=lambda text: _number(text, least=1),
         metavar="N",
         help="largest batch (default: the model's, which is also the smallest allowed)",
     )
     add(
         "--workspace",
-        type=_positive,
+        type=lambda text: _number(text, least=1),
         metavar="MIB",
         help="GPU memory that a layer may take while computing (default: all)",
     )
@@ -275,15 +264,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
-    return int(text)
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a GPU, from 0")
+def _number(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
     return int(text)
 
 

@@ -5,7 +5,6 @@ import io
 import random
 import tarfile
 import warnings
-from pathlib import Path
 
 import pytest
 
@@ -58,13 +57,6 @@ def test_a_model_is_taken_from_the_top_or_one_folder(tmp_path, mode, folder):
     digests = unpack(archive)
     assert unpacked(archive) == MODEL
     assert digests == {name: hashlib.sha256(data).hexdigest() for name, data in MODEL.items()}
-
-
-def test_archives_of_very_old_programs_are_read(tmp_path):
-    contents = [(entry(name, type=tarfile.AREGTYPE), data) for name, data in MODEL.items()]
-    archive = write(tmp_path / "model.tar", contents)
-    unpack(archive)
-    assert unpacked(archive) == MODEL
 
 
 def test_only_the_files_of_a_model_are_taken(tmp_path):
@@ -213,12 +205,6 @@ def test_a_web_page_is_no_archive(tmp_path):
     (tmp_path / "model.tar").write_bytes(b"<!DOCTYPE html><html>log in</html>" * 99)
     with pytest.raises(ArchiveError, match="does not begin like a tar file"):
         unpack(tmp_path / "model.tar")
-
-
-def test_a_file_that_cannot_be_written_is_not_the_archives_fault(tmp_path):
-    archive = write(tmp_path / "model.tar", inside(""))
-    with pytest.raises(ArchiveError, match=r"can't be unpacked .*: is there space\?"):
-        unpack_model(archive, Path(tmp_path / "missing"))
 
 
 @pytest.mark.parametrize(

@@ -108,13 +108,6 @@ def test_inputs_of_a_detector(store: ModelStore, photos: Path) -> None:
     np.testing.assert_array_equal(calibration_inputs(store, "finder", [photos], ""), expected)
 
 
-def test_files_and_directories(store: ModelStore, photos: Path) -> None:
-    places = [photos / "2.png", photos / "deeper"]
-    together = calibration_inputs(store, "finder", places, "")
-    everything = calibration_inputs(store, "finder", [photos], "")
-    np.testing.assert_array_equal(together, everything[2:])
-
-
 def test_detector_that_is_not_installed(store: ModelStore, photos: Path) -> None:
     with pytest.raises(EmbeddedServerError, match="no detector model 'gone' is installed"):
         calibration_inputs(store, "toy", [photos], "gone")

@@ -66,20 +66,6 @@ def test_shapes_that_depend_on_the_batch_stay() -> None:
     assert operators(model) == {"Shape": 1, "ConstantOfShape": 1}
 
 
-def test_several_outputs() -> None:
-    graph = Graph()
-    graph.input("x", "N", 2)
-    graph.constant("both", [[1, 2, 3, 4]], np.float32)
-    graph.nodes.append(helper.make_node("Split", ["both"], ["left", "right"], axis=1))
-    graph.node("Add", ["x", "left"], "sum")
-    graph.node("Mul", ["sum", "right"], "y")
-    graph.output("y", "N", 2)
-    model = graph.model()
-    fold_constants(model)
-    assert operators(model) == {"Add": 1, "Mul": 1}
-    np.testing.assert_array_equal(run_model(model, x=X[:, :2])["y"], (X[:, :2] + [1, 2]) * [3, 4])
-
-
 def test_constant_outputs_stay_outputs() -> None:
     graph = Graph()
     graph.input("x", "N")
@@ -125,17 +111,6 @@ def test_large_results_are_not_stored(
     fold_constants(model)
     assert operators(model) == {"Expand": 1, "Add": 1}
     assert {tensor.name for tensor in model.graph.initializer} == {"row", "shape"}
-
-
-def test_random_numbers_are_not_constant() -> None:
-    graph = Graph()
-    graph.input("x", "N", 3)
-    graph.node("RandomNormal", [], "noise", shape=[3])
-    graph.node("Add", ["x", "noise"], "y")
-    graph.output("y", "N", 3)
-    model = graph.model()
-    fold_constants(model)
-    assert operators(model) == {"RandomNormal": 1, "Add": 1}
 
 
 def test_graphs_with_subgraphs_stay_as_they_are() -> None:

@@ -1,7 +1,6 @@
 """Downloading one file, from a real server on this machine."""
 
 import hashlib
-import os
 import socket
 import sys
 from dataclasses import replace
@@ -74,17 +73,6 @@ def test_progress_is_a_bar_on_a_terminal(server, tmp_path, monkeypatch):
 
 def test_without_content_length_the_file_ends_with_the_connection(server, tmp_path):
     succeeds(server.add("/file", Route(BODY, headers={"Content-Length": None})), tmp_path)
-
-
-def test_an_existing_file_is_replaced_with_the_usual_permissions(server, tmp_path):
-    (tmp_path / "file").write_bytes(b"the old file")
-    (tmp_path / "file").chmod(0o600)
-    previous = os.umask(0o022)
-    try:
-        succeeds(server.add("/file", Route(BODY)), tmp_path)
-    finally:
-        os.umask(previous)
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
 
 
 def test_redirects_are_followed(server, tmp_path):

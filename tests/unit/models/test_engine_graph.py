@@ -75,13 +75,6 @@ def test_bytes_are_cast_at_once() -> None:
         assert [node.op_type for node in graph.node if "image" in node.input] == ["Cast"]
 
 
-def test_all_convolutions_compute_in_fp16() -> None:
-    model = engine_graph(quantizable_model(), "fp16")
-    types = types_of(model)
-    kinds = {types[node.output[0]] for node in model.graph.node if node.op_type == "Conv"}
-    assert kinds == {TensorProto.FLOAT16}
-
-
 def test_before_the_first_and_after_the_last_convolution_is_fp32() -> None:
     half = to_half(
         network(

@@ -28,10 +28,8 @@ from paddle_networks import (
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_server.models.catalog import Role
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.graph.onnx_graph import load_model
 from tritonpose_server.models.paddle import install as paddle_install
-from tritonpose_server.models.paddle.inference_yml import read_inference_yml
-from tritonpose_server.models.paddle.install import convert, install_paddle_model
+from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import CONVERTER_VERSION, ModelStore, digest_files
 from tritonpose_server.models.triton_config import MAX_BATCH_SIZE, read_config
 
@@ -234,12 +232,7 @@ def test_role_that_differs(tmp_path: Path, store: ModelStore, role: Role) -> Non
     ("files", "words"),
     [
         (None, ["model directory", "does not exist"]),
-        ([], ["holds no model", "inference.onnx", "inference.yml"]),
-        (["inference.yml"], ["holds no model"]),
         (["inference.onnx"], ["inference.yml is missing"]),
-        (["inference.json", "inference.yml"], ["inference.json", "inference.pdiparams"]),
-        (["inference.pdmodel"], ["inference.pdiparams"]),
-        (["inference.pdiparams", "inference.yml"], ["inference.json"]),
     ],
 )
 def test_missing_files(
@@ -264,14 +257,6 @@ def test_damaged_network(tmp_path: Path, store: ModelStore) -> None:
     with pytest.raises(ConversionError, match=r"inference\.onnx is not a valid ONNX model"):
         install_paddle_model(source, "keypoint", store)
     assert not store.root.exists()
-
-
-def test_convert_does_not_change_the_model(tmp_path: Path) -> None:
-    source = detector(tmp_path / "source")
-    model = load_model(source / "inference.onnx")
-    before = model.SerializeToString()
-    convert(model, read_inference_yml(source / "inference.yml"))
-    assert model.SerializeToString() == before
 
 
 # --- PaddleX's own models ---

@@ -319,15 +319,6 @@ def test_models_in_the_other_role(world: World, pipeline: PipelineConfig, words:
         world.choose(pipeline)
 
 
-@pytest.mark.parametrize("pipeline", [config(detector=TINYPOSE), config(keypoint=YOLOE)])
-def test_models_of_paddlex_in_the_other_role_offline(
-    world: World, pipeline: PipelineConfig
-) -> None:
-    world.online = False
-    with pytest.raises(ConversionError, match="model, not a"):
-        world.choose(pipeline)
-
-
 def test_image_size(world: World) -> None:
     pipeline = PipelineConfig(DetectorConfig(img_size=(320, 320)), KeypointConfig())
     with pytest.raises(EmbeddedServerError, match=r"ObjectDetection\.img_size needs a model_dir"):

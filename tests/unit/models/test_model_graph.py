@@ -85,14 +85,6 @@ def test_preprocessing(scale: float, mean: list[float], std: list[float], bgr: b
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4 if scale == 1 else 1e-5)
 
 
-def test_finished_signature() -> None:
-    model = finish_model(
-        copying_network(5, 7), "x", {"y": "boxes"}, Normalization(1, *[(1, 1, 1)] * 2)
-    )
-    assert signature(model.graph.input) == [("image", UINT8, ["batch", 5, 7, 3])]
-    assert signature(model.graph.output) == [("boxes", FLOAT, ["batch", 3, 5, 7])]
-
-
 def test_names_of_the_network_do_not_matter() -> None:
     """The network may have names that the preprocessing uses itself."""
     graph = Graph()
@@ -134,13 +126,6 @@ def test_keypoint_model(folder: Path, is_scale: bool, batch: int | str) -> None:
     np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-def test_keypoint_model_has_no_rest_of_other_outputs(folder: Path) -> None:
-    model = servable_keypoint_model(keypoint_network(), yml(folder, "keypoint", 32, 24))
-    operators = [node.op_type for node in model.graph.node]
-    assert "ArgMax" not in operators
-    assert operators.count("Cast") == 1
-
-
 @pytest.mark.parametrize(
     ("options", "found"),
     [
@@ -156,14 +141,6 @@ def test_no_single_heatmap(folder: Path, options: dict[str, Any], found: str) ->
     assert "[batch, 17, 8, 6]" in message
     assert "pooled ['N', 3, 8, 6]" in message
     assert found in message
-
-
-def test_heatmap_of_another_scale(folder: Path) -> None:
-    network = keypoint_network()
-    del network.graph.output[:-1]
-    network.graph.output[0].type.tensor_type.shape.dim[2].dim_value = 16
-    with pytest.raises(ConversionError, match=r"the model has heatmap0 \['N', 17, 16, 6\]"):
-        servable_keypoint_model(network, yml(folder, "keypoint", 32, 24))
 
 
 # --- detectors ---
@@ -202,11 +179,6 @@ def test_detector_model(folder: Path, options: dict[str, Any], is_scale: bool) -
     result = run_model(model, image=images)
     np.testing.assert_allclose(result["boxes"], boxes, rtol=1e-4, atol=1e-5 * np.abs(boxes).max())
     np.testing.assert_allclose(result["scores"], scores[:, 0], rtol=1e-3, atol=1e-5)
-
-
-def test_detector_model_ends_before_the_suppression(folder: Path) -> None:
-    model, _ = servable_detector(detector_network(), yml(folder, "detector", 32, 48))
-    assert not {"NonMaxSuppression", "TopK"} & {node.op_type for node in model.graph.node}
 
 
 def test_suppression_settings_are_the_graphs(folder: Path) -> None:
@@ -286,14 +258,6 @@ def test_computed_suppression_settings(folder: Path, position: int) -> None:
         servable_detector(network, yml(folder, "detector", 32, 48))
 
 
-def test_suppression_without_settings(folder: Path) -> None:
-    network = detector_network()
-    (node,) = (node for node in network.graph.node if node.op_type == "NonMaxSuppression")
-    del node.input[2:]
-    with pytest.raises(ConversionError, match="NonMaxSuppression node are not constants"):
-        servable_detector(network, yml(folder, "detector", 32, 48))
-
-
 # --- inputs ---
 
 
@@ -303,11 +267,6 @@ def test_keypoint_size_that_differs(folder: Path, size: tuple[int, int]) -> None
         servable_keypoint_model(keypoint_network(32, 24), yml(folder, "keypoint", *size))
     assert "was exported for images of 32x24" in str(caught.value)
     assert f"can't take {size[0]}x{size[1]}, which is asked for" in str(caught.value)
-
-
-def test_detector_size_that_differs(folder: Path) -> None:
-    with pytest.raises(ConversionError, match=r"of 32x48 .* can't take 48x32"):
-        servable_detector(detector_network(32, 48), yml(folder, "detector", 48, 32))
 
 
 @pytest.mark.parametrize("position", [0, 1])

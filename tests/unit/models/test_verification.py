@@ -277,12 +277,6 @@ def test_other_images_are_tried(detector_yml: InferenceYml, filler: np.ndarray) 
         verify(servable_detector(detector_yml), detector_yml, never)
 
 
-def test_few_detections_are_enough_when_there_are_no_more(detector_yml: InferenceYml) -> None:
-    source = Source(lambda image: detections(image, count=1))
-    agreement = verify(servable_detector(detector_yml), detector_yml, source)
-    assert (agreement.images, agreement.rows) == (16, 16)
-
-
 @pytest.mark.parametrize("shape", [(1, 17, 8), (1, 16, 8, 6), None])
 def test_sources_without_a_heatmap(
     keypoint_yml: InferenceYml, shape: tuple[int, ...] | None

@@ -104,13 +104,12 @@ def _convert(model: OpenModel, downloads: Path) -> ModelFiles:
                 f"{downloads / member.filename} is missing or damaged; fetch the open models again"
             )
     network = model.build(load_graph_model(downloads / model.topology.filename))
-    preprocess = model.preprocess
     servable = model_graph.finish_model(
         network,
         network.graph.input[0].name,
         {tensor.name: tensor.name for tensor in network.graph.output},
-        Normalization(1.0, preprocess.mean, preprocess.std),
-        bgr=preprocess.channel_order == "BGR",
+        Normalization(1.0, model.mean, model.std),
+        bgr=model.bgr,
     )
     config = triton_config.make_config(
         model.name, servable, _parameters(model), max_batch_size=triton_config.MAX_BATCH_SIZE

@@ -130,17 +130,13 @@ def extract_members(tarball: Path, members: Sequence[Member], directory: Path) -
 
     Args:
         tarball: Gzipped tar file.
-        members: What to take out.
+        members: What to take out; no two have the same file name.
         directory: Where to; made if missing.
 
     Raises:
         FetchError: The tarball is damaged, a member is missing, there more than once, or no
             regular file, or its hash is not the pinned one.
-        ValueError: A member's path does not end in a file name, or two end in the same.
     """
-    filenames = {member.filename for member in members}
-    if len(filenames) != len(members) or not filenames.isdisjoint(("", ".", "..")):
-        raise ValueError(f"members need file names of their own: {[m.path for m in members]}")
     wanted = {member.path: member for member in members}
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as folder:
@@ -155,8 +151,8 @@ def extract_members(tarball: Path, members: Sequence[Member], directory: Path) -
         missing = [member.path for member in members if not (work / member.filename).exists()]
         if missing:
             raise FetchError(f"{tarball} has no {', '.join(missing)}")
-        for filename in sorted(filenames):
-            (work / filename).replace(directory / filename)
+        for member in members:
+            (work / member.filename).replace(directory / member.filename)
 
 
 def file_sha256(path: Path) -> str:

@@ -127,7 +127,7 @@ def verify_model(
             break
     if is_detector and rows == 0:
         raise ConversionError(
-            f"{yml.model_name} can't be compared with {source.runs_with}: which finds nothing on "
+            f"{yml.model_name} can't be compared with {source.runs_with}, which finds nothing on "
             f"{tried} made-up images. Export it with a lower score threshold of its NMS "
             "(PaddleDetection's default is 0.01)"
         )
