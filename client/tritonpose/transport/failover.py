@@ -12,14 +12,19 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tritonpose.errors import ServerUnavailableError, TritonPoseError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+    from tritonpose.transport.grpc import AsyncGrpcServer, GrpcServer
+    from tritonpose.transport.http import AsyncHttpServer, HttpServer
     from tritonpose.transport.messages import InferRequest, PoseResponse
+
+    Server = GrpcServer | HttpServer
+    AsyncServer = AsyncGrpcServer | AsyncHttpServer
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
@@ -29,32 +34,6 @@ COOL_DOWN_SECONDS = 2.0
 
 
 AnyServer = TypeVar("AnyServer")
-
-
-class Server(Protocol):
-    """A connection to one server. Safe to use from several threads."""
-
-    def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
-        """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
-
-    def is_ready(self, timeout: float) -> bool:
-        """Ask whether it serves the pipeline now, within `timeout` seconds."""
-
-    def close(self) -> None:
-        """Close the connection."""
-
-
-class AsyncServer(Protocol):
-    """A connection to one server, for one event loop; made with the first request."""
-
-    async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
-        """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
-
-    async def is_ready(self, timeout: float) -> bool:
-        """Ask whether it serves the pipeline now, within `timeout` seconds."""
-
-    async def close(self) -> None:
-        """Close the connection."""
 
 
 class _Failover(Generic[AnyServer]):

@@ -49,7 +49,7 @@ _CHANNEL_ARGUMENTS = [
 
 
 class GrpcServer:
-    """A `tritonpose.transport.failover.Server` over gRPC.
+    """A connection to one server over gRPC. Safe to use from several threads.
 
     Args:
         address: ``host:port``.
@@ -62,7 +62,7 @@ class GrpcServer:
         self._client = triton.InferenceServerClient(address, **_client_arguments(connection))
 
     def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
-        """Send a request once; see `Server.infer`."""
+        """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
         try:
             result = self._client.infer(**_call_arguments(request, self._headers, timeout))
         except InferenceServerException as error:
@@ -70,7 +70,7 @@ class GrpcServer:
         return PoseResponse.from_outputs(result.as_numpy)
 
     def is_ready(self, timeout: float) -> bool:
-        """Ask whether it serves the pipeline now; see `Server.is_ready`."""
+        """Ask whether it serves the pipeline now, within `timeout` seconds."""
         try:
             return bool(
                 self._client.is_model_ready(
@@ -86,7 +86,7 @@ class GrpcServer:
 
 
 class AsyncGrpcServer:
-    """A `tritonpose.transport.failover.AsyncServer` over gRPC.
+    """A connection to one server over gRPC, for one event loop; made with the first request.
 
     Args:
         address: ``host:port``.
@@ -100,7 +100,7 @@ class AsyncGrpcServer:
         self._client: Any = None
 
     async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
-        """Send a request once; see `AsyncServer.infer`."""
+        """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
         try:
             result = await self._client_of_loop().infer(
                 **_call_arguments(request, self._connection.headers, timeout)
@@ -110,7 +110,7 @@ class AsyncGrpcServer:
         return PoseResponse.from_outputs(result.as_numpy)
 
     async def is_ready(self, timeout: float) -> bool:
-        """Ask whether it serves the pipeline now; see `AsyncServer.is_ready`."""
+        """Ask whether it serves the pipeline now, within `timeout` seconds."""
         try:
             return bool(
                 await self._client_of_loop().is_model_ready(

@@ -40,7 +40,7 @@ _HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
 class AsyncHttpServer:
-    """A `tritonpose.transport.failover.AsyncServer` over HTTP.
+    """A connection to one server over HTTP, for one event loop; made with the first request.
 
     Args:
         address: ``host:port``.
@@ -53,7 +53,7 @@ class AsyncHttpServer:
         self._session: aiohttp.ClientSession | None = None
 
     async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
-        """Send a request once; see `AsyncServer.infer`."""
+        """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
         body, header_length = InferenceServerClient.generate_request_body(
             request.infer_inputs(InferInput),
             request_id=request.request_id,
@@ -84,7 +84,7 @@ class AsyncHttpServer:
         return PoseResponse.from_outputs(result.as_numpy)
 
     async def is_ready(self, timeout: float) -> bool:
-        """Ask whether it serves the pipeline now; see `AsyncServer.is_ready`."""
+        """Ask whether it serves the pipeline now, within `timeout` seconds."""
         try:
             async with self._session_of_loop().get(
                 f"{self._url}/v2/models/{MODEL_NAME}/ready",
@@ -113,7 +113,9 @@ class AsyncHttpServer:
 
 
 class HttpServer:
-    """A `tritonpose.transport.failover.Server` over HTTP: the other one, in a thread of its own.
+    """A connection to one server over HTTP: an `AsyncHttpServer` in a thread of its own.
+
+    Safe to use from several threads.
 
     Args:
         address: ``host:port``.
@@ -128,11 +130,11 @@ class HttpServer:
         self._stop: Callable[[], object]
 
     def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
-        """Send a request once; see `Server.infer`."""
+        """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
         return self._run(self._server.infer(request, timeout))
 
     def is_ready(self, timeout: float) -> bool:
-        """Ask whether it serves the pipeline now; see `Server.is_ready`."""
+        """Ask whether it serves the pipeline now, within `timeout` seconds."""
         return self._run(self._server.is_ready(timeout))
 
     def close(self) -> None:
