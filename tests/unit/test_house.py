@@ -39,7 +39,6 @@ def lines(path: Path) -> int:
     return len(path.read_text("utf-8").splitlines())
 
 
-@pytest.mark.xfail(reason="being renamed", strict=False)
 def test_classes_have_names_of_their_own() -> None:
     homes = defaultdict(list)
     for path in product():
