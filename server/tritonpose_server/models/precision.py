@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +22,13 @@ from tritonpose_server.models.graph import onnx_graph
 from tritonpose_server.models.graph.quantization import quantize_model
 from tritonpose_server.models.store import (
     CONFIG_FILE,
-    PROVENANCE_FILE,
     ModelFiles,
     ModelStore,
     Progress,
     check_model_name,
     digest_files,
-    replaced_directory,
 )
-from tritonpose_server.models.triton_config import config_text, read_config
+from tritonpose_server.models.triton_config import read_config
 
 Precision = Literal["bf16", "int8"]
 
@@ -135,17 +130,10 @@ def make_bf16(store: ModelStore, name: str) -> Path:
         raise ConversionError(
             f"bf16 is for models of the backend openvino, {name!r} has {base.config.backend!r}"
         )
-    variant = _variant_name(name, "bf16")
-    config = _variant_config(base, variant)
+    config = _variant_config(base, variant := _variant_name(name, "bf16"))
     config.parameters["HINT_BF16"].string_value = "YES"
-    with replaced_directory(store.path(variant)) as staging:
-        (staging / "1").mkdir()
-        _link(base.model, staging / "1" / "model.onnx")
-        (staging / CONFIG_FILE).write_text(config_text(config), "utf-8")
-        (staging / PROVENANCE_FILE).write_text(
-            json.dumps(_variant_provenance(base, "bf16"), indent=2) + "\n", "utf-8"
-        )
-    return store.path(variant)
+    provenance = _variant_provenance(base, "bf16")
+    return store.add(variant, ModelFiles(base.model, config, provenance))
 
 
 def make_int8(store: ModelStore, name: str, calibration: Iterable[npt.NDArray[np.uint8]]) -> Path:
@@ -202,11 +190,3 @@ def _variant_provenance(base: BareModel, precision: Precision) -> dict[str, obje
         "base_sha256": digest_files(base.model),
         "precision": precision,
     }
-
-
-def _link(source: Path, target: Path) -> None:
-    """Share a file's content where the file system can, else copy it."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

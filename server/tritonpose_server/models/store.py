@@ -75,13 +75,13 @@ class ModelFiles:
     """Content of a model directory.
 
     Attributes:
-        model: The ONNX model.
+        model: The ONNX model, or a file whose content it shares where the file system can.
         config: Its ``config.pbtxt``.
         provenance: Where it came from: JSON-serializable facts kept beside it.
         configs: Further configurations, by what ``--model-config-name`` calls them.
     """
 
-    model: onnx.ModelProto
+    model: onnx.ModelProto | Path
     config: ModelConfig
     provenance: Mapping[str, object]
     configs: Mapping[str, ModelConfig] = field(default_factory=dict)
@@ -157,7 +157,11 @@ class ModelStore:
         check_model_name(name)
         with replaced_directory(self.path(name)) as staging:
             (staging / "1").mkdir()
-            onnx.save(files.model, staging / "1" / "model.onnx")
+            target = staging / "1" / "model.onnx"
+            if isinstance(files.model, Path):
+                _link(files.model, target)
+            else:
+                onnx.save(files.model, target)
             (staging / CONFIG_FILE).write_text(config_text(files.config), "utf-8")
             for config_name, config in files.configs.items():
                 path = config_path(staging, config_name)
@@ -209,6 +213,13 @@ def replaced_directory(target: Path) -> Iterator[Path]:
             pass
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _swap(staging: Path, target: Path) -> bool:

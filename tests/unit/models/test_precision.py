@@ -13,7 +13,6 @@ import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from quantizable_model import HEIGHT, WIDTH, images, install, quantizable_model
-from tritonpose_server.models import precision
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import onnx_graph
 from tritonpose_server.models.precision import make_bf16, make_int8
@@ -177,7 +176,7 @@ def test_bf16_where_files_cannot_be_linked(
     def refuse(*_paths: Path) -> None:
         raise PermissionError("no links here")
 
-    monkeypatch.setattr(precision.os, "link", refuse)
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
     variant = make_bf16(store, "toy")
     assert not model_file(variant).samefile(model_file(toy))
     assert model_file(variant).read_bytes() == model_file(toy).read_bytes()

@@ -12,7 +12,7 @@ from onnx import version_converter
 
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph.half_precision import to_half
-from tritonpose_server.models.graph.quantization import Images, quantize_for_tensorrt
+from tritonpose_server.models.graph.quantization import Images, quantize_model
 
 EnginePrecision = Literal["fp32", "fp16", "int8"]
 
@@ -44,7 +44,7 @@ def engine_graph(
     """
     model = _simplify(servable)
     if precision == "int8":
-        model = quantize_for_tensorrt(model, calibration)
+        model = quantize_model(model, calibration, for_tensorrt=True)
     return model if precision == "fp32" else to_half(model)
 
 

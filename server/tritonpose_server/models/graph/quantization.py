@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,17 @@ Images = Sequence[npt.NDArray[np.uint8]]
 # through the whole network.
 _FEWEST_INPUT_CHANNELS = 32
 
+_TENSORRT_OPTIONS = {
+    "ActivationSymmetric": True,
+    "WeightSymmetric": True,
+    "AddQDQPairToWeight": True,
+    "QuantizeBias": False,
+}
 
-def quantize_model(servable: onnx.ModelProto, calibration: Images) -> onnx.ModelProto:
+
+def quantize_model(
+    servable: onnx.ModelProto, calibration: Images, *, for_tensorrt: bool = False
+) -> onnx.ModelProto:
     """Let the dense convolutions of a model compute in 8-bit integers.
 
     Depthwise convolutions and those with few input channels stay in floating point, and so does
@@ -32,6 +41,8 @@ def quantize_model(servable: onnx.ModelProto, calibration: Images) -> onnx.Model
         servable: Input ``image`` uint8 ``[batch, h, w, 3]``.
         calibration: Typical inputs, uint8 ``[h, w, 3]``: the ranges that activations take on
             them become the ranges of the integers.
+        for_tensorrt: Whether by TensorRT's rules: integers signed and symmetric around zero,
+            weights in all 8 bits, biases in floating point.
 
     Returns:
         The same network with ``QuantizeLinear`` and ``DequantizeLinear`` around what computes in
@@ -43,54 +54,6 @@ def quantize_model(servable: onnx.ModelProto, calibration: Images) -> onnx.Model
     """
     _check_calibration(servable, calibration)
     model = _prepare(servable)
-    return _quantize(
-        model,
-        calibration,
-        # CPUs without VNNI add two 8-bit products in 16 bits, which 8-bit weights overflow.
-        reduce_range=True,
-        activation_type=QuantType.QUInt8,
-    )
-
-
-def quantize_for_tensorrt(model: onnx.ModelProto, calibration: Images) -> onnx.ModelProto:
-    """Let the dense convolutions of a network compute in 8-bit integers by TensorRT's rules.
-
-    Its integers are signed and symmetric around zero, weights have all 8 bits, and biases stay
-    in floating point. What is quantized is the same as with ``quantize_model``.
-
-    Args:
-        model: Input ``image`` uint8 ``[batch, h, w, 3]``; weights are constants.
-        calibration: See ``quantize_model``.
-
-    Returns:
-        The same network with ``QuantizeLinear`` and ``DequantizeLinear`` around what computes in
-        integers.
-
-    Raises:
-        ConversionError: See ``quantize_model``.
-    """
-    _check_calibration(model, calibration)
-    return _quantize(
-        _prepare(model),
-        calibration,
-        activation_type=QuantType.QInt8,
-        options={
-            "ActivationSymmetric": True,
-            "WeightSymmetric": True,
-            "AddQDQPairToWeight": True,
-            "QuantizeBias": False,
-        },
-    )
-
-
-def _quantize(
-    model: onnx.ModelProto,
-    calibration: Images,
-    *,
-    activation_type: QuantType,
-    reduce_range: bool = False,
-    options: Mapping[str, bool] | None = None,
-) -> onnx.ModelProto:
     nodes = _quantizable(model)
     if not nodes:
         raise ConversionError(
@@ -107,13 +70,14 @@ def _quantize(
             op_types_to_quantize=["Conv"],
             nodes_to_quantize=nodes,
             per_channel=True,
-            reduce_range=reduce_range,
-            activation_type=activation_type,
+            # CPUs without VNNI add two 8-bit products in 16 bits, which 8-bit weights overflow.
+            reduce_range=not for_tensorrt,
+            activation_type=QuantType.QInt8 if for_tensorrt else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             extra_options={
                 # A convolution's result is needed in full where the next one stays in floats.
                 "OpTypesToExcludeOutputQuantization": ["Conv"],
-                **(options or {}),
+                **(_TENSORRT_OPTIONS if for_tensorrt else {}),
             },
         )
         return onnx.load(target)
