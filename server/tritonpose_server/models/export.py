@@ -12,6 +12,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.staging import stage_pipeline
 from tritonpose_server.errors import EmbeddedServerError
+from tritonpose_server.models.store import replaced_directory
 from tritonpose_server.models.triton_config import config_text, read_config
 
 CPU_CONFIG = "onnxruntime_cpu"
@@ -53,15 +54,11 @@ def export_repository(target: Path, models: Sequence[Path], settings: PipelineSe
 def _copy(source: Path, target: Path) -> Path:
     """Put a copy of a model directory into a repository, in place of an earlier one."""
     directory = target / source.name
-    # Beside it first: what is served is the old model or the new one, never a part.
-    fresh = target / f".{source.name}.new"
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(source, fresh, ignore=shutil.ignore_patterns("__pycache__"))
-        if directory.exists():
-            shutil.rmtree(directory)
-        fresh.rename(directory)
+        # What is served is the old model or the new one, never a part.
+        with replaced_directory(directory) as staging:
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, staging, ignore=ignored, dirs_exist_ok=True)
     except OSError as error:
         raise EmbeddedServerError(
             f"can't write the model {source.name!r} to {target}: {error}"
