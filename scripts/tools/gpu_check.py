@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
-from polygraphy.backend.trt import TrtRunner
+from polygraphy.backend.trt import EngineFromNetwork, TrtRunner
 from polygraphy.logger import G_LOGGER
 from tabulate import tabulate
 
@@ -25,7 +25,7 @@ from tritonpose_server.models.graph.engine_graph import engine_graph
 from tritonpose_server.models.graph.onnx_graph import load_model, tensor_shape
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.verification_images import verification_images
-from tritonpose_server.models.tensorrt import NO_GPU, engine_loader, use_gpu
+from tritonpose_server.models.tensorrt import NO_GPU, network_and_config, use_gpu
 
 # FP32 differs by the order of sums, FP16 has eleven bits; boxes are in network pixels.
 TOLERANCES = {
@@ -41,7 +41,7 @@ Outputs = dict[str, np.ndarray[Any, Any]]
 def make_runner(engine: str, graph: onnx.ModelProto, batch: int) -> Any:
     """Return polygraphy's runner of a graph on an engine: ``cpu``, ``cuda`` or ``tensorrt``."""
     if engine == "tensorrt":
-        return TrtRunner(engine_loader(graph, batch))
+        return TrtRunner(EngineFromNetwork(*network_and_config(graph, batch)))
     cuda = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
     provider = ("CPUExecutionProvider", {}) if engine == "cpu" else ("CUDAExecutionProvider", cuda)
     session = SessionFromOnnx(graph.SerializeToString(), providers=[provider])()

@@ -67,8 +67,10 @@ def use_gpu(number: int) -> None:
     require_visible([0], _INSTEAD)
 
 
-def engine_loader(graph: onnx.ModelProto, max_batch: int, workspace_mib: int | None = None) -> Any:
-    """Return polygraphy's loader of an engine, which builds it when it is called.
+def network_and_config(
+    graph: onnx.ModelProto, max_batch: int, workspace_mib: int | None = None
+) -> tuple[Any, Any]:
+    """Return polygraphy's loaders of an engine's network and of how it is built.
 
     Args:
         graph: Types of its tensors are the precisions to compute in; input ``image``.
@@ -76,12 +78,7 @@ def engine_loader(graph: onnx.ModelProto, max_batch: int, workspace_mib: int | N
         workspace_mib: GPU memory in MiB that a layer may take, None for all.
     """
     import tensorrt
-    from polygraphy.backend.trt import (
-        CreateConfig,
-        EngineFromNetwork,
-        NetworkFromOnnxBytes,
-        Profile,
-    )
+    from polygraphy.backend.trt import CreateConfig, NetworkFromOnnxBytes, Profile
 
     shape = onnx_graph.tensor_shape(graph.graph.input[0])[1:]
     batches = (1, min(_OPT_BATCH, max_batch), max_batch)
@@ -93,14 +90,13 @@ def engine_loader(graph: onnx.ModelProto, max_batch: int, workspace_mib: int | N
     # Strongly typed: layers compute in the types of the graph, as TensorRT always does since 11.
     network = NetworkFromOnnxBytes(graph.SerializeToString(), strongly_typed=True)
     # The mantissa of TF32 has ten bits: FP32 is to be FP32.
-    config = CreateConfig(tf32=False, profiles=[profile], memory_pool_limits=limits)
-    return EngineFromNetwork(network, config)
+    return network, CreateConfig(tf32=False, profiles=[profile], memory_pool_limits=limits)
 
 
 def build_plan(
     graph: onnx.ModelProto, max_batch: int, workspace_mib: int | None
 ) -> tuple[bytes, str]:
-    """Build an engine on the first visible GPU; for the arguments see `engine_loader`.
+    """Build an engine on the first visible GPU; for the arguments see `network_and_config`.
 
     Returns:
         The serialized engine and the version of TensorRT.
@@ -109,11 +105,14 @@ def build_plan(
         EmbeddedServerError: TensorRT can't read or build the graph.
     """
     import tensorrt
-    from polygraphy.backend.trt import BytesFromEngine
+    from polygraphy.backend.trt import EngineBytesFromNetwork
     from polygraphy.exception import PolygraphyException
+    from polygraphy.logger import G_LOGGER
 
+    # Standard output is for the paths of the engines.
+    G_LOGGER.module_severity = G_LOGGER.ERROR
     try:
-        plan = BytesFromEngine(engine_loader(graph, max_batch, workspace_mib))()
+        plan = EngineBytesFromNetwork(*network_and_config(graph, max_batch, workspace_mib))()
     except PolygraphyException as error:
         raise EmbeddedServerError(
             f"TensorRT {tensorrt.__version__} can't build the engine: {error}"
