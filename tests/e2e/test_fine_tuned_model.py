@@ -19,7 +19,6 @@ from tritonpose_pipeline.keypoints import (
     crop_matrices,
     crop_people,
     decode_heatmaps,
-    image_matrices,
     transform_points,
 )
 from tritonpose_pipeline.settings import PipelineSettings
@@ -81,7 +80,7 @@ def test_is_served_as_its_files_say(
     feed = {"image": pixels.transpose(0, 3, 1, 2).astype(np.float32)}
     (heatmaps,) = session.run(["fetch_name_0"], feed)
     coordinates, scores = decode_heatmaps(heatmaps)
-    to_image = image_matrices(centers, scales, (width // 4, height // 4))
+    to_image = crop_matrices(centers, scales, (width // 4, height // 4), inverse=True)
     np.testing.assert_allclose(served.keypoints[..., 2], scores, atol=1e-3)
     expected = transform_points(coordinates, to_image)
     np.testing.assert_allclose(served.keypoints[..., :2], expected, atol=0.1)

@@ -8,7 +8,6 @@ from tritonpose_pipeline.keypoints import (
     boxes_to_centers_and_scales,
     crop_matrices,
     crop_people,
-    image_matrices,
     transform_points,
     udp_matrices,
 )
@@ -56,7 +55,7 @@ def test_boxes_grow_to_the_aspect_ratio_and_by_a_quarter(
 def test_no_boxes() -> None:
     centers, scales = boxes_to_centers_and_scales(np.zeros((0, 4), np.float32), 0.75)
     assert centers.shape == scales.shape == (0, 2)
-    for matrices in (crop_matrices, image_matrices, udp_matrices):
+    for matrices in (crop_matrices, udp_matrices):
         assert matrices(centers, scales, (96, 128)).shape == (0, 2, 3)
     image = np.zeros((5, 5, 3), np.uint8)
     assert crop_people(image, np.zeros((0, 2, 3)), (96, 128)).shape == (0, 128, 96, 3)
@@ -75,7 +74,10 @@ def test_crop_matrices(size: tuple) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_matrices_solve_for_three_points_as_opencv_does(size: tuple) -> None:
     """Bit for bit, so that `warpAffine` rounds alike: center, above it, left of that."""
-    to_crop, to_image = crop_matrices(CENTERS, SCALES, size), image_matrices(CENTERS, SCALES, size)
+    to_crop, to_image = (
+        crop_matrices(CENTERS, SCALES, size),
+        crop_matrices(CENTERS, SCALES, size, inverse=True),
+    )
     right, bottom = np.float32(size[0] / 2), np.float32(size[1] / 2)
     target = [(right, bottom), (right, bottom - right), (0, bottom - right)]
     for i, ((x, y), (width, _)) in enumerate(zip(CENTERS, SCALES, strict=True)):
@@ -88,7 +90,10 @@ def test_matrices_solve_for_three_points_as_opencv_does(size: tuple) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_image_matrices_undo_crop_matrices(size: tuple) -> None:
-    to_crop, to_image = crop_matrices(CENTERS, SCALES, size), image_matrices(CENTERS, SCALES, size)
+    to_crop, to_image = (
+        crop_matrices(CENTERS, SCALES, size),
+        crop_matrices(CENTERS, SCALES, size, inverse=True),
+    )
     for there, back in zip(to_crop, to_image, strict=True):
         for point in [(0, 0), (size[0], 0), (0, size[1]), (3.5, 2.25)]:
             np.testing.assert_allclose(apply(there, *apply(back, *point)), point, atol=2e-3)

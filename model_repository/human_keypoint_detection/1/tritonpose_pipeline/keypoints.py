@@ -44,7 +44,9 @@ def boxes_to_centers_and_scales(
     return centers, scales * np.float32(BOX_PADDING)
 
 
-def crop_matrices(centers: FloatArray, scales: FloatArray, size: tuple[int, int]) -> DoubleArray:
+def crop_matrices(
+    centers: FloatArray, scales: FloatArray, size: tuple[int, int], *, inverse: bool = False
+) -> DoubleArray:
     """Compute affine matrices from image pixels to a crop or heatmap of the given size.
 
     The scale's width spans the width of the destination and both axes share that factor.
@@ -52,34 +54,20 @@ def crop_matrices(centers: FloatArray, scales: FloatArray, size: tuple[int, int]
     Args:
         centers: float32 ``[N, 2]``, x, y in image pixels.
         scales: float32 ``[N, 2]``, width, height in image pixels.
-        size: Width and height of the destination in pixels.
+        size: Width and height of the crop or heatmap in pixels.
+        inverse: Whether the matrices lead from there back to image pixels.
 
     Returns:
         float64 ``[N, 2, 3]``.
 
-    Source: PaddleX ``get_affine_transform`` with rotation 0.
+    Source: PaddleX ``get_affine_transform`` with rotation 0, and ``inv``.
     """
-    points = _triangles(centers, scales[:, 0])
     target = _destination_triangle(size)
-    return _stack([_affine_matrix(triangle, target) for triangle in points])
-
-
-def image_matrices(centers: FloatArray, scales: FloatArray, size: tuple[int, int]) -> DoubleArray:
-    """Compute affine matrices from heatmap pixels back to image pixels.
-
-    Args:
-        centers: float32 ``[N, 2]``, x, y in image pixels.
-        scales: float32 ``[N, 2]``, width, height in image pixels.
-        size: Width and height of the heatmap in pixels.
-
-    Returns:
-        float64 ``[N, 2, 3]``.
-
-    Source: PaddleX ``get_affine_transform`` with rotation 0 and ``inv``.
-    """
-    points = _triangles(centers, scales[:, 0])
-    target = _destination_triangle(size)
-    return _stack([_affine_matrix(target, triangle) for triangle in points])
+    matrices = [
+        cv2.getAffineTransform(*((target, triangle) if inverse else (triangle, target)))
+        for triangle in _triangles(centers, scales[:, 0])
+    ]
+    return np.array(matrices, np.float64).reshape(-1, 2, 3)
 
 
 def udp_matrices(centers: FloatArray, scales: FloatArray, size: tuple[int, int]) -> DoubleArray:
@@ -244,14 +232,6 @@ def _place_third_point(triangles: FloatArray) -> None:
     difference = triangles[:, 0] - triangles[:, 1]
     triangles[:, 2, 0] = triangles[:, 1, 0] - difference[:, 1]
     triangles[:, 2, 1] = triangles[:, 1, 1] + difference[:, 0]
-
-
-def _affine_matrix(source: FloatArray, target: FloatArray) -> DoubleArray:
-    return np.asarray(cv2.getAffineTransform(source, target), np.float64)
-
-
-def _stack(matrices: list[DoubleArray]) -> DoubleArray:
-    return np.array(matrices, np.float64).reshape(-1, 2, 3)
 
 
 def _newton_offsets(

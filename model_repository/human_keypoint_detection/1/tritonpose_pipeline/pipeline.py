@@ -19,7 +19,6 @@ from tritonpose_pipeline.keypoints import (
     crop_matrices,
     crop_people,
     decode_heatmaps,
-    image_matrices,
     transform_points,
     udp_matrices,
 )
@@ -246,7 +245,9 @@ def estimate_keypoints(
     with stages("heatmaps"):
         coordinates, scores = decode_heatmaps(heatmaps)
         heatmap_size = (heatmaps.shape[3], heatmaps.shape[2])
-        points = transform_points(coordinates, image_matrices(centers, scales, heatmap_size))
+        points = transform_points(
+            coordinates, crop_matrices(centers, scales, heatmap_size, inverse=True)
+        )
         return np.concatenate([points, scores[..., None]], axis=2, dtype=np.float32)
 
 
