@@ -1,15 +1,12 @@
 """Facts of made-up models, and their `config.pbtxt`."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tritonpose_pipeline.repository import (
-    DetectorModel,
-    KeypointModel,
-    parse_detector,
-    parse_keypoint,
-)
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tritonpose_pipeline.repository import DetectorModel, KeypointModel
 from tritonpose_pipeline.request import PoseOptions
 
 DETECTOR_PARAMETERS = {
@@ -24,6 +21,26 @@ DETECTOR_PARAMETERS = {
     "threshold": "0.5",
 }
 KEYPOINT_PARAMETERS = {"role": "keypoint", "flip_shift": "false", "use_udp": "false"}
+
+
+def model_config(
+    dims: Sequence[int], parameters: Mapping[str, str], max_batch_size: int = 1
+) -> ModelConfig:
+    config = ModelConfig(max_batch_size=max_batch_size)
+    config.input.add(name="image", dims=dims)
+    for key, value in parameters.items():
+        config.parameters[key].string_value = value
+    return config
+
+
+def parse_detector(name: str, dims: Sequence[int], parameters: Mapping[str, str]) -> DetectorModel:
+    return DetectorModel.from_config(name, model_config(dims, parameters))
+
+
+def parse_keypoint(
+    name: str, dims: Sequence[int], max_batch_size: int, parameters: Mapping[str, str]
+) -> KeypointModel:
+    return KeypointModel.from_config(name, model_config(dims, parameters, max_batch_size))
 
 
 def detector_network(height: int = 32, width: int = 48, **changes: str) -> DetectorModel:

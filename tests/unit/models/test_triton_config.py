@@ -15,8 +15,6 @@ from tritonpose_pipeline.repository import (
     DetectorModel,
     KeypointModel,
     NmsSettings,
-    parse_detector,
-    parse_keypoint,
 )
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.triton_config import (
@@ -69,7 +67,7 @@ def read_detector(**changes: Any) -> DetectorModel:
     config = make_config(
         "d", DETECTOR, detector_parameters(**settings(**changes)), max_batch_size=8
     )
-    return parse_detector(config.name, tuple(config.input[0].dims), parameters(config))
+    return DetectorModel.from_config(config.name, config)
 
 
 def test_tensors() -> None:
@@ -131,9 +129,7 @@ def test_float32_thresholds_survive(seed: int) -> None:
 def test_keypoint_model_as_the_pipeline_reads_it(flip_shift: bool, use_udp: bool) -> None:
     facts = keypoint_parameters(flip_shift=flip_shift, use_udp=use_udp)
     config = make_config("k", KEYPOINT, facts, max_batch_size=16)
-    assert parse_keypoint(
-        config.name, tuple(config.input[0].dims), config.max_batch_size, parameters(config)
-    ) == KeypointModel(
+    assert KeypointModel.from_config(config.name, config) == KeypointModel(
         name="k", height=32, width=48, max_batch_size=16, flip_shift=flip_shift, use_udp=use_udp
     )
 
@@ -190,9 +186,7 @@ def test_tensors_and_facts_are_the_models() -> None:
     for gpu in (onnxruntime_config(base), tensorrt_config(base, 32, {})):
         assert list(gpu.input) == list(base.input)
         assert list(gpu.output) == list(base.output)
-        facts = {key: value.string_value for key, value in gpu.parameters.items()}
-        model = parse_keypoint("toy", (32, 48, 3), gpu.max_batch_size, facts)
-        assert model.flip_shift
+        assert KeypointModel.from_config("toy", gpu).flip_shift
 
 
 def test_a_model_without_batches() -> None:

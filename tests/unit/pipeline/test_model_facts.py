@@ -3,14 +3,17 @@
 import cv2
 import pytest
 
-from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS
+from composing_models import (
+    DETECTOR_PARAMETERS,
+    KEYPOINT_PARAMETERS,
+    parse_detector,
+    parse_keypoint,
+)
 from tritonpose_pipeline.errors import ModelError
 from tritonpose_pipeline.repository import (
     DetectorModel,
     KeypointModel,
     NmsSettings,
-    parse_detector,
-    parse_keypoint,
 )
 
 DIMS = (320, 256, 3)

@@ -4,9 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
+from composing_models import (
+    DETECTOR_PARAMETERS,
+    KEYPOINT_PARAMETERS,
+    config_text,
+    parse_detector,
+    parse_keypoint,
+    write_config,
+)
 from tritonpose_pipeline.errors import ModelError
-from tritonpose_pipeline.repository import ModelRepository, parse_detector, parse_keypoint
+from tritonpose_pipeline.repository import ModelRepository
 
 PIPELINE = config_text({"detector": "small", "keypoint_model": "pose"})
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from tritonpose_pipeline.errors import ModelError
-
-Parameters = Mapping[str, str]
 
 # A name comes from outside: it must be a plain child of the repository.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
@@ -73,6 +70,29 @@ class DetectorModel:
     nms: NmsSettings
     threshold: float
 
+    @classmethod
+    def from_config(cls, name: str, config: model_config_pb2.ModelConfig) -> DetectorModel:
+        """Read the facts from a model's configuration.
+
+        Raises:
+            ModelError: A fact is missing or malformed, or the model is not a detector.
+        """
+        facts = _Facts(name, "detector", config)
+        return cls(
+            name,
+            *facts.size(),
+            interpolation=_INTERPOLATIONS[facts.choice("interpolation", tuple(_INTERPOLATIONS))],
+            keep_ratio=facts.flag("keep_ratio"),
+            pad_value=facts.rgb("pad_value"),
+            nms=NmsSettings(
+                score_threshold=facts.fraction("nms_score_threshold"),
+                iou_threshold=facts.fraction("nms_iou_threshold"),
+                top_k=facts.positive_or_unlimited("nms_top_k"),
+                keep_top_k=facts.positive_or_unlimited("nms_keep_top_k"),
+            ),
+            threshold=facts.fraction("threshold"),
+        )
+
 
 @dataclass(frozen=True)
 class KeypointModel:
@@ -94,61 +114,21 @@ class KeypointModel:
     flip_shift: bool
     use_udp: bool
 
+    @classmethod
+    def from_config(cls, name: str, config: model_config_pb2.ModelConfig) -> KeypointModel:
+        """Read the facts from a model's configuration.
 
-def parse_detector(name: str, dims: tuple[int, ...], parameters: Parameters) -> DetectorModel:
-    """Read a detector's facts.
-
-    Args:
-        name: Triton model name.
-        dims: ``dims`` of its input ``image``: height, width, 3.
-        parameters: ``parameters`` of its configuration.
-
-    Raises:
-        ModelError: A fact is missing or malformed, or the model is not a detector.
-    """
-    facts = _Facts(name, "detector", parameters)
-    height, width = facts.size(dims)
-    return DetectorModel(
-        name=name,
-        height=height,
-        width=width,
-        interpolation=_INTERPOLATIONS[facts.choice("interpolation", tuple(_INTERPOLATIONS))],
-        keep_ratio=facts.flag("keep_ratio"),
-        pad_value=facts.rgb("pad_value"),
-        nms=NmsSettings(
-            score_threshold=facts.fraction("nms_score_threshold"),
-            iou_threshold=facts.fraction("nms_iou_threshold"),
-            top_k=facts.positive_or_unlimited("nms_top_k"),
-            keep_top_k=facts.positive_or_unlimited("nms_keep_top_k"),
-        ),
-        threshold=facts.fraction("threshold"),
-    )
-
-
-def parse_keypoint(
-    name: str, dims: tuple[int, ...], max_batch_size: int, parameters: Parameters
-) -> KeypointModel:
-    """Read a keypoint model's facts.
-
-    Args:
-        name: Triton model name.
-        dims: ``dims`` of its input ``image``: height, width, 3.
-        max_batch_size: ``max_batch_size`` of its configuration.
-        parameters: ``parameters`` of its configuration.
-
-    Raises:
-        ModelError: A fact is missing or malformed, or the model is not a keypoint model.
-    """
-    facts = _Facts(name, "keypoint", parameters)
-    height, width = facts.size(dims)
-    return KeypointModel(
-        name=name,
-        height=height,
-        width=width,
-        max_batch_size=max(max_batch_size, 1),
-        flip_shift=facts.flag("flip_shift"),
-        use_udp=facts.flag("use_udp"),
-    )
+        Raises:
+            ModelError: A fact is missing or malformed, or the model is not a keypoint model.
+        """
+        facts = _Facts(name, "keypoint", config)
+        return cls(
+            name,
+            *facts.size(),
+            max_batch_size=max(config.max_batch_size, 1),
+            flip_shift=facts.flag("flip_shift"),
+            use_udp=facts.flag("use_udp"),
+        )
 
 
 class ModelRepository:
@@ -173,8 +153,7 @@ class ModelRepository:
         Raises:
             ModelError: It is not installed, or not usable as a detector.
         """
-        config = self._read(name, "detector")
-        return parse_detector(name, _image_dims(name, config), _parameters(config))
+        return DetectorModel.from_config(name, self._read(name, "detector"))
 
     def keypoint_model(self, name: str) -> KeypointModel:
         """Read the facts of the keypoint model ``name``.
@@ -182,10 +161,7 @@ class ModelRepository:
         Raises:
             ModelError: It is not installed, or not usable as a keypoint model.
         """
-        config = self._read(name, "keypoint")
-        return parse_keypoint(
-            name, _image_dims(name, config), config.max_batch_size, _parameters(config)
-        )
+        return KeypointModel.from_config(name, self._read(name, "keypoint"))
 
     def names(self, role: str) -> list[str]:
         """List the names of the installed models of a role, ``"detector"`` or ``"keypoint"``."""
@@ -235,33 +211,32 @@ def _parameters(config: model_config_pb2.ModelConfig) -> dict[str, str]:
     return {key: value.string_value for key, value in config.parameters.items()}
 
 
-def _image_dims(name: str, config: model_config_pb2.ModelConfig) -> tuple[int, ...]:
-    for tensor in config.input:
-        if tensor.name == "image":
-            return tuple(tensor.dims)
-    raise ModelError(f"model {name!r} has no input `image`")
-
-
 class _Facts:
     """Typed access to a model's parameters, with errors that name model and key."""
 
-    def __init__(self, name: str, role: str, parameters: Parameters) -> None:
+    def __init__(self, name: str, role: str, config: model_config_pb2.ModelConfig) -> None:
         self._name = name
-        self._parameters = parameters
-        found = parameters.get("role")
+        self._config = config
+        self._parameters = _parameters(config)
+        found = self._parameters.get("role")
         if found != role:
             raise ModelError(
                 f"model {name!r} can't be used as {role} model: its configuration's parameter "
                 f"`role` is {found!r}"
             )
 
-    def size(self, dims: tuple[int, ...]) -> tuple[int, int]:
-        if len(dims) != 3 or dims[2] != 3 or min(dims) < 1:
-            raise ModelError(
-                f"model {self._name!r}: input `image` must have dims [height, width, 3], "
-                f"got {list(dims)}"
-            )
-        return dims[0], dims[1]
+    def size(self) -> tuple[int, int]:
+        """Return the height and width of the input `image`."""
+        for tensor in self._config.input:
+            if tensor.name == "image":
+                dims = list(tensor.dims)
+                if len(dims) == 3 and dims[2] == 3 and min(dims) > 0:
+                    return dims[0], dims[1]
+                raise ModelError(
+                    f"model {self._name!r}: input `image` must have dims [height, width, 3], "
+                    f"got {dims}"
+                )
+        raise ModelError(f"model {self._name!r} has no input `image`")
 
     def text(self, key: str) -> str:
         try:
