@@ -18,6 +18,8 @@ from serve_command import Service, serving
 from tritonpose.errors import ServerUnavailableError
 from tritonpose.transport import Transport, connect
 from tritonpose.transport.messages import InferRequest
+from tritonpose_pipeline.settings import PipelineSettings
+from tritonpose_server import EmbeddedServer
 
 CLIENTS = 8
 
@@ -63,6 +65,28 @@ def test_no_request_under_way_is_lost(tmp_path: Path, photo: Path) -> None:
         assert service.process.wait(30) == 0
         assert is_refused(lambda: grpc.infer(request))
     assert "Traceback" not in service.log.read_text()
+
+
+def test_requests_in_flight_at_triton_are_answered(
+    installed_open_models: list[Path], photo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing in front of Triton refuses requests: the pipeline itself finishes those it has."""
+    detector, keypoint_model = (model.name for model in installed_open_models)
+    request = InferRequest(image=photo.read_bytes())
+    with (
+        EmbeddedServer(installed_open_models, PipelineSettings(detector, keypoint_model)) as server,
+        closing(connect(server.grpc_url, timeout=60.0, retries=0)) as grpc,
+        ThreadPoolExecutor(CLIENTS) as pool,
+    ):
+        assert persons_of(grpc, request) == 2
+        answers = [pool.submit(persons_of, grpc, request) for _ in range(20 * CLIENTS)]
+        assert wait_until(lambda: sum(answer.done() for answer in answers) >= CLIENTS)
+        server.stop()
+        assert all(answer.done() for answer in answers[:CLIENTS])
+        for answer in answers:
+            error = answer.exception()
+            assert answer.result() == 2 if error is None else type(error) is ServerUnavailableError
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.mark.usefixtures("installed_open_models")

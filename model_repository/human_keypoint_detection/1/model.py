@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,13 @@ from tritonpose_pipeline.request import PipelineRequest
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_pipeline.telemetry.metrics import PipelineCounts, TritonMetrics
 from tritonpose_pipeline.telemetry.spans import Spans, pop_context
-from tritonpose_pipeline.triton import ModelCaller, Responder, copy_input, shutting_down
+from tritonpose_pipeline.triton import (
+    Admission,
+    ModelCaller,
+    Responder,
+    copy_input,
+    shutting_down,
+)
 
 MODEL_NAME = "human_keypoint_detection"
 
@@ -49,7 +54,7 @@ class TritonPythonModel:
         # Models lie beside the pipeline, and wherever the launcher says.
         extra = json.loads(parameters.get("model_repositories", "[]"))
         self._limits = Limits.from_parameters(parameters)
-        self._accepted = threading.BoundedSemaphore(self._limits.max_in_flight)
+        self._accepted = Admission(self._limits.max_in_flight)
         self._threads = ThreadPoolExecutor(self._limits.workers, thread_name_prefix="pose")
         self._counts = PipelineCounts()
         self._metrics = TritonMetrics(pb_utils, self._counts)
@@ -75,7 +80,7 @@ class TritonPythonModel:
             responder = Responder(pb_utils, request, self._limits.slow_s)
             if shutting_down():
                 self._refuse(responder, ShuttingDownError("the server is shutting down"))
-            elif self._accepted.acquire(blocking=False):
+            elif self._accepted.acquire():
                 self._accept(request, responder)
             else:
                 limit = f"{self._limits.max_in_flight} requests (max_in_flight)"

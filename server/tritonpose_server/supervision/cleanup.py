@@ -51,7 +51,7 @@ def remove_abandoned() -> list[str]:
         match = _DIRECTORY.fullmatch(directory.name)
         # Directories of other users, or of servers that end meanwhile, can't be opened.
         with contextlib.suppress(OSError):
-            if match and _is_abandoned(directory / _LOCK):
+            if match and is_free(directory / _LOCK):
                 remove_shared_memory(match[1])
                 remove_python_environments(_recorded_environments(directory))
                 shutil.rmtree(directory, ignore_errors=True)
@@ -94,11 +94,12 @@ def _recorded_environments(directory: Path) -> set[Path]:
     return {Path(line) for line in lines} & python_environments()
 
 
-def _is_abandoned(lock: Path) -> bool:
+def is_free(lock: Path) -> bool:
+    """Return whether no process holds a lock file, or the file does not exist."""
     try:
         descriptor = os.open(lock, os.O_RDWR)
     except FileNotFoundError:
-        # The process that removed the directory was killed before it was done.
+        # In a server's directory: the process that removed it was killed before it was done.
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

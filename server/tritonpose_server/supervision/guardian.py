@@ -30,6 +30,7 @@ from pathlib import Path
 from tritonpose_server.parent_death import adopt_orphans, die_with_parent
 from tritonpose_server.supervision.backoff import Backoff
 from tritonpose_server.supervision.cleanup import (
+    is_free,
     python_environments,
     record_python_environments,
     remove_python_environments,
@@ -42,10 +43,20 @@ WATCH_VARIABLE = "TRITONPOSE_WATCH"
 """Environment variable with the JSON of `WatchSettings`."""
 
 DRAIN_VARIABLE = "TRITONPOSE_DRAIN_FILE"
-"""Environment variable of the command, naming a file that exists once shutdown has begun."""
+"""Environment variable of the command, naming a file that exists once shutdown has begun.
+
+While requests are in flight, the pipeline holds a lock on a file beside it, `BUSY_SUFFIX`.
+"""
+
+BUSY_SUFFIX = ".busy"
 
 _POLL_SECONDS = 0.5
 _STOP_POLL_SECONDS = 0.02
+
+_DRAIN_FILE = "draining"
+
+# Of the time that the command gets to end: for Triton itself, once no request is in flight.
+_EXIT_SECONDS = 5.0
 
 
 def main(arguments: list[str]) -> int:
@@ -59,8 +70,7 @@ def main(arguments: list[str]) -> int:
         The command's exit status, negative for the signal that ended it.
     """
     shm_prefix, directory, grace, *command_line = arguments
-    drain_file = Path(directory, "draining")
-    os.environ[DRAIN_VARIABLE] = str(drain_file)
+    os.environ[DRAIN_VARIABLE] = str(Path(directory, _DRAIN_FILE))
     text = os.environ.pop(WATCH_VARIABLE, None)
     settings = None if text is None else WatchSettings(**json.loads(text))
     # So that orphaned grandchildren can be found and ended.
@@ -74,9 +84,6 @@ def main(arguments: list[str]) -> int:
                 fault = run.watch(stop)
                 delay = backoff.next_delay(run.became_ready)
                 if fault is None:
-                    # The directory may have been deleted already.
-                    with contextlib.suppress(OSError):
-                        drain_file.touch()
                     return run.end(float(grace), stop)
                 if delay is not None:
                     died_at = time.monotonic()
@@ -204,9 +211,10 @@ class _Run:
         if self._watch:
             # First: Triton waits for open HTTP connections, those of probes included.
             self._watch.close()
+        deadline = time.monotonic() + grace
+        self._drain(deadline - _EXIT_SECONDS, stop)
         if self.command.poll() is None:
             self.command.terminate()
-        deadline = time.monotonic() + grace
         while self.command.poll() is None:
             if stop.repeated or time.monotonic() > deadline:
                 self.command.kill()
@@ -225,6 +233,22 @@ class _Run:
         if self._environments is None:
             self._record_environments()
         remove_python_environments(self._environments or set())
+
+    def _drain(self, deadline: float, stop: _StopRequest) -> None:
+        """Make the pipeline refuse requests, and wait for those in flight.
+
+        Triton itself stops the composing models while the pipeline still needs them.
+        """
+        drain_file = self._directory / _DRAIN_FILE
+        # The directory may have been deleted already.
+        with contextlib.suppress(OSError):
+            drain_file.touch()
+        busy = drain_file.with_name(_DRAIN_FILE + BUSY_SUFFIX)
+        while self.command.poll() is None and not stop.repeated and time.monotonic() < deadline:
+            # First: a request may have been admitted just before.
+            time.sleep(_STOP_POLL_SECONDS)
+            if is_free(busy):
+                return
 
     def _report_ready(self) -> None:
         self._record_environments()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import triton_stand_in
 from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
 from leftovers import wait_until
 from triton_stand_in import ModelCall, Request, Triton, TritonError
+from tritonpose_pipeline.triton import Admission
 from tritonpose_server.embedded import resources
 
 ADAPTER = resources.model_repository() / "human_keypoint_detection" / "1" / "model.py"
@@ -180,7 +182,7 @@ def test_more_requests_than_are_accepted_are_refused_at_once(start: Start, trito
     go.set()
     assert wait_until(lambda: all(each.sender.sent for each in requests), 10)
     assert [len(each.sender.outputs()["boxes"]) for each in requests[:2]] == [2, 2]
-    assert wait_until(lambda: model._accepted.acquire(blocking=False), 10)
+    assert wait_until(lambda: model._accepted.acquire(), 10)
 
 
 def test_a_server_that_shuts_down_accepts_nothing(
@@ -261,3 +263,29 @@ def test_what_nobody_foresaw_is_logged_and_named_internal(start: Start, triton: 
     (line,) = triton.log
     assert line.startswith("error: request_id=mine failed after ")
     assert "Traceback" in line
+
+
+# --- admission ---
+
+
+def test_a_lock_is_held_while_requests_are_in_flight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITONPOSE_DRAIN_FILE", str(tmp_path / "draining"))
+    admission = Admission(2)
+
+    def is_busy() -> bool:
+        with (tmp_path / "draining.busy").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    assert not is_busy()
+    assert [admission.acquire() for _ in range(3)] == [True, True, False]
+    admission.release()
+    assert is_busy()
+    admission.release()
+    assert not is_busy()
+    assert admission.acquire()

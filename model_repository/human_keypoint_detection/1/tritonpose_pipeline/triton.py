@@ -6,6 +6,8 @@ starts: it is passed in as ``pb_utils``.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import threading
 import time
@@ -42,6 +44,42 @@ def shutting_down() -> bool:
     """
     path = os.environ.get(_DRAIN_FILE)
     return path is not None and os.path.exists(path)  # noqa: PTH110 - a microsecond, not five
+
+
+class Admission:
+    """Admits a limited number of requests, and holds a lock while any is in flight. Thread-safe.
+
+    Triton 2.51 stops the composing models while requests of the pipeline still need them. So the
+    process that ends it first waits for this lock, on a file beside `$TRITONPOSE_DRAIN_FILE`.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """Admit at most `limit` requests at a time."""
+        self._limit = limit
+        self._in_flight = 0
+        self._mutex = threading.Lock()
+        self._file: int | None = None
+        path = os.environ.get(_DRAIN_FILE)
+        if path is not None:
+            with contextlib.suppress(OSError):
+                self._file = os.open(f"{path}.busy", os.O_RDWR | os.O_CREAT, 0o600)
+
+    def acquire(self) -> bool:
+        """Admit a request; return False when too many are in flight."""
+        with self._mutex:
+            if self._in_flight == self._limit:
+                return False
+            self._in_flight += 1
+            if self._in_flight == 1 and self._file is not None:
+                fcntl.flock(self._file, fcntl.LOCK_SH)
+            return True
+
+    def release(self) -> None:
+        """End an admitted request."""
+        with self._mutex:
+            self._in_flight -= 1
+            if not self._in_flight and self._file is not None:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
 
 
 def copy_input(pb_utils: Any, request: Any, name: str) -> npt.NDArray[Any] | None:

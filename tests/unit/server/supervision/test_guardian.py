@@ -219,6 +219,26 @@ def test_command_gets_time_to_end(guarded: Guarded) -> None:
     assert guarded.is_gone()
 
 
+REQUEST = """
+exec 9> "$TRITONPOSE_DRAIN_FILE.busy"
+flock --shared 9
+trap 'exit 3' TERM
+echo ready
+while ! test -e "$TRITONPOSE_DRAIN_FILE"; do sleep 0.05; done
+sleep 0.5
+trap 'exit 5' TERM
+flock --unlock 9
+while :; do sleep 0.05; done
+"""
+
+
+def test_command_with_requests_in_flight_is_asked_to_end_after_them(guarded: Guarded) -> None:
+    process = guarded.start(REQUEST, grace=100)
+    close_input(process)
+    assert process.wait(20) == 5
+    assert guarded.is_gone()
+
+
 def test_command_that_does_not_end_in_time(guarded: Guarded) -> None:
     process = guarded.start("trap '' TERM; sleep 300 & echo ready; wait", grace=0.5)
     start = time.monotonic()
