@@ -40,7 +40,7 @@ SCHEMA = pa.schema(
         ("error_message", pa.string()),
     ]
 )
-"""One row per image, page or frame; docs/batch.md describes the columns."""
+"""One row per image, page or frame; docs/use/command_line.md describes the columns."""
 
 _ROWS_PER_GROUP = 1024
 

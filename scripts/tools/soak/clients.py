@@ -17,7 +17,7 @@ from tools.soak.pictures import Picture, differences, malformed
 from tritonpose.errors import InvalidRequestError, ServerUnavailableError, TritonPoseError
 from tritonpose.transport.messages import InferRequest, PoseResponse
 
-# Parts of a full service's messages: docs/operations.md.
+# Parts of a full service's messages: docs/run/server.md.
 _EXPIRIES = ("was not ready within", "became free for an image")
 _REFUSALS = (*_EXPIRIES, "already in flight", "already under way")
 

@@ -199,7 +199,7 @@ def _run(options: argparse.Namespace) -> int:
             raise EmbeddedServerError(
                 f"TensorRT is not installed in {sys.prefix}: install the version of the Triton "
                 f"that is to load the engines, `{sys.executable} -m pip install "
-                "tensorrt-cu13==VERSION` (docs/gpu.md says how to find it)"
+                "tensorrt-cu13==VERSION` (docs/run/gpu.md says how to find it)"
             )
     except EmbeddedServerError as error:
         print_error(str(error))

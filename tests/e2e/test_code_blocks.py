@@ -1,0 +1,185 @@
+"""The code blocks of the documents: what can run is run against a real server."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from certificates import make_certificates
+from command_line import COMMAND, environment
+from documentation import Block, blocks, commands
+from serve_command import Service, free_ports, serving
+from tritonpose_server.embedded.tuning import file as tuning_file
+from videos import grey_frames, write_video
+
+# Python blocks that are not run: what they contain, and why.
+PYTHON_NOT_RUN = {
+    "from paddlex": "PaddleX is not installed here",
+    "VideoCapture(0)": "there is no camera",
+    "run_rest(": "it runs until it is interrupted; tests/support/rest_service.py calls it",
+}
+# Commands that are run as they are, by their beginning.
+RUN = (
+    "tritonpose predict",
+    "tritonpose --pipeline",
+    "tritonpose config",
+    "tritonpose --get_pipeline_config",
+    "tritonpose batch photos/ clip.mp4",
+    "tritonpose models list",
+    "printf",
+    "curl",
+    "openssl",
+    "export",
+)
+# Commands whose options must be in their --help.
+OPTIONS_CHECKED = ("tritonpose", "scripts/")
+# Commands that are neither run nor checked, and why.
+NOT_RUN = {
+    "docker": "needs a container engine; tests/unit/deployment has checks",
+    "helm": "needs a cluster; tests/unit/deployment has checks",
+    "kubectl": "needs a cluster; tests/unit/deployment has checks",
+    "pip": "would change the environment of the tests",
+    "pipx": "would install pre-commit",
+    "OTEL_EXPORTER_OTLP_ENDPOINT=": "tests/e2e/test_observability.py does it",
+    "TRITONPOSE_TEST_": "takes long; for those who change that part",
+    "scripts/test": "would run this test",
+    ".venv/bin/python -m pytest": "would run this test",
+    "tritonserver": "tests/e2e/test_own_triton.py starts one",
+    "paddlex": "PaddleX is not installed here",
+}
+# Parts of commands that need what a test doesn't have, and why they are only checked for options.
+ONLY_OPTIONS = {
+    "https://example.com": "leads elsewhere",
+    "grpc://a:": "leads elsewhere",
+    "/shared/": "needs storage that nodes share",
+    "$TRITONPOSE_CONTROL_KEY": "tests/e2e/test_exposure.py does it",
+    "$(cat keys)": "the server of this test requires no key; tests/e2e/test_rest_door.py does it",
+    "8081": "the second server of an upgrade",
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One server for all blocks."""
+    with serving(tmp_path_factory.mktemp("log") / "serve.log", "serve") as running:
+        yield running
+
+
+@pytest.fixture
+def desk(tmp_path: Path, photo: Path) -> Path:
+    """A directory with the files that the blocks name."""
+    for name in ("photo.jpg", "my_photo.jpg", "photos/a.jpg", "val2017/000000000139.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(photo, tmp_path / name)
+    write_video(tmp_path / "clip.avi", grey_frames(3)).rename(tmp_path / "clip.mp4")
+    make_certificates(tmp_path).ca.rename(tmp_path / "authority.pem")
+    return tmp_path
+
+
+def local(code: str, ports: list[int]) -> str:
+    """Point addresses in a block at the test's server, and at nothing for a second one."""
+    rest, grpc, http, metrics = ports
+    (nothing,) = free_ports(1)
+    known = {"8080": rest, "8001": grpc, "8000": http, "8002": metrics, "9001": nothing}
+    return re.sub(
+        r"\b(localhost|127\.0\.0\.1):(\d{4})\b",
+        lambda match: f"{match[1]}:{known.get(match[2], match[2])}",
+        code,
+    )
+
+
+def run(arguments: list[str], desk: Path, service: Service) -> None:
+    variables = environment() | {
+        "TRITONPOSE_URL": f"grpc://localhost:{service.ports[1]}",
+        "POSE_API_KEY": "0123456789abcdef",
+        "PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        arguments, cwd=desk, env=variables, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_python(block: Block, desk: Path, service: Service) -> None:
+    if any(words in block.code for words in PYTHON_NOT_RUN):
+        compile(block.code, block.place, "exec")
+        return
+    if "poses/poses" in block.code:
+        run(["tritonpose", "batch", "photos/", "--output", "poses"], desk, service)
+    run([sys.executable, "-W", "error", "-c", local(block.code, service.ports)], desk, service)
+
+
+def command_lines() -> list[tuple[str, str]]:
+    lines = [(block.place, line) for block in blocks("bash") for line in commands(block)]
+    return [(place, line.replace(".venv/bin/tritonpose", "tritonpose")) for place, line in lines]
+
+
+@pytest.mark.parametrize(("place", "line"), command_lines())
+def test_commands(place: str, line: str, desk: Path, service: Service) -> None:
+    if line.startswith(tuple(NOT_RUN)):
+        return
+    if line.startswith(RUN) and not any(words in line for words in ONLY_OPTIONS):
+        run(["bash", "-c", f"set -eo pipefail; {local(line, service.ports)}"], desk, service)
+    elif line.startswith(OPTIONS_CHECKED):
+        check_options(shlex.split(line))
+    else:
+        assert any(words in line for words in ONLY_OPTIONS), f"{place}: neither run nor listed"
+
+
+def check_options(words: list[str]) -> None:
+    """Check that a command has all options that a line gives it."""
+    program, *rest = words
+    subcommands = []
+    if program == "tritonpose":
+        paddlex = {"--serve": "serve", "--pipeline": "predict", "--get_pipeline_config": "config"}
+        first = rest[0]
+        subcommands = [paddlex.get(first, first)]
+        rest = rest[1:] if first == "--serve" or first not in paddlex else rest
+        if subcommands == ["models"]:
+            subcommands.append(rest[0])
+        shown = help_of([COMMAND, *subcommands])
+    else:
+        tools = {"demo": "demo", "evaluate": "evaluation"}
+        name = Path(program).name
+        shown = help_of([sys.executable, "-m", f"tools.{tools.get(name, name)}"])
+    missing = [
+        word for word in rest if word.startswith("--") and f"{word.split('=')[0]}" not in shown
+    ]
+    assert missing == []
+
+
+def help_of(command: list[str]) -> str:
+    if command[-1] == "tools.build_engines":
+        command = [*command[:-1], "tritonpose_server.models.tensorrt"]
+    done = subprocess.run(
+        [*command, "--help"], env=environment(), capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+def test_yaml(block: Block, tmp_path: Path) -> None:
+    content = yaml.safe_load(block.code)
+    if "detector" in content:
+        (tmp_path / "tuning.yaml").write_text(block.code)
+        tuning_file.load(tmp_path / "tuning.yaml")
+
+
+def test_lists_name_only_what_there_is() -> None:
+    """An entry that no block needs any more is removed."""
+    code = "\n".join(block.code for block in blocks("python"))
+    lines = [line for _, line in command_lines()]
+    assert [words for words in PYTHON_NOT_RUN if words not in code] == []
+    for beginnings in (RUN, NOT_RUN):
+        assert [each for each in beginnings if not any(x.startswith(each) for x in lines)] == []
+    assert [each for each in ONLY_OPTIONS if not any(each in x for x in lines)] == []
