@@ -18,7 +18,7 @@ from certificates import make_certificates
 from command_line import COMMAND, environment
 from documentation import Block, blocks, commands
 from serve_command import Service, free_ports, serving
-from tritonpose_server.embedded.tuning import file as tuning_file
+from tritonpose_server.embedded.tuning import load_tuning
 from videos import grey_frames, write_video
 
 # Python blocks that are not run: what they contain, and why.
@@ -172,7 +172,7 @@ def test_yaml(block: Block, tmp_path: Path) -> None:
     content = yaml.safe_load(block.code)
     if "detector" in content:
         (tmp_path / "tuning.yaml").write_text(block.code)
-        tuning_file.load(tmp_path / "tuning.yaml")
+        load_tuning(tmp_path / "tuning.yaml")
 
 
 def test_lists_name_only_what_there_is() -> None:
