@@ -14,7 +14,10 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from tritonpose_server.supervision.processes import triton_start_times
 
 _LOCK = "lock"
 _ENVIRONMENTS = "python_environments"
@@ -22,6 +25,9 @@ _DIRECTORY = re.compile(r"(tritonpose-[0-9a-f]{12})-\w+")
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 # The backend has this place built in, whatever $TMPDIR says.
 _PYTHON_ENVIRONMENTS = Path("/tmp")  # noqa: S108
+
+# From the start of a Triton until it has made its directory, at most, and how exact starts are.
+_INIT_SECONDS, _CLOCK_SECONDS = 20.0, 2.0
 
 
 def make_directory(server_id: str) -> tuple[Path, int]:
@@ -75,11 +81,23 @@ def python_environments() -> set[Path]:
     return found
 
 
-def remove_python_environments(directories: set[Path]) -> None:
-    """Remove those directories for Python environments that are empty."""
+def remove_python_environments(
+    directories: set[Path], starts: Callable[[], Iterable[float]] = triton_start_times
+) -> None:
+    """Remove those directories for Python environments that are empty and that no Triton may need.
+
+    Triton makes its own while it starts, and aborts at its end if that is missing.
+
+    Args:
+        directories: The directories.
+        starts: Lists when the running tritonservers were started.
+    """
+    running = list(starts())
     for directory in directories:
         with contextlib.suppress(OSError):
-            directory.rmdir()
+            made = directory.stat().st_mtime
+            if not any(start - _CLOCK_SECONDS < made < start + _INIT_SECONDS for start in running):
+                directory.rmdir()
 
 
 def record_python_environments(directory: Path, environments: set[Path]) -> None:

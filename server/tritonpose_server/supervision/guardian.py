@@ -257,8 +257,8 @@ class _Run:
             _report(f"the server is ready again, {seconds:.1f} s later")
 
     def _record_environments(self) -> None:
-        # May include some of another program's Triton that started at the same time: harmless,
-        # as only empty ones are removed, which no Triton uses.
+        # May include some of another Triton that started at the same time: they are not removed
+        # while that runs.
         self._environments = python_environments() - self._environments_before
         # For the case that this process is killed.
         record_python_environments(self._directory, self._environments)

@@ -101,6 +101,16 @@ def kill_processes_of(server_id: str) -> None:
         psutil.wait_procs(found, timeout=0.1)
 
 
+def triton_start_times() -> list[float]:
+    """List when the running tritonservers of this machine were started, in seconds since 1970."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline()[:1] and process.cmdline()[0].endswith(_TRITON):
+                found.append(process.create_time())
+    return found
+
+
 def stub_instance(pid: int) -> str | None:
     """Name the instance that a stub of Triton's Python backend runs, ``MODEL_<group>_<number>``.
 

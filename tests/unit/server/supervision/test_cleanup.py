@@ -29,6 +29,7 @@ def test_a_server_is_abandoned_when_its_last_process_ends(identity: str) -> None
     (directory / "models").mkdir()
     environment = Path(f"/tmp/python_env_{identity[-6:]}")
     environment.mkdir()
+    os.utime(environment, (0, 0))
     record_python_environments(directory, {environment})
     region = Path(f"/dev/shm/{identity}abc")
     region.write_bytes(b"region")
@@ -74,9 +75,21 @@ def test_only_empty_python_environments_are_removed() -> None:
         (used / "bin").mkdir()
         made = python_environments() - before
         assert {empty, used} <= made
-        remove_python_environments({empty, used})
+        remove_python_environments({empty, used}, list)
         assert not empty.exists()
         assert used.exists()
     finally:
         (used / "bin").rmdir()
         used.rmdir()
+
+
+def test_a_python_environment_that_another_triton_may_have_made_stays(tmp_path: Path) -> None:
+    """It would abort at its end."""
+    directory = tmp_path / "python_env"
+    directory.mkdir()
+    made = directory.stat().st_mtime
+    remove_python_environments({directory}, lambda: [made - 3])
+    assert directory.exists()
+    # Started later, or long before.
+    remove_python_environments({directory}, lambda: [made + 10, made - 1000])
+    assert not directory.exists()

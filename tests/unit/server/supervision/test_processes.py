@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from leftovers import wait_until
@@ -16,6 +17,7 @@ from tritonpose_server.supervision.processes import (
     children,
     service_processes,
     stub_instance,
+    triton_start_times,
 )
 
 STUB = "/b/python/triton_python_backend_stub"
@@ -85,3 +87,8 @@ def test_a_process_that_is_gone() -> None:
     assert children(process.pid) == []
     assert service_processes(process.pid) == []
     assert stub_instance(process.pid) is None
+
+
+def test_start_times_of_tritonservers() -> None:
+    with running("/bin/tritonserver", "--id=x") as pid:
+        assert psutil.Process(pid).create_time() in triton_start_times()
