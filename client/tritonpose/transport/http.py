@@ -9,7 +9,6 @@ whole time instead of leaving it to the next server.
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import threading
 import weakref
@@ -30,13 +29,14 @@ from tritonpose.transport.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from tritonpose.transport.connection import Connection
 
 T = TypeVar("T")
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
+_CHUNK_BYTES = 2**20
 
 
 class AsyncHttpServer:
@@ -62,8 +62,12 @@ class AsyncHttpServer:
         try:
             async with self._session_of_loop().post(
                 f"{self._url}/v2/models/{MODEL_NAME}/infer",
-                data=io.BytesIO(body),
-                headers={_HEADER_LENGTH: str(header_length), **trace_headers()},
+                data=_chunks(body),
+                headers={
+                    "content-length": str(len(body)),
+                    _HEADER_LENGTH: str(header_length),
+                    **trace_headers(),
+                },
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_SECONDS),
                 # Following one would send the headers, with their key, to another host.
                 allow_redirects=False,
@@ -175,6 +179,12 @@ async def _serve(
         await stop.wait()
     finally:
         await server.close()
+
+
+async def _chunks(body: bytes) -> AsyncIterator[memoryview]:
+    """Split a body into chunks; aiohttp itself would make them small, and copy each of them."""
+    for start in range(0, len(body), _CHUNK_BYTES):
+        yield memoryview(body)[start : start + _CHUNK_BYTES]
 
 
 def _reason(content: bytes) -> str:
