@@ -19,7 +19,7 @@ from command_line import COMMAND, environment
 from documentation import Block, blocks, commands
 from serve_command import Service, free_ports, serving
 from tritonpose_server.embedded.tuning import load_tuning
-from videos import grey_frames, write_video
+from videos import gray_frames, write_video
 
 # Python blocks that are not run: what they contain, and why.
 PYTHON_NOT_RUN = {
@@ -50,7 +50,7 @@ NOT_RUN = {
     "pip": "would change the environment of the tests",
     "pipx": "would install pre-commit",
     "OTEL_EXPORTER_OTLP_ENDPOINT=": "tests/e2e/test_observability.py does it",
-    "TRITONPOSE_TEST_": "takes long; for those who change that part",
+    "TRITONPOSE_TEST_": "takes long; run on demand",
     "scripts/test": "would run this test",
     ".venv/bin/python -m pytest": "would run this test",
     "tritonserver": "tests/e2e/test_own_triton.py starts one",
@@ -80,7 +80,7 @@ def desk(tmp_path: Path, photo: Path) -> Path:
     for name in ("photo.jpg", "my_photo.jpg", "photos/a.jpg", "val2017/000000000139.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(photo, tmp_path / name)
-    write_video(tmp_path / "clip.avi", grey_frames(3)).rename(tmp_path / "clip.mp4")
+    write_video(tmp_path / "clip.avi", gray_frames(3)).rename(tmp_path / "clip.mp4")
     make_certificates(tmp_path).ca.rename(tmp_path / "authority.pem")
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""Fine-tuned models of several input sizes with another normalisation: no code knows them."""
+"""Fine-tuned models of several input sizes with another normalization: no code knows them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
 
 @pytest.fixture
 def fine_tuned(size: tuple[int, int], tmp_path: Path) -> Path:
-    """PP-TinyPose with another normalisation, and an inference.yml that says so."""
+    """PP-TinyPose with another normalization, and an inference.yml that says so."""
     source = reference_data.ROOT / "models" / f"PP-TinyPose_{size[0]}x{size[1]}"
     directory = tmp_path / "fine_tuned"
     directory.mkdir()

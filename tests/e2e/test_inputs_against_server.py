@@ -142,8 +142,8 @@ def test_results_render_and_export(server: EmbeddedServer, photo: Path) -> None:
     with create_pipeline("human_keypoint_detection", url=server.grpc_url) as pipeline:
         (result,) = pipeline.predict(photo)
     plain = np.asarray(result.img["res"]).astype(int)
-    labelled = np.asarray(result.render(boxes=True, scores=True, ids=True)).astype(int)
-    changed = (plain != labelled).any(axis=2)
+    labeled = np.asarray(result.render(boxes=True, scores=True, ids=True)).astype(int)
+    changed = (plain != labeled).any(axis=2)
     for person in result["boxes"]:
         left, top, _, bottom = (round(float(value)) for value in person["coordinate"])
         assert changed[top:bottom, left].mean() > 0.5

@@ -1,6 +1,6 @@
-"""Servers that die and join under load: no answer is lost, and those that join get requests.
+"""Servers that die and join under load: no answer is lost, and servers that join get requests.
 
-With TRITONPOSE_TEST_KILLS=20 so many servers die per client, in turn.
+With TRITONPOSE_TEST_KILLS=20 this many servers die per client, in turn.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Member:
 
 @pytest.fixture(scope="module")
 def members(installed_open_models: list[Path]) -> Iterator[list[Member]]:
-    """Those that are killed in turn: for one kill, one beside the server of all tests."""
+    """The servers that are killed in turn: for one kill, one beside the server of all tests."""
     with ExitStack() as running:
         made = []
         for _ in range(min(KILLS, 2)):

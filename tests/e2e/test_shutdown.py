@@ -1,4 +1,4 @@
-"""A service that is told to stop finishes what it has begun, unless it is told twice."""
+"""A service finishes what it has begun after one signal, and stops at once after two."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLIENTS = 8
 
 
 def is_refused(call: Callable[[], object]) -> bool:
-    """Whether a new request is told to come again; a door that is shut says that, too."""
+    """Whether a new request is refused as unavailable; so is one to a port that is closed."""
     try:
         call()
     except urllib.error.HTTPError as error:

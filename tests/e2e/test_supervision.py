@@ -108,7 +108,7 @@ def test_a_killed_process_comes_back(own_server: EmbeddedServer, photo: Path, vi
             lambda: load.answered_since(killed + 0.5) >= 5 * CLIENTS, RECOVERY_SECONDS
         )
     assert load.wrong == []
-    # What was under way is told to come again.
+    # Requests in flight are refused as unavailable.
     assert {type(failure) for failure in load.failures} <= {ServerUnavailableError}
     assert own_server.poll() is None
 

@@ -14,7 +14,7 @@ from leftovers import descendants
 from tritonpose import create_async_pipeline
 
 DAMAGED = 10
-"""Of so many files, three are damaged: one is text, one cut short, one missing."""
+"""Of this many files, three are damaged: one is text, one cut short, one missing."""
 
 
 def fill(folder: Path, images: Sequence[Path], count: int) -> list[str | None]:

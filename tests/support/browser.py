@@ -126,7 +126,7 @@ class Visit:
         return self.page.get_by_role("listbox", name="Keypoints of person").get_by_role("option")
 
     def tip(self) -> str:
-        """What is told of the highlighted place, in one line; empty if nothing is."""
+        """What the page shows of the highlighted place, in one line; empty if nothing is."""
         tip = self.page.locator(".tip")
         return " ".join(tip.inner_text().split()).lower() if tip.is_visible() else ""
 

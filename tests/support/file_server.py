@@ -69,7 +69,7 @@ def file_server() -> Iterator[FileServer]:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as http:
         server = FileServer(f"http://127.0.0.1:{http.server_port}")
         http.files = server
-        # Closing waits for answers in progress; `closing` ends those that would never.
+        # Closing waits for answers in progress; `closing` ends answers that would never end.
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

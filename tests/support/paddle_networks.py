@@ -103,7 +103,7 @@ def pixels(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
 def normalize(
     images: np.ndarray, scale: float = 1 / 255, mean: Sequence[float] = MEAN, std: Any = STD
 ) -> np.ndarray:
-    """Normalised ``[B, 3, h, w]`` of RGB images, in float64."""
+    """Normalized ``[B, 3, h, w]`` of RGB images, in float64."""
     return ((images * scale - np.array(mean)) / np.array(std)).transpose(0, 3, 1, 2)
 
 

@@ -75,7 +75,7 @@ def run_model(model: Any, image: np.ndarray) -> list[np.ndarray]:
 def run_emission(model: GraphModel, tensors: list[str], x: np.ndarray) -> list[np.ndarray]:
     """Emit tensors that depend on node ``x``, fed with an NHWC array, and compute them.
 
-    Checks that the shapes which the emission states are those that come out.
+    Checks that the shapes which the emission states are the shapes of the results.
     """
     graph = GraphBuilder()
     emitter = Emitter(model, graph)

@@ -24,11 +24,11 @@ def write_video(path: Path, frames: Iterable[np.ndarray]) -> Path:
     return path
 
 
-def grey_frames(count: int) -> list[np.ndarray]:
-    """Frames that tell their numbers: number n is grey of about 10 n."""
+def gray_frames(count: int) -> list[np.ndarray]:
+    """Frames that tell their numbers: number n is gray of about 10 n."""
     return [np.full((48, 64, 3), 10 * number, np.uint8) for number in range(count)]
 
 
 def number_of(frame: np.ndarray) -> int:
-    """The number of a frame of `grey_frames`, decoded."""
+    """The number of a frame of `gray_frames`, decoded."""
     return round(float(frame.mean()) / 10)

@@ -17,7 +17,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Of the image's shorter side, but no less than can be read.
 _TEXT_HEIGHT, _MIN_TEXT_HEIGHT = 1 / 45, 10
 _LINE_WIDTH = 1 / 300
-# The golden ratio's fraction: hues of neighbours in the list differ most at any length of it.
+# The golden ratio's fraction: hues of neighbors in the list differ most at any length of it.
 _HUE_STEP = 0.618034
 # Weights of blue, green and red in how bright a color looks (ITU-R BT.601).
 _LUMA = (0.114, 0.587, 0.299)

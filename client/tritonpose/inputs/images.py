@@ -137,7 +137,7 @@ def _checked_frame(frame: NDArray[np.generic]) -> NDArray[np.uint8]:
     got = f"got an array of shape {frame.shape}, dtype {frame.dtype}"
     expected = "an image is (height, width, 3), uint8, BGR"
     if frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 1):
-        hint = "; convert grey with cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)"
+        hint = "; convert gray with cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)"
     elif frame.ndim == 3 and frame.shape[2] == 4:
         hint = "; convert with cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)"
     elif frame.ndim == 4:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
 
-# With the pauses of `tritonpose.transport.retry`, less than a second on average: enough for a
-# server that is full for a moment, and short for those who forgot to start one.
+# With the pauses of `tritonpose.transport.failover`, less than a second on average: enough for a
+# server that is full for a moment, and short where no server was started.
 DEFAULT_RETRIES = 4
 
 # For making a connection; a host that swallows packets must leave time for the next server.

@@ -147,7 +147,7 @@ class AsyncTransport(_Failover["AsyncServer"]):
 
 
 class RoundRobin:
-    """Choose among servers in turn, leaving out those that were unavailable a moment ago.
+    """Choose among servers in turn, leaving out servers that were unavailable a moment ago.
 
     After its cool-down, one request at a time finds out whether a server is back. Safe to use
     from several threads.
@@ -160,7 +160,7 @@ class RoundRobin:
     def __init__(self, count: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._turn = 0
-        # Until when each server cools down; 0 for those that are available.
+        # Until when each server cools down; 0 where it is available.
         self._cool_until = [0.0] * count
         self._lock = threading.Lock()
 

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from tritonpose import InputError
 from tritonpose_batch.items import list_items
-from videos import grey_frames, write_video
+from videos import gray_frames, write_video
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_urls_are_left_to_the_client() -> None:
 
 
 def test_videos_are_known_by_their_content(folder: Path) -> None:
-    write_video(folder / "clip.avi", grey_frames(2))
+    write_video(folder / "clip.avi", gray_frames(2))
     (folder / "clip.avi").rename(folder / "clip")
     assert [item.video for item in list_items(["clip", "photos/a.png"])] == [True, False]
 

@@ -17,7 +17,7 @@ from tritonpose_batch.items import Item
 from tritonpose_batch.job import Layout, open_job
 from tritonpose_batch.results import Counts, finished_counts
 from tritonpose_batch.worker import process_shard
-from videos import grey_frames, write_video
+from videos import gray_frames, write_video
 
 SETTINGS = {"shard_size": 10}
 
@@ -59,7 +59,7 @@ def work(layout: Layout, items: list[Item], transport: Nobody) -> list[Counts]:
 
 def test_images_and_videos_of_object_stores(tmp_path: Path) -> None:
     image = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
-    clip = write_video(tmp_path / "clip.mp4", grey_frames(3)).read_bytes()
+    clip = write_video(tmp_path / "clip.mp4", gray_frames(3)).read_bytes()
     store = fsspec.filesystem("memory")
     for name, content in (("a.jpg", image), ("b.mp4", clip), ("c.mp4", clip[:-100])):
         store.pipe(f"/shard/{name}", content)

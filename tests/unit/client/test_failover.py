@@ -130,7 +130,7 @@ def test_servers_that_all_cool_down_are_asked_all_the_same() -> None:
 
 
 class StandIn:
-    """A server, of both kinds, that fails as often as it is told and then answers."""
+    """A server, of both kinds, that fails as often as it is set to and then answers."""
 
     def __init__(self, *errors: TritonPoseError, always: TritonPoseError | None = None) -> None:
         self.errors = list(errors)

@@ -1,4 +1,4 @@
-"""Videos: their frames, one at a time, and what is said of those that can't be read."""
+"""Videos: their frames, one at a time, and the errors of videos that can't be read."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from tritonpose import InputError
 from tritonpose.inputs import ImageInput, expand_inputs, load_source, path_of
-from videos import grey_frames, number_of, write_video
+from videos import gray_frames, number_of, write_video
 
 FRAMES = 12
 
@@ -26,7 +26,7 @@ def is_open(path: Path) -> bool:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".MOV"])
 def test_frames_in_order(tmp_path: Path, suffix: str) -> None:
-    video = write_video(tmp_path / f"clip{suffix.lower()}", grey_frames(FRAMES))
+    video = write_video(tmp_path / f"clip{suffix.lower()}", gray_frames(FRAMES))
     path = video.rename(tmp_path / f"clip{suffix}")
     frames = frames_of(path)
     assert [frame.frame_index for frame in frames] == list(range(FRAMES))
@@ -38,26 +38,26 @@ def test_frames_in_order(tmp_path: Path, suffix: str) -> None:
 
 
 def test_frames_do_not_share_memory(tmp_path: Path) -> None:
-    first, second = frames_of(write_video(tmp_path / "clip.avi", grey_frames(2)))
+    first, second = frames_of(write_video(tmp_path / "clip.avi", gray_frames(2)))
     np.asarray(first.source)[:] = 255
     assert number_of(np.asarray(second.source)) == 1
 
 
 def test_videos_without_a_suffix_are_told_by_their_content(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "clip.mp4", grey_frames(3)).rename(tmp_path / "upload")
+    path = write_video(tmp_path / "clip.mp4", gray_frames(3)).rename(tmp_path / "upload")
     assert len(frames_of(path)) == 3
 
 
 def test_an_image_with_the_suffix_of_a_video_is_an_image(tmp_path: Path) -> None:
     path = tmp_path / "photo.mp4"
-    path.write_bytes(cv2.imencode(".jpg", grey_frames(1)[0])[1].tobytes())
+    path.write_bytes(cv2.imencode(".jpg", gray_frames(1)[0])[1].tobytes())
     (image,) = frames_of(path)
     assert image.source == path.read_bytes()
     assert image.frame_index is None
 
 
 def test_the_file_is_open_only_while_frames_are_taken(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "clip.avi", grey_frames(FRAMES))
+    path = write_video(tmp_path / "clip.avi", gray_frames(FRAMES))
     items = expand_inputs([path, path])
     assert not is_open(path)
     next(items)
@@ -69,7 +69,7 @@ def test_the_file_is_open_only_while_frames_are_taken(tmp_path: Path) -> None:
 
 
 def test_frames_are_read_as_they_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_video(tmp_path / "clip.avi", grey_frames(FRAMES))
+    path = write_video(tmp_path / "clip.avi", gray_frames(FRAMES))
     captures: list[cv2.VideoCapture] = []
     opened = cv2.VideoCapture
 
@@ -85,12 +85,12 @@ def test_frames_are_read_as_they_are_taken(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_videos_and_images_of_a_directory_are_sorted_together(tmp_path: Path) -> None:
-    image = cv2.imencode(".jpg", grey_frames(1)[0])[1].tobytes()
+    image = cv2.imencode(".jpg", gray_frames(1)[0])[1].tobytes()
     (tmp_path / "sub").mkdir()
     for name in ("a.jpg", "c.jpg", "sub/e.jpg"):
         (tmp_path / name).write_bytes(image)
     for name in ("b.mp4", "sub/d.avi"):
-        write_video(tmp_path / name, grey_frames(2))
+        write_video(tmp_path / name, gray_frames(2))
     names = ["a.jpg", "b.mp4", "b.mp4", "c.jpg", "sub/d.avi", "sub/d.avi", "sub/e.jpg"]
     images = frames_of(tmp_path)
     assert [image.input_path for image in images] == [str(tmp_path / name) for name in names]
@@ -126,7 +126,7 @@ def test_a_truncated_video_is_the_frames_that_can_be_read(
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
 def test_a_video_that_breaks_off_before_its_first_frame(tmp_path: Path, suffix: str) -> None:
-    path = write_video(tmp_path / f"clip{suffix}", grey_frames(FRAMES))
+    path = write_video(tmp_path / f"clip{suffix}", gray_frames(FRAMES))
     os.truncate(path, 200)
     (message,) = outcomes(path)
     assert "can't be opened as a video" in str(message)

@@ -1,4 +1,4 @@
-"""Boxes, numbers and scores, for those who ask for them."""
+"""Boxes, numbers and scores, on request."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from tritonpose.drawing.labels import draw_labels, person_color
 from tritonpose.transport.messages import PoseResponse
 
 SIZES = [(60, 80), (480, 640), (2160, 3840)]
-GREY = 90
+GRAY = 90
 
 
 def person(box: tuple[float, ...], score: float = 0.876) -> dict[str, Any]:
@@ -26,8 +26,8 @@ def person(box: tuple[float, ...], score: float = 0.876) -> dict[str, Any]:
 
 
 def draw(size: tuple[int, int], people: list[dict[str, Any]], **options: bool) -> np.ndarray:
-    """What `render` draws on a grey image; BGR."""
-    image = np.full((*size, 3), GREY, np.uint8)
+    """What `render` draws on a gray image; BGR."""
+    image = np.full((*size, 3), GRAY, np.uint8)
     rendered = np.asarray(KeypointResult(None, image, people).render(**options))
     return rendered[..., ::-1]
 
@@ -39,7 +39,7 @@ def in_the_middle(size: tuple[int, int]) -> tuple[float, ...]:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_nothing_is_added_by_default(size: tuple[int, int]) -> None:
-    assert (draw(size, [person(in_the_middle(size))]) == GREY).all()
+    assert (draw(size, [person(in_the_middle(size))]) == GRAY).all()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -50,12 +50,12 @@ def test_boxes_enclose_people(size: tuple[int, int]) -> None:
     width = max(1, round(size[0] / 300))
     assert np.abs([xs.min() - box[0], xs.max() - box[2]]).max() <= width / 2 + 1
     assert np.abs([ys.min() - box[1], ys.max() - box[3]]).max() <= width / 2 + 1
-    centre = drawn[int(size[0] * 0.65), size[1] // 2]
-    assert (centre == GREY).all()
+    center = drawn[int(size[0] * 0.65), size[1] // 2]
+    assert (center == GRAY).all()
 
 
 def label_rows(drawn: np.ndarray) -> np.ndarray:
-    return np.flatnonzero((drawn != GREY).any(axis=(1, 2)))
+    return np.flatnonzero((drawn != GRAY).any(axis=(1, 2)))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -76,7 +76,7 @@ def test_labels_grow_with_the_image_and_stand_on_the_box(
 def test_labels_stay_within_the_image(box: tuple[float, ...]) -> None:
     whole = draw((480, 640), [person((300, 200, 400, 300))], scores=True, ids=True)
     drawn = draw((480, 640), [person(box)], scores=True, ids=True)
-    assert (drawn != GREY).sum() == (whole != GREY).sum()
+    assert (drawn != GRAY).sum() == (whole != GRAY).sum()
 
 
 def test_labels_say_index_and_score() -> None:
@@ -111,9 +111,9 @@ def test_the_surest_person_is_labelled_on_top() -> None:
 
 def test_saved_with_labels(tmp_path: Path) -> None:
     people = [person(in_the_middle((480, 640)))]
-    result = KeypointResult("a.png", np.full((480, 640, 3), GREY, np.uint8), people)
+    result = KeypointResult("a.png", np.full((480, 640, 3), GRAY, np.uint8), people)
     result.save_to_img(tmp_path, boxes=True, scores=True, ids=True)
     expected = draw((480, 640), people, boxes=True, scores=True, ids=True)
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a_res.png")), expected)
     result.save_to_img(tmp_path)
-    assert (cv2.imread(str(tmp_path / "a_res.png")) == GREY).all()
+    assert (cv2.imread(str(tmp_path / "a_res.png")) == GRAY).all()

@@ -13,7 +13,7 @@ from poses import people
 from tritonpose import InputError, KeypointResult
 from tritonpose._requests import result_of, unreadable_result
 from tritonpose.inputs import expand_inputs, load_source
-from videos import grey_frames, write_video
+from videos import gray_frames, write_video
 
 PIXELS = np.full((40, 60, 3), (10, 20, 200), dtype=np.uint8)
 PNG = cv2.imencode(".png", PIXELS)[1].tobytes()
@@ -91,7 +91,7 @@ def test_pages_are_saved_apart(tmp_path: Path) -> None:
 
 
 def test_frames_are_saved_apart(tmp_path: Path) -> None:
-    video = write_video(tmp_path / "clip.avi", grey_frames(11))
+    video = write_video(tmp_path / "clip.avi", gray_frames(11))
     names = save_results([video], tmp_path / "out")
     assert names == [
         f"clip_frame{number:06d}_res.{suffix}" for number in range(11) for suffix in ("jpg", "json")
@@ -104,7 +104,7 @@ def test_frames_are_saved_apart(tmp_path: Path) -> None:
 
 def test_subdirectories_are_kept(tmp_path: Path) -> None:
     write_images(tmp_path / "in", ["x.jpg", "a/x.jpg", "b/c/x.jpg"])
-    write_video(tmp_path / "in" / "b" / "clip.mp4", grey_frames(1))
+    write_video(tmp_path / "in" / "b" / "clip.mp4", gray_frames(1))
     expected = [
         *("a/x_res.jpg", "a/x_res.json"),
         *("b/c/x_res.jpg", "b/c/x_res.json"),
@@ -122,7 +122,7 @@ def test_subdirectories_count_from_the_directory_that_was_given(tmp_path: Path) 
 
 def test_files_that_differ_in_their_suffix_keep_it(tmp_path: Path) -> None:
     write_images(tmp_path / "in", ["x.jpg", "x.png", "y.jpg", "sub/x.jpg", "z.jpg"])
-    write_video(tmp_path / "in" / "z.avi", grey_frames(1))
+    write_video(tmp_path / "in" / "z.avi", gray_frames(1))
     expected = [
         *("sub/x_res.jpg", "sub/x_res.json"),
         *("x.jpg_res.jpg", "x.jpg_res.json", "x.png_res.json", "x.png_res.png"),

@@ -32,8 +32,8 @@ def blend_everything(image: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
     for joint in range(17):
         for person in keypoints:
             if person[joint, 2] >= 0.1:
-                centre = person[joint, :2].astype(int).tolist()
-                cv2.circle(canvas, centre, 2, colors[joint], thickness=-1)
+                center = person[joint, :2].astype(int).tolist()
+                cv2.circle(canvas, center, 2, colors[joint], thickness=-1)
     for limb, color in zip(LIMBS.split(), colors, strict=False):
         a, b = map(int, limb.split("-"))
         for person in keypoints:
@@ -53,9 +53,9 @@ def random_people(seed: int, people: int, size: tuple[int, int]) -> np.ndarray:
     """People of all sizes, some reaching far out of the image of (height, width)."""
     random = np.random.default_rng(seed)
     height, width = size
-    centres = random.uniform((0, 0), (width, height), (people, 1, 2))
+    centers = random.uniform((0, 0), (width, height), (people, 1, 2))
     spreads = random.uniform(2, 2 * width, (people, 1, 1))
-    places = centres + spreads * random.uniform(-0.5, 0.5, (people, 17, 2))
+    places = centers + spreads * random.uniform(-0.5, 0.5, (people, 17, 2))
     scores = random.uniform(0, 0.6, (people, 17, 1))
     return np.concatenate([places, scores], axis=2).astype(np.float32)
 

@@ -77,7 +77,7 @@ def test_a_rollout_takes_no_pod_away_before_another_is_ready(helm: Path, compone
     pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     under_way = {"triton": 30, "rest": 10}[component]
     assert spec["terminationGracePeriodSeconds"] >= pause + under_way + 10
-    # A pod that is not ready is given no requests; one that does not live is started anew.
+    # A pod that is not ready is given no requests; one that does not live is restarted.
     assert container["readinessProbe"] != container["livenessProbe"]
     budget = find(manifests, "PodDisruptionBudget", f"pose-{component}")["spec"]
     assert budget["selector"] == deployment["selector"]

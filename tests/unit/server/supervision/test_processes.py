@@ -1,4 +1,4 @@
-"""Processes are told apart by their command lines."""
+"""Processes are distinguished by their command lines."""
 
 from __future__ import annotations
 
