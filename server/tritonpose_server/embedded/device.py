@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -110,6 +111,7 @@ def visible_devices(number: int, environment: Mapping[str, str]) -> str:
     return visible[number] if number < len(visible) else str(number)
 
 
+@functools.cache
 def count_gpus() -> int:
     """Count the NVIDIA GPUs that programs of this environment can use."""
     count = ctypes.c_int(0)

@@ -1,4 +1,4 @@
-"""What is said where a GPU can't be used."""
+"""Errors where a GPU can't be used."""
 
 from __future__ import annotations
 
