@@ -184,7 +184,10 @@ class _Run:
             # Should the guardian itself be killed.
             preexec_fn=lambda: die_with_parent(signal.SIGTERM, guardian),
         )
-        self._handle = os.pidfd_open(self.command.pid)
+        # Without it, where the kernel is too old, the end is noticed after the next pause.
+        self._handles: list[int] = []
+        with contextlib.suppress(OSError):
+            self._handles.append(os.pidfd_open(self.command.pid))
         self._watch = None if settings is None else TritonWatch(self.command.pid, settings)
 
     @property
@@ -197,7 +200,7 @@ class _Run:
         while self.command.poll() is None:
             pause = self._watch.poll_seconds if self._watch else _POLL_SECONDS
             stubs = self._watch.handles if self._watch else ()
-            if stop.wait(pause, [self._handle, *stubs]):
+            if stop.wait(pause, [*self._handles, *stubs]):
                 return None
             fault = self._watch.fault() if self._watch else None
             if fault:
@@ -225,7 +228,8 @@ class _Run:
 
     def clean_up(self) -> None:
         """End what the command left running and remove what else it left."""
-        os.close(self._handle)
+        for handle in self._handles:
+            os.close(handle)
         if self._watch:
             self._watch.close()
         _kill_descendants()
