@@ -92,6 +92,8 @@ def run_tool(
             process.wait()
         except BaseException:
             _kill(process)
+            # After Ctrl-C the context manager waits for a quarter of a second only.
+            process.wait()
             raise
         finally:
             timer.cancel()
