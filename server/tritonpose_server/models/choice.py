@@ -199,7 +199,7 @@ def _install_or_stand_in(
     for role, name in missing.items():
         failure = try_install(name)
         if failure is not None and strict:
-            raise FetchError(f"{failure}\nNo open model stands in, because of --strict_models") from failure
+            raise FetchError(f"{failure}\nNo open model stands in: --strict_models") from failure
         if failure is not None:
             stand_ins[name] = STAND_INS[role]
             progress(f"{stand_ins[name]} stands in for {name}, which can't be fetched from here")
