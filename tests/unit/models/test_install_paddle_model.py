@@ -34,7 +34,7 @@ class Workshop:
     """Opens models whose Paddle is a stand-in.
 
     Attributes:
-        behavior: What Paddle does: it is ``absent``, ``fails``, is ``right`` or ``wrong``.
+        behavior: What Paddle does: it ``fails``, is ``right`` or ``wrong``.
         exports: Directories that were exported.
     """
 
@@ -62,8 +62,8 @@ class Workshop:
 
         return Model(directory, self)  # type: ignore[arg-type]
 
-    def find(self) -> Path | None:
-        return None if self.behavior == "absent" else Path("python")
+    def find(self) -> Path:
+        return Path("python")
 
     def install(self, store: ModelStore, directory: Path, **options: Any) -> Path:
         role = options.pop("role", "keypoint")
@@ -76,11 +76,11 @@ def workshop() -> Workshop:
 
 
 def paddle_directory(
-    folder: Path, *, program: str = "inference.json", with_onnx: bool = False, damaged: bool = False
+    folder: Path, *, program: str = "inference.json", with_onnx: bool = False
 ) -> Path:
     network = keypoint_network(32, 24) if with_onnx else None
     write_model_directory(folder, network, inference_yml("keypoint", 32, 24))
-    (folder / program).write_text("{" if damaged else '{"program": {}}')
+    (folder / program).write_text('{"program": {}}')
     (folder / "inference.pdiparams").write_bytes(b"weights")
     return folder
 
@@ -122,33 +122,6 @@ def test_each_file_counts(tmp_path: Path, store: ModelStore, workshop: Workshop,
     other = workshop.install(store, copy)
     assert other != model
     assert workshop.exports == [source, copy]
-
-
-@pytest.mark.parametrize(
-    ("behavior", "damaged", "expected"),
-    [
-        ("right", False, "Paddle"),
-        ("absent", False, "the unconverted ONNX model"),
-        ("fails", False, "the unconverted ONNX model"),
-        ("wrong", True, "the unconverted ONNX model"),
-    ],
-)
-def test_what_onnx_models_are_compared_with(
-    tmp_path: Path,
-    store: ModelStore,
-    workshop: Workshop,
-    behavior: str,
-    damaged: bool,
-    expected: str,
-) -> None:
-    workshop.behavior = behavior
-    source = paddle_directory(tmp_path / "source", with_onnx=True, damaged=damaged)
-    lines: list[str] = []
-    model = workshop.install(store, source, progress=lines.append)
-    assert compared_with(store, model) == expected
-    assert workshop.exports == []
-    told = "Paddle can't run it; comparing with inference.onnx instead" in lines
-    assert told is (behavior == "fails")
 
 
 @pytest.mark.parametrize("with_onnx", [False, True])
