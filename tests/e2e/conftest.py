@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import reference_data
 from tools.sample_photo import sample_photo
-from tritonpose import HumanKeypointPipeline, create_pipeline
 from tritonpose_pipeline.settings import PipelineSettings
+from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import ModelStore, cache_home
+from twins import url_of
 
 
 @pytest.fixture(scope="session")
@@ -55,14 +56,19 @@ def server(
         yield running
 
 
+@pytest.fixture(scope="session")
+def embed(installed_open_models: list[Path]) -> Callable[..., EmbeddedServer]:
+    """Make a server of the open models, not yet started; the arguments are its options."""
+    settings = PipelineSettings(*(model.name for model in installed_open_models))
+    return lambda **options: EmbeddedServer(
+        installed_open_models, settings, ServerOptions(**options)
+    )
+
+
 @pytest.fixture(params=["grpc", "http"])
-def pipeline(
-    request: pytest.FixtureRequest, server: EmbeddedServer
-) -> Iterator[HumanKeypointPipeline]:
-    """The client, over each transport."""
-    url = server.grpc_url if request.param == "grpc" else server.http_url
-    with create_pipeline("human_keypoint_detection", url=url) as client:
-        yield client
+def url(request: pytest.FixtureRequest, server: EmbeddedServer) -> str:
+    """Address of the server, over each transport."""
+    return url_of(server, request.param)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """``tritonpose batch``: a job that is killed and continued, with all kinds of inputs.
 
-TRITONPOSE_TEST_BATCH_FILES=2000 sets the number of files; from 1000 on, its speed is printed beside
-that of the client's plain loop.
+TRITONPOSE_TEST_BATCH_FILES=2000 sets the number of files.
 """
 
 from __future__ import annotations
@@ -9,45 +8,75 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from pyarrow import parquet
 from pycocotools.coco import COCO
 
-import reference_data
-from batch_jobs import fill, kill_all, plain_loop_rate
 from command_line import COMMAND, environment, run
-from leftovers import alive, wait_until
+from leftovers import alive, descendants, wait_until
 from tritonpose import create_pipeline
 from tritonpose_server.embedded.server import EmbeddedServer
 from videos import write_video
 
 FILES = int(os.environ.get("TRITONPOSE_TEST_BATCH_FILES", "100"))
-LARGE = FILES > 1000
 SHARD_SIZE = FILES // 10
 FRAMES = 4
 
 
-@pytest.fixture
-def images(tmp_path: Path, photo: Path) -> list[Path]:
-    """What the files are: photos as they are for the large job, else a small one."""
-    if LARGE and reference_data.ROOT.is_dir():
-        return sorted(p for p in reference_data.image("").iterdir() if p.suffix != ".json")
-    small = tmp_path / "small.jpg"
-    cv2.imwrite(str(small), cv2.resize(cv2.imread(str(photo)), (480, 360)))
-    return [small]
+DAMAGED = 10
+"""Of this many files, three are damaged: one is text, one cut short, one missing."""
 
 
-def test_a_killed_job_is_continued(
-    tmp_path: Path, images: list[Path], server: EmbeddedServer
-) -> None:
-    problems = fill(tmp_path / "photos", images, FILES)
+def fill(folder: Path, image: Path) -> list[str | None]:
+    """Fill a folder with links to an image and damaged files.
+
+    Returns:
+        Of each file, in the order of the names, the beginning of its error's message; None for
+        the good ones.
+    """
+    folder.mkdir()
+    problems: list[str | None] = []
+    for number in range(FILES):
+        path = folder / f"{number:06d}{image.suffix}"
+        problem = None
+        match number % DAMAGED:
+            case 3:
+                path.write_text("no image")
+                problem = f"{str(path)!r} looks like text"
+            case 5:
+                path.write_bytes(image.read_bytes()[:1000])
+                problem = f"{str(path)!r} begins like a"
+            case 7:
+                path.symlink_to("missing")
+                problem = f"no such file or directory: {str(path)!r}"
+            case _:
+                path.symlink_to(image)
+        problems.append(problem)
+    return problems
+
+
+def kill_all(process: subprocess.Popen[str]) -> list[int]:
+    """Kill a program and everything that it started, at once; return what that was."""
+    everything = [process.pid, *descendants(process.pid)]
+    for pid in everything:
+        os.kill(pid, signal.SIGSTOP)
+    everything += [pid for pid in descendants(process.pid) if pid not in everything]
+    for pid in everything:
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    return everything
+
+
+def test_a_killed_job_is_continued(tmp_path: Path, photo: Path, server: EmbeddedServer) -> None:
+    frame = cv2.resize(cv2.imread(str(photo)), (480, 360))
+    cv2.imwrite(str(tmp_path / "small.jpg"), frame)
+    problems = fill(tmp_path / "photos", tmp_path / "small.jpg")
     files = sorted((tmp_path / "photos").iterdir())
-    frame = cv2.imread(str(images[0]))
     write_video(tmp_path / "clip.avi", [frame] * FRAMES)
     job = ["batch", "photos", "clip.avi", "--output", "out", "--shard_size", str(SHARD_SIZE)]
     poses = tmp_path / "out" / "poses"
@@ -126,19 +155,3 @@ def test_a_killed_job_is_continued(
     again = run(tmp_path, *job)
     assert again.returncode == 1
     assert "starting Ray" not in again.stderr
-
-
-@pytest.mark.skipif(not LARGE, reason="measures; wants TRITONPOSE_TEST_BATCH_FILES=2000")
-def test_speed_beside_the_plain_loop(
-    tmp_path: Path, images: list[Path], server: EmbeddedServer, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fill(tmp_path / "photos", images, FILES)
-    files = sorted((tmp_path / "photos").iterdir())
-    for turn in range(2):
-        plain = plain_loop_rate(files, server.grpc_url, 16)
-        arguments = ["photos", "--output", f"out{turn}", "--url", server.grpc_url]
-        done = run(tmp_path, "batch", *arguments)
-        rate = re.search(r"([\d.]+) images/s", done.stderr)
-        assert rate, done.stderr
-        with capsys.disabled():
-            print(f"\nimages per second: plain loop {plain:.1f}, batch {rate[1]}")

@@ -6,8 +6,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,26 +13,17 @@ from xml.etree import ElementTree
 import pytest
 
 import reference_data
+from command_line import run_tool
 from tools.benchmark.workload import QUICK
 
 ALL = ["latency", "throughput", "cpu", "people", "sizes", "client"]
 OURS = ["grpc", "http", "rest"]
 
 
-def run_benchmark(
-    environment: dict[str, str], directory: Path, *arguments: str | Path
-) -> tuple[dict[str, Any], str]:
+def run_benchmark(directory: Path, *arguments: str | Path) -> tuple[dict[str, Any], str]:
     """The JSON report and what was printed; the other reports lie in the directory."""
     reports = [f"--{kind}={directory / f'report.{kind}'}" for kind in ("json", "svg", "markdown")]
-    done = subprocess.run(
-        [sys.executable, "-m", "tools.benchmark", "--quick", *map(str, arguments), *reports],
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=550,
-        check=False,
-    )
+    done = run_tool(directory, "benchmark", "--quick", *arguments, *reports)
     assert done.returncode == 0, done.stderr
     return json.loads((directory / "report.json").read_text()), done.stdout
 
@@ -80,9 +69,9 @@ def check_reports(report: dict[str, Any], printed: str, directory: Path) -> None
 
 @pytest.mark.timeout(600)
 def test_against_the_bare_engine(
-    environment: dict[str, str], tmp_path: Path, photo: Path, installed_open_models: list[Path]
+    tmp_path: Path, photo: Path, installed_open_models: list[Path]
 ) -> None:
-    report, printed = run_benchmark(environment, tmp_path, "--images", photo)
+    report, printed = run_benchmark(tmp_path, "--images", photo)
     assert [each["name"] for each in report["measurements"]] == ALL
     contestants = ["engine", *OURS]
     check_figures(report, contestants)
@@ -127,14 +116,13 @@ def test_against_the_bare_engine(
     reason="set TRITONPOSE_TEST_PADDLEX=1 to compare with PaddleX, which downloads 500 MB",
 )
 @pytest.mark.timeout(900)
-def test_against_paddlex(environment: dict[str, str], tmp_path: Path) -> None:
+def test_against_paddlex(tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
     for name in ("coco_000000000785.jpg", "ppdet_000000014439.jpg"):
         shutil.copy(reference_data.image(name), images)
     models = reference_data.ROOT / "models"
     report, printed = run_benchmark(
-        environment,
         tmp_path,
         "--paddlex",
         *("--only", "latency,rendering,client"),

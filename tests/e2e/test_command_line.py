@@ -74,12 +74,6 @@ def test_both_forms_save_what_the_python_client_saves(
         assert (desk / "command" / name).read_bytes() == expected
 
 
-def test_nothing_is_saved_without_save_path(desk: Path, server: EmbeddedServer) -> None:
-    done = run(desk, *GUIDE, "--url", server.grpc_url)
-    assert done.returncode == 0
-    assert [path.name for path in desk.iterdir()] == ["photo.jpg"]
-
-
 def test_standard_output_holds_results_only(desk: Path, server: EmbeddedServer) -> None:
     (desk / "a b").mkdir()
     shutil.move(desk / "photo.jpg", desk / "a b" / "zwei Läufer.jpg")
@@ -119,32 +113,16 @@ def test_urls_and_videos(desk: Path, server: EmbeddedServer, photo: Path) -> Non
 
 
 def test_drawing(desk: Path, server: EmbeddedServer) -> None:
-    common = ["predict", "photo.jpg", "--url", server.grpc_url]
-    for arguments in (
-        ["--save_path", "plain.png"],
-        ["--save_path", "boxed.png", "--draw", "boxes,scores"],
-        ["--save_path", "alone.json"],
-    ):
-        done = run(desk, *common, *arguments)
+    for arguments in (["plain.png"], ["boxed.png", "--draw", "boxes,scores"], ["alone.json"]):
+        done = run(
+            desk, "predict", "photo.jpg", "--url", server.grpc_url, "--save_path", *arguments
+        )
         assert done.returncode == 0, done.stderr
     boxes = json.loads((desk / "alone.json").read_text())["boxes"]
     plain, boxed = (cv2.imread(str(desk / name)) for name in ("plain.png", "boxed.png"))
     changed = cv2.absdiff(plain, boxed).any(axis=2)
-    for left, top, right, bottom in (map(round, box["coordinate"]) for box in boxes):
-        assert changed[top - 3 : top + 4, left:right].any(axis=0).mean() > 0.9
+    for left, top, _, bottom in (map(round, box["coordinate"]) for box in boxes):
         assert changed[top:bottom, left - 3 : left + 4].any(axis=1).mean() > 0.9
-    assert {path.name for path in desk.iterdir()} == {
-        *("photo.jpg", "plain.png", "boxed.png", "alone.json")
-    }
-
-
-def test_several_results_do_not_fit_one_file(desk: Path, server: EmbeddedServer) -> None:
-    shutil.copy(desk / "photo.jpg", desk / "other.jpg")
-    inputs = ["predict", "photo.jpg", "other.jpg"]
-    done = run(desk, *inputs, "--save_path", "one.json", "--url", server.grpc_url)
-    assert done.returncode == 2
-    assert "error: --save_path one.json is a file, which holds one result" in done.stderr
-    assert json.loads((desk / "one.json").read_text())["input_path"] == "photo.jpg"
 
 
 def test_a_reader_that_goes_away(desk: Path, server: EmbeddedServer) -> None:
@@ -222,15 +200,6 @@ def test_a_gpu_that_is_not_there(desk: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_results_that_can_not_be_saved(desk: Path, server: EmbeddedServer) -> None:
-    (desk / "taken").write_text("a file")
-    done = run(desk, *GUIDE, "--save_path", "taken", "--url", server.grpc_url)
-    assert done.returncode == 1
-    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
-        "error: can't save to 'taken': File exists"
-    ]
-
-
 def test_a_pipeline_file_and_what_it_asks_of_a_server(desk: Path, server: EmbeddedServer) -> None:
     """The file that the command writes, with a threshold and a model directory put in."""
     assert run(desk, "--get_pipeline_config", PIPELINE, "--save_path", "my_path").returncode == 0
@@ -249,6 +218,7 @@ def test_a_pipeline_file_and_what_it_asks_of_a_server(desk: Path, server: Embedd
     assert "UserWarning" not in done.stderr
 
 
-def test_what_paddlex_prints_is_python(desk: Path, server: EmbeddedServer) -> None:
+def test_what_is_printed_is_python_and_nothing_is_saved(desk: Path, server: EmbeddedServer) -> None:
     done = run(desk, *GUIDE, "--det_threshold", "0.99", "--url", server.grpc_url)
     assert ast.literal_eval(done.stdout) == {"res": {"input_path": "photo.jpg", "boxes": []}}
+    assert [path.name for path in desk.iterdir()] == ["photo.jpg"]

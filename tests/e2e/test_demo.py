@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -12,24 +10,11 @@ import pytest
 import yaml
 
 import reference_data
+from command_line import run_tool
 
 
-def run_demo(
-    environment: dict[str, str], directory: Path, *arguments: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tools.demo", *arguments],
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-
-
-def test_sample_photo(environment: dict[str, str], tmp_path: Path, photo: Path) -> None:
-    done = run_demo(environment, tmp_path)
+def test_sample_photo(tmp_path: Path, photo: Path) -> None:
+    done = run_tool(tmp_path, "demo")
     assert done.returncode == 0, done.stderr
     assert "NanoDet_person_416" in done.stderr
     assert done.stdout.startswith("{'res': {'input_path': ")
@@ -48,46 +33,9 @@ def test_sample_photo(environment: dict[str, str], tmp_path: Path, photo: Path) 
     assert all(inside)
 
 
-@pytest.mark.parametrize(
-    ("module", "settings", "status", "message"),
-    [
-        (
-            "ObjectDetection",
-            {"model_name": "YOLO-9000"},
-            1,
-            "no model 'YOLO-9000' is installed or known",
-        ),
-        ("ObjectDetection", {"model_dir": "nowhere"}, 1, "nowhere does not exist"),
-        ("KeypointDetection", {"flip": "perhaps"}, 2, "flip"),
-    ],
-)
-def test_wrong_pipeline_file(
-    environment: dict[str, str],
-    tmp_path: Path,
-    module: str,
-    settings: dict[str, object],
-    status: int,
-    message: str,
-) -> None:
-    content = {
-        "pipeline_name": "human_keypoint_detection",
-        "SubModules": {
-            "ObjectDetection": {"model_name": "PP-YOLOE-S_human", "model_dir": None},
-            "KeypointDetection": {"model_name": "PP-TinyPose_128x96", "model_dir": None},
-        },
-    }
-    content["SubModules"][module].update(settings)  # type: ignore[index]
-    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(content))
-    done = run_demo(environment, tmp_path, "--pipeline", "pipeline.yaml")
-    assert done.returncode == status
-    *_, error = done.stderr.splitlines()
-    assert error.startswith("error: ")
-    assert message in error
-    assert "Traceback" not in done.stderr
-
-
 @reference_data.needed
-def test_models_of_a_pipeline_file(environment: dict[str, str], tmp_path: Path) -> None:
+def test_models_of_a_pipeline_file(tmp_path: Path) -> None:
+    """They are converted at the first start, and found at the second."""
     models = reference_data.ROOT / "models"
     content = {
         "pipeline_name": "human_keypoint_detection",
@@ -111,20 +59,22 @@ def test_models_of_a_pipeline_file(environment: dict[str, str], tmp_path: Path) 
         },
     }
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(content))
-    home = {**environment, "TRITONPOSE_HOME": str(tmp_path / "home")}
     image = reference_data.image("coco_000000000785.jpg")
+    series = reference_data.golden("picodet320_tinypose128")
+    (expected,) = (each for each in series if each["input_path"] == image.name)
     for run in ("first", "second"):
-        done = run_demo(
-            home, tmp_path, "--pipeline", "pipeline.yaml", "--save_path", run, str(image)
-        )
+        arguments = ["--pipeline", "pipeline.yaml", "--save_path", run, image]
+        done = run_tool(tmp_path, "demo", *arguments, TRITONPOSE_HOME=str(tmp_path / "home"))
         assert done.returncode == 0, done.stderr
         result = json.loads((tmp_path / run / f"{image.stem}_res.json").read_text())
-        (expected,) = (
-            golden
-            for golden in reference_data.golden("picodet320_tinypose128")
-            if golden["input_path"] == image.name
-        )
         assert len(result["boxes"]) == len(expected["boxes"]) == 1
         assert result["boxes"][0]["coordinate"] == pytest.approx(
             expected["boxes"][0]["coordinate"], abs=0.05
         )
+    content["SubModules"]["KeypointDetection"]["model_dir"] = "nowhere"  # type: ignore[index]
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(content))
+    done = run_tool(tmp_path, "demo", "--pipeline", "pipeline.yaml")
+    assert done.returncode == 1
+    *_, error = done.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert "nowhere does not exist" in error

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import reference_data
+from command_line import run_tool
 from tritonpose import create_pipeline
 from tritonpose_server.embedded.server import EmbeddedServer
 
@@ -16,34 +15,20 @@ from tritonpose_server.embedded.server import EmbeddedServer
 LOWEST_AP = {"PP-TinyPose_256x192": 0.80, "PP-TinyPose_128x96": 0.61}
 
 
-def run_evaluate(
-    environment: dict[str, str], directory: Path, *arguments: str | Path
-) -> tuple[list[dict[str, Any]], str]:
+def run_evaluate(directory: Path, *arguments: str | Path) -> tuple[list[dict[str, Any]], str]:
     """Evaluations and what was printed."""
     report = directory / "report.json"
-    done = subprocess.run(
-        [sys.executable, "-m", "tools.evaluation", *map(str, arguments), "--json", report],
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = run_tool(directory, "evaluation", *arguments, "--json", report)
     assert done.returncode == 0, done.stderr
     return json.loads(report.read_text())["evaluations"], done.stdout
 
 
 @reference_data.needed
 def test_coco_scores(
-    server: EmbeddedServer,
-    installed_paddle_models: dict[str, Path],
-    environment: dict[str, str],
-    tmp_path: Path,
+    server: EmbeddedServer, installed_paddle_models: dict[str, Path], tmp_path: Path
 ) -> None:
     models = [f"--keypoint_model={installed_paddle_models[name].name}" for name in LOWEST_AP]
     evaluations, printed = run_evaluate(
-        environment,
         tmp_path,
         *("--url", server.http_url),
         *("--annotations", reference_data.image("coco_annotations.json")),
@@ -65,13 +50,12 @@ def test_coco_scores(
 
 
 def test_agreement_with_saved_results_on_a_server_of_its_own(
-    server: EmbeddedServer, environment: dict[str, str], tmp_path: Path, photo: Path
+    server: EmbeddedServer, tmp_path: Path, photo: Path
 ) -> None:
     with create_pipeline("human_keypoint_detection", url=server.grpc_url) as pipeline:
         for result in pipeline.predict(photo, det_threshold=0.6):
             result.save_to_json(tmp_path / "saved")
     evaluations, printed = run_evaluate(
-        environment,
         tmp_path,
         *("--golden", tmp_path / "saved"),
         *("--images", photo.parent),

@@ -1,27 +1,32 @@
-"""Hostile input from all sides: each request gets its answer, and so does everybody beside it."""
+"""Hostile input: each request gets its answer, and so does everybody beside it."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import tritonclient.grpc
+from tritonclient.utils import InferenceServerException
 
 from leftovers import descendants
 from rest_service import rest_service
 from tools.soak.clients import Clients
 from tools.soak.context import Outcome, Report
-from tools.soak.endpoints import Endpoint, open_endpoints
-from tools.soak.hostile import refused_files, truncations, unusual_files
+from tools.soak.endpoints import open_endpoints
+from tools.soak.hostile import refused_files, unusual_files
 from tools.soak.mutations import PIXELS
 from tools.soak.pictures import Picture, answered_pictures, cut_pictures, differences
 from tools.soak.service import Addresses
 from tritonpose.transport import connect
-from tritonpose.transport.messages import InferRequest, PoseResponse
+from tritonpose.transport.messages import MODEL_NAME, InferRequest
 from tritonpose_server.embedded.server import EmbeddedServer
 
 CONCURRENCY = 8
@@ -35,50 +40,35 @@ def addresses(server: EmbeddedServer) -> Iterator[Addresses]:
 
 @pytest.fixture(scope="module")
 def pictures(server: EmbeddedServer, photo: Path) -> list[Picture]:
-    transport = connect(server.grpc_url)
-    known = answered_pictures(
-        cut_pictures(photo), lambda data: transport.infer(InferRequest(image=data))
-    )
-    transport.close()
-    return known
+    with closing(connect(server.grpc_url)) as transport:
+        return answered_pictures(
+            cut_pictures(photo), lambda data: transport.infer(InferRequest(image=data))
+        )
 
 
 @pytest.fixture(autouse=True)
-def nothing_dies(server: EmbeddedServer) -> Iterator[None]:
-    """No process of the server is started again meanwhile."""
+def unharmed(server: EmbeddedServer, photo: Path) -> Iterator[None]:
+    """Check that no process is started again meanwhile, and that people are found afterwards."""
     before = descendants(server.pid or 0)
     yield
     assert descendants(server.pid or 0) == before
+    with closing(connect(server.grpc_url)) as transport:
+        assert len(transport.infer(InferRequest(image=photo.read_bytes())).boxes) == 2
 
 
-Job = Callable[[Clients, Endpoint], Awaitable[object]]
-
-
-def run(
-    addresses: Addresses,
-    pictures: Sequence[Picture],
-    jobs: Sequence[Job],
-    *,
-    everywhere: bool = True,
-) -> Report:
-    """Do each job at every endpoint, or at one of them, with good requests beside them.
-
-    All must end as they may.
-    """
-    report = Report("hostile input")
+def test_what_must_be_refused(addresses: Addresses, pictures: list[Picture]) -> None:
+    """At every endpoint, with good requests beside it; the rest is in the soak test."""
+    files, report = refused_files(PIXELS), Report("hostile input")
 
     async def work() -> None:
         endpoints = open_endpoints(addresses)
-        clients = Clients(pictures, refused_files(PIXELS), report)
-        queue = iter(
-            [(job, endpoint) for job in jobs for endpoint in endpoints]
-            if everywhere
-            else list(zip(jobs, itertools.cycle(endpoints), strict=False))
-        )
+        clients = Clients(pictures, files, report)
+        queue = iter([(file, endpoint) for file in files for endpoint in endpoints])
 
         async def worker() -> None:
-            for number, (job, endpoint) in enumerate(queue):
-                await job(clients, endpoint)
+            for number, (file, endpoint) in enumerate(queue):
+                outcome = await clients.damaged(endpoint, file.data, file.name)
+                assert outcome == Outcome.REJECTED, (endpoint.name, file.name)
                 if number % 4 == 0:
                     await clients.own_box(endpoint)
 
@@ -90,49 +80,7 @@ def run(
     asyncio.run(work())
     assert report.violations == []
     assert report.count(Outcome.REFUSED) == 0
-    return report
-
-
-def test_what_must_be_refused(addresses: Addresses, pictures: list[Picture]) -> None:
-    files = refused_files(PIXELS)
-
-    def job(data: bytes, name: str) -> Job:
-        async def send(clients: Clients, endpoint: Endpoint) -> None:
-            outcome = await clients.damaged(endpoint, data, name)
-            assert outcome == Outcome.REJECTED, (endpoint.name, name)
-
-        return send
-
-    report = run(addresses, pictures, [job(file.data, file.name) for file in files])
     assert report.count(Outcome.REJECTED) == 4 * len(files)
-
-
-def test_files_that_break_off(addresses: Addresses, pictures: list[Picture]) -> None:
-    def job(name: str, data: bytes) -> Job:
-        return lambda clients, endpoint: clients.damaged(endpoint, data, name)
-
-    small = cv2.resize(PIXELS, (16, 12))
-    run(
-        addresses,
-        pictures,
-        [job(name, data) for name, data in truncations(small)],
-        everywhere=False,
-    )
-
-
-def test_clients_that_hang_up(addresses: Addresses, pictures: list[Picture]) -> None:
-    report = run(addresses, pictures, [lambda clients, endpoint: clients.hang_up(endpoint)] * 30)
-    assert report.count(Outcome.CANCELLED) == 120
-
-
-def test_everything_at_once(addresses: Addresses, pictures: list[Picture]) -> None:
-    kinds: list[Job] = [
-        lambda clients, endpoint: clients.known(endpoint),
-        lambda clients, endpoint: clients.own_box(endpoint),
-        lambda clients, endpoint: clients.refused(endpoint),
-        lambda clients, endpoint: clients.hang_up(endpoint),
-    ]
-    run(addresses, pictures, kinds * 10)
 
 
 def test_unusual_files_are_read_as_paddlex_reads_them(
@@ -141,17 +89,65 @@ def test_unusual_files_are_read_as_paddlex_reads_them(
     """PaddleX reads files with ``cv2.imread``."""
     frame = cv2.imread(str(photo))[:480, 400:800]
     pixels = np.ascontiguousarray(cv2.resize(frame, (200, 240))[:, :, ::-1])
-    transport = connect(server.grpc_url)
     people = []
-    for file in unusual_files(pixels):
-        path = tmp_path / "file"
-        path.write_bytes(file.data)
-        as_paddlex_reads_it: PoseResponse = transport.infer(
-            InferRequest(frame=cv2.imread(str(path)))
-        )
-        answer = transport.infer(InferRequest(image=file.data))
-        assert differences(answer, as_paddlex_reads_it) is None, file.name
-        people.append(len(answer.boxes))
-    transport.close()
+    path = tmp_path / "file"
+    with closing(connect(server.grpc_url)) as transport:
+        for file in unusual_files(pixels):
+            path.write_bytes(file.data)
+            as_paddlex_reads_it = transport.infer(InferRequest(frame=cv2.imread(str(path))))
+            answer = transport.infer(InferRequest(image=file.data))
+            assert differences(answer, as_paddlex_reads_it) is None, file.name
+            people.append(len(answer.boxes))
     # Most of them show the person, whatever their colors and orientation.
     assert sum(count > 0 for count in people) > len(people) / 2
+
+
+@pytest.mark.parametrize(
+    "shape", [[1000], [2**62], [-5], [0], [2**31, 2**31, 4]], ids=lambda shape: str(shape)
+)
+def test_shapes_that_the_data_do_not_have(server: EmbeddedServer, shape: list[int]) -> None:
+    client = tritonclient.grpc.InferenceServerClient(server.grpc_url.removeprefix("grpc://"))
+    tensor = tritonclient.grpc.InferInput("image", [10], "UINT8")
+    tensor.set_data_from_numpy(np.zeros(10, np.uint8))
+    tensor.set_shape(shape)
+    with pytest.raises(InferenceServerException) as caught:
+        client.infer(MODEL_NAME, [tensor])
+    assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
+
+
+def tensor_json(**fields: Any) -> bytes:
+    tensor = {"name": "image", "shape": [4], "datatype": "UINT8", **fields}
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "length"),
+    [
+        (b"", None),
+        (b"{", None),
+        (b"[]", None),
+        (b'{"inputs": 5}', None),
+        (b'{"inputs": [5]}', None),
+        (b'{"inputs": [{}]}', None),
+        (tensor_json(data=[1, 2, 3, 999]), None),
+        (tensor_json(data=[1, 2]), None),
+        (tensor_json(data="text"), None),
+        (tensor_json(parameters={"binary_data_size": 10**12}), None),
+        (tensor_json(parameters={"binary_data_size": -4}) + b"1234", 91),
+        (b"x" * 1000, 5000),
+        (b"x" * 1000, -1),
+        (b"x" * 1000, 10**30),
+        (b'{"inputs": []}' + b"x" * 50, 14),
+        (b"[" * 1000, None),
+        (b"\xff\xfe" * 500, None),
+    ],
+)
+def test_bodies_that_lie(server: EmbeddedServer, body: bytes, length: int | None) -> None:
+    headers = {} if length is None else {"Inference-Header-Content-Length": str(length)}
+    connection = http.client.HTTPConnection(server.http_url.removeprefix("http://"), timeout=20)
+    connection.request("POST", f"/v2/models/{MODEL_NAME}/infer", body, headers)
+    response = connection.getresponse()
+    # Triton answers 500 to what is not JSON.
+    assert response.status in (400, 500)
+    assert json.loads(response.read())["error"]
+    connection.close()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
+import logging
 import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import promql_parser
 import pytest
 import requests
 import yaml
@@ -19,19 +23,64 @@ from opentelemetry.trace import format_span_id, format_trace_id
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from dashboards import DOCKER, alert_queries, dashboard_queries, grouping_labels, selectors
 from leftovers import wait_until
 from otlp_receiver import OtlpReceiver, ReceivedSpan, otlp_receiver
+from own_triton import DOCKER
 from rest_service import free_port, rest_service
-from tritonpose import create_pipeline
-from tritonpose_pipeline.settings import PipelineSettings
+from service_clients import HpsClient, encoded
+from tritonpose import InvalidRequestError, create_pipeline
+from tritonpose.transport import connect
+from tritonpose.transport.messages import InferRequest
 from tritonpose_server.embedded.server import EmbeddedServer
+from twins import url_of
 
 ENDPOINT = "human-keypoint-detection"
 STAGES = (
     *("queue", "options", "check", "memory", "core", "decode", "detector_input", "detector"),
     *("persons", "crops", "keypoint_model", "heatmaps", "respond"),
 )
+
+
+def dashboard_queries() -> dict[str, str]:
+    """PromQL by panel and legend, Grafana's variable for a window filled in."""
+    dashboard = json.loads((DOCKER / "grafana/dashboards/tritonpose.json").read_text("utf-8"))
+    return {
+        f"{panel['id']} {panel['title']}: {target['legendFormat']}": target["expr"].replace(
+            "$__rate_interval", "20s"
+        )
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", [])
+    }
+
+
+def alert_queries() -> dict[str, str]:
+    """PromQL by the alert's name."""
+    groups = yaml.safe_load((DOCKER / "prometheus/alerts.yml").read_text("utf-8"))["groups"]
+    return {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"]}
+
+
+def selectors(query: str) -> list[promql_parser.VectorSelector]:
+    """The series that a query asks for; raises ValueError where it is no PromQL."""
+    found: list[promql_parser.VectorSelector] = []
+
+    def visit(node: promql_parser.Expr) -> None:
+        if isinstance(node, promql_parser.VectorSelector):
+            found.append(node)
+
+    promql_parser.walk(promql_parser.parse(query), visit)
+    return found
+
+
+def grouping_labels(query: str) -> set[str]:
+    """The labels that a query's aggregations keep."""
+    found: set[str] = set()
+
+    def visit(node: promql_parser.Expr) -> None:
+        if isinstance(node, promql_parser.AggregateExpr) and node.modifier is not None:
+            found.update(node.modifier.labels)
+
+    promql_parser.walk(promql_parser.parse(query), visit)
+    return found
 
 
 @dataclass(frozen=True)
@@ -68,18 +117,15 @@ class Service:
 
 
 @pytest.fixture(scope="module")
-def service(installed_open_models: list[Path], photo: Path) -> Iterator[Service]:
-    detector, keypoint_model = (model.name for model in installed_open_models)
+def service(
+    embed: Callable[..., EmbeddedServer], installed_open_models: list[Path], photo: Path
+) -> Iterator[Service]:
     with pytest.MonkeyPatch.context() as patch, otlp_receiver() as receiver:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
-        with (
-            EmbeddedServer(
-                installed_open_models, PipelineSettings(detector, keypoint_model)
-            ) as triton,
-            rest_service(triton.grpc_url) as rest,
-        ):
-            running = Service(rest, triton, receiver, detector, keypoint_model)
+        with embed() as triton, rest_service(triton.grpc_url) as rest:
+            names = (model.name for model in installed_open_models)
+            running = Service(rest, triton, receiver, *names)
             assert running.ask(photo.read_bytes()).status_code == 200
             yield running
 
@@ -125,9 +171,9 @@ def test_one_trace_from_rest_to_the_models(service: Service, photo: Path) -> Non
     assert spans[service.keypoint_model].attributes["tritonpose.images"] == 2
 
 
-@pytest.mark.parametrize("transport", ["grpc", "http"])
-def test_clients_that_trace_are_the_parents(service: Service, photo: Path, transport: str) -> None:
-    url = service.triton.grpc_url if transport == "grpc" else service.triton.http_url
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_clients_that_trace_are_the_parents(service: Service, photo: Path, scheme: str) -> None:
+    url = url_of(service.triton, scheme)
     with (
         create_pipeline("human_keypoint_detection", url=url) as client,
         TracerProvider().get_tracer("test").start_as_current_span("mine") as mine,
@@ -254,3 +300,19 @@ def test_prometheus_has_an_answer_to_every_query(
             assert health == ["ok"] * len(alert_queries())
         finally:
             running.terminate()
+
+
+def test_requests_keep_their_names_up_to_the_log(
+    server: EmbeddedServer, url: str, photo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cut in the middle, the photo is refused only by the pipeline."""
+    caplog.set_level(logging.DEBUG, "tritonpose.triton")
+    damaged = photo.read_bytes()[:3000]
+    request = InferRequest(image=damaged)
+    with closing(connect(url)) as transport, pytest.raises(InvalidRequestError) as caught:
+        transport.infer(request)
+    assert caught.value.request_id == request.request_id
+    answer = HpsClient(server.grpc_url).call(image=encoded(damaged), logId="told-by-the-client")
+    assert answer["errorCode"] == 422
+    for name in (request.request_id, "told-by-the-client"):
+        assert wait_until(lambda: f"request_id={name} refused after " in caplog.text)  # noqa: B023

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
+import requests
 import yaml
 
 from command_line import run
@@ -47,7 +45,7 @@ def test_finds_what_the_embedded_server_finds(
     own: OwnTriton, server: EmbeddedServer, photo: Path
 ) -> None:
     found = []
-    for url in (f"grpc://127.0.0.1:{own.grpc_port}", server.grpc_url):
+    for url in (own.grpc_url, server.grpc_url):
         with create_pipeline(PIPELINE, url=url) as pipeline:
             found.append(next(iter(pipeline.predict(photo)))["boxes"])
     ours, embedded = found
@@ -56,14 +54,13 @@ def test_finds_what_the_embedded_server_finds(
         np.testing.assert_allclose(one["coordinate"], other["coordinate"], atol=0.1)
         # Another engine computes them: ONNX Runtime.
         np.testing.assert_allclose(one["keypoints"], other["keypoints"], atol=0.2)
-    config = json.loads(own.get("/v2/models/NanoDet_person_416/config"))
+    config = own.get("/v2/models/NanoDet_person_416/config").json()
     assert config["backend"] == "onnxruntime"
 
 
 def test_connections_that_are_renewed_lose_no_request(own: OwnTriton, photo: Path) -> None:
     """They end three times a second here; nothing is tried again."""
-    url = f"grpc://127.0.0.1:{own.grpc_port}"
-    with create_pipeline(PIPELINE, url=url, retries=0) as pipeline:
+    with create_pipeline(PIPELINE, url=own.grpc_url, retries=0) as pipeline:
         results = list(pipeline.predict([str(photo)] * 24))
     assert [len(result["boxes"]) for result in results] == [2] * 24
 
@@ -71,27 +68,25 @@ def test_connections_that_are_renewed_lose_no_request(own: OwnTriton, photo: Pat
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/v2/repository/index"),
-        ("POST", f"/v2/repository/models/{PIPELINE}/unload"),
-        ("GET", "/v2/systemsharedmemory/status"),
-        ("GET", "/v2/trace/setting"),
-        ("GET", "/v2/logging"),
+        ("POST", "repository/index"),
+        ("POST", f"repository/models/{PIPELINE}/unload"),
+        ("GET", "systemsharedmemory/status"),
+        ("GET", "trace/setting"),
+        ("GET", "logging"),
     ],
 )
 def test_what_no_client_needs_is_closed(own: OwnTriton, method: str, path: str) -> None:
-    request = Request(f"http://127.0.0.1:{own.http_port}{path}", method=method)
-    with pytest.raises(HTTPError) as caught:
-        urlopen(request, timeout=5)
-    assert caught.value.code == 403
-    assert own.get(f"/v2/models/{PIPELINE}/ready") == b""
+    url = f"http://127.0.0.1:{own.http_port}/v2/{path}"
+    assert requests.request(method, url, timeout=5).status_code == 403
+    assert own.get(f"/v2/models/{PIPELINE}/ready").ok
 
 
 def test_metrics_that_the_autoscalers_need(own: OwnTriton, photo: Path) -> None:
-    with rest_service(f"grpc://127.0.0.1:{own.grpc_port}") as rest:
-        with create_pipeline(PIPELINE, url=f"grpc://127.0.0.1:{own.grpc_port}") as pipeline:
+    with rest_service(own.grpc_url) as rest:
+        with create_pipeline(PIPELINE, url=own.grpc_url) as pipeline:
             next(iter(pipeline.predict(photo)))
-        text = urlopen(f"{rest}metrics", timeout=5).read().decode()
-    text += urlopen(f"http://127.0.0.1:{own.metrics_port}/metrics", timeout=5).read().decode()
+        text = requests.get(f"{rest}metrics", timeout=5).text
+    text += requests.get(f"http://127.0.0.1:{own.metrics_port}/metrics", timeout=5).text
     rules = yaml.safe_load((DOCKER / "helm" / "prometheus-adapter-values.yaml").read_text())
     queries = " ".join(
         rule["seriesQuery"] + rule["metricsQuery"] for rule in rules["rules"]["custom"]
@@ -126,7 +121,7 @@ def test_a_model_that_has_lost_its_process_is_noticed(own: OwnTriton) -> None:
     assert wait_until(lambda: health("live").returncode == 1)
     assert f"no process runs the model {PIPELINE}" in health("live").stderr
     # What Triton itself says does not help.
-    assert own.get("/v2/health/live") == b""
+    assert own.get("/v2/health/live").ok
     own.process.terminate()
     # Now and then with SIGABRT: Triton can't always clean up after a process that it has lost.
     assert own.process.wait(20) in (0, -signal.SIGABRT)

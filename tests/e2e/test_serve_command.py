@@ -10,14 +10,22 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import tritonclient.grpc as triton
 
-from command_line import run
+from command_line import run, serving
 from leftovers import alive, descendants, shared_memory, wait_until
-from serve_command import free_ports, serving
+from rest_service import free_port
 from tritonpose import create_pipeline
 from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
 
 PIPELINE = "human_keypoint_detection"
+
+TUNING = """\
+detector: {streams: 1, threads: 1, max_batch_size: 1}
+keypoint_model: {instances: 2, streams: 1, threads: 1, max_batch_size: 4, queue_delay_us: 300}
+pipeline: {workers: 3, max_in_flight: 7}
+"""
 
 
 def is_gone(pid: int) -> bool:
@@ -99,6 +107,33 @@ def test_nothing_is_left_of_one_that_is_killed(tmp_path: Path) -> None:
         assert wait_until(lambda: not shared_memory(server_id))
 
 
+@pytest.mark.usefixtures("installed_open_models")
+def test_a_server_takes_a_tuning_file(tmp_path: Path, photo: Path) -> None:
+    file = tmp_path / "tuning.yaml"
+    file.write_text(TUNING)
+    names = (DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL, PIPELINE, "human-keypoint-detection")
+    with serving(tmp_path / "log", "serve", "--tuning", str(file)) as service:
+        with triton.InferenceServerClient(f"127.0.0.1:{service.ports[1]}") as client:
+            configs = [client.get_model_config(name).config for name in names]
+        # With it, people are found as ever.
+        assert len(service.persons(photo)) == 2
+    detector, keypoint, pipeline, hps = configs
+    assert detector.max_batch_size == 1
+    assert not detector.HasField("dynamic_batching")
+    assert keypoint.max_batch_size == 4
+    assert keypoint.dynamic_batching.max_queue_delay_microseconds == 300
+    assert [group.count for group in keypoint.instance_group] == [2]
+    for model in (detector, keypoint):
+        assert model.parameters["NUM_STREAMS"].string_value == "1"
+        assert model.parameters["INFERENCE_NUM_THREADS"].string_value == "1"
+    assert pipeline.parameters["workers"].string_value == "3"
+    for model in (pipeline, hps):
+        assert model.parameters["max_in_flight"].string_value == "7"
+    text = service.log.read_text()
+    assert f"tuning of {file}: detector.streams 1, detector.threads 1, " in text
+    assert "pipeline.workers 3, pipeline.max_in_flight 7" in text
+
+
 def test_in_front_of_another_triton(tmp_path: Path, photo: Path, server: EmbeddedServer) -> None:
     arguments = ["serve", "--url", server.grpc_url, "--log_format", "json"]
     with serving(tmp_path / "log", *arguments) as service:
@@ -116,7 +151,7 @@ def test_in_front_of_another_triton(tmp_path: Path, photo: Path, server: Embedde
 def test_port_in_use_is_an_error_in_a_line(tmp_path: Path, flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run(tmp_path, "serve", "--port", str(free_ports(1)[0]), f"{flag}={port}")
+        done = run(tmp_path, "serve", "--port", str(free_port()), f"{flag}={port}")
     assert done.returncode == 1
     assert f"error: can't listen on 127.0.0.1:{port}" in done.stderr
     assert "Traceback" not in done.stderr

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import signal
 import socket
-import urllib.error
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from requests import HTTPError
 
+from command_line import Service, serving
 from leftovers import alive, descendants, shared_memory, wait_until
-from serve_command import Service, serving
 from tritonpose.errors import ServerUnavailableError
 from tritonpose.transport import Transport, connect
 from tritonpose.transport.messages import InferRequest
@@ -28,11 +27,8 @@ def is_refused(call: Callable[[], object]) -> bool:
     """Whether a new request is refused as unavailable; so is one to a port that is closed."""
     try:
         call()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code == HTTPStatus.SERVICE_UNAVAILABLE and bool(
-                error.headers["Retry-After"]
-            )
+    except HTTPError as error:
+        return error.response.status_code == 503 and "Retry-After" in error.response.headers
     except (OSError, ServerUnavailableError):
         return True
     return False

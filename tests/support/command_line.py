@@ -1,11 +1,22 @@
-"""The command ``tritonpose`` as a program."""
+"""The command ``tritonpose`` and the tools as programs, and a running ``tritonpose serve``."""
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import requests
+
+from leftovers import wait_until
+from rest_service import free_port
+from tritonpose_server.supervision.processes import Role, ServiceProcess, service_processes
 
 COMMAND = str(Path(sys.executable).with_name("tritonpose"))
 
@@ -24,13 +35,91 @@ def run(directory: Path, *arguments: str, **variables: str) -> subprocess.Comple
         arguments: Its command line.
         variables: Further environment variables.
     """
+    return _run([COMMAND, *arguments], directory, **variables)
+
+
+def run_tool(
+    directory: Path, tool: str, *arguments: object, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a module of `tools` to its end; see `run`."""
+    command = [sys.executable, "-m", f"tools.{tool}", *map(str, arguments)]
+    return _run(command, directory, **variables)
+
+
+def _run(command: list[str], directory: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [COMMAND, *arguments],
+        command,
         cwd=directory,
         env=environment(**variables),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=550,
         check=False,
     )
+
+
+class Service:
+    """A running ``tritonpose serve``.
+
+    Attributes:
+        process: It.
+        log: What it wrote.
+        ports: Of REST, gRPC, HTTP and metrics.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, ports: list[int]) -> None:
+        self.process = process
+        self.log = log
+        self.ports = ports
+
+    def get(self, path: str) -> bytes:
+        return requests.get(f"http://127.0.0.1:{self.ports[0]}{path}", timeout=60).content
+
+    def ready(self) -> bool:
+        try:
+            return bool(json.loads(self.get("/health/ready"))["errorCode"] == 0)
+        except OSError:
+            return False
+
+    def processes(self) -> list[ServiceProcess]:
+        """Its processes that have a role."""
+        return service_processes(self.process.pid)
+
+    def process_of(self, role: Role) -> int:
+        """The first process of a role."""
+        return next(process.pid for process in self.processes() if process.role == role)
+
+    def server_id(self) -> str:
+        """The id of its Triton."""
+        arguments = Path(f"/proc/{self.process_of('triton')}/cmdline").read_text().split("\0")
+        return next(each for each in arguments if each.startswith("--id=")).removeprefix("--id=")
+
+    def persons(self, photo: Path) -> list[dict[str, Any]]:
+        """Asks PaddleX's REST interface."""
+        body = {"image": base64.b64encode(photo.read_bytes()).decode(), "visualize": False}
+        address = f"http://127.0.0.1:{self.ports[0]}/human-keypoint-detection"
+        response = requests.post(address, json=body, timeout=60)
+        response.raise_for_status()
+        persons: list[dict[str, Any]] = response.json()["result"]["persons"]
+        return persons
+
+
+@contextmanager
+def serving(log: Path, *arguments: str) -> Iterator[Service]:
+    """Runs the command on free ports and waits until it is ready."""
+    ports = [free_port() for _ in range(4)]
+    flags = ("--port", "--grpc_port", "--http_port", "--metrics_port")
+    options = [f"{flag}={port}" for flag, port in zip(flags, ports, strict=True)]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [COMMAND, *arguments, *options], env=environment(), stdout=output, stderr=output
+        )
+    service = Service(process, log, ports)
+    try:
+        assert wait_until(lambda: process.poll() is not None or service.ready(), 60)
+        assert process.poll() is None, log.read_text()
+        yield service
+    finally:
+        process.kill()
+        process.wait()

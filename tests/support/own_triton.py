@@ -1,4 +1,4 @@
-"""A tritonserver that runs as it does in our container: its entrypoint, an exported repository."""
+"""A tritonserver of the user's own: as in our container, by its entrypoint, or plain."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+
+import requests
 
 from leftovers import wait_until
 from rest_service import free_port
@@ -38,23 +38,34 @@ class OwnTriton:
     metrics_port: int
     environment: dict[str, str]
 
-    def get(self, path: str) -> bytes:
+    @property
+    def grpc_url(self) -> str:
+        """Its address for our client."""
+        return f"grpc://127.0.0.1:{self.grpc_port}"
+
+    def get(self, path: str) -> requests.Response:
         """What its HTTP port answers."""
-        with urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=5) as response:
-            answer: bytes = response.read()
-        return answer
+        return requests.get(f"http://127.0.0.1:{self.http_port}{path}", timeout=5)
 
 
 @contextmanager
-def own_triton(repository: Path, folder: Path, **settings: str) -> Iterator[OwnTriton]:
-    """Runs the entrypoint of the image `triton` with the tritonserver of the tests.
+def own_triton(
+    repository: Path, folder: Path, entrypoint: bool = True, **settings: str
+) -> Iterator[OwnTriton]:
+    """Run tritonserver with no settings of ours but the directory of backends and the ports.
 
     Args:
         repository: The model repository.
         folder: For its backends and its log.
+        entrypoint: Whether it is started by the entrypoint of the image `triton`.
         settings: Environment variables of the entrypoint.
     """
     triton = find_triton()
+    program = (
+        [DOCKER / "triton-entrypoint"]
+        if entrypoint
+        else [triton.binary, f"--model-repository={repository}"]
+    )
     stage_backends(triton, folder / "backends")
     libraries = [str(path) for path in (find_libpython_directory(), triton.libraries) if path]
     environment = {
@@ -72,27 +83,23 @@ def own_triton(repository: Path, folder: Path, **settings: str) -> Iterator[OwnT
     log = folder / "triton.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [DOCKER / "triton-entrypoint", *arguments],
-            env=environment,
-            stdout=output,
-            stderr=output,
+            [*program, *arguments], env=environment, stdout=output, stderr=output
         )
     server = OwnTriton(process, grpc, http, metrics, environment)
     try:
-        assert wait_until(lambda: process.poll() is not None or _ready(server), 60)
+        assert wait_until(lambda: process.poll() is not None or _ready(server), 120)
         assert process.poll() is None, log.read_text()
         yield server
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(40)
         finally:
             process.kill()
 
 
 def _ready(server: OwnTriton) -> bool:
     try:
-        server.get("/v2/health/ready")
-    except (URLError, TimeoutError):
+        return server.get("/v2/health/ready").ok
+    except requests.RequestException:
         return False
-    return True
