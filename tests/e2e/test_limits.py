@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import urllib.request
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import pytest
+import requests
 
 from leftovers import wait_until
 from rest_service import rest_service
@@ -22,9 +22,7 @@ from tools.soak.service import Addresses
 from tritonpose.errors import InvalidRequestError, ServerUnavailableError, TritonPoseError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest, PoseResponse
-from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources
-from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.tuning import PipelineTuning, Tuning
 
@@ -46,7 +44,7 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="module")
 def tight(
-    installed_open_models: list[Path], tmp_path_factory: pytest.TempPathFactory
+    embed: Callable[..., EmbeddedServer], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmbeddedServer]:
     """A server with tight limits."""
     repository = tmp_path_factory.mktemp("tight") / "models"
@@ -61,9 +59,7 @@ def tight(
     config.write_text(text, "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resources, "model_repository", lambda: repository)
-        settings = PipelineSettings(installed_open_models[0].name, installed_open_models[1].name)
-        options = ServerOptions(tuning=Tuning(pipeline=QUEUE))
-        with EmbeddedServer(installed_open_models, settings, options) as running:
+        with embed(tuning=Tuning(pipeline=QUEUE)) as running:
             yield running
 
 
@@ -146,12 +142,13 @@ def test_too_many_requests_and_too_little_time(addresses: Addresses, photo: Path
         )
         assert reasons.total() == len(refusals)
         assert reasons.total() > reasons[LATE]
+    for error in (each for each in (*grpc, *http) if isinstance(each, TritonPoseError)):
+        assert error.code in ("busy", "deadline")
 
 
 def executions(server: EmbeddedServer, model: str) -> int:
     """How many images a model has been given."""
-    with urllib.request.urlopen(server.metrics_url) as response:
-        text = response.read().decode()
+    text = requests.get(server.metrics_url, timeout=10).text
     counts = re.findall(rf'^nv_inference_count{{.*model="{model}".*}} (\d+)', text, re.MULTILINE)
     return sum(map(int, counts))
 

@@ -18,7 +18,7 @@ from tritonpose.transport.connection import Connection
 from tritonpose.transport.grpc import GrpcServer
 from tritonpose.transport.messages import InferRequest
 from tritonpose_server.embedded.server import EmbeddedServer
-from twins import EVERY_CLIENT, ONE_OF_EACH, predict_all
+from twins import EVERY_CLIENT, ONE_OF_EACH, predict_all, url_of
 
 # The server takes 128 at a time, by its config.pbtxt.
 CROWD = 192
@@ -27,10 +27,6 @@ CROWD = 192
 @pytest.fixture(scope="module")
 def small_photo(photo: Path) -> NDArray[np.uint8]:
     return cv2.resize(cv2.imread(str(photo)), (480, 360)).astype(np.uint8)
-
-
-def url_of(server: EmbeddedServer, scheme: str) -> str:
-    return server.grpc_url if scheme == "grpc" else server.http_url
 
 
 @EVERY_CLIENT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,6 @@ from service_clients import (
 )
 from tritonpose import create_pipeline
 from tritonpose.result import KeypointResult
-from tritonpose_pipeline.settings import PipelineSettings
-from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.staging import HpsOptions
 from tritonpose_server.service.urls import UrlSettings
@@ -48,12 +46,9 @@ def client(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[S
 
 
 @pytest.fixture(scope="module")
-def plain_server(installed_open_models: list[Path]) -> Iterator[EmbeddedServer]:
+def plain_server(embed: Callable[..., EmbeddedServer]) -> Iterator[EmbeddedServer]:
     """A server whose configuration switches pictures off and URLs on."""
-    detector, keypoint_model = installed_open_models
-    settings = PipelineSettings(detector.name, keypoint_model.name)
-    options = ServerOptions(hps=HpsOptions(visualize=False, urls=UrlSettings("http")))
-    with EmbeddedServer(installed_open_models, settings, options) as running:
+    with embed(hps=HpsOptions(visualize=False, urls=UrlSettings("http"))) as running:
         yield running
 
 
@@ -95,27 +90,22 @@ def test_answer(client: ServiceClient, photo: Path, expected: KeypointResult, he
         assert picture_of(answer).size == original.size
 
 
-def test_picture_on_request(client: ServiceClient, photo: Path) -> None:
+def drawn(client: ServiceClient, photo: Path, *choices: dict[str, object]) -> list[bool]:
+    """Whether the answer to each choice has a picture."""
     image = encoded(photo.read_bytes())
-    for fields, drawn in (
-        ({"visualize": None}, True),
-        ({"visualize": True}, True),
-        ({"visualize": False}, False),
-    ):
-        result = client.call(image=image, **fields)["result"]
-        assert set(result) == ({"persons", "image"} if drawn else {"persons"})
+    results = [client.call(image=image, **choice)["result"] for choice in choices]
+    assert all({"persons"} <= set(result) <= {"persons", "image"} for result in results)
+    return ["image" in result for result in results]
+
+
+def test_picture_on_request(client: ServiceClient, photo: Path) -> None:
+    choices = [{"visualize": None}, {"visualize": True}, {"visualize": False}]
+    assert drawn(client, photo, *choices) == [True, True, False]
 
 
 def test_picture_by_configuration(plain_client: ServiceClient, photo: Path) -> None:
-    image = encoded(photo.read_bytes())
-    for fields, drawn in (
-        ({}, False),
-        ({"visualize": None}, False),
-        ({"visualize": True}, True),
-        ({"visualize": False}, False),
-    ):
-        result = plain_client.call(image=image, **fields)["result"]
-        assert set(result) == ({"persons", "image"} if drawn else {"persons"})
+    choices = [{}, {"visualize": None}, {"visualize": True}, {"visualize": False}]
+    assert drawn(plain_client, photo, *choices) == [False, False, True, False]
 
 
 def test_threshold(client: ServiceClient, photo: Path) -> None:
