@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,9 +74,3 @@ def url(request: pytest.FixtureRequest, server: EmbeddedServer) -> str:
 def photo() -> Path:
     """A photo with two people, head to feet."""
     return sample_photo(print)
-
-
-@pytest.fixture
-def environment() -> dict[str, str]:
-    """Environment for programs that tests start."""
-    return {**os.environ, "PYTHONUNBUFFERED": "1"}

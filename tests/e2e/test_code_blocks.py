@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shlex
@@ -15,9 +16,9 @@ import pytest
 import yaml
 
 from certificates import make_certificates
-from command_line import COMMAND, environment
+from command_line import COMMAND, Service, environment, serving
 from documentation import Block, blocks, commands
-from serve_command import Service, free_ports, serving
+from rest_service import free_port
 from tritonpose_server.embedded.tuning import load_tuning
 from videos import gray_frames, write_video
 
@@ -88,8 +89,7 @@ def desk(tmp_path: Path, photo: Path) -> Path:
 def local(code: str, ports: list[int]) -> str:
     """Point addresses in a block at the test's server, and at nothing for a second one."""
     rest, grpc, http, metrics = ports
-    (nothing,) = free_ports(1)
-    known = {"8080": rest, "8001": grpc, "8000": http, "8002": metrics, "9001": nothing}
+    known = {"8080": rest, "8001": grpc, "8000": http, "8002": metrics, "9001": free_port()}
     return re.sub(
         r"\b(localhost|127\.0\.0\.1):(\d{4})\b",
         lambda match: f"{match[1]}:{known.get(match[2], match[2])}",
@@ -147,20 +147,21 @@ def check_options(words: list[str]) -> None:
         rest = rest[1:] if first == "--serve" or first not in paddlex else rest
         if subcommands == ["models"]:
             subcommands.append(rest[0])
-        shown = help_of([COMMAND, *subcommands])
+        shown = help_of(COMMAND, *subcommands)
     else:
         tools = {"demo": "demo", "evaluate": "evaluation"}
         name = Path(program).name
-        shown = help_of([sys.executable, "-m", f"tools.{tools.get(name, name)}"])
+        shown = help_of(sys.executable, "-m", f"tools.{tools.get(name, name)}")
     missing = [
         word for word in rest if word.startswith("--") and f"{word.split('=')[0]}" not in shown
     ]
     assert missing == []
 
 
-def help_of(command: list[str]) -> str:
+@functools.cache
+def help_of(*command: str) -> str:
     if command[-1] == "tools.build_engines":
-        command = [*command[:-1], "tritonpose_server.models.tensorrt"]
+        command = (*command[:-1], "tritonpose_server.models.tensorrt")
     done = subprocess.run(
         [*command, "--help"], env=environment(), capture_output=True, text=True, check=True
     )

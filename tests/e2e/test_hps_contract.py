@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
 from service_clients import HpsClient, call_until_served, encoded
-from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
 
 # Of its config.pbtxt.
@@ -55,10 +55,8 @@ def test_overload_is_refused_at_once_and_passes(server: EmbeddedServer) -> None:
     assert call_until_served(client, image=image)["errorCode"] == 0
 
 
-def test_pipeline_that_is_away(installed_open_models: list[Path], photo: Path) -> None:
-    detector, keypoint_model = installed_open_models
-    settings = PipelineSettings(detector.name, keypoint_model.name)
-    with EmbeddedServer(installed_open_models, settings) as server:
+def test_pipeline_that_is_away(embed: Callable[..., EmbeddedServer], photo: Path) -> None:
+    with embed() as server:
         client = HpsClient(server.grpc_url)
         triton = tritonclient.grpc.InferenceServerClient(server.grpc_url.split("//")[1])
         key = server.control_headers

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -21,8 +21,6 @@ import requests
 
 from leftovers import wait_until
 from rest_service import free_port, rest_service
-from tritonpose_pipeline.settings import PipelineSettings
-from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.service.rest.run import run_rest
@@ -155,10 +153,8 @@ def test_clients_that_hang_up_free_their_place(server: EmbeddedServer, photo: Pa
         assert requests.post(address + ENDPOINT, json=payload(photo), timeout=60).ok
 
 
-def test_triton_goes_and_comes_back(installed_open_models: list[Path], photo: Path) -> None:
-    detector, keypoint_model = installed_open_models
-    settings = PipelineSettings(detector.name, keypoint_model.name)
-    triton = EmbeddedServer(installed_open_models, settings, ServerOptions(grpc_port=free_port()))
+def test_triton_goes_and_comes_back(embed: Callable[..., EmbeddedServer], photo: Path) -> None:
+    triton = embed(grpc_port=free_port())
 
     def status(path: str) -> int:
         return requests.get(address + path, timeout=10).status_code

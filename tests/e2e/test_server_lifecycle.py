@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,19 +17,15 @@ import numpy as np
 import pytest
 import requests
 
-from leftovers import (
-    alive,
-    descendants,
-    directories,
-    shared_memory,
-    wait_until,
-)
+from leftovers import alive, descendants, directories, shared_memory, wait_until
 from tritonpose import create_pipeline
 from tritonpose_pipeline.settings import PipelineSettings
-from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.errors import EmbeddedServerError
+from tritonpose_server.models.catalog import DEFAULT_DETECTOR
 from tritonpose_server.supervision.processes import service_processes
+
+Embed = Callable[..., EmbeddedServer]
 
 HOST = """
 import sys, time
@@ -44,15 +40,12 @@ with EmbeddedServer(models, PipelineSettings(models[0].name, models[1].name)) as
 
 
 @contextmanager
-def running_host(
-    models: list[Path], environment: dict[str, str]
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running_host(models: list[Path]) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a program with a server; yield it and the server's id once that is ready."""
     with subprocess.Popen(
         [sys.executable, "-c", HOST, *map(str, models)],
         stdout=subprocess.PIPE,
         text=True,
-        env=environment,
     ) as host:
         assert host.stdout is not None
         try:
@@ -71,9 +64,8 @@ def nothing_left(server_id: str, processes: list[int]) -> bool:
     return not (shared_memory(server_id) or directories(server_id) or any(map(alive, processes)))
 
 
-def test_stop_leaves_nothing(installed_open_models: list[Path], photo: Path) -> None:
-    settings = PipelineSettings(installed_open_models[0].name, installed_open_models[1].name)
-    server = EmbeddedServer(installed_open_models, settings)
+def test_stop_leaves_nothing(embed: Embed, photo: Path) -> None:
+    server = embed()
     with server:
         processes = [server.pid or 0, *descendants(server.pid or 0)]
         assert len(processes) > 3
@@ -84,14 +76,10 @@ def test_stop_leaves_nothing(installed_open_models: list[Path], photo: Path) -> 
     assert server.pid is None
 
 
-def test_probes_do_not_delay_the_stop(
-    installed_open_models: list[Path], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_probes_do_not_delay_the_stop(embed: Embed, caplog: pytest.LogCaptureFixture) -> None:
     """Triton waits for every open HTTP connection, and reports an error if one stays open."""
-    name = installed_open_models[0].name
-    settings = PipelineSettings(name, installed_open_models[1].name)
-    with EmbeddedServer(installed_open_models, settings, ServerOptions(hang_timeout=1)) as server:
-        url = f"{server.http_url}/v2/models/{name}/stats"
+    with embed(hang_timeout=1) as server:
+        url = f"{server.http_url}/v2/models/{DEFAULT_DETECTOR}/stats"
 
         def probed() -> bool:
             (statistics,) = requests.get(url, timeout=5).json()["model_stats"]
@@ -103,9 +91,9 @@ def test_probes_do_not_delay_the_stop(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_end_of_the_parent_leaves_nothing(
-    installed_open_models: list[Path], environment: dict[str, str], number: signal.Signals
+    installed_open_models: list[Path], number: signal.Signals
 ) -> None:
-    with running_host(installed_open_models, environment) as (host, server_id):
+    with running_host(installed_open_models) as (host, server_id):
         processes = descendants(host.pid)
         assert len(processes) > 3
         host.send_signal(number)
@@ -113,10 +101,8 @@ def test_end_of_the_parent_leaves_nothing(
         assert wait_until(lambda: nothing_left(server_id, processes))
 
 
-def test_death_of_the_guardian_leaves_no_process(
-    installed_open_models: list[Path], environment: dict[str, str]
-) -> None:
-    with running_host(installed_open_models, environment) as (host, server_id):
+def test_death_of_the_guardian_leaves_no_process(installed_open_models: list[Path]) -> None:
+    with running_host(installed_open_models) as (host, server_id):
         processes = descendants(host.pid)
         (guardian,) = (pid for pid in processes if runs(pid, "guardian"))
         os.kill(guardian, signal.SIGKILL)
@@ -127,9 +113,8 @@ def test_death_of_the_guardian_leaves_no_process(
         shutil.rmtree(directory)
 
 
-def test_death_of_a_server_that_is_not_to_be_restarted(installed_open_models: list[Path]) -> None:
-    settings = PipelineSettings(installed_open_models[0].name, installed_open_models[1].name)
-    with EmbeddedServer(installed_open_models, settings, ServerOptions(restart=False)) as server:
+def test_death_of_a_server_that_is_not_to_be_restarted(embed: Embed) -> None:
+    with embed(restart=False) as server:
         processes = descendants(server.pid or 0)
         (target,) = (pid for pid in processes if runs(pid, "bin/tritonserver"))
         os.kill(target, signal.SIGKILL)
@@ -153,16 +138,13 @@ def test_a_model_that_is_not_what_its_configuration_says(
     assert nothing_left(server.server_id, [])
 
 
-def test_a_model_that_dies_during_the_start(installed_open_models: list[Path]) -> None:
+def test_a_model_that_dies_during_the_start(embed: Embed) -> None:
     """Triton itself would wait for it without end."""
-    detector, keypoint_model = installed_open_models
-    server = EmbeddedServer(
-        installed_open_models, PipelineSettings(detector.name, keypoint_model.name)
-    )
+    server = embed()
 
     def kill() -> bool:
         processes = service_processes(os.getpid())
-        victim = next((each.pid for each in processes if each.model == detector.name), None)
+        victim = next((each.pid for each in processes if each.model == DEFAULT_DETECTOR), None)
         if victim is not None:
             os.kill(victim, signal.SIGKILL)
         return victim is not None
@@ -184,16 +166,11 @@ def test_default_model_that_is_not_served(installed_open_models: list[Path]) -> 
     assert nothing_left(server.server_id, [])
 
 
-def test_port_that_is_taken(installed_open_models: list[Path]) -> None:
+def test_port_that_is_taken(embed: Embed) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        server = EmbeddedServer(
-            installed_open_models,
-            PipelineSettings(installed_open_models[0].name, installed_open_models[1].name),
-            ServerOptions(grpc_port=port),
-        )
         with pytest.raises(EmbeddedServerError, match=f"can't listen on 127.0.0.1:{port}"):
-            server.start()
+            embed(grpc_port=port).start()
 
 
 def test_onnxruntime_backend_gives_the_same(

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,8 +18,6 @@ from leftovers import alive, descendants, shared_memory, wait_until
 from tritonpose.errors import ServerUnavailableError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest, PoseResponse
-from tritonpose_pipeline.settings import PipelineSettings
-from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.supervision.cleanup import python_environments
 
@@ -28,9 +26,8 @@ RECOVERY_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
-def own_server(installed_open_models: list[Path]) -> Iterator[EmbeddedServer]:
-    settings = PipelineSettings(installed_open_models[0].name, installed_open_models[1].name)
-    with EmbeddedServer(installed_open_models, settings, ServerOptions(hang_timeout=4)) as running:
+def own_server(embed: Callable[..., EmbeddedServer]) -> Iterator[EmbeddedServer]:
+    with embed(hang_timeout=4) as running:
         yield running
 
 
