@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
 from tritonpose_server.models.store import ModelStore
 
+SETTINGS = PipelineSettings(DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL)
+
 
 @pytest.fixture(scope="module")
 def own_store(installed_open_models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,17 +33,16 @@ def own_store(installed_open_models: list[Path], tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="module")
-def own_server(own_store: Path, installed_open_models: list[Path]) -> Iterator[EmbeddedServer]:
-    models = [own_store / model.name for model in installed_open_models]
-    with EmbeddedServer(models, PipelineSettings(models[0].name, models[1].name)) as server:
+def own_server(own_store: Path) -> Iterator[EmbeddedServer]:
+    models = [own_store / name for name in (DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL)]
+    with EmbeddedServer(models, SETTINGS) as server:
         yield server
 
 
 @pytest.fixture
 def transport(own_server: EmbeddedServer) -> Iterator[Transport]:
-    connection = connect(own_server.grpc_url)
-    yield connection
-    connection.close()
+    with closing(connect(own_server.grpc_url)) as connection:
+        yield connection
 
 
 def install(source: Path, store: Path, name: str) -> None:
@@ -94,7 +96,6 @@ def test_asked_for_by_many_at_once_before_it_is_loaded(
 
 
 def test_a_name_that_is_not_unique(store: ModelStore, own_store: Path) -> None:
-    settings = PipelineSettings(DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL)
     models = [store.path(DEFAULT_DETECTOR), own_store / DEFAULT_KEYPOINT_MODEL]
     with pytest.raises(EmbeddedServerError, match="is in several of the folders that are served"):
-        EmbeddedServer(models, settings).start()
+        EmbeddedServer(models, SETTINGS).start()

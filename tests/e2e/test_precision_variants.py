@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.engines.openvino import cpu_has_bf16
+from tritonpose_server.models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
 from tritonpose_server.models.precision import make_bf16, make_variant
 from tritonpose_server.models.store import ModelStore
 
@@ -55,20 +57,17 @@ def triton_log() -> Iterator[list[str]]:
 @pytest.fixture(scope="module")
 def variant_server(
     variant_store: ModelStore,
-    installed_open_models: list[Path],
     triton_log: list[str],  # noqa: ARG001 - listens from before the start
 ) -> Iterator[EmbeddedServer]:
-    detector, keypoint_model = installed_open_models
-    settings = PipelineSettings(detector.name, keypoint_model.name)
+    settings = PipelineSettings(DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL)
     with EmbeddedServer(sorted(variant_store.root.iterdir()), settings) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def transport(variant_server: EmbeddedServer) -> Iterator[Transport]:
-    connection = connect(variant_server.grpc_url)
-    yield connection
-    connection.close()
+    with closing(connect(variant_server.grpc_url)) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="module")
@@ -76,21 +75,12 @@ def fp32(transport: Transport, photo: Path) -> PoseResponse:
     return transport.infer(InferRequest(image=photo.read_bytes()))
 
 
-def mean_distance(found: PoseResponse, expected: PoseResponse) -> float:
-    """Of the clear joints, in pixels."""
-    clear = expected.keypoints[:, :, 2] > CLEAR
-    distances = np.linalg.norm(found.keypoints - expected.keypoints, axis=2)
-    return float(distances[clear].mean())
-
-
 def overlaps(found: PoseResponse, expected: PoseResponse) -> np.ndarray:
     """IoU of each person's boxes."""
     first = np.maximum(found.boxes[:, :2], expected.boxes[:, :2])
     last = np.minimum(found.boxes[:, 2:], expected.boxes[:, 2:])
     common = np.prod(np.maximum(last - first, 0), axis=1)
-    areas = [
-        np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (found.boxes, expected.boxes)
-    ]
+    areas = [np.prod(each.boxes[:, 2:] - each.boxes[:, :2], axis=1) for each in (found, expected)]
     return np.asarray(common / (areas[0] + areas[1] - common))
 
 
@@ -102,28 +92,19 @@ precisions = pytest.mark.parametrize("precision", [pytest.param("bf16", marks=bf
 
 @precisions
 def test_keypoint_model(
-    transport: Transport,
-    fp32: PoseResponse,
-    photo: Path,
-    installed_open_models: list[Path],
-    precision: str,
+    transport: Transport, fp32: PoseResponse, photo: Path, precision: str
 ) -> None:
-    """The persons are more than 350 pixels tall."""
-    name = f"{installed_open_models[1].name}-{precision}"
+    """The people are more than 350 pixels tall."""
+    name = f"{DEFAULT_KEYPOINT_MODEL}-{precision}"
     found = transport.infer(InferRequest(image=photo.read_bytes(), keypoint_model=name))
     np.testing.assert_array_equal(found.boxes, fp32.boxes)
-    assert 0 < mean_distance(found, fp32) < 4
+    distances = np.linalg.norm(found.keypoints - fp32.keypoints, axis=2)
+    assert 0 < distances[fp32.keypoints[:, :, 2] > CLEAR].mean() < 4
 
 
 @precisions
-def test_detector(
-    transport: Transport,
-    fp32: PoseResponse,
-    photo: Path,
-    installed_open_models: list[Path],
-    precision: str,
-) -> None:
-    name = f"{installed_open_models[0].name}-{precision}"
+def test_detector(transport: Transport, fp32: PoseResponse, photo: Path, precision: str) -> None:
+    name = f"{DEFAULT_DETECTOR}-{precision}"
     found = transport.infer(InferRequest(image=photo.read_bytes(), detector=name))
     assert len(found.boxes) == len(fp32.boxes)
     assert not np.array_equal(found.boxes, fp32.boxes)
@@ -132,20 +113,17 @@ def test_detector(
 
 @pytest.mark.skipif(cpu_has_bf16(), reason="this machine's CPU has bf16")
 def test_bf16_variant_computes_in_fp32_on_a_cpu_without(
-    transport: Transport, fp32: PoseResponse, photo: Path, installed_open_models: list[Path]
+    transport: Transport, fp32: PoseResponse, photo: Path
 ) -> None:
-    request = InferRequest(
-        image=photo.read_bytes(), keypoint_model=f"{installed_open_models[1].name}-bf16"
-    )
+    name = f"{DEFAULT_KEYPOINT_MODEL}-bf16"
+    request = InferRequest(image=photo.read_bytes(), keypoint_model=name)
     np.testing.assert_allclose(transport.infer(request).keypoints, fp32.keypoints, atol=0.01)
 
 
 @pytest.mark.usefixtures("variant_server")
-def test_the_log_says_what_computes_in_bf16(
-    triton_log: list[str], installed_open_models: list[Path]
-) -> None:
+def test_the_log_says_what_computes_in_bf16(triton_log: list[str]) -> None:
     outcome = "in bf16" if cpu_has_bf16() else "in FP32, for this CPU has no bf16"
     said = [line for line in triton_log if "computes in" in line]
-    for model in installed_open_models:
-        assert any(f"model {model.name}-bf16: computes {outcome}" in line for line in said)
-    assert len(said) == len(installed_open_models)
+    for name in (DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL):
+        assert any(f"model {name}-bf16: computes {outcome}" in line for line in said)
+    assert len(said) == 2
