@@ -1,4 +1,4 @@
-"""From a shard's items to its part, without a server."""
+"""From a shard's items to its part, without a server; errors inside Ray as the user sees them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from tritonpose import AsyncPipeline, ServerUnavailableError
+from poses import people
+from tritonpose import AsyncPipeline, InputError, ServerUnavailableError
 from tritonpose.transport.messages import InferRequest, PoseResponse
+from tritonpose_batch.cluster import cause_of
 from tritonpose_batch.items import Item
 from tritonpose_batch.job import Layout, open_job
 from tritonpose_batch.results import Counts, finished_counts
@@ -32,12 +34,7 @@ class Nobody:
         if not self.reachable:
             raise ServerUnavailableError("no server listens")
         assert (request.image is None) != (request.frame is None)
-        return PoseResponse(
-            boxes=np.zeros((0, 4), np.float32),
-            det_scores=np.zeros(0, np.float32),
-            keypoints=np.zeros((0, 17, 3), np.float32),
-            kpt_scores=np.zeros(0, np.float32),
-        )
+        return people(0)
 
     async def is_ready(self, timeout: float) -> bool:
         return timeout > 0 and self.reachable
@@ -91,3 +88,28 @@ def test_without_a_server_there_is_no_part(tmp_path: Path) -> None:
     with pytest.raises(ServerUnavailableError, match="no server listens"):
         work(layout, [Item(str(path), False, "")], Nobody(reachable=False))
     assert list(layout.poses.iterdir()) == []
+
+
+class WrappedError(ServerUnavailableError):
+    """Poses as its cause, as Ray's errors do."""
+
+    def __init__(self, cause: BaseException | None) -> None:
+        super().__init__("Traceback ...\nat the very end: 1")
+        self.cause = cause
+
+
+def test_the_cause_without_rays_lines() -> None:
+    inner = ServerUnavailableError("no server\nFailed to apply UDF transform")
+    outer = RuntimeError("ray")
+    outer.__cause__ = WrappedError(inner)
+    assert str(cause_of(outer)) == "no server"
+    assert str(cause_of(InputError("no such file", "a.jpg"))) == "no such file"
+
+
+def test_a_missing_module_stays_one() -> None:
+    missing = ModuleNotFoundError("No module named 'tritonpose_server'")
+    assert cause_of(WrappedError(missing)) is missing
+
+
+def test_other_errors_by_their_last_line() -> None:
+    assert str(cause_of(WrappedError(None))) == "a worker failed: at the very end: 1"

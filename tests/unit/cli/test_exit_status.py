@@ -48,16 +48,23 @@ def test_foreseen_errors(
     assert (printed.out, printed.err) == ("", line)
 
 
-def test_a_missing_package(capsys: pytest.CaptureFixture[str]) -> None:
-    error = ModuleNotFoundError("No module named 'onnx'", name="onnx")
-    assert exit_status(raising(error), "serve") == 1
-    assert capsys.readouterr().err.startswith("error: serve needs the extra `server`: pip install ")
-
-
-def test_a_missing_module_that_no_extra_brings(capsys: pytest.CaptureFixture[str]) -> None:
-    error = ModuleNotFoundError("No module named 'tritonpose.x'", name="tritonpose.x")
-    assert exit_status(raising(error)) == 1
-    assert capsys.readouterr().err.startswith("error: unexpected ModuleNotFoundError at test_")
+@pytest.mark.parametrize(
+    ("command", "module", "line"),
+    [
+        ("serve", "onnx", "error: serve needs the extra `server`: pip install "),
+        *(
+            ("batch", module, "error: batch needs the extra `batch`: pip install ")
+            for module in ("ray", "pyarrow", "fsspec")
+        ),
+        (None, "tritonpose.x", "error: unexpected ModuleNotFoundError at test_"),
+    ],
+)
+def test_a_missing_module(
+    command: str | None, module: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = ModuleNotFoundError(f"No module named {module!r}", name=module)
+    assert exit_status(raising(error), command) == 1
+    assert capsys.readouterr().err.startswith(line)
 
 
 def test_an_unforeseen_error_says_where_it_is_from(capsys: pytest.CaptureFixture[str]) -> None:

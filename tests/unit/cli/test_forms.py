@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import tritonpose
@@ -71,6 +73,16 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line that was printed; it shows no secret."""
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert "secret" not in printed.err
+    return printed.err
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -88,7 +100,20 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("serve --grpc_port none", "'none' isn't a valid port"),
         ("serve photo.jpg", "unrecognized arguments: photo.jpg"),
         ("config a b", "unrecognized arguments: b"),
+        ("serve --limit max_in_flight=2.5", "max_in_flight must be a whole number, got '2.5'"),
+        ("serve --limit speed=9", "'speed' is an unknown limit; choose from max_connections, "),
+        ("serve --limit workers=0", "workers must be a positive number, got '0'"),
+        ("serve --limit workers", "workers must be a positive number, got ''"),
+        ("serve --image_urls ftp", "invalid choice: 'ftp'"),
         ("models", "the following arguments are required: ACTION"),
+        ("predict a.jpg --api_key secret --ca_file f", "--api_key, --ca_file without --url"),
+        ("batch photos", "the following arguments are required: --output"),
+        ("batch --output out", "the following arguments are required: INPUT"),
+        ("batch photos --output out --shard_size 0", "'0': expected a whole number from 1"),
+        ("batch photos --output out --workers two", "'two': expected a whole number from 1"),
+        ("batch photos --output out --timeout inf", "'inf': expected a positive number of seconds"),
+        ("batch a --output out --api_key secret --ca_file f", "--api_key, --ca_file without --url"),
+        ("batch photos --output out --det_threshold 2", "'2' isn't a valid detector score"),
     ],
 )
 def test_wrong_usage_is_reported_in_one_line(
@@ -97,11 +122,7 @@ def test_wrong_usage_is_reported_in_one_line(
     with pytest.raises(SystemExit) as ended:
         main(line.split())
     assert ended.value.code == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert words in printed.err
-    assert printed.err.count("\n") == 1
+    assert words in error_line(capsys)
 
 
 @pytest.mark.parametrize(
@@ -114,15 +135,24 @@ def test_wrong_usage_is_reported_in_one_line(
         ("--serve --pipeline no.yaml", "can't read the pipeline file 'no.yaml'"),
         ("serve --tuning no.yaml", "can't read the tuning file 'no.yaml': No such file"),
         ("serve --device xpu", "Triton computes on CPUs and NVIDIA GPUs"),
+        ("serve --cert_file /nowhere/c", "cert_file and key_file belong together"),
+        ("serve --cert_file /no/c --key_file /no/k", "cert_file='/no/c': No such file"),
         ("--get_pipeline_config OCR", "unknown pipeline 'OCR'"),
+        ("batch a.jpg --output no/out --url ftp://a:1", "url='ftp://a:1': expected grpc://"),
     ],
 )
 def test_wrong_settings_are_reported_before_anything_is_started(
     line: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(line.split()) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert words in printed.err
-    assert printed.err.count("\n") == 1
+    assert words in error_line(capsys)
+    assert not Path("no").exists()
+
+
+def test_a_misspelled_input_of_a_job_is_reported_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing, output = str(tmp_path / "photoz"), tmp_path / "out"
+    assert main(["batch", missing, "--output", str(output)]) == 1
+    assert f"no such file or directory, and no match: {missing!r}" in error_line(capsys)
+    assert not output.exists()

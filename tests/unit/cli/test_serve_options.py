@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tritonpose import ConfigError
-from tritonpose.cli import main
 from tritonpose.cli.parsing import API_KEY_VARIABLE, Parser
 from tritonpose.config import PipelineConfig
 from tritonpose_server.cli.serve import add_rest_options, rest_settings
@@ -98,44 +97,3 @@ def test_every_limit_can_be_set() -> None:
 def test_what_is_wrong(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         settings_of(*words)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--limit", "max_in_flight=2.5"], "max_in_flight must be a whole number, got '2.5'"),
-        (["--limit", "speed=9"], "'speed' is an unknown limit; choose from max_connections, "),
-        (["--limit", "workers=0"], "workers must be a positive number, got '0'"),
-        (["--limit", "workers"], "workers must be a positive number, got ''"),
-        (["--image_urls", "ftp"], "invalid choice: 'ftp'"),
-    ],
-)
-def test_wrong_usage(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        settings_of(*words)
-    assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--cert_file", "/nowhere/cert.pem"], "cert_file and key_file belong together"),
-        (
-            ["--cert_file", "/nowhere/cert.pem", "--key_file", "/nowhere/key.pem"],
-            "cert_file='/nowhere/cert.pem': No such file",
-        ),
-    ],
-)
-def test_certificates_are_checked_first(
-    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["serve", *words]) == 2
-    assert message in capsys.readouterr().err
-
-
-def test_credentials_without_a_server(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["predict", "photo.jpg", "--api_key", "secret", "--ca_file", "ca.pem"])
-    errors = capsys.readouterr().err
-    assert "--api_key, --ca_file without --url" in errors
-    assert "secret" not in errors
