@@ -25,6 +25,7 @@ from videos import gray_frames, write_video
 # Python blocks that are not run: what they contain, and why.
 PYTHON_NOT_RUN = {
     "from paddlex": "PaddleX is not installed here",
+    "import supervision": "tests/unit/client/test_supervision_export.py installs and runs it",
     "VideoCapture(0)": "there is no camera",
     "run_rest(": "it runs until it is interrupted; tests/support/rest_service.py calls it",
 }

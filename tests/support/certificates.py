@@ -23,6 +23,8 @@ def make_certificates(directory: Path, host: str = "localhost") -> Certificates:
     _openssl(
         *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
         *("-subj", "/CN=Test authority", "-keyout", directory / "ca.key"),
+        # Python 3.13 requires it.
+        *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
         *("-out", directory / "ca.pem"),
     )
     for name, extension in (
