@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -86,14 +85,17 @@ def attack(address: str) -> Iterator[Counter[str]]:
                 await writer.drain()
 
             sending = asyncio.ensure_future(kind(send))
-            with contextlib.suppress(ConnectionError):
+            try:
                 answer = (await reader.readline()).split(b" ")
                 outcomes[f"{kind.__name__} {answer[1].decode() if answer[0] else 'closed'}"] += 1
                 # Until the door is closed.
                 await reader.read()
-            sending.cancel()
+            except ConnectionError:
+                pass
+            finally:
+                sending.cancel()
+                writer.close()
             await asyncio.gather(sending, return_exceptions=True)
-            writer.close()
 
     async def run() -> None:
         clients = [asyncio.ensure_future(client(kind)) for kind in KINDS * CLIENTS_OF_A_KIND]

@@ -55,7 +55,7 @@ def program(log: Path, **settings: Any) -> Iterator[tuple[subprocess.Popen[str],
         yield process, address
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def payload(photo: Path, **fields: object) -> dict[str, object]:
