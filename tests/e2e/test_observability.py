@@ -303,7 +303,11 @@ def test_prometheus_has_an_answer_to_every_query(
 
 
 def test_requests_keep_their_names_up_to_the_log(
-    server: EmbeddedServer, url: str, photo: Path, caplog: pytest.LogCaptureFixture
+    server: EmbeddedServer,
+    url: str,
+    service: Service,
+    photo: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Cut in the middle, the photo is refused only by the pipeline."""
     caplog.set_level(logging.DEBUG, "tritonpose.triton")
@@ -314,5 +318,7 @@ def test_requests_keep_their_names_up_to_the_log(
     assert caught.value.request_id == request.request_id
     answer = HpsClient(server.grpc_url).call(image=encoded(damaged), logId="told-by-the-client")
     assert answer["errorCode"] == 422
-    for name in (request.request_id, "told-by-the-client"):
+    answer = service.ask(damaged, **{"X-Request-ID": "in-the-header"}).json()
+    assert answer["logId"] == "in-the-header"
+    for name in (request.request_id, "told-by-the-client", "in-the-header"):
         assert wait_until(lambda: f"request_id={name} refused after " in caplog.text)  # noqa: B023

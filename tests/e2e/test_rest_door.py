@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import re
 import socket
 import ssl
 from functools import partial
@@ -87,38 +86,6 @@ def test_keys_over_tls(
             requests.get(address.replace("https", "http") + "health", timeout=5)
     assert not any(key in caplog.text for key in KEYS)
     assert caplog.text.count("request_id=in-the-body client=") == 2
-
-
-def test_the_name_of_a_request_reaches_triton(
-    server: EmbeddedServer, photo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever the answer says of it, what Triton is sent has it."""
-    sent = []
-    from tritonclient.grpc import aio
-
-    infer = aio.InferenceServerClient.infer
-
-    async def noting(client: Any, *arguments: Any, **options: Any) -> Any:
-        sent.append(options["request_id"])
-        result = await infer(client, *arguments, **options)
-        sent.append(result.get_response().id)
-        return result
-
-    monkeypatch.setattr(aio.InferenceServerClient, "infer", noting)
-    image = base64.b64encode(photo.read_bytes()).decode()
-    with rest_service(server.grpc_url) as address:
-        for headers in ({"X-Request-ID": "in-the-header"}, {"X-Request-ID": "not sane"}):
-            response = requests.post(
-                address + ENDPOINT,
-                json={"image": image, "visualize": False},
-                headers=headers,
-                timeout=60,
-            )
-            assert response.status_code == 200
-            sent.append(response.json()["logId"])
-    assert sent[:3] == ["in-the-header"] * 3
-    assert len(set(sent[3:])) == 1
-    assert re.fullmatch(r"[0-9a-f-]{36}", sent[3])
 
 
 def test_image_at_a_url(

@@ -9,22 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
 
 from leftovers import wait_until
 from rest_service import free_port, rest_service
 from tritonpose_server.embedded.server import EmbeddedServer
-from tritonpose_server.errors import EmbeddedServerError
-from tritonpose_server.service.rest.run import run_rest
-from tritonpose_server.service.rest.settings import RestSettings
 
 ENDPOINT = "human-keypoint-detection"
 
@@ -62,35 +57,8 @@ def payload(photo: Path, **fields: object) -> dict[str, object]:
     return {"image": base64.b64encode(photo.read_bytes()).decode(), **fields}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_requests_under_way_are_finished(
-    server: EmbeddedServer, photo: Path, tmp_path: Path, number: signal.Signals
-) -> None:
-    log = tmp_path / "log"
-    with program(log, triton_url=server.grpc_url) as (process, address):
-        answers: list[requests.Response] = []
-
-        def ask() -> None:
-            answers.append(requests.post(address + ENDPOINT, json=payload(photo), timeout=60))
-
-        clients = [threading.Thread(target=ask) for _ in range(8)]
-        for client in clients:
-            client.start()
-        assert wait_until(
-            lambda: "in_flight 8.0" in requests.get(f"{address}metrics", timeout=5).text
-        )
-        process.send_signal(number)
-        for client in clients:
-            client.join()
-        assert process.wait(30) == 0
-        assert process.stdout is not None
-        assert process.stdout.read() == "returned\n"
-    assert [answer.status_code for answer in answers] == [200] * 8
-    assert log.read_text().count(" status=200 ") == 8
-    assert "Traceback" not in log.read_text()
-
-
 def test_clients_that_never_finish_do_not_keep_it(server: EmbeddedServer, tmp_path: Path) -> None:
+    """What is under way is finished; see test_shutdown."""
     settings = {"triton_url": server.grpc_url, "shutdown_timeout": 1}
     with program(tmp_path / "log", **settings) as (process, address):
         host, port = address.removeprefix("http://").rstrip("/").split(":")
@@ -104,35 +72,8 @@ def test_clients_that_never_finish_do_not_keep_it(server: EmbeddedServer, tmp_pa
             )
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
-
-
-def test_ends_with_the_server_behind_it(server: EmbeddedServer) -> None:
-    gone = threading.Event()
-    settings = RestSettings(server.grpc_url, port=free_port())
-    service = threading.Thread(target=run_rest, args=(settings,), kwargs={"ended": gone.is_set})
-    service.start()
-
-    def alive() -> bool:
-        try:
-            return requests.get(f"http://127.0.0.1:{settings.port}/health", timeout=5).ok
-        except requests.ConnectionError:
-            return False
-
-    assert wait_until(alive)
-    gone.set()
-    service.join(20)
-    assert not service.is_alive()
-    assert not alive()
-
-
-def test_port_that_is_taken() -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as taken,
-        pytest.raises(
-            EmbeddedServerError, match=f"can't listen on 127.0.0.1:{taken.getsockname()[1]}"
-        ),
-    ):
-        run_rest(RestSettings("grpc://127.0.0.1:9", port=taken.getsockname()[1]))
+        assert process.stdout is not None
+        assert process.stdout.read() == "returned\n"
 
 
 def test_clients_that_hang_up_free_their_place(server: EmbeddedServer, photo: Path) -> None:

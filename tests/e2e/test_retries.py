@@ -71,18 +71,6 @@ def test_a_crowd_that_the_server_cannot_take_at_once(
     assert all(answered)
 
 
-@EVERY_CLIENT
-def test_requests_are_spread_over_servers(
-    scheme: str, asynchronous: bool, server: EmbeddedServer, small_photo: NDArray[np.uint8]
-) -> None:
-    upstream = url_of(server, scheme)
-    with gateway(upstream) as one, gateway(upstream) as two:
-        urls = [f"{scheme}://127.0.0.1:{door.port}" for door in (one, two)]
-        for url in (urls, ",".join(urls)):
-            assert len(predict_all(asynchronous, [small_photo] * 10, url=url)) == 10
-        assert (len(one.seen), len(two.seen)) == (10, 10)
-
-
 def test_grpc_uses_all_addresses_of_a_name(
     server: EmbeddedServer, small_photo: NDArray[np.uint8]
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -164,13 +163,6 @@ def test_default_model_that_is_not_served(installed_open_models: list[Path]) -> 
     with pytest.raises(EmbeddedServerError, match="model 'nobody' is to be used by default"):
         server.start()
     assert nothing_left(server.server_id, [])
-
-
-def test_port_that_is_taken(embed: Embed) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(EmbeddedServerError, match=f"can't listen on 127.0.0.1:{port}"):
-            embed(grpc_port=port).start()
 
 
 def test_onnxruntime_backend_gives_the_same(

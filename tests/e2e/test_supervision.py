@@ -110,13 +110,18 @@ def test_a_killed_process_comes_back(own_server: EmbeddedServer, photo: Path, vi
     assert own_server.poll() is None
 
 
-def test_a_dead_server_leaves_no_shared_memory(own_server: EmbeddedServer, photo: Path) -> None:
+def test_a_dead_server_leaves_no_shared_memory_and_no_directory(
+    own_server: EmbeddedServer, photo: Path
+) -> None:
     with Load(own_server.grpc_url, photo) as load:
         before = set(shared_memory(own_server.server_id))
+        directories = python_environments()
         os.kill(process_of(own_server, "--id="), signal.SIGKILL)
         killed = time.monotonic()
         assert wait_until(lambda: load.answered_since(killed + 0.5) > 0, RECOVERY_SECONDS)
         after = set(shared_memory(own_server.server_id))
+        # Those of the new server, but not those of the old one.
+        assert directories - python_environments()
     assert len(after) == len(before) > 0
     assert not after & before
 
@@ -132,18 +137,6 @@ def test_a_process_that_hangs_is_replaced(
     assert wait_until(lambda: not alive(hanging))
     with closing(connect(own_server.grpc_url, timeout=60.0, retries=100)) as transport:
         assert len(transport.infer(InferRequest(image=photo.read_bytes())).boxes) == 2
-
-
-def test_a_dead_server_leaves_no_directory(own_server: EmbeddedServer) -> None:
-    before = python_environments()
-    killed = process_of(own_server, "--id=")
-    os.kill(killed, signal.SIGKILL)
-    with closing(connect(own_server.grpc_url, timeout=60.0, retries=100)) as transport:
-        frame = np.zeros((8, 8, 3), np.uint8)
-        assert wait_until(lambda: not alive(killed))
-        transport.infer(InferRequest(frame=frame))
-        # Those of the new server, but not those of the old one.
-        assert before - python_environments()
 
 
 def test_a_model_that_is_unloaded_is_no_fault(
