@@ -13,7 +13,7 @@ import pytest
 import tritonclient.grpc as triton
 
 from command_line import run, serving
-from leftovers import alive, descendants, shared_memory, wait_until
+from leftovers import alive, descendants, wait_until
 from rest_service import free_port
 from tritonpose import create_pipeline
 from tritonpose_server.embedded.server import EmbeddedServer
@@ -93,18 +93,6 @@ def test_what_dies_is_replaced_and_a_triton_that_is_stopped_is_not(
     assert "supervisor: the server is ready again, " in log
     assert "error: Triton has ended with status" in log
     assert "Traceback" not in log
-
-
-@pytest.mark.usefixtures("installed_open_models")
-def test_nothing_is_left_of_one_that_is_killed(tmp_path: Path) -> None:
-    with serving(tmp_path / "log", "serve") as service:
-        processes = descendants(service.process.pid)
-        server_id = service.server_id()
-        assert shared_memory(server_id)
-        service.process.kill()
-        service.process.wait()
-        assert wait_until(lambda: not any(map(alive, processes)))
-        assert wait_until(lambda: not shared_memory(server_id))
 
 
 @pytest.mark.usefixtures("installed_open_models")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 import requests
 
@@ -163,28 +162,3 @@ def test_default_model_that_is_not_served(installed_open_models: list[Path]) -> 
     with pytest.raises(EmbeddedServerError, match="model 'nobody' is to be used by default"):
         server.start()
     assert nothing_left(server.server_id, [])
-
-
-def test_onnxruntime_backend_gives_the_same(
-    server: EmbeddedServer, installed_open_models: list[Path], photo: Path, tmp_path: Path
-) -> None:
-    copies = []
-    for model in installed_open_models:
-        copy = tmp_path / model.name
-        shutil.copytree(model, copy)
-        config = copy / "config.pbtxt"
-        text = config.read_text()
-        assert 'backend: "openvino"' in text
-        config.write_text(text.replace('backend: "openvino"', 'backend: "onnxruntime"'))
-        copies.append(copy)
-    settings = PipelineSettings(copies[0].name, copies[1].name)
-    results = []
-    with EmbeddedServer(copies, settings) as other:
-        for url in (server.grpc_url, other.grpc_url):
-            with create_pipeline("human_keypoint_detection", url=url) as client:
-                results.append(next(client.predict(photo))["boxes"])
-    assert len(results[0]) == 2
-    for ours, theirs in zip(*results, strict=True):
-        np.testing.assert_allclose(theirs["coordinate"], ours["coordinate"], atol=0.01)
-        assert theirs["det_score"] == pytest.approx(ours["det_score"], abs=1e-4)
-        np.testing.assert_allclose(theirs["keypoints"], ours["keypoints"], atol=0.1)

@@ -1,9 +1,12 @@
-"""Made-up people."""
+"""Made-up people and results."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from tritonpose import KeypointResult
+from tritonpose._requests import result_of
+from tritonpose.inputs import ImageInput
 from tritonpose.transport.messages import PoseResponse
 
 
@@ -20,3 +23,11 @@ def people(count: int, seed: int = 0) -> PoseResponse:
         keypoints=keypoints.astype(np.float32),
         kpt_scores=keypoints[..., 2].mean(axis=1).astype(np.float32),
     )
+
+
+def made_up_result(
+    count: int, path: str | None = "photo.jpg", *, frame_index: int | None = None
+) -> KeypointResult:
+    """A result with this many people; some of their keypoints score less than 0.1."""
+    frame = np.zeros((480, 640, 3), np.uint8)
+    return result_of(ImageInput(path, frame, frame_index=frame_index), people(count, seed=count))

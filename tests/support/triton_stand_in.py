@@ -142,6 +142,21 @@ class ModelCall:
     parameters: dict[str, str]
 
 
+class Metric:
+    """One of Triton's metrics."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def increment(self, value: float) -> None:
+        assert value > 0
+        self.value += value
+
+    def set(self, value: float) -> None:
+        assert value >= 0
+        self.value = value
+
+
 Answer = dict[str, np.ndarray] | str
 
 
@@ -155,6 +170,7 @@ class Triton:
         ready: Names of the models that are ready.
         calls: Calls of models in order.
         loads: Names of models in the order in which they were loaded.
+        metrics: By the family's name and the values of the labels.
     """
 
     log: list[str] = field(default_factory=list)
@@ -162,6 +178,7 @@ class Triton:
     ready: set[str] = field(default_factory=set)
     calls: list[ModelCall] = field(default_factory=list)
     loads: list[str] = field(default_factory=list)
+    metrics: dict[tuple[str, ...], Metric] = field(default_factory=dict)
 
     def execute(self, call: ModelCall) -> InferenceResponse:
         self.calls.append(call)
@@ -185,6 +202,17 @@ class Triton:
         class InferenceRequest(ModelCall):
             def exec(self) -> InferenceResponse:
                 return triton.execute(self)
+
+        class MetricFamily:
+            COUNTER, GAUGE = range(2)
+
+            def __init__(self, *, name: str, description: str, kind: int) -> None:
+                assert description
+                assert kind in (self.COUNTER, self.GAUGE)
+                self.name = name
+
+            def Metric(self, *, labels: Mapping[str, str]) -> Metric:  # noqa: N802 - Triton's name
+                return triton.metrics.setdefault((self.name, *labels.values()), Metric())
 
         module = types.ModuleType("triton_python_backend_utils")
         levels = {
@@ -211,29 +239,6 @@ class Triton:
         }
         module.__dict__.update(contents)
         return module
-
-
-class Metric:
-    """A metric that is counted, and never shown."""
-
-    def increment(self, value: float) -> None:
-        assert value > 0
-
-    def set(self, value: float) -> None:
-        assert value >= 0
-
-
-class MetricFamily:
-    """A family of metrics."""
-
-    COUNTER, GAUGE = range(2)
-
-    def __init__(self, **facts: object) -> None:
-        assert facts.keys() == {"name", "description", "kind"}
-
-    def Metric(self, **facts: object) -> Metric:  # noqa: N802 - Triton's name
-        assert facts.keys() == {"labels"}
-        return Metric()
 
 
 def install(monkeypatch: pytest.MonkeyPatch, triton: Triton | None = None) -> list[str]:

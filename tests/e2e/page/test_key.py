@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
 from browser import Visit, nameless
 from rest_service import rest_service
@@ -62,19 +60,3 @@ def test_those_without_a_key_are_told(
     opened.page.get_by_label("API key:").fill(KEY)
     opened.page.keyboard.press("Enter")
     opened.wait_for_answer()
-
-
-def test_the_description_asks_for_the_key(browser: Browser, locked: str) -> None:
-    visit = Visit(browser.new_page(), f"{locked}docs")
-    visit.expected = (REFUSED,)
-    page = visit.page
-    page.get_by_label("API key:").fill(KEY)
-    page.keyboard.press("Enter")
-    page.get_by_text("Find people and their keypoints").click()
-    page.get_by_role("button", name="Try it out").click()
-    page.get_by_role("button", name="Execute").click()
-    shown = page.locator(".live-responses-table .response")
-    shown.get_by_text("200").first.wait_for()
-    text = shown.locator(".highlight-code").first.inner_text()
-    assert json.loads(text[text.index("{") :])["result"] == {"persons": []}
-    visit.close()

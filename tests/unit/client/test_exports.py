@@ -12,7 +12,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from results import made_up_result
+from poses import made_up_result
 from tritonpose import KeypointResult
 from tritonpose.coco import COCO_KEYPOINT_NAMES
 

@@ -22,7 +22,7 @@ PACKAGES = ("supervision==0.31.2", "pydeprecate==0.13.0", "scipy==1.15.3", "defu
 PREAMBLE = """
 import numpy as np
 import supervision as sv
-from results import made_up_result
+from poses import made_up_result
 
 result = made_up_result(3)
 keypoints = result.to_supervision()

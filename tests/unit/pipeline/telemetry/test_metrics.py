@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from triton_stand_in import Triton
 from tritonpose_pipeline import errors
 from tritonpose_pipeline.telemetry.metrics import (
     IN_FLIGHT,
@@ -97,41 +98,9 @@ def test_many_threads() -> None:
     assert in_flight == 0
 
 
-class Metric:
-    """One of Triton's metrics."""
-
-    def __init__(self) -> None:
-        self.value = 0.0
-
-    def increment(self, value: float) -> None:
-        self.value += value
-
-    def set(self, value: float) -> None:
-        self.value = value
-
-
-class Shown:
-    """Triton's metrics by name and labels."""
-
-    def __init__(self) -> None:
-        self.metrics: dict[tuple[str, ...], Metric] = {}
-        shown = self.metrics
-
-        class MetricFamily:
-            COUNTER, GAUGE = range(2)
-
-            def __init__(self, name: str, **_facts: object) -> None:
-                self._name = name
-
-            def Metric(self, labels: dict[str, str]) -> Metric:  # noqa: N802 - Triton's name
-                return shown.setdefault((self._name, *labels.values()), Metric())
-
-        self.MetricFamily = MetricFamily
-
-
 def test_triton_shows_every_series_from_the_start_and_what_is_counted() -> None:
-    shown, counts = Shown(), PipelineCounts()
-    metrics = TritonMetrics(shown, counts)
+    shown, counts = Triton(), PipelineCounts()
+    metrics = TritonMetrics(shown.module(), counts)
     assert set(shown.metrics) >= {
         *((REQUESTS.name, outcome) for outcome in OUTCOMES),
         *((f"{STAGE_SECONDS.name}_bucket", stage, "+Inf") for stage in STAGES),
