@@ -20,7 +20,6 @@ TESTS = Path(__file__).parent
 # Folders and files whose tests start servers, processes or tools; `scripts/test --fast` leaves them
 # out.
 SLOW = (
-    "docs",
     "e2e",
     "unit/deployment",
     "unit/tools",
