@@ -254,6 +254,41 @@ def test_a_ready_model_that_fails_is_run_once(start: Start, triton: Triton) -> N
     assert counters(model) == {("requests", "internal"): 1, ("rejections", "model"): 1}
 
 
+def test_a_server_that_stops_meanwhile_is_not_a_model_that_fails(
+    start: Start, triton: Triton
+) -> None:
+    stopping = "Server is stopping, scheduler for model has stopped accepting new requests"
+    triton.models["pose"] = lambda _call: stopping
+    model, asked = start(), request()
+    answered(model, asked)
+    assert asked.sender.error() == "[shutting_down] the server is shutting down"
+    assert asked.sender.status() == TritonError.UNAVAILABLE
+
+
+def test_a_model_that_has_lost_its_process_may_come_back(start: Start, triton: Triton) -> None:
+    triton.models["pose"] = lambda _call: "Stub process 'pose_0_0' is not healthy."
+    model, asked = start(), request()
+    answered(model, asked)
+    assert asked.sender.error() == "[model_unavailable] model 'pose' has lost its process"
+    assert asked.sender.status() == TritonError.UNAVAILABLE
+
+
+def test_errors_of_models_while_the_launcher_shuts_down(
+    start: Start, triton: Triton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITONPOSE_DRAIN_FILE", str(tmp_path / "drain"))
+
+    def stop(_call: ModelCall) -> str:
+        (tmp_path / "drain").touch()
+        return "unloaded"
+
+    triton.models["pose"] = stop
+    model, asked = start(), request()
+    answered(model, asked)
+    assert asked.sender.error() == "[shutting_down] the server is shutting down"
+    assert triton.loads == []
+
+
 def test_what_nobody_foresaw_is_logged_and_named_internal(start: Start, triton: Triton) -> None:
     triton.models["pose"] = lambda _call: {"heatmap": np.zeros((1, 1), np.float32)}
     model, asked = start(), request(request_id="mine")

@@ -25,6 +25,7 @@ from tritonpose_pipeline.errors import (
     ModelFailedError,
     ModelUnavailableError,
     RequestError,
+    ShuttingDownError,
     UnavailableError,
     format_error,
 )
@@ -32,6 +33,11 @@ from tritonpose_pipeline.limits import ComputeSlots
 from tritonpose_pipeline.telemetry.spans import Spans
 
 _DRAIN_FILE = "TRITONPOSE_DRAIN_FILE"
+
+# In Triton's errors of models that are ready by its own account: the server stops, or the model's
+# process has died and is not replaced yet. Between models Triton hands on no status.
+_STOPPING = "Server is stopping"
+_LOST_PROCESS = "is not healthy"
 
 _LONGEST_ID = 128
 
@@ -194,16 +200,20 @@ class ModelCaller:
         """Run ``model`` on ``images`` (see ``RunModel``).
 
         Raises:
-            ModelUnavailableError: The model is not ready and can't be loaded.
+            ShuttingDownError: Triton is stopping.
+            ModelUnavailableError: The model can't be loaded, or has lost its process.
             ModelFailedError: The model is ready and failed.
         """
         with self._slots.yielded():
             loads = self._loads
             response = self._run(model, images, outputs)
-            if response.has_error() and self._became_ready(model, loads):
+            if response.has_error():
+                error = _error_of(model, response.error().message())
+                if isinstance(error, ShuttingDownError) or not self._became_ready(model, loads):
+                    raise error
                 response = self._run(model, images, outputs)
         if response.has_error():
-            raise ModelFailedError(f"model {model!r}: {response.error().message()}")
+            raise _error_of(model, response.error().message())
         return [self._pb.get_output_tensor_by_name(response, name).as_numpy() for name in outputs]
 
     def _run(self, model: str, images: npt.NDArray[np.uint8], outputs: tuple[str, ...]) -> Any:
@@ -238,3 +248,12 @@ class ModelCaller:
                 raise ModelUnavailableError(f"model {model!r} can't be loaded: {error}") from error
             self._loads += 1
             return True
+
+
+def _error_of(model: str, message: str) -> RequestError:
+    """Classify the error that a model answered with, as far as Triton's own words show it."""
+    if shutting_down() or _STOPPING in message:
+        return ShuttingDownError("the server is shutting down")
+    if _LOST_PROCESS in message:
+        return ModelUnavailableError(f"model {model!r} has lost its process")
+    return ModelFailedError(f"model {model!r}: {message}")
