@@ -74,7 +74,7 @@ install_packages() {
 ensure_libraries() {
   local version probe
   version=$("$project_python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-  probe='from tritonpose_server.embedded.libpython import find_libpython_directory as f; f()'
+  probe='from tritonpose_server.embedded.installation import find_libpython_directory as f; f()'
   if ! "$project_python" -c "$probe" 2>/dev/null; then
     fetch_library "libpython$version" "libpython$version.so.1.0"
     "$project_python" -c "$probe" 2>/dev/null \

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
+import re
 import subprocess
 import sys
 import zipfile
@@ -57,6 +59,26 @@ def test_nothing_edits_the_import_path() -> None:
         if any(edit in path.read_text("utf-8") for edit in edits)
     ]
     assert guilty == []
+
+
+def test_what_scripts_and_documents_import_exists() -> None:
+    named: set[str] = set()
+    for path in tracked("scripts/*", "*.md"):
+        if path.suffix != ".py" and path.name != "CHANGELOG.md":
+            text = path.read_text("utf-8")
+            named |= set(
+                re.findall(r"\btritonpose_(?:batch|pipeline|server)(?:\.[A-Za-z]\w*)+", text)
+            )
+            named |= set(map(".".join, re.findall(r"from (tritonpose[\w.]*) import (\w+)", text)))
+    assert [name for name in sorted(named) if not exists(name)] == []
+
+
+def exists(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def test_top_level_folders() -> None:
