@@ -30,12 +30,13 @@ SLOW = (
     "unit/models/test_paddle_environment.py",
     "unit/pipeline/test_damaged_images.py",
     "unit/server/service/test_request_mutations.py",
-    "unit/server/test_guardian.py",
+    "unit/server/supervision/test_guardian.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark slow tests."""
+    assert all((TESTS / slow).exists() for slow in SLOW)
     for item in items:
         path = item.path.relative_to(TESTS)
         if any(path.is_relative_to(slow) for slow in SLOW):
