@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import reference_data
+from rest_service import rest_service
 from tools.sample_photo import sample_photo
+from tools.soak.service import Addresses
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
@@ -62,6 +64,13 @@ def embed(installed_open_models: list[Path]) -> Callable[..., EmbeddedServer]:
     return lambda **options: EmbeddedServer(
         installed_open_models, settings, ServerOptions(**options)
     )
+
+
+@pytest.fixture(scope="session")
+def addresses(server: EmbeddedServer) -> Iterator[Addresses]:
+    """All endpoints of the server, with a REST service in front of it."""
+    with rest_service(server.grpc_url) as root:
+        yield Addresses(f"{root}human-keypoint-detection", server.grpc_url, server.http_url)
 
 
 @pytest.fixture(params=["grpc", "http"])

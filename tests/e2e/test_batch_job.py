@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 from pathlib import Path
@@ -96,15 +95,10 @@ def test_a_killed_job_is_continued(tmp_path: Path, photo: Path, server: Embedded
     scratch = Path(json.loads((tmp_path / "out/job/run.json").read_text())["scratch"])
     assert scratch.is_dir()
 
-    # Other settings and inputs are refused, and leave it as it is.
-    for change, reason in (
-        (["--det_threshold", "0.3"], "begun with det_threshold=None, now it is 0.3"),
-        (["new.jpg"], "the inputs differ .*: 1 new, such as 'new.jpg'"),
-    ):
-        (tmp_path / "new.jpg").touch()
-        refused = run(tmp_path, *job, *change)
-        assert refused.returncode == 2
-        assert re.search(reason, refused.stderr), refused.stderr
+    # Other settings are refused, and leave it as it is.
+    refused = run(tmp_path, *job, "--det_threshold", "0.3")
+    assert refused.returncode == 2
+    assert "begun with det_threshold=None, now it is 0.3" in refused.stderr
 
     # With a server of its own, this time.
     done = run(tmp_path, *job)

@@ -10,15 +10,12 @@ import subprocess
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
 from command_line import COMMAND, environment, run
-from file_server import Route, file_server
 from tritonpose import create_pipeline
 from tritonpose_server.embedded.device import count_gpus
 from tritonpose_server.embedded.server import EmbeddedServer
-from videos import write_video
 
 PIPELINE = "human_keypoint_detection"
 GUIDE = ["--pipeline", PIPELINE, "--input", "photo.jpg", "--det_threshold", "0.5"]
@@ -95,21 +92,6 @@ def test_standard_output_holds_results_only(desk: Path, server: EmbeddedServer) 
     assert "2 people in 1 image" in done.stderr
     assert "3 failed" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_urls_and_videos(desk: Path, server: EmbeddedServer, photo: Path) -> None:
-    image = cv2.imread(str(photo))
-    write_video(desk / "clip.mp4", [image, np.zeros_like(image), image])
-    with file_server() as files:
-        url = files.add("/p%C3%A5/photo.jpg?size=1", Route(photo.read_bytes()))
-        arguments = ["--input", url, "clip.mp4", "--url", server.grpc_url]
-        done = run(desk, *arguments, "--json", "--save_path", "out")
-    assert done.returncode == 0, done.stderr
-    results = lines_of_json(done.stdout)
-    assert [result["input_path"] for result in results] == [url, *["clip.mp4"] * 3]
-    assert [len(result["boxes"]) for result in results] == [2, 2, 0, 2]
-    assert [result.get("frame_index") for result in results] == [None, 0, 1, 2]
-    assert len(list((desk / "out").iterdir())) == 8
 
 
 def test_drawing(desk: Path, server: EmbeddedServer) -> None:

@@ -17,7 +17,6 @@ import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
 from leftovers import descendants
-from rest_service import rest_service
 from tools.soak.clients import Clients
 from tools.soak.context import Outcome, Report
 from tools.soak.endpoints import open_endpoints
@@ -30,12 +29,6 @@ from tritonpose.transport.messages import MODEL_NAME, InferRequest
 from tritonpose_server.embedded.server import EmbeddedServer
 
 CONCURRENCY = 8
-
-
-@pytest.fixture(scope="module")
-def addresses(server: EmbeddedServer) -> Iterator[Addresses]:
-    with rest_service(server.grpc_url) as root:
-        yield Addresses(f"{root}human-keypoint-detection", server.grpc_url, server.http_url)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from service_clients import (
     HpsClient,
     RestClient,
     ServiceClient,
-    call_until_served,
     encoded,
     persons_of,
 )
@@ -163,30 +161,3 @@ def test_urls_that_must_not_be_fetched(plain_client: ServiceClient, url: str, wo
     answer = plain_client.call(image=url, logId="mine")
     assert (answer["logId"], answer["errorCode"]) == ("mine", 403)
     assert words in answer["errorMsg"]
-
-
-# Triton's HTTP client is not for several threads.
-@pytest.mark.parametrize("client", ["REST, gRPC", "HPS, gRPC"], indirect=True)
-def test_many_at_once(client: ServiceClient, photo: Path) -> None:
-    """Every client gets the answer to its own picture, under its own id."""
-    frame = cv2.imread(str(photo))
-    left, right = frame[:480, 400:800], frame[500:, 1150:1650]
-    variants = [left, cv2.flip(left, 1), right, np.zeros((90, 60, 3), np.uint8)]
-    images = [encoded(cv2.imencode(".jpg", variant)[1].tobytes()) for variant in variants]
-    alone = [client.call(image=image)["result"] for image in images]
-    assert len({result["image"] for result in alone}) == len(images)
-
-    def request(index: int) -> None:
-        answer = call_until_served(
-            client, image=images[index % 4], logId=f"number-{index}", visualize=index % 8 < 4
-        )
-        assert answer["logId"] == f"number-{index}"
-        expected = alone[index % 4]
-        assert len(answer["result"]["persons"]) == len(expected["persons"])
-        for person, other in zip(answer["result"]["persons"], expected["persons"], strict=True):
-            np.testing.assert_allclose(person["bbox"], other["bbox"], atol=0.01)
-            np.testing.assert_allclose(person["kpts"], other["kpts"], atol=0.1)
-        assert ("image" in answer["result"]) == (index % 8 < 4)
-
-    with ThreadPoolExecutor(64) as clients:
-        list(clients.map(request, range(64)))

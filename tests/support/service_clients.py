@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,11 +28,8 @@ class RestClient:
     def __init__(self, address: str) -> None:
         self.address = address
 
-    def ask(self, **document: Any) -> requests.Response:
-        return requests.post(f"{self.address}{ENDPOINT}", json=document, timeout=60)
-
     def call(self, **document: Any) -> Any:
-        response = self.ask(**document)
+        response = requests.post(f"{self.address}{ENDPOINT}", json=document, timeout=60)
         answer = response.json()
         assert response.status_code == (answer["errorCode"] or 200)
         assert response.headers["X-Request-ID"] == answer["logId"]
@@ -62,16 +58,6 @@ class HpsClient:
         text = json.dumps(document, separators=(",", ":")).encode("utf-8")
         results = self.send(np.array([[text]], dtype=np.object_))
         return json.loads(results.as_numpy("output")[0, 0].decode("utf-8"))
-
-
-def call_until_served(client: ServiceClient, **document: Any) -> Any:
-    """Asks again where the server, on a slow machine, had too little time."""
-    for _ in range(20):
-        answer = client.call(**document)
-        if answer["errorCode"] != 503:
-            break
-        time.sleep(1)
-    return answer
 
 
 def encoded(data: bytes) -> str:
