@@ -78,19 +78,6 @@ def test_every_format_gives_what_the_frame_gives(infer: Infer, photo: Path, suff
         np.testing.assert_array_equal(from_file[name], from_frame[name])
 
 
-def test_orientation_of_photos_is_applied(infer: Infer, photo: Path) -> None:
-    plain = infer(image=encoded(photo))
-    # An EXIF segment that says "turned by 180 degrees", put right after the start marker.
-    exif = bytes.fromhex("4578696600004d4d002a00000008000101120003000000010003000000000000")
-    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
-    content = photo.read_bytes()
-    upside_down = cv2.rotate(cv2.imread(str(photo)), cv2.ROTATE_180)
-    turned = infer(image=np.frombuffer(content[:2] + segment + content[2:], np.uint8))
-    expected = infer(frame=upside_down)
-    assert not np.array_equal(turned["boxes"], plain["boxes"])
-    np.testing.assert_array_equal(turned["boxes"], expected["boxes"])
-
-
 def test_nobody(infer: Infer) -> None:
     result = infer(frame=np.full((480, 640, 3), 127, np.uint8))
     assert {name: value.shape for name, value in result.items()} == {

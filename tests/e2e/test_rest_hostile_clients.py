@@ -6,8 +6,8 @@ import asyncio
 import base64
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,42 +30,18 @@ LIMITS = {
     "max_bodies_bytes": 60_000_000,
 }
 
-Send = Callable[[bytes], Awaitable[None]]
-
-
-async def drip_headers(send: Send) -> None:
-    await send(HEAD)
-    while True:
-        await send(b"X-Drip: 1\r\n")
-        await asyncio.sleep(0.1)
-
-
-async def drip_a_body(send: Send) -> None:
-    await send(HEAD + b"Content-Length: 1000000\r\n\r\n{")
-    while True:
-        await send(b" ")
-        await asyncio.sleep(0.1)
-
-
-async def declare_a_huge_body(send: Send) -> None:
-    await send(HEAD + b"Content-Length: 999999999999\r\n\r\n")
-    while True:
-        await send(bytes(65536))
-        await asyncio.sleep(0.02)
-
-
-async def send_chunks_without_end(send: Send) -> None:
-    await send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
-    while True:
-        await send(b"10000\r\n" + b" " * 65536 + b"\r\n")
-        await asyncio.sleep(0.02)
-
-
-async def say_nothing(_send: Send) -> None:
-    await asyncio.sleep(30)
-
-
-KINDS = (drip_headers, drip_a_body, declare_a_huge_body, send_chunks_without_end, say_nothing)
+# What a client sends first, what it sends again and again, and its pauses in seconds.
+KINDS = {
+    "drip_headers": (HEAD, b"X-Drip: 1\r\n", 0.1),
+    "drip_a_body": (HEAD + b"Content-Length: 1000000\r\n\r\n{", b" ", 0.1),
+    "declare_a_huge_body": (HEAD + b"Content-Length: 999999999999\r\n\r\n", bytes(65536), 0.02),
+    "send_chunks_without_end": (
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+        b"10000\r\n" + b" " * 65536 + b"\r\n",
+        0.02,
+    ),
+    "say_nothing": (b"", b"", 30),
+}
 CLIENTS_OF_A_KIND = 30
 
 
@@ -76,29 +52,28 @@ def attack(address: str) -> Iterator[Counter[str]]:
     outcomes: Counter[str] = Counter()
     over = threading.Event()
 
-    async def client(kind: Callable[[Send], Awaitable[None]]) -> None:
+    async def send(writer: asyncio.StreamWriter, first: bytes, more: bytes, pause: float) -> None:
+        writer.write(first)
+        while True:
+            await writer.drain()
+            await asyncio.sleep(pause)
+            writer.write(more)
+
+    async def client(kind: str) -> None:
         while not over.is_set():
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-
-            async def send(data: bytes, writer: asyncio.StreamWriter = writer) -> None:
-                writer.write(data)
-                await writer.drain()
-
-            sending = asyncio.ensure_future(kind(send))
-            try:
+            sending = asyncio.ensure_future(send(writer, *KINDS[kind]))
+            with suppress(ConnectionError):
                 answer = (await reader.readline()).split(b" ")
-                outcomes[f"{kind.__name__} {answer[1].decode() if answer[0] else 'closed'}"] += 1
+                outcomes[f"{kind} {answer[1].decode() if answer[0] else 'closed'}"] += 1
                 # Until the door is closed.
                 await reader.read()
-            except ConnectionError:
-                pass
-            finally:
-                sending.cancel()
-                writer.close()
+            sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
+            writer.close()
 
     async def run() -> None:
-        clients = [asyncio.ensure_future(client(kind)) for kind in KINDS * CLIENTS_OF_A_KIND]
+        clients = [asyncio.ensure_future(client(kind)) for kind in [*KINDS] * CLIENTS_OF_A_KIND]
         while not over.is_set():
             await asyncio.sleep(0.05)
         for each in clients:

@@ -120,14 +120,6 @@ def test_nobody_in_the_picture(client: ServiceClient) -> None:
     np.testing.assert_allclose(np.asarray(picture_of(answer)), gray, atol=1)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp"])
-def test_other_formats(client: ServiceClient, photo: Path, suffix: str) -> None:
-    half = cv2.resize(cv2.imread(str(photo)), None, fx=0.5, fy=0.5)
-    answer = client.call(image=encoded(cv2.imencode(suffix, half)[1].tobytes()))
-    assert len(answer["result"]["persons"]) == 2
-    assert picture_of(answer).format == "JPEG"
-
-
 @pytest.mark.parametrize(
     ("document", "code", "words"),
     [
