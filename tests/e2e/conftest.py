@@ -11,6 +11,7 @@ import reference_data
 from rest_service import rest_service
 from tools.sample_photo import sample_photo
 from tools.soak.service import Addresses
+from tritonpose import KeypointResult
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
@@ -18,7 +19,7 @@ from tritonpose_server.models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import ModelStore, cache_home
-from twins import url_of
+from twins import predict_all, url_of
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +65,12 @@ def embed(installed_open_models: list[Path]) -> Callable[..., EmbeddedServer]:
     return lambda **options: EmbeddedServer(
         installed_open_models, settings, ServerOptions(**options)
     )
+
+
+@pytest.fixture(scope="session")
+def expected(server: EmbeddedServer, photo: Path) -> KeypointResult:
+    """What the Python client finds in the photo."""
+    return predict_all(False, photo, url=server.grpc_url)[0]
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ from command_line import run
 from leftovers import descendants, wait_until
 from own_triton import DOCKER, OwnTriton, own_triton
 from rest_service import rest_service
-from tritonpose import create_pipeline
-from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose import KeypointResult, create_pipeline
+from twins import predict_all
 
 PIPELINE = "human_keypoint_detection"
 
@@ -42,15 +42,11 @@ def own(
 
 
 def test_finds_what_the_embedded_server_finds(
-    own: OwnTriton, server: EmbeddedServer, photo: Path
+    own: OwnTriton, expected: KeypointResult, photo: Path
 ) -> None:
-    found = []
-    for url in (own.grpc_url, server.grpc_url):
-        with create_pipeline(PIPELINE, url=url) as pipeline:
-            found.append(next(iter(pipeline.predict(photo)))["boxes"])
-    ours, embedded = found
-    assert len(ours) == len(embedded) == 2
-    for one, other in zip(ours, embedded, strict=True):
+    (ours,) = predict_all(False, photo, url=own.grpc_url)
+    assert len(ours["boxes"]) == len(expected["boxes"]) == 2
+    for one, other in zip(ours["boxes"], expected["boxes"], strict=True):
         np.testing.assert_allclose(one["coordinate"], other["coordinate"], atol=0.1)
         # Another engine computes them: ONNX Runtime.
         np.testing.assert_allclose(one["keypoints"], other["keypoints"], atol=0.2)

@@ -5,15 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import re
-import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
 import requests
 
@@ -23,57 +18,9 @@ from tritonpose_server.embedded.server import EmbeddedServer
 
 ENDPOINT = "human-keypoint-detection"
 
-PROGRAM = """
-import json, logging, sys
-from tritonpose_server.service.rest.run import run_rest
-from tritonpose_server.service.rest.settings import RestSettings
-logging.basicConfig(level=logging.INFO)
-run_rest(RestSettings(**json.loads(sys.argv[1])))
-print("returned")
-"""
-
-
-@contextmanager
-def program(log: Path, **settings: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The service as a process of its own, and its address."""
-    port = free_port()
-    with log.open("w") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, json.dumps({"port": port, **settings})],
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-    address = f"http://127.0.0.1:{port}/"
-    try:
-        assert wait_until(lambda: f"ready at {address[:-1]}" in log.read_text()), log.read_text()
-        yield process, address
-    finally:
-        process.kill()
-        process.communicate()
-
 
 def payload(photo: Path, **fields: object) -> dict[str, object]:
     return {"image": base64.b64encode(photo.read_bytes()).decode(), **fields}
-
-
-def test_clients_that_never_finish_do_not_keep_it(server: EmbeddedServer, tmp_path: Path) -> None:
-    """What is under way is finished; see test_shutdown."""
-    settings = {"triton_url": server.grpc_url, "shutdown_timeout": 1}
-    with program(tmp_path / "log", **settings) as (process, address):
-        host, port = address.removeprefix("http://").rstrip("/").split(":")
-        with socket.create_connection((host, int(port))) as slow:
-            slow.sendall(
-                f"POST /{ENDPOINT} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n"
-                "Content-Type: application/json\r\n\r\n{".encode()
-            )
-            assert wait_until(
-                lambda: "receiving 1.0" in requests.get(f"{address}metrics", timeout=5).text
-            )
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
-        assert process.stdout is not None
-        assert process.stdout.read() == "returned\n"
 
 
 def test_clients_that_hang_up_free_their_place(server: EmbeddedServer, photo: Path) -> None:

@@ -14,7 +14,7 @@ import requests
 
 from rest_service import rest_service
 from service_clients import ENDPOINT, encoded, persons_of
-from tritonpose import create_pipeline
+from tritonpose import KeypointResult
 from tritonpose_server.embedded.server import EmbeddedServer
 
 # A schema can't require that `image` is an image. And the service accepts more than it describes:
@@ -28,7 +28,7 @@ def service(server: EmbeddedServer) -> Iterator[str]:
         yield address
 
 
-def test_with_curl(service: str, photo: Path, tmp_path: Path, server: EmbeddedServer) -> None:
+def test_with_curl(service: str, photo: Path, tmp_path: Path, expected: KeypointResult) -> None:
     curl = shutil.which("curl")
     if curl is None:
         pytest.skip("needs curl")
@@ -43,9 +43,7 @@ def test_with_curl(service: str, photo: Path, tmp_path: Path, server: EmbeddedSe
         timeout=60,
         check=True,
     )
-    with create_pipeline("human_keypoint_detection", url=server.grpc_url) as pipeline:
-        expected = persons_of(next(pipeline.predict(photo)))
-    assert json.loads(done.stdout)["result"]["persons"] == expected
+    assert json.loads(done.stdout)["result"]["persons"] == persons_of(expected)
 
 
 @pytest.mark.parametrize("kind", ["grpc_url", "http_url"])

@@ -21,7 +21,6 @@ from service_clients import (
     encoded,
     persons_of,
 )
-from tritonpose import create_pipeline
 from tritonpose.result import KeypointResult
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.staging import HpsOptions
@@ -60,13 +59,6 @@ def plain_client(
             yield RestClient(address)
     else:
         yield HpsClient(plain_server.grpc_url)
-
-
-@pytest.fixture(scope="module")
-def expected(server: EmbeddedServer, photo: Path) -> KeypointResult:
-    """What the Python client finds in the photo."""
-    with create_pipeline("human_keypoint_detection", url=server.grpc_url) as pipeline:
-        return next(pipeline.predict(photo))
 
 
 def picture_of(answer: Any) -> Image.Image:

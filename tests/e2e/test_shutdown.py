@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,7 @@ from leftovers import alive, descendants, shared_memory, wait_until
 from tritonpose.errors import ServerUnavailableError
 from tritonpose.transport import Transport, connect
 from tritonpose.transport.messages import InferRequest
-from tritonpose_pipeline.settings import PipelineSettings
-from tritonpose_server import EmbeddedServer
+from tritonpose_server.embedded.server import EmbeddedServer
 
 CLIENTS = 8
 
@@ -65,13 +64,12 @@ def test_no_request_under_way_is_lost(tmp_path: Path, photo: Path) -> None:
 
 
 def test_requests_in_flight_at_triton_are_answered(
-    installed_open_models: list[Path], photo: Path, caplog: pytest.LogCaptureFixture
+    embed: Callable[..., EmbeddedServer], photo: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing in front of Triton refuses requests: the pipeline itself finishes those it has."""
-    detector, keypoint_model = (model.name for model in installed_open_models)
     request = InferRequest(image=photo.read_bytes())
     with (
-        EmbeddedServer(installed_open_models, PipelineSettings(detector, keypoint_model)) as server,
+        embed() as server,
         closing(connect(server.grpc_url, timeout=60.0, retries=0)) as grpc,
         ThreadPoolExecutor(CLIENTS) as pool,
     ):
@@ -86,17 +84,31 @@ def test_requests_in_flight_at_triton_are_answered(
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
+@contextmanager
+def endless_request(service: Service) -> Iterator[None]:
+    """Keep a request under way whose body never ends."""
+    with socket.create_connection(("127.0.0.1", service.ports[0])) as endless:
+        endless.sendall(
+            b"POST /human-keypoint-detection HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+            b"Content-Type: application/json\r\n\r\n{"
+        )
+        assert wait_until(lambda: requests(service, "receiving") == 1)
+        yield
+
+
+def test_clients_that_never_finish_do_not_keep_it(server: EmbeddedServer, tmp_path: Path) -> None:
+    arguments = ["serve", "--url", server.grpc_url, "--stop_timeout=1"]
+    with serving(tmp_path / "log", *arguments) as service, endless_request(service):
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(20) == 0
+
+
 @pytest.mark.usefixtures("installed_open_models")
 def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     with serving(tmp_path / "log", "serve", "--stop_timeout=600") as service:
         processes = descendants(service.process.pid)
         server_id = service.server_id()
-        with socket.create_connection(("127.0.0.1", service.ports[0])) as endless:
-            endless.sendall(
-                b"POST /human-keypoint-detection HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
-                b"Content-Type: application/json\r\n\r\n{"
-            )
-            assert wait_until(lambda: requests(service, "receiving") == 1)
+        with endless_request(service):
             service.process.send_signal(signal.SIGTERM)
             assert wait_until(lambda: not service.ready())
             assert service.process.poll() is None
