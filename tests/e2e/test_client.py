@@ -34,7 +34,7 @@ Frame = NDArray[np.uint8]
 Predict = Callable[..., list[KeypointResult]]
 
 WARM_UP = 300
-IMAGES = 1000
+IMAGES = 700
 
 
 @pytest.fixture(params=["grpc", "http", "grpc-async", "http-async"])
@@ -215,5 +215,5 @@ def test_memory_stays_flat_over_an_endless_source(
 
     with contextlib.suppress(EnoughError):
         predict_each(asynchronous, itertools.repeat(nobody), visit, url=url_of(server, scheme))
-    # Were all images kept, it would be 58 MB.
+    # Were all images kept, it would be 33 MB.
     assert memory[IMAGES] - memory[WARM_UP] < 4e6
