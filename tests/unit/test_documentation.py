@@ -42,3 +42,10 @@ def test_pages_are_few_and_all_in_the_index() -> None:
     assert len(pages) <= 14
     index = set(LINK.findall((docs / "README.md").read_text()))
     assert pages - index == {"README.md"}
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_exist(path: Path) -> None:
+    folders = "client|docker|docs|scripts|server|tests"
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)`", prose(path))
+    assert [name for name in named if not (ROOT / name).exists()] == []
