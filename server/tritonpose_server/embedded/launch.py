@@ -21,7 +21,7 @@ from tritonpose_server.embedded.installation import (
     find_triton,
     triton_environment,
 )
-from tritonpose_server.embedded.model_configs import place_models, tune_models
+from tritonpose_server.embedded.model_configs import stage_models
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.staging import (
     HPS,
@@ -105,8 +105,7 @@ def launch(
     directory, lock = make_directory(server_id)
     try:
         stage_backends(triton, directory / "backends")
-        models = place_models(models, options.device, directory / "models")
-        models = tune_models(models, options.tuning, directory / "tuned")
+        models = stage_models(models, options.device, options.tuning, directory / "configured")
         tuning = complete_pipeline(options.tuning.pipeline, available_cores())
         stage_pipeline(directory / "models", models, settings, tuning, options.hps)
         command = _triton_command(triton, server_id, directory, models, options, ports, control_key)

@@ -6,7 +6,7 @@ from a directory of its own, with the same model files and a changed configurati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -30,23 +30,46 @@ def read_config(model: Path) -> ModelConfig:
     return text_format.Parse((model / CONFIG_FILE).read_text("utf-8"), ModelConfig())
 
 
-def place_models(models: Iterable[Path], device: Device | None, target: Path) -> list[Path]:
-    """Make models compute on a device.
+def stage_models(
+    models: Sequence[Path], device: Device | None, tuning: Tuning, target: Path
+) -> list[Path]:
+    """Make models compute on a device and with a tuning.
 
     Args:
         models: Model directories, each named like its Triton model.
         device: Where they are to compute; None for where their configurations say.
-        target: Directory for those whose configurations say otherwise; made where needed.
+        tuning: What else to change.
+        target: Directory to make for changed models. On CPUs, the models that lie beside the given
+            ones are put there, too, as requests may name them.
 
     Returns:
-        The directories to serve, in the same order: the given ones where they fit.
+        The directories to serve in place of the given ones, in the same order: the given ones
+        where nothing is to change.
 
     Raises:
-        EmbeddedServerError: A model can't compute there.
+        EmbeddedServerError: A model can't compute there, or two of the given ones have one name.
     """
-    if device is None:
+    if device is None and tuning.detector == tuning.keypoint_model == ModelTuning():
         return list(models)
-    return [_place_model(model, device, target) for model in models]
+    given = [model.absolute() for model in dict.fromkeys(models)]
+    if len({model.name for model in given}) < len(given):
+        raise EmbeddedServerError(
+            f"two of the models to serve have one name: {', '.join(map(str, given))}"
+        )
+    on_gpus = device is not None and device.gpus
+    configs = {
+        model: read_config(model) for model in (given if on_gpus else _with_neighbors(given))
+    }
+    changed = {}
+    for model, config in configs.items():
+        placed = config if device is None else configure_model(config, device)
+        detects = _parameter(config, "role") == "detector"
+        changed[model] = tune_model(placed, tuning.detector if detects else tuning.keypoint_model)
+    if changed == configs:
+        return list(models)
+    for model, config in changed.items():
+        _write_view(model, config, target)
+    return [target / model.name for model in models]
 
 
 def configure_model(config: ModelConfig, device: Device) -> ModelConfig:
@@ -57,14 +80,17 @@ def configure_model(config: ModelConfig, device: Device) -> ModelConfig:
         device: Where it is to compute.
 
     Returns:
-        A copy with one instance on the CPU or on each of the GPUs. On GPUs the backend is ONNX
-        Runtime, as OpenVINO does not compute on NVIDIA GPUs.
+        A copy with one instance on each of the GPUs, or with those that it has on the CPU, at least
+        one. On GPUs the backend is ONNX Runtime, as OpenVINO does not compute on NVIDIA GPUs.
 
     Raises:
         EmbeddedServerError: The model is made for CPUs.
     """
     configured = ModelConfig()
     configured.CopyFrom(config)
+    kinds = {group.kind for group in config.instance_group}
+    if not device.gpus and kinds == {ModelInstanceGroup.KIND_CPU}:
+        return configured
     del configured.instance_group[:]
     if not device.gpus:
         configured.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
@@ -77,32 +103,6 @@ def configure_model(config: ModelConfig, device: Device) -> ModelConfig:
     configured.backend = "onnxruntime"
     configured.instance_group.add(kind=ModelInstanceGroup.KIND_GPU, count=1, gpus=list(device.gpus))
     return configured
-
-
-def tune_models(models: Sequence[Path], tuning: Tuning, target: Path) -> list[Path]:
-    """Serve models with a tuning.
-
-    Args:
-        models: Model directories.
-        tuning: What to change.
-        target: Directory to make for those with changed configurations, and for all models that
-            lie beside the given ones, as requests may name them.
-
-    Returns:
-        The directories to serve in place of the given ones, in the same order: the given ones
-        where nothing is to change.
-
-    Raises:
-        EmbeddedServerError: Two of the given ones have the same name.
-    """
-    if tuning.detector == tuning.keypoint_model == ModelTuning():
-        return list(models)
-    for model in _with_neighbors(models):
-        config = read_config(model)
-        detects = _parameter(config, "role") == "detector"
-        role_tuning = tuning.detector if detects else tuning.keypoint_model
-        _write_view(model, tune_model(config, role_tuning), target)
-    return [target / model.name for model in models]
 
 
 def tune_model(config: ModelConfig, tuning: ModelTuning) -> ModelConfig:
@@ -138,15 +138,7 @@ def tune_model(config: ModelConfig, tuning: ModelTuning) -> ModelConfig:
     return tuned
 
 
-def _place_model(model: Path, device: Device, target: Path) -> Path:
-    config = read_config(model)
-    kinds = {group.kind for group in config.instance_group}
-    if not device.gpus and kinds == {ModelInstanceGroup.KIND_CPU}:
-        return model
-    return _write_view(model, configure_model(config, device), target)
-
-
-def _write_view(model: Path, config: ModelConfig, target: Path) -> Path:
+def _write_view(model: Path, config: ModelConfig, target: Path) -> None:
     """Make a directory, named like the model's, with its files and another configuration."""
     view = target / model.name
     view.mkdir(parents=True)
@@ -154,24 +146,17 @@ def _write_view(model: Path, config: ModelConfig, target: Path) -> Path:
         if version.name.isdecimal():
             (view / version.name).symlink_to(version.absolute())
     (view / CONFIG_FILE).write_text(text_format.MessageToString(config), "utf-8")
-    return view
 
 
-def _with_neighbors(models: Iterable[Path]) -> Iterator[Path]:
-    """Yield the models, and those beside them whose configurations can be read; each name once."""
-    given = [model.absolute() for model in dict.fromkeys(models)]
+def _with_neighbors(given: Sequence[Path]) -> list[Path]:
+    """List the models, and those beside them whose configurations can be read; each name once."""
     beside = [
         path.parent
         for directory in dict.fromkeys(model.parent for model in given)
         for path in sorted(directory.glob(f"[!.]*/{CONFIG_FILE}"))
         if path.parent not in given and _is_model(path.parent)
     ]
-    found = {model.name: model for model in [*reversed(beside), *given]}
-    if len({model.name for model in given}) < len(given):
-        raise EmbeddedServerError(
-            f"two of the models to serve have one name: {', '.join(map(str, given))}"
-        )
-    yield from found.values()
+    return list({model.name: model for model in [*reversed(beside), *given]}.values())
 
 
 def _is_model(directory: Path) -> bool:

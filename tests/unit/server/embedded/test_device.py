@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
 import quantizable_model
 from tritonpose.errors import ConfigError
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_server.embedded.device import Device
-from tritonpose_server.embedded.model_configs import configure_model, place_models
+from tritonpose_server.embedded.model_configs import configure_model, read_config, stage_models
+from tritonpose_server.embedded.tuning import ModelTuning, Tuning
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.precision import make_bf16
 from tritonpose_server.models.store import ModelStore
@@ -24,10 +25,6 @@ KIND_CPU, KIND_GPU = ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_GPU
 @pytest.fixture
 def store(tmp_path: Path) -> ModelStore:
     return ModelStore(tmp_path / "store")
-
-
-def read_config(model: Path) -> ModelConfig:
-    return text_format.Parse((model / "config.pbtxt").read_text(), ModelConfig())
 
 
 def files(directory: Path) -> dict[str, bytes]:
@@ -116,7 +113,7 @@ def test_models_are_placed_without_touching_the_store(store: ModelStore, tmp_pat
     models = [quantizable_model.install(store, name) for name in ("one", "two")]
     before = files(store.root)
     target = tmp_path / "staging"
-    placed = place_models(models, Device((0,)), target)
+    placed = stage_models(models, Device((0,)), Tuning(), target)
     assert placed == [target / "one", target / "two"]
     assert files(store.root) == before
     for servable, original in zip(placed, models, strict=True):
@@ -133,7 +130,7 @@ def test_models_that_are_right_stay_where_they_are(
     store: ModelStore, tmp_path: Path, device: Device | None
 ) -> None:
     model = quantizable_model.install(store)
-    assert place_models([model], device, tmp_path / "staging") == [model]
+    assert stage_models([model], device, Tuning(), tmp_path / "staging") == [model]
     assert not (tmp_path / "staging").exists()
 
 
@@ -146,7 +143,27 @@ def test_a_model_that_would_compute_elsewhere_is_put_on_the_cpu(
     del config.instance_group[:]
     config.instance_group.extend(groups)
     (model / "config.pbtxt").write_text(text_format.MessageToString(config))
-    assert place_models([model], None, tmp_path / "staging") == [model]
-    (placed,) = place_models([model], CPU, tmp_path / "staging")
+    assert stage_models([model], None, Tuning(), tmp_path / "staging") == [model]
+    (placed,) = stage_models([model], CPU, Tuning(), tmp_path / "staging")
     assert placed == tmp_path / "staging" / "toy"
     assert list(read_config(placed).instance_group) == [ModelInstanceGroup(kind=KIND_CPU, count=1)]
+
+
+def test_all_are_served_from_one_place_if_one_changes(store: ModelStore, tmp_path: Path) -> None:
+    """A model that lay in two of the served folders would be refused."""
+    models = [quantizable_model.install(store, name) for name in ("one", "two")]
+    config = read_config(models[1])
+    del config.instance_group[:]
+    (models[1] / "config.pbtxt").write_text(text_format.MessageToString(config))
+    target = tmp_path / "staging"
+    assert stage_models(models, CPU, Tuning(), target) == [target / "one", target / "two"]
+
+
+def test_a_model_on_a_gpu_is_tuned(store: ModelStore, tmp_path: Path) -> None:
+    models = [quantizable_model.install(store, name) for name in ("one", "two")]
+    tuning = Tuning(keypoint_model=ModelTuning(instances=2))
+    (placed,) = stage_models(models[:1], Device((0, 1)), tuning, tmp_path / "staging")
+    (group,) = read_config(placed).instance_group
+    assert (group.kind, group.count, list(group.gpus)) == (KIND_GPU, 2, [0, 1])
+    # Those that nobody asked to have on the GPU are not there.
+    assert list((tmp_path / "staging").iterdir()) == [placed]

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
-from tritonpose_server.embedded.model_configs import read_config, tune_model, tune_models
+from tritonpose_server.embedded.model_configs import read_config, stage_models, tune_model
 from tritonpose_server.embedded.tuning import ModelTuning, PipelineTuning, Tuning
 from tritonpose_server.errors import EmbeddedServerError
 
@@ -85,7 +85,7 @@ def test_models_are_served_from_elsewhere(tmp_path: Path) -> None:
     write_config(store, ".half", config_text(DETECTOR_PARAMETERS))
     before = [(path / "config.pbtxt").read_text() for path in models]
     tuning = Tuning(ModelTuning(streams=1), ModelTuning(streams=2))
-    served = tune_models(models, tuning, tmp_path / "tuned")
+    served = stage_models(models, None, tuning, tmp_path / "tuned")
     assert served == [tmp_path / "tuned" / "det", tmp_path / "tuned" / "kpt"]
     # One that a request may name is tuned by its role, too.
     streams = {
@@ -100,7 +100,7 @@ def test_models_are_served_from_elsewhere(tmp_path: Path) -> None:
 def test_models_stay_where_they_are_if_only_the_pipeline_is_tuned(tmp_path: Path) -> None:
     models = [model(tmp_path, "det", DETECTOR_PARAMETERS)]
     tuning = Tuning(pipeline=PipelineTuning(workers=3))
-    assert tune_models(models, tuning, tmp_path / "tuned") == models
+    assert stage_models(models, None, tuning, tmp_path / "tuned") == models
     assert not (tmp_path / "tuned").exists()
 
 
@@ -110,9 +110,9 @@ def test_the_given_one_of_two_with_one_name(tmp_path: Path) -> None:
     beside = model(tmp_path / "two", "det", DETECTOR_PARAMETERS)
     (beside / "1" / "model.onnx").write_text("not this one")
     tuning = Tuning(ModelTuning(streams=1))
-    served = tune_models([given, other], tuning, tmp_path / "tuned")
+    served = stage_models([given, other], None, tuning, tmp_path / "tuned")
     assert (served[0] / "1" / "model.onnx").read_text() == "det"
     with pytest.raises(
         EmbeddedServerError, match=r"two of the models to serve have one name: .*/one/det"
     ):
-        tune_models([given, other, beside], tuning, tmp_path / "again")
+        stage_models([given, other, beside], None, tuning, tmp_path / "again")
