@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,24 +17,18 @@ class Route:
     Attributes:
         body: The file.
         headers: Of each answer, over the usual ones; None leaves one out.
-        ranges: Whether ranges are served.
         statuses: Answered without a body before the file is, one to each request.
         cuts: Bytes of the body after which the connection is closed, one for each request.
         hangs: Whether it is left open instead, in silence.
-        content_range: Said in place of the right one.
-        range_status: Answered to ranges in place of 206.
         pause: Wait before each byte of the body, in seconds.
         silent: Requests are read and never answered.
     """
 
     body: bytes = b""
     headers: dict[str, str | None] = field(default_factory=dict)
-    ranges: bool = True
     statuses: list[int] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
     hangs: bool = False
-    content_range: str | None = None
-    range_status: int = 206
     pause: float = 0.0
     silent: bool = False
 
@@ -57,10 +50,6 @@ class FileServer:
     def paths(self) -> list[str]:
         """Of the requests so far."""
         return [path for path, _ in self.requests]
-
-    def ranges(self) -> list[str | None]:
-        """Asked for by the requests so far."""
-        return [headers["Range"] for _, headers in self.requests]
 
 
 @contextmanager
@@ -94,25 +83,14 @@ class _Handler(BaseHTTPRequestHandler):
         elif route.silent:
             files.closing.wait(10)
         elif route.statuses:
-            self._answer(route, route.statuses.pop(0), b"", {})
+            self._answer(route, route.statuses.pop(0), b"")
         else:
-            self._send_file(route)
+            self._answer(route, 200, route.body)
 
-    def _send_file(self, route: Route) -> None:
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
-        validators = (route.headers.get("ETag"), route.headers.get("Last-Modified"))
-        if asked and route.ranges and self.headers["If-Range"] in (None, *validators):
-            start, size = int(asked[1]), len(route.body)
-            content_range = route.content_range or f"bytes {start}-{size - 1}/{size}"
-            extra = {"Content-Range": content_range}
-            self._answer(route, route.range_status, route.body[start:], extra)
-        else:
-            self._answer(route, 200, route.body, {})
-
-    def _answer(self, route: Route, status: int, body: bytes, extra: dict[str, str]) -> None:
+    def _answer(self, route: Route, status: int, body: bytes) -> None:
         self.send_response(status)
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(body))}
-        for name, value in {**headers, **extra, **route.headers}.items():
+        for name, value in {**headers, **route.headers}.items():
             if value is not None:
                 self.send_header(name, value)
         self.end_headers()

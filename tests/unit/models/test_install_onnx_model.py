@@ -9,14 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-import reference_data
 from paddle_networks import (
     detector_network,
-    detector_reference,
     inference_yml,
     keypoint_network,
     keypoint_reference,
@@ -32,12 +29,6 @@ from tritonpose_server.models.paddle import install as paddle_install
 from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import CONVERTER_VERSION, ModelStore, digest_files
 from tritonpose_server.models.triton_config import MAX_BATCH_SIZE, read_config
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
-    monkeypatch.setenv("TRITONPOSE_HOME", str(tmp_path))
-    return ModelStore(tmp_path / "store")
 
 
 def detector(folder: Path, **changes: Any) -> Path:
@@ -80,11 +71,6 @@ def test_install_detector(tmp_path: Path, store: ModelStore) -> None:
     assert read.interpolation == cv2.INTER_CUBIC
     assert read.pad_value == (124, 116, 104)
     assert (read.nms.top_k, read.nms.keep_top_k) == (900, 70)
-    images = pixels(2, 32, 48)
-    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)
-    boxes, scores = detector_reference(normalize(images))
-    np.testing.assert_allclose(result["boxes"], boxes, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(result["scores"], scores[:, 0], rtol=1e-5, atol=1e-5)
 
 
 def test_install_keypoint_model(tmp_path: Path, store: ModelStore) -> None:
@@ -226,93 +212,3 @@ def test_role_that_differs(tmp_path: Path, store: ModelStore, role: Role) -> Non
     message = f"{source} holds a {other} model, but it is configured as {role} model"
     assert str(caught.value) == message
     assert not store.root.exists()
-
-
-@pytest.mark.parametrize(
-    ("files", "words"),
-    [
-        (None, ["model directory", "does not exist"]),
-        (["inference.onnx"], ["inference.yml is missing"]),
-    ],
-)
-def test_missing_files(
-    tmp_path: Path, store: ModelStore, files: list[str] | None, words: list[str]
-) -> None:
-    source = tmp_path / "source"
-    if files is not None:
-        source.mkdir()
-        for name in files:
-            (source / name).write_bytes(b"")
-    with pytest.raises(ConversionError) as caught:
-        install_paddle_model(source, "detector", store)
-    assert str(source) in str(caught.value)
-    for part in words:
-        assert part in str(caught.value)
-    assert not store.root.exists()
-
-
-def test_damaged_network(tmp_path: Path, store: ModelStore) -> None:
-    source = keypoint(tmp_path / "source")
-    (source / "inference.onnx").write_bytes(b"\xff" * 40)
-    with pytest.raises(ConversionError, match=r"inference\.onnx is not a valid ONNX model"):
-        install_paddle_model(source, "keypoint", store)
-    assert not store.root.exists()
-
-
-# --- PaddleX's own models ---
-
-
-def photos(height: int, width: int) -> np.ndarray:
-    """Three photos with people at a network's size."""
-    names = ("coco_000000000785.jpg", "coco_000000040083.jpg", "ir_demo_2.jpg")
-    images = [cv2.imread(str(reference_data.image(name))) for name in names]
-    return np.stack([cv2.resize(image, (width, height))[..., ::-1] for image in images])
-
-
-def run_source(path: Path, images: np.ndarray) -> list[np.ndarray]:
-    """Run a model as PaddleX gives it on normalized images."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return list(session.run(None, {"image": normalize(images).astype(np.float32)}))
-
-
-@reference_data.needed
-@pytest.mark.parametrize("name", ["PP-TinyPose_128x96", "PP-TinyPose_256x192"])
-def test_tinypose(name: str, store: ModelStore) -> None:
-    source = reference_data.ROOT / "models" / name
-    model = install_paddle_model(source, "keypoint", store)
-    read = ModelRepository(store.root).keypoint_model(model.name)
-    assert name == f"PP-TinyPose_{read.height}x{read.width}"
-    assert (read.max_batch_size, read.flip_shift, read.use_udp) == (MAX_BATCH_SIZE, True, False)
-    images = photos(read.height, read.width)
-    expected = run_source(source / "inference.onnx", images)[0]
-    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)["heatmap"]
-    assert expected.max() > 0.3
-    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-4)
-
-
-@reference_data.needed
-def test_picodet(store: ModelStore) -> None:
-    models = reference_data.ROOT / "models"
-    model = install_paddle_model(models / "PicoDet-S_pedestrian_320", "detector", store)
-    read = ModelRepository(store.root).detector(model.name)
-    assert (read.height, read.width) == (320, 320)
-    assert configuration(model).max_batch_size == MAX_BATCH_SIZE
-    found = (read.nms.score_threshold, read.nms.iou_threshold, read.nms.top_k, read.nms.keep_top_k)
-    assert found == pytest.approx((0.025, 0.6, 1000, 100))
-    images = photos(320, 320)
-    boxes, scores = run_source(
-        models / "raw_heads" / "PicoDet-S_pedestrian_320_without_nms.onnx", images
-    )
-    result = run_model(onnx.load(model / "1" / "model.onnx"), image=images)
-    assert scores.max() > 0.5
-    # Boxes are in pixels of the network's input.
-    assert 200 < boxes.max() < 640
-    np.testing.assert_allclose(result["boxes"], boxes, rtol=0, atol=5e-3)
-    scores = scores[:, 0]
-    candidates = scores > read.nms.score_threshold
-    assert candidates.sum() > 100
-    np.testing.assert_allclose(result["scores"][candidates], scores[candidates], rtol=0, atol=1e-4)
-    # Scores are square roots: next to 0 they magnify the last bit of the input.
-    np.testing.assert_allclose(result["scores"], scores, rtol=0, atol=1e-3)

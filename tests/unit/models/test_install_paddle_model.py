@@ -25,11 +25,6 @@ from tritonpose_server.models.store import ModelStore, digest_files
 Cases = Sequence[Mapping[str, np.ndarray]]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
-    return ModelStore(tmp_path / "store")
-
-
 class Workshop:
     """Opens models whose Paddle is a stand-in.
 

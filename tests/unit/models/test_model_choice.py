@@ -97,54 +97,19 @@ def config(
 
 
 @pytest.mark.parametrize(
-    ("detector", "keypoint", "online", "models", "calls"),
+    ("detector", "keypoint", "calls"),
     [
-        (None, None, True, (YOLOE, TINYPOSE), [("fetch", YOLOE), ("fetch", TINYPOSE)]),
-        (
-            "PP-YOLOE-L_human",
-            "PP-TinyPose_256x192",
-            True,
-            ("PP-YOLOE-L_human", "PP-TinyPose_256x192"),
-            [("fetch", "PP-YOLOE-L_human"), ("fetch", "PP-TinyPose_256x192")],
-        ),
-        (
-            YOLOE,
-            TINYPOSE,
-            False,
-            (DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL),
-            [
-                ("fetch", YOLOE),
-                ("fetch", TINYPOSE),
-                ("open", DEFAULT_DETECTOR),
-                ("open", DEFAULT_KEYPOINT_MODEL),
-            ],
-        ),
-        (
-            DEFAULT_DETECTOR,
-            LIGHTNING,
-            True,
-            (DEFAULT_DETECTOR, LIGHTNING),
-            [("open", DEFAULT_DETECTOR), ("open", LIGHTNING)],
-        ),
-        (
-            YOLOE,
-            LIGHTNING,
-            True,
-            (YOLOE, LIGHTNING),
-            [("fetch", YOLOE), ("open", LIGHTNING)],
-        ),
+        (None, None, [("fetch", YOLOE), ("fetch", TINYPOSE)]),
+        ("PP-YOLOE-L_human", TINYPOSE, [("fetch", "PP-YOLOE-L_human"), ("fetch", TINYPOSE)]),
+        (DEFAULT_DETECTOR, LIGHTNING, [("open", DEFAULT_DETECTOR), ("open", LIGHTNING)]),
+        (YOLOE, LIGHTNING, [("fetch", YOLOE), ("open", LIGHTNING)]),
     ],
 )
 def test_models_by_name(
-    world: World,
-    detector: str | None,
-    keypoint: str | None,
-    online: bool,
-    models: tuple[str, str],
-    calls: list[tuple[str, str]],
+    world: World, detector: str | None, keypoint: str | None, calls: list[tuple[str, str]]
 ) -> None:
-    world.online = online
     choice, lines = world.choose(config(detector, keypoint))
+    models = [name for _, name in calls]
     assert choice.models == tuple(world.store.path(name) for name in models)
     assert choice.settings == PipelineSettings(*models)
     assert world.calls == calls
@@ -152,18 +117,13 @@ def test_models_by_name(
     assert [line for line in lines if line.startswith(f"keypoint model: {models[1]} ")]
 
 
-def test_stand_ins_are_announced_at_every_start(world: World) -> None:
+def test_stand_ins_are_announced_until_the_models_can_be_fetched(world: World) -> None:
     world.online = False
     for _ in range(2):
         choice, lines = world.choose(config())
         assert choice.stand_ins == {YOLOE: DEFAULT_DETECTOR, TINYPOSE: DEFAULT_KEYPOINT_MODEL}
         for name, stand_in in choice.stand_ins.items():
             assert f"{stand_in} stands in for {name}, which can't be fetched from here" in lines
-
-
-def test_a_model_that_could_not_be_fetched_is_looked_for_at_the_next_start(world: World) -> None:
-    world.online = False
-    world.choose(config())
     world.online = True
     choice, lines = world.choose(config())
     assert choice.models == (world.store.path(YOLOE), world.store.path(TINYPOSE))
@@ -228,41 +188,29 @@ def test_models_half_installed_or_removed_are_not_seen(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("detector_dir", "keypoint_dir", "models", "calls"),
+    ("directories", "models", "calls"),
     [
-        (
-            MINE,
-            None,
-            ("D-mine", LIGHTNING),
-            [("open", LIGHTNING), ("convert", MINE, "detector", "D")],
-        ),
-        (
-            None,
-            MINE,
-            (YOLOE, f"{LIGHTNING}-mine"),
-            [("fetch", YOLOE), ("convert", MINE, "keypoint", LIGHTNING)],
-        ),
-        (
-            MINE / "d",
-            MINE / "k",
-            ("D-d", f"{LIGHTNING}-k"),
-            [
-                ("convert", MINE / "d", "detector", "D"),
-                ("convert", MINE / "k", "keypoint", LIGHTNING),
-            ],
-        ),
+        ((MINE, None), ("D-mine", LIGHTNING), ["open", "detector"]),
+        ((None, MINE), (YOLOE, f"{LIGHTNING}-mine"), ["fetch", "keypoint"]),
+        ((MINE / "d", MINE / "k"), ("D-d", f"{LIGHTNING}-k"), ["detector", "keypoint"]),
     ],
 )
 def test_own_models(
     world: World,
-    detector_dir: Path | None,
-    keypoint_dir: Path | None,
+    directories: tuple[Path | None, Path | None],
     models: tuple[str, str],
-    calls: list[tuple[object, ...]],
+    calls: list[str],
 ) -> None:
-    detector = "D" if detector_dir else None
-    choice, lines = world.choose(config(detector, LIGHTNING, detector_dir, keypoint_dir))
-    assert world.calls == calls
+    detector_dir, keypoint_dir = directories
+    pipeline = config("D" if detector_dir else None, LIGHTNING, detector_dir, keypoint_dir)
+    choice, lines = world.choose(pipeline)
+    made = {
+        "open": ("open", LIGHTNING),
+        "fetch": ("fetch", YOLOE),
+        "detector": ("convert", detector_dir, "detector", "D"),
+        "keypoint": ("convert", keypoint_dir, "keypoint", LIGHTNING),
+    }
+    assert world.calls == [made[call] for call in calls]
     assert choice.models == tuple(world.store.path(name) for name in models)
     assert (choice.settings.detector, choice.settings.keypoint_model) == models
     if detector_dir:
@@ -270,27 +218,25 @@ def test_own_models(
 
 
 @pytest.mark.parametrize(
-    ("detector", "keypoint", "settings"),
+    ("detector", "keypoint", "visualize", "settings"),
     [
-        ({}, {}, (None, False, None)),
-        ({"threshold": 0.0}, {"flip": False, "use_udp": False}, (0.0, False, False)),
-        ({"threshold": 0.7}, {"flip": True, "use_udp": True}, (0.7, True, True)),
+        ({}, {}, None, (None, False, None, True)),
+        ({"threshold": 0.0}, {"flip": False, "use_udp": False}, False, (0.0, False, False, False)),
+        ({"threshold": 0.7}, {"flip": True, "use_udp": True}, True, (0.7, True, True, True)),
     ],
 )
 def test_settings(
-    world: World, detector: dict[str, Any], keypoint: dict[str, Any], settings: tuple[object, ...]
+    world: World,
+    detector: dict[str, Any],
+    keypoint: dict[str, Any],
+    visualize: bool | None,
+    settings: tuple[object, ...],
 ) -> None:
-    pipeline = PipelineConfig(DetectorConfig(**detector), KeypointConfig(**keypoint))
-    chosen = world.choose(pipeline)[0].settings
-    assert (chosen.threshold, chosen.flip, chosen.use_udp) == settings
+    pipeline = PipelineConfig(DetectorConfig(**detector), KeypointConfig(**keypoint), visualize)
+    choice, _ = world.choose(pipeline)
+    chosen = choice.settings
+    assert (chosen.threshold, chosen.flip, chosen.use_udp, choice.visualize) == settings
     assert type(chosen.flip) is bool
-
-
-@pytest.mark.parametrize(("said", "expected"), [(None, True), (True, True), (False, False)])
-def test_pictures_are_drawn_unless_switched_off(
-    world: World, said: bool | None, expected: bool
-) -> None:
-    assert world.choose(PipelineConfig(visualize=said))[0].visualize is expected
 
 
 @pytest.mark.parametrize("pipeline", [config("YOLO"), config(YOLOE, "YOLO")])

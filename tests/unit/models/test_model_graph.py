@@ -42,11 +42,6 @@ FLOAT, UINT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
 CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path
-
-
 def yml(folder: Path, role: str, height: int, width: int, **changes: Any) -> InferenceYml:
     content = inference_yml(role, height, width, **changes)
     return read_inference_yml(write_model_directory(folder, None, content) / "inference.yml")
@@ -112,10 +107,10 @@ def test_invalid_result() -> None:
 
 @pytest.mark.parametrize("batch", [1, "N"])
 @pytest.mark.parametrize("is_scale", [True, False])
-def test_keypoint_model(folder: Path, is_scale: bool, batch: int | str) -> None:
+def test_keypoint_model(tmp_path: Path, is_scale: bool, batch: int | str) -> None:
     network = keypoint_network(32, 24, batch=batch, rounded=True)
     before = network.SerializeToString()
-    description = yml(folder, "keypoint", 32, 24, NormalizeImage__is_scale=is_scale)
+    description = yml(tmp_path, "keypoint", 32, 24, NormalizeImage__is_scale=is_scale)
     model = servable_keypoint_model(network, description)
     assert network.SerializeToString() == before
     assert signature(model.graph.input) == [("image", UINT8, ["batch", 32, 24, 3])]
@@ -134,9 +129,9 @@ def test_keypoint_model(folder: Path, is_scale: bool, batch: int | str) -> None:
         ({"heatmap_outputs": 0, "rounded": True}, "rounded ['N', 17, 8, 6]"),
     ],
 )
-def test_no_single_heatmap(folder: Path, options: dict[str, Any], found: str) -> None:
+def test_no_single_heatmap(tmp_path: Path, options: dict[str, Any], found: str) -> None:
     with pytest.raises(ConversionError) as caught:
-        servable_keypoint_model(keypoint_network(**options), yml(folder, "keypoint", 32, 24))
+        servable_keypoint_model(keypoint_network(**options), yml(tmp_path, "keypoint", 32, 24))
     message = str(caught.value)
     assert "[batch, 17, 8, 6]" in message
     assert "pooled ['N', 3, 8, 6]" in message
@@ -157,10 +152,10 @@ def test_no_single_heatmap(folder: Path, options: dict[str, Any], found: str) ->
     ],
 )
 @pytest.mark.parametrize("is_scale", [True, False])
-def test_detector_model(folder: Path, options: dict[str, Any], is_scale: bool) -> None:
+def test_detector_model(tmp_path: Path, options: dict[str, Any], is_scale: bool) -> None:
     network = detector_network(32, 48, **options)
     before = network.SerializeToString()
-    description = yml(folder, "detector", 32, 48, NormalizeImage__is_scale=is_scale)
+    description = yml(tmp_path, "detector", 32, 48, NormalizeImage__is_scale=is_scale)
     model, settings = servable_detector(network, description)
     assert network.SerializeToString() == before
     assert signature(model.graph.input) == [("image", UINT8, ["batch", 32, 48, 3])]
@@ -181,11 +176,11 @@ def test_detector_model(folder: Path, options: dict[str, Any], is_scale: bool) -
     np.testing.assert_allclose(result["scores"], scores[:, 0], rtol=1e-3, atol=1e-5)
 
 
-def test_suppression_settings_are_the_graphs(folder: Path) -> None:
+def test_suppression_settings_are_the_graphs(tmp_path: Path) -> None:
     """What inference.yml says of the suppression is not what the graph does."""
     network = detector_network(suppression=Suppression(top_k=10, iou=0.5, score=0.25, keep=3))
     description = yml(
-        folder, "detector", 32, 48, NMS={"nms_top_k": 1000, "nms_threshold": 0.7, "keep_top_k": 9}
+        tmp_path, "detector", 32, 48, NMS={"nms_top_k": 1000, "nms_threshold": 0.7, "keep_top_k": 9}
     )
     assert servable_detector(network, description)[1] == NmsSettings(0.25, 0.5, 10, 3)
 
@@ -202,9 +197,9 @@ def test_suppression_settings_are_the_graphs(folder: Path) -> None:
         ([], 0),
     ],
 )
-def test_person_class(folder: Path, labels: list[str], index: int) -> None:
+def test_person_class(tmp_path: Path, labels: list[str], index: int) -> None:
     network = detector_network(classes=max(len(labels), 1))
-    model, _ = servable_detector(network, yml(folder, "detector", 32, 48, label_list=labels))
+    model, _ = servable_detector(network, yml(tmp_path, "detector", 32, 48, label_list=labels))
     images = pixels(2, 32, 48)
     _, scores = detector_reference(normalize(images))
     result = run_model(model, image=images)["scores"]
@@ -238,44 +233,44 @@ def test_person_class(folder: Path, labels: list[str], index: int) -> None:
     ],
 )
 def test_detectors_that_do_not_fit(
-    folder: Path, options: dict[str, Any], labels: list[str], words: str
+    tmp_path: Path, options: dict[str, Any], labels: list[str], words: str
 ) -> None:
     with pytest.raises(ConversionError) as caught:
         servable_detector(
-            detector_network(**options), yml(folder, "detector", 32, 48, label_list=labels)
+            detector_network(**options), yml(tmp_path, "detector", 32, 48, label_list=labels)
         )
     assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("position", [2, 3, 4])
-def test_computed_suppression_settings(folder: Path, position: int) -> None:
+def test_computed_suppression_settings(tmp_path: Path, position: int) -> None:
     network = detector_network()
     (node,) = (node for node in network.graph.node if node.op_type == "NonMaxSuppression")
     setting = onnx.helper.make_node("Identity", [node.input[position]], ["computed"])
     node.input[position] = "computed"
     network.graph.node.insert(0, setting)
     with pytest.raises(ConversionError, match="NonMaxSuppression node are not constants"):
-        servable_detector(network, yml(folder, "detector", 32, 48))
+        servable_detector(network, yml(tmp_path, "detector", 32, 48))
 
 
 # --- inputs ---
 
 
 @pytest.mark.parametrize("size", [(24, 32), (32, 32), (64, 24)])
-def test_keypoint_size_that_differs(folder: Path, size: tuple[int, int]) -> None:
+def test_keypoint_size_that_differs(tmp_path: Path, size: tuple[int, int]) -> None:
     with pytest.raises(ConversionError) as caught:
-        servable_keypoint_model(keypoint_network(32, 24), yml(folder, "keypoint", *size))
+        servable_keypoint_model(keypoint_network(32, 24), yml(tmp_path, "keypoint", *size))
     assert "was exported for images of 32x24" in str(caught.value)
     assert f"can't take {size[0]}x{size[1]}, which is asked for" in str(caught.value)
 
 
 @pytest.mark.parametrize("position", [0, 1])
-def test_weights_may_be_declared_as_inputs(folder: Path, position: int) -> None:
+def test_weights_may_be_declared_as_inputs(tmp_path: Path, position: int) -> None:
     """Old exporters list initializers among the inputs."""
     network = keypoint_network()
     weights = onnx.helper.make_tensor_value_info("weights", FLOAT, [17, 3, 1, 1])
     network.graph.input.insert(position, weights)
-    model = servable_keypoint_model(network, yml(folder, "keypoint", 32, 24))
+    model = servable_keypoint_model(network, yml(tmp_path, "keypoint", 32, 24))
     assert signature(model.graph.input) == [("image", UINT8, ["batch", 32, 24, 3])]
     images = pixels(1, 32, 24)
     result = run_model(model, image=images)["heatmap"]
@@ -283,11 +278,11 @@ def test_weights_may_be_declared_as_inputs(folder: Path, position: int) -> None:
 
 
 @pytest.mark.parametrize("size", [(32, 24), (64, 40)])
-def test_size_that_the_graph_leaves_open(folder: Path, size: tuple[int, int]) -> None:
+def test_size_that_the_graph_leaves_open(tmp_path: Path, size: tuple[int, int]) -> None:
     network = keypoint_network(*size)
     for dim in network.graph.input[0].type.tensor_type.shape.dim[2:]:
         dim.dim_param = "open"
-    model = servable_keypoint_model(network, yml(folder, "keypoint", *size))
+    model = servable_keypoint_model(network, yml(tmp_path, "keypoint", *size))
     assert signature(model.graph.input) == [("image", UINT8, ["batch", *size, 3])]
     images = pixels(2, *size)
     result = run_model(model, image=images)["heatmap"]
@@ -295,19 +290,3 @@ def test_size_that_the_graph_leaves_open(folder: Path, size: tuple[int, int]) ->
 
 
 # --- batches ---
-
-
-@pytest.mark.parametrize("role", ["keypoint", "detector"])
-def test_a_batch_gives_what_its_images_give(folder: Path, role: str) -> None:
-    model = (
-        servable_keypoint_model(keypoint_network(32, 24, batch=1), yml(folder, role, 32, 24))
-        if role == "keypoint"
-        else servable_detector(detector_network(32, 24), yml(folder, role, 32, 24))[0]
-    )
-    images = pixels(3, 32, 24)
-    together = run_model(model, image=images)
-    singles = [run_model(model, image=images[i : i + 1]) for i in range(3)]
-    for name, output in together.items():
-        assert not np.allclose(output[0], output[1])
-        expected = np.concatenate([single[name] for single in singles])
-        np.testing.assert_allclose(output, expected, rtol=1e-6, atol=1e-6)

@@ -50,6 +50,7 @@ WHOLE = ["a", "a/1", "a/1/model.onnx", "a/config.pbtxt", "a/provenance.json"]
         ({"TRITONPOSE_HOME": "", "XDG_CACHE_HOME": ""}, "~/.cache/tritonpose"),
         ({"TRITONPOSE_HOME": "~/t"}, "~/t"),
         ({"XDG_CACHE_HOME": "~/x"}, "~/x/tritonpose"),
+        ({"TRITONPOSE_HOME": "relative"}, "~/relative"),
     ],
 )
 def test_cache_home(
@@ -58,15 +59,10 @@ def test_cache_home(
     for name in ("TRITONPOSE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert str(cache_home()) == expected.replace("~", str(tmp_path))
-
-
-def test_cache_home_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRITONPOSE_HOME", "relative")
-    assert cache_home() == tmp_path / "relative"
 
 
 # --- models ---
@@ -90,11 +86,6 @@ def test_further_configurations(tmp_path: Path) -> None:
     assert config_path(model, "gpu").read_text() == 'name: "x"\n'
 
 
-def test_models_can_be_read_by_other_users(tmp_path: Path) -> None:
-    directory = ModelStore(tmp_path).add("a", files("first"))
-    assert stat.S_IMODE(directory.stat().st_mode) == 0o755
-
-
 def test_add_replaces_as_a_whole(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     store.add("a", files("first"))
@@ -102,6 +93,8 @@ def test_add_replaces_as_a_whole(tmp_path: Path) -> None:
     store.add("a", files("second"))
     assert listing(tmp_path) == WHOLE
     assert store.provenance("a") == {"source": "second", "n": 1}
+    # Other users may read it.
+    assert stat.S_IMODE(store.path("a").stat().st_mode) == 0o755
 
 
 @pytest.mark.parametrize("earlier", [True, False])
@@ -186,19 +179,15 @@ def test_replaced_directory_after_a_failure(tmp_path: Path, error: type[BaseExce
 
 
 def test_digest_files(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.write_bytes(b"1")
-    two.write_bytes(b"2")
+    """Order and the places where files end count."""
+
+    def digest(*contents: bytes) -> str:
+        paths = [tmp_path / str(index) for index in range(len(contents))]
+        for path, content in zip(paths, contents, strict=True):
+            path.write_bytes(content)
+        return digest_files(*paths)
+
     parts = hashlib.sha256(b"1").digest() + hashlib.sha256(b"2").digest()
-    assert digest_files(one, two) == hashlib.sha256(parts).hexdigest()
-    assert digest_files(one, two) != digest_files(two, one)
-
-
-def test_digest_knows_where_files_end(tmp_path: Path) -> None:
-    digests = set()
-    for index, (left, right) in enumerate([(b"ab", b"c"), (b"a", b"bc"), (b"abc", b"")]):
-        paths = tmp_path / f"left{index}", tmp_path / f"right{index}"
-        paths[0].write_bytes(left)
-        paths[1].write_bytes(right)
-        digests.add(digest_files(*paths))
-    assert len(digests) == 3
+    assert digest(b"1", b"2") == hashlib.sha256(parts).hexdigest()
+    others = [(b"2", b"1"), (b"12", b""), (b"", b"12"), (b"1", b"2")]
+    assert len({digest(*contents) for contents in others}) == 4

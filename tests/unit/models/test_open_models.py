@@ -134,11 +134,6 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     return Registry(models, NpmPackage("pinned", "1.0.0", sha256(tarball.read_bytes())), log)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
-    return ModelStore(tmp_path / "store")
-
-
 def files(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
@@ -158,11 +153,6 @@ def test_fetch(tmp_path: Path, registry: Registry) -> None:
     registry.fetch(tmp_path / "files", [pose, stretch])
     assert registry.fetched() == 2
     assert len(files(tmp_path / "files")) == 4
-
-
-def test_only_what_is_asked_for_is_kept(tmp_path: Path, registry: Registry) -> None:
-    registry.fetch(tmp_path / "files", [registry.models["pose"]])
-    assert files(tmp_path / "files") == ["pose.bin", "pose.json"]
 
 
 def test_install(store: ModelStore, registry: Registry) -> None:

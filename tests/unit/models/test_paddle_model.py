@@ -13,9 +13,6 @@ from paddle_fakes import write_program
 from paddle_networks import (
     Graph,
     detector_network,
-    detector_reference,
-    keypoint_network,
-    keypoint_reference,
     normalize,
     pixels,
     run_model,
@@ -286,26 +283,3 @@ def test_onnx_without_a_paddle_that_runs(source: Path, damaged: bool) -> None:
     environment = Environment(Path("python") if damaged else None)
     model = PaddleModel(source, environment)  # type: ignore[arg-type]
     assert model.runs_with == "the unconverted ONNX model"
-
-
-@pytest.mark.parametrize("batch", [1, "N"])
-def test_onnx_keypoint_model(tmp_path: Path, batch: int | str) -> None:
-    onnx.save(keypoint_network(32, 24, batch=batch), tmp_path / "inference.onnx")
-    given = images(3, 32, 24)
-    results = PaddleModel(tmp_path).run(given, print)
-    assert len(results) == 3
-    for outputs, image in zip(results, given, strict=True):
-        (heatmap,) = (array for array in outputs if array.shape == (1, 17, 8, 6))
-        np.testing.assert_allclose(heatmap, keypoint_reference(image), rtol=1e-4, atol=1e-5)
-
-
-def test_onnx_detector(tmp_path: Path) -> None:
-    """Its boxes are in network pixels."""
-    onnx.save(detector_network(32, 48), tmp_path / "inference.onnx")
-    given = images(1, 32, 48)
-    (((rows),),) = PaddleModel(tmp_path).run(given, print)
-    boxes, scores = detector_reference(given[0])
-    assert len(rows) > 0
-    for row in rows:
-        anchor = np.argmin(np.abs(scores[0, 0] - row[1]))
-        np.testing.assert_allclose(row[2:], boxes[0, anchor], rtol=1e-4, atol=1e-5)

@@ -58,19 +58,6 @@ def config_of(model: Path) -> ModelConfig:
 # --- INT8 ---
 
 
-def test_int8_is_close_to_float_but_not_equal(store: ModelStore) -> None:
-    """Two layers of 8-bit activations and 7-bit weights: a few percent."""
-    variant = make_int8(store, "toy", images(8))
-    assert 0.001 < error(store, variant, images(8, seed=1)) < 0.03
-
-
-def test_int8_takes_any_batch(store: ModelStore) -> None:
-    model = onnx.load(model_file(make_int8(store, "toy", images(4))))
-    batch = images(5, seed=2)
-    singles = np.concatenate([run(model, [image]) for image in batch])
-    np.testing.assert_allclose(run(model, batch), singles, atol=1e-5)
-
-
 def test_what_is_quantized(store: ModelStore) -> None:
     """Neither the first convolution nor the depthwise one."""
     graph = onnx.load(model_file(make_int8(store, "toy", images(4)))).graph
@@ -102,6 +89,8 @@ def test_calibration_decides_the_ranges(store: ModelStore) -> None:
     # Gray is near zero after normalization: what photos hold lies outside such narrow ranges.
     gray = images(8, values=(110, 120))
     with_gray = error(store, make_int8(store, "toy", gray), photos)
+    # Two layers of 8-bit activations and 7-bit weights: a few percent.
+    assert 0.001 < with_photos < 0.03
     assert with_gray > 5 * with_photos
 
 
@@ -135,7 +124,6 @@ def test_int8_model(store: ModelStore, toy: Path) -> None:
         ([np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)], r"is uint8 \[1, 32, 24, 3\]"),
         ([np.zeros((HEIGHT, WIDTH, 3), np.float32)], r"is float32 \[32, 24, 3\]"),
     ],
-    ids=["none", "wrong shape", "batch", "wrong type"],
 )
 def test_calibration_that_does_not_fit(
     store: ModelStore, calibration: list[np.ndarray], words: str
@@ -201,15 +189,6 @@ def test_bf16_of_another_backend(store: ModelStore) -> None:
 
 def make(store: ModelStore, name: str, kind: str) -> Path:
     return make_bf16(store, name) if kind == "bf16" else make_int8(store, name, images(2))
-
-
-@pytest.mark.parametrize("kind", ["bf16", "int8"])
-def test_a_variant_is_replaced(store: ModelStore, kind: str) -> None:
-    leftover = make(store, "toy", kind) / "leftover"
-    leftover.touch()
-    make(store, "toy", kind)
-    assert not leftover.exists()
-    assert {path.name for path in store.root.iterdir()} == {"toy", f"toy-{kind}"}
 
 
 @pytest.mark.parametrize("kind", ["bf16", "int8"])

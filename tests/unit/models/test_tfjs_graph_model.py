@@ -11,7 +11,6 @@ from tritonpose_server.models.open_models.tfjs.graph_builder import GraphBuilder
 from tritonpose_server.models.open_models.tfjs.graph_model import (
     GraphModelError,
     load_graph_model,
-    split_tensor_name,
 )
 
 X = placeholder("x", 1, 2, 2, 1)
@@ -66,11 +65,6 @@ def test_nodes(tmp_path):
     for kind in ("node", "weight"):
         with pytest.raises(GraphModelError, match=f"no {kind} 'ghost'"):
             getattr(model, kind)("ghost")
-
-
-@pytest.mark.parametrize(("name", "parts"), [("a/b", ("a/b", 0)), ("a/b:2", ("a/b", 2))])
-def test_tensor_names(name, parts):
-    assert split_tensor_name(name) == parts
 
 
 # Emission

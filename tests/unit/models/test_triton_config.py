@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -19,12 +19,10 @@ from tritonpose_pipeline.repository import (
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.triton_config import (
     batch_buckets,
-    config_text,
     detector_parameters,
     keypoint_parameters,
     make_config,
     onnxruntime_config,
-    read_config,
     tensorrt_config,
 )
 
@@ -94,34 +92,25 @@ def test_batch_size(size: int, batched: bool) -> None:
     assert config.dynamic_batching.max_queue_delay_microseconds == 0
 
 
-def test_text(tmp_path: Path) -> None:
-    config = make_config("d", DETECTOR, {"a": "b"}, max_batch_size=8)
-    (tmp_path / "config.pbtxt").write_text(config_text(config))
-    assert read_config(tmp_path / "config.pbtxt") == config
-
-
-def test_detector_as_the_pipeline_reads_it() -> None:
-    assert read_detector() == DetectorModel(
+@pytest.mark.parametrize("seed", range(3))
+def test_detector_as_the_pipeline_reads_it(seed: int) -> None:
+    """Thresholds of a graph are float32: the pipeline must compare with the same numbers."""
+    values = np.random.default_rng(seed).random(3, np.float32) / 10**seed
+    score, iou, threshold = map(float, values)
+    read = read_detector(nms=NmsSettings(score, iou, 1000, 100), threshold=threshold)
+    found = [read.nms.score_threshold, read.nms.iou_threshold, read.threshold]
+    assert np.array(found, np.float32).tolist() == values.tolist()
+    assert replace(read, nms=NMS, threshold=0.5) == DetectorModel(
         name="d",
         height=32,
         width=48,
         interpolation=cv2.INTER_CUBIC,
         keep_ratio=False,
         pad_value=(124, 116, 104),
-        nms=NmsSettings(score_threshold=0.05, iou_threshold=0.6, top_k=1000, keep_top_k=100),
+        nms=NMS,
         threshold=0.5,
     )
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_float32_thresholds_survive(seed: int) -> None:
-    """Those of the graph are float32: the pipeline must compare with the same numbers."""
-    values = np.random.default_rng(seed).random(3, np.float32) / 10**seed
-    score, iou, threshold = map(float, values)
-    nms = NmsSettings(score, iou, 1000, 100)
-    read = read_detector(nms=nms, threshold=threshold)
-    found = [read.nms.score_threshold, read.nms.iou_threshold, read.threshold]
-    assert np.array(found, np.float32).tolist() == values.tolist()
+    assert (read.nms.top_k, read.nms.keep_top_k) == (1000, 100)
 
 
 @pytest.mark.parametrize("flip_shift", [True, False])
@@ -142,57 +131,46 @@ def keypoint_config(max_batch_size: int = 32) -> pb.ModelConfig:
     return make_config("toy", KEYPOINT, parameters, max_batch_size=max_batch_size)
 
 
-@pytest.mark.parametrize(
-    ("largest", "buckets"),
-    [(1, [1]), (2, [1, 2]), (8, [1, 2, 4, 8]), (12, [1, 2, 4, 8, 12]), (32, [1, 2, 4, 8, 16, 32])],
-)
+@pytest.mark.parametrize(("largest", "buckets"), [(2, [1, 2]), (12, [1, 2, 4, 8, 12])])
 def test_buckets(largest: int, buckets: list[int]) -> None:
     assert batch_buckets(largest) == buckets
 
 
-def test_onnxruntime() -> None:
-    gpu = onnxruntime_config(keypoint_config())
-    assert (gpu.name, gpu.backend, gpu.max_batch_size) == ("toy", "onnxruntime", 32)
+@pytest.mark.parametrize(
+    ("size", "buckets"), [(1, [1]), (8, [1, 2, 4, 8]), (32, [1, 2, 4, 8, 16, 32])]
+)
+def test_onnxruntime(size: int, buckets: list[int]) -> None:
+    """It warms up every batch size that it prefers."""
+    gpu = onnxruntime_config(keypoint_config(size))
+    assert (gpu.name, gpu.backend, gpu.max_batch_size) == ("toy", "onnxruntime", size)
     assert gpu.default_model_filename == "model.onnx"
     (group,) = gpu.instance_group
     assert (group.kind, group.count, list(group.gpus)) == (pb.ModelInstanceGroup.KIND_GPU, 1, [])
     assert gpu.parameters["cudnn_conv_algo_search"].string_value == "1"
-    assert list(gpu.dynamic_batching.preferred_batch_size) == [1, 2, 4, 8, 16, 32]
+    assert gpu.HasField("dynamic_batching") is (size > 1)
+    if size > 1:
+        assert list(gpu.dynamic_batching.preferred_batch_size) == buckets
     assert gpu.dynamic_batching.max_queue_delay_microseconds == 0
-
-
-def test_tensorrt() -> None:
-    gpu = tensorrt_config(keypoint_config(8), 32, {"precision": "fp16", "tensorrt": "11.4"})
-    assert (gpu.backend, gpu.default_model_filename) == ("tensorrt", "model.plan")
-    assert gpu.max_batch_size == 32
-    assert gpu.instance_group[0].kind == pb.ModelInstanceGroup.KIND_GPU
-    assert gpu.parameters["engine_precision"].string_value == "fp16"
-    assert gpu.parameters["engine_tensorrt"].string_value == "11.4"
-    assert gpu.HasField("dynamic_batching")
-
-
-def test_every_bucket_is_warmed_up() -> None:
-    gpu = onnxruntime_config(keypoint_config(8))
-    assert [entry.batch_size for entry in gpu.model_warmup] == [1, 2, 4, 8]
-    assert len({entry.name for entry in gpu.model_warmup}) == 4
+    assert [entry.batch_size for entry in gpu.model_warmup] == buckets
+    assert len({entry.name for entry in gpu.model_warmup}) == len(buckets)
     for entry in gpu.model_warmup:
         image = entry.inputs["image"]
         assert (image.data_type, list(image.dims)) == (pb.TYPE_UINT8, [32, 48, 3])
         assert image.random_data
 
 
-def test_tensors_and_facts_are_the_models() -> None:
-    base = keypoint_config()
-    for gpu in (onnxruntime_config(base), tensorrt_config(base, 32, {})):
-        assert list(gpu.input) == list(base.input)
-        assert list(gpu.output) == list(base.output)
-        assert KeypointModel.from_config("toy", gpu).flip_shift
-
-
-def test_a_model_without_batches() -> None:
-    gpu = onnxruntime_config(keypoint_config(1))
-    assert not gpu.HasField("dynamic_batching")
-    assert [entry.batch_size for entry in gpu.model_warmup] == [1]
+def test_tensorrt() -> None:
+    base = keypoint_config(8)
+    gpu = tensorrt_config(base, 32, {"precision": "fp16", "tensorrt": "11.4"})
+    assert (gpu.backend, gpu.default_model_filename) == ("tensorrt", "model.plan")
+    assert gpu.max_batch_size == 32
+    assert gpu.instance_group[0].kind == pb.ModelInstanceGroup.KIND_GPU
+    assert gpu.parameters["engine_precision"].string_value == "fp16"
+    assert gpu.parameters["engine_tensorrt"].string_value == "11.4"
+    assert gpu.HasField("dynamic_batching")
+    for config in (onnxruntime_config(base), gpu):
+        assert (list(config.input), list(config.output)) == (list(base.input), list(base.output))
+        assert KeypointModel.from_config("toy", config).flip_shift
 
 
 def test_an_engine_that_takes_less_than_the_pipeline_sends() -> None:
