@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import onnx
@@ -99,8 +98,22 @@ PADDLEX_MODELS = {
     )
 }
 
-_GRAY = (127.5, 127.5, 127.5)
-_build_movenet = partial(build_movenet, height=256, width=192)
+
+def _movenet(variant: str, topology: str, weights: str) -> OpenModel:
+    """Describe a variant of MoveNet by the hashes of its files."""
+    lower = variant.lower()
+    return OpenModel(
+        name=f"MoveNet-{variant}_256x192",
+        role="keypoint",
+        upstream=f"https://tfhub.dev/google/movenet/singlepose/{lower}/4",
+        license="Apache-2.0",
+        topology=Member(f"package/models/movenet-{lower}.json", topology),
+        weights=Member(f"package/models/movenet-{lower}.bin", weights),
+        mean=(127.5, 127.5, 127.5),
+        std=(127.5, 127.5, 127.5),
+        build=build_movenet,
+    )
+
 
 OPEN_MODELS = {
     model.name: model
@@ -130,39 +143,15 @@ OPEN_MODELS = {
             ),
             build=build_nanodet,
         ),
-        OpenModel(
-            name=DEFAULT_KEYPOINT_MODEL,
-            role="keypoint",
-            upstream="https://tfhub.dev/google/movenet/singlepose/thunder/4",
-            license="Apache-2.0",
-            topology=Member(
-                "package/models/movenet-thunder.json",
-                "7ac4e2a8449fc279f71b8b0ba52f7c5daafc124ce9b6bf7549289ca432e342b6",
-            ),
-            weights=Member(
-                "package/models/movenet-thunder.bin",
-                "a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c",
-            ),
-            mean=_GRAY,
-            std=_GRAY,
-            build=_build_movenet,
+        _movenet(
+            "Thunder",
+            topology="7ac4e2a8449fc279f71b8b0ba52f7c5daafc124ce9b6bf7549289ca432e342b6",
+            weights="a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c",
         ),
-        OpenModel(
-            name="MoveNet-Lightning_256x192",
-            role="keypoint",
-            upstream="https://tfhub.dev/google/movenet/singlepose/lightning/4",
-            license="Apache-2.0",
-            topology=Member(
-                "package/models/movenet-lightning.json",
-                "df8cbde44d00f533ccc4916a7c6ebc17316532fb3fadad114ec667fef22872e9",
-            ),
-            weights=Member(
-                "package/models/movenet-lightning.bin",
-                "bf97bc10d9c8a11200b0190ed64ce039b6252f1aff7cb552aca99b3d191c2f34",
-            ),
-            mean=_GRAY,
-            std=_GRAY,
-            build=_build_movenet,
+        _movenet(
+            "Lightning",
+            topology="df8cbde44d00f533ccc4916a7c6ebc17316532fb3fadad114ec667fef22872e9",
+            weights="bf97bc10d9c8a11200b0190ed64ce039b6252f1aff7cb552aca99b3d191c2f34",
         ),
     )
 }

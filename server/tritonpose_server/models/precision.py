@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -25,7 +27,6 @@ from tritonpose_server.models.store import (
     ModelFiles,
     ModelStore,
     Progress,
-    check_model_name,
     digest_files,
 )
 from tritonpose_server.models.triton_config import read_config
@@ -130,10 +131,7 @@ def make_bf16(store: ModelStore, name: str) -> Path:
         raise ConversionError(
             f"bf16 is for models of the backend openvino, {name!r} has {base.config.backend!r}"
         )
-    config = _variant_config(base, variant := _variant_name(name, "bf16"))
-    config.parameters["HINT_BF16"].string_value = "YES"
-    provenance = _variant_provenance(base, "bf16")
-    return store.add(variant, ModelFiles(base.model, config, provenance))
+    return _add_variant(store, base, "bf16", base.model)
 
 
 def make_int8(store: ModelStore, name: str, calibration: Iterable[npt.NDArray[np.uint8]]) -> Path:
@@ -155,38 +153,37 @@ def make_int8(store: ModelStore, name: str, calibration: Iterable[npt.NDArray[np
     base = read_base(store, name)
     images = list(calibration)
     model = quantize_model(onnx_graph.load_model(base.model), images)
-    variant = _variant_name(name, "int8")
     digest = hashlib.sha256()
     for image in images:
         digest.update(image.tobytes())
-    provenance = {
-        **_variant_provenance(base, "int8"),
+    facts = {
         "calibration_inputs": len(images),
         "calibration_sha256": digest.hexdigest(),
         "quantizer": f"onnxruntime {onnxruntime.__version__}",
     }
-    return store.add(variant, ModelFiles(model, _variant_config(base, variant), provenance))
+    return _add_variant(store, base, "int8", model, facts)
 
 
-def _variant_name(base: str, precision: Precision) -> str:
-    name = f"{base}-{precision}"
-    check_model_name(name)
-    return name
-
-
-def _variant_config(base: BareModel, variant: str) -> ModelConfig:
+def _add_variant(
+    store: ModelStore,
+    base: BareModel,
+    precision: Precision,
+    model: onnx.ModelProto | Path,
+    facts: Mapping[str, object] = MappingProxyType({}),
+) -> Path:
+    """Put a variant into the store, with facts of how it was made."""
     config = ModelConfig()
     config.CopyFrom(base.config)
-    config.name = variant
-    return config
-
-
-def _variant_provenance(base: BareModel, precision: Precision) -> dict[str, object]:
-    # How far the base agrees with its source says nothing about the variant.
-    inherited = {key: value for key, value in base.provenance.items() if key != "agreement"}
-    return {
-        **inherited,
+    config.name = f"{base.name}-{precision}"
+    if precision == "bf16":
+        config.parameters["HINT_BF16"].string_value = "YES"
+    provenance = {
+        **base.provenance,
         "base": base.name,
         "base_sha256": digest_files(base.model),
         "precision": precision,
+        **facts,
     }
+    # How far the base agrees with its source says nothing about the variant.
+    provenance.pop("agreement", None)
+    return store.add(config.name, ModelFiles(model, config, provenance))

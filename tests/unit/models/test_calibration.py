@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -108,11 +107,6 @@ def test_inputs_of_a_detector(store: ModelStore, photos: Path) -> None:
     np.testing.assert_array_equal(calibration_inputs(store, "finder", [photos], ""), expected)
 
 
-def test_detector_that_is_not_installed(store: ModelStore, photos: Path) -> None:
-    with pytest.raises(EmbeddedServerError, match="no detector model 'gone' is installed"):
-        calibration_inputs(store, "toy", [photos], "gone")
-
-
 @pytest.mark.parametrize(
     ("limit", "expected"),
     [
@@ -130,31 +124,30 @@ def test_how_many(store: ModelStore, photos: Path, limit: int, expected: list[in
     np.testing.assert_array_equal(chosen, [everything[index] for index in expected])
 
 
-def test_no_person(store: ModelStore, tmp_path: Path) -> None:
-    dark = write(tmp_path / "dark.png", np.zeros((*SIZE, 3), np.uint8))
-    with pytest.raises(
-        EmbeddedServerError, match="finder found no person in the 1 calibration images"
-    ):
-        crops(store, [dark])
-
-
-def test_no_image(store: ModelStore, tmp_path: Path) -> None:
-    with pytest.raises(EmbeddedServerError, match="calibration needs images"):
-        crops(store, [])
+@pytest.mark.parametrize(
+    ("images", "error", "words"),
+    [
+        (["dark.png"], EmbeddedServerError, "finder found no person in the 1 calibration images"),
+        (["photos"], EmbeddedServerError, "photos/1.png: `image` begins like a PNG"),
+        ([], EmbeddedServerError, "calibration needs images"),
+        (["empty"], InputError, "no images in the directory"),
+        (["gone.jpg"], InputError, "no such file"),
+    ],
+)
+def test_images_that_do_not_do(
+    store: ModelStore,
+    tmp_path: Path,
+    photos: Path,
+    images: list[str],
+    error: type[Exception],
+    words: str,
+) -> None:
+    write(tmp_path / "dark.png", np.zeros((*SIZE, 3), np.uint8))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no images in the directory"):
-        crops(store, [tmp_path / "empty"])
-    with pytest.raises(InputError, match="no such file"):
-        crops(store, [tmp_path / "gone.jpg"])
-
-
-def test_a_broken_file_is_named(store: ModelStore, photos: Path) -> None:
     broken = photos / "1.png"
     broken.write_bytes(broken.read_bytes()[:100])
-    with pytest.raises(
-        EmbeddedServerError, match=re.escape(f"{broken}: `image` begins like a PNG")
-    ):
-        crops(store, [photos])
+    with pytest.raises(error, match=words):
+        crops(store, [tmp_path / name for name in images])
 
 
 # --- variants ---
@@ -179,16 +172,22 @@ def test_bf16_variant(store: ModelStore) -> None:
         make(has_bf16=False)
 
 
-def test_names_that_do_not_do(store: ModelStore, photos: Path) -> None:
-    with pytest.raises(ConversionError, match="no model 'gone' is installed"):
-        make_variant(store, "gone", "int8", [photos], print)
-    with pytest.raises(
-        EmbeddedServerError, match="no detector model 'gone' is installed on this server"
-    ):
-        make_variant(store, "toy", "int8", [photos], print, "gone")
-    with pytest.raises(
-        EmbeddedServerError, match="no detector model 'NanoDet_person_416' is installed"
-    ):
-        make_variant(store, "toy", "int8", [photos], print)
-    with pytest.raises(ConversionError, match="nothing can be quantized"):
-        make_variant(store, "finder", "int8", [photos], print)
+@pytest.mark.parametrize(
+    ("names", "error", "words"),
+    [
+        (("gone", None), ConversionError, "no model 'gone' is installed"),
+        (("toy", "gone"), EmbeddedServerError, "no detector model 'gone' is installed"),
+        (("toy", None), EmbeddedServerError, "no detector model 'NanoDet_person_416' is installed"),
+        (("finder", None), ConversionError, "nothing can be quantized"),
+    ],
+)
+def test_models_that_do_not_do(
+    store: ModelStore,
+    photos: Path,
+    names: tuple[str, str | None],
+    error: type[Exception],
+    words: str,
+) -> None:
+    model, detector = names
+    with pytest.raises(error, match=words):
+        make_variant(store, model, "int8", [photos], print, detector)

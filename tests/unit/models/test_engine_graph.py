@@ -12,7 +12,7 @@ from onnx.reference import ReferenceEvaluator
 
 from quantizable_model import images, quantizable_model
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.graph.engine_graph import engine_graph
+from tritonpose_server.models.graph.engine_graph import EnginePrecision, engine_graph
 from tritonpose_server.models.graph.half_precision import to_half
 
 
@@ -56,23 +56,13 @@ def test_fp16_is_near_fp32_but_rounded() -> None:
     assert 0 < np.abs(found - expected).max() < 0.01 * np.abs(expected).max()
 
 
-def test_inputs_and_outputs_keep_their_types() -> None:
-    model = quantizable_model()
-    for precision in ("fp32", "fp16"):
-        graph = engine_graph(model, precision).graph
-        assert [(t.name, t.type.tensor_type.elem_type) for t in graph.input] == [
-            ("image", TensorProto.UINT8)
-        ]
-        assert [(t.name, t.type.tensor_type.elem_type) for t in graph.output] == [
-            ("heatmap", TensorProto.FLOAT)
-        ]
-
-
-def test_bytes_are_cast_at_once() -> None:
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_inputs_and_outputs_keep_their_types(precision: EnginePrecision) -> None:
     """TensorRT takes uint8 for inputs only, and nothing but a cast of them."""
-    for precision in ("fp32", "fp16", "int8"):
-        graph = engine_graph(quantizable_model(), precision, images(2)).graph
-        assert [node.op_type for node in graph.node if "image" in node.input] == ["Cast"]
+    graph = engine_graph(quantizable_model(), precision, images(2)).graph
+    types = [(t.name, t.type.tensor_type.elem_type) for t in [*graph.input, *graph.output]]
+    assert types == [("image", TensorProto.UINT8), ("heatmap", TensorProto.FLOAT)]
+    assert [node.op_type for node in graph.node if "image" in node.input] == ["Cast"]
 
 
 def test_before_the_first_and_after_the_last_convolution_is_fp32() -> None:

@@ -41,13 +41,8 @@ def test_detector(tmp_path: Path) -> None:
 def test_keypoint_model(tmp_path: Path) -> None:
     """Its size is written width first."""
     yml = read(tmp_path, inference_yml("keypoint", 128, 96))
-    assert (yml.model_name, yml.role, yml.height, yml.width) == (
-        "PP-TinyPose_32x24",
-        "keypoint",
-        128,
-        96,
-    )
-    assert yml.normalization == IMAGENET
+    assert (yml.model_name, yml.role) == ("PP-TinyPose_32x24", "keypoint")
+    assert (yml.height, yml.width, yml.normalization) == (128, 96, IMAGENET)
     assert yml.use_udp is False
 
 
@@ -96,17 +91,18 @@ def test_values(
         ({"norm_type": "mean_std"}, IMAGENET),
         ({"norm_type": "none"}, Normalization(1 / 255, IDENTITY.mean, IDENTITY.std)),
         ({"norm_type": "none", "is_scale": False}, IDENTITY),
+        (None, IDENTITY),
     ],
 )
-def test_normalization(tmp_path: Path, change: dict[str, Any], expected: Normalization) -> None:
-    steps = {f"NormalizeImage__{key}": value for key, value in change.items()}
-    assert read(tmp_path, inference_yml("detector", 32, 32, **steps)).normalization == expected
-
-
-def test_without_normalization(tmp_path: Path) -> None:
-    content = inference_yml("detector", 32, 32)
-    del content["Preprocess"][1]
-    assert read(tmp_path, content).normalization == IDENTITY
+def test_normalization(
+    tmp_path: Path, change: dict[str, Any] | None, expected: Normalization
+) -> None:
+    """Without the step, pixels go in as they are."""
+    steps = {f"NormalizeImage__{key}": value for key, value in (change or {}).items()}
+    content = inference_yml("detector", 32, 32, **steps)
+    if change is None:
+        del content["Preprocess"][1]
+    assert read(tmp_path, content).normalization == expected
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,7 @@ import pytest
 from paddle_networks import Graph, run_model, signature
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph.onnx_graph import (
-    bind_inputs,
-    constant,
     cut_at,
-    inferred_shape,
     load_model,
 )
 
@@ -22,9 +19,9 @@ X = np.array([[1, 2], [3, 4]], np.float32)
 Y = np.array([[10, 20]], np.float32)
 
 
-def two_branches(*, constants_as_nodes: bool = False) -> onnx.ModelProto:
+def two_branches() -> onnx.ModelProto:
     """``sum = 2 x + y`` and ``product = 3 y``."""
-    graph = Graph(constants_as_nodes=constants_as_nodes)
+    graph = Graph()
     graph.input("x", "N", 2)
     graph.input("y", 1, 2)
     graph.node("Mul", ["x", graph.constant("two", [2], np.float32)], "double")
@@ -58,23 +55,6 @@ def test_load_invalid(tmp_path: Path, damage: str) -> None:
         load_model(path)
 
 
-@pytest.mark.parametrize("constants_as_nodes", [False, True])
-def test_constant(constants_as_nodes: bool) -> None:
-    model = two_branches(constants_as_nodes=constants_as_nodes)
-    for name, expected in (("two", 2), ("three", 3)):
-        value = constant(model, name)
-        assert value is not None
-        assert value.tolist() == [expected]
-        assert value.dtype == np.float32
-
-
-def test_bind_inputs() -> None:
-    model = two_branches()
-    bind_inputs(model, {"y": Y})
-    assert [tensor.name for tensor in model.graph.input] == ["x"]
-    np.testing.assert_array_equal(run_model(model, x=X)["sum"], [[12, 24], [16, 28]])
-
-
 @pytest.mark.parametrize(
     ("tensor", "nodes", "inputs", "constants", "expected"),
     [
@@ -106,17 +86,3 @@ def test_cut_keeps_order_and_versions() -> None:
     assert [tensor.name for tensor in cut.graph.output] == ["product", "double"]
     assert [(opset.domain, opset.version) for opset in cut.opset_import] == [("", 16)]
     assert cut.ir_version == 8
-
-
-def test_cut_keeps_nodes_that_give_constants() -> None:
-    cut = cut_at(two_branches(constants_as_nodes=True), {"product": ["N", 2]})
-    assert [node.op_type for node in cut.graph.node] == ["Constant", "Mul"]
-    np.testing.assert_array_equal(run_model(cut, y=Y)["product"], [[30, 60]])
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("x", ["N", 2]), ("double", ["N", 2]), ("product", [1, 2]), ("nowhere", [])],
-)
-def test_inferred_shape(name: str, expected: list[object]) -> None:
-    assert inferred_shape(two_branches(), name) == expected

