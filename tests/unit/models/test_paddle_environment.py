@@ -109,20 +109,6 @@ def test_other_pins_get_another_environment(
     assert len(left(home)) == 2
 
 
-def test_environment_of_a_python_that_is_gone(
-    home: Path, pip: Pip, environment: ToolEnvironment
-) -> None:
-    calls = pip(INSTALLS)
-    python = environment.ensure(print)
-    python.unlink()
-    python.symlink_to("/nowhere/python")
-    assert environment.find() is None
-    assert environment.ensure(print) == python
-    assert python.exists()
-    assert len(calls.read_text().splitlines()) == 2
-    assert len(left(home)) == 1
-
-
 @pytest.mark.parametrize(
     ("pip_does", "words"),
     [
@@ -171,18 +157,24 @@ def test_failures_leave_nothing(
     assert environment.ensure(print).exists()
 
 
-def test_half_made_environments_are_not_used(
-    home: Path, pip: Pip, environment: ToolEnvironment
+@pytest.mark.parametrize("half_made", [False, True])
+def test_environments_that_can_not_be_used(
+    home: Path, pip: Pip, environment: ToolEnvironment, half_made: bool
 ) -> None:
-    """What a maker that was killed left behind is removed by the next."""
+    """One that a killed maker left behind, or whose Python is gone, is made again."""
     calls = pip(INSTALLS)
-    name = environment.ensure(print).parent.parent.name
-    made = home / "environments" / name
-    made.rename(made.with_name(f".{name}-abandoned"))
+    python = environment.ensure(print)
+    made = python.parent.parent
     made.with_name(".other-abandoned").mkdir()
+    if half_made:
+        made.rename(made.with_name(f".{made.name}-abandoned"))
+    else:
+        python.unlink()
+        python.symlink_to("/nowhere/python")
     assert environment.find() is None
-    assert environment.ensure(print) == made / "bin" / "python"
-    assert left(home) == [".other-abandoned", name]
+    assert environment.ensure(print) == python
+    assert python.exists()
+    assert left(home) == [".other-abandoned", made.name]
     assert len(calls.read_text().splitlines()) == 2
 
 

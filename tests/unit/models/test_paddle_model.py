@@ -109,16 +109,13 @@ def test_export(tmp_path: Path, source: Path, opener: Opener, program: str) -> N
     assert lines == [f"converting {source / program} to ONNX"]
 
 
-def test_the_newer_form_is_preferred(tmp_path: Path, source: Path, opener: Opener) -> None:
-    (source / "inference.pdmodel").write_bytes(b"old")
-    body = 'assert sys.argv[3].endswith("inference.json"), sys.argv\n'
-    assert opener(body + exported(tmp_path / "m")).export(print)
-
-
-def test_relative_paths(
+def test_the_newer_form_is_preferred(
     tmp_path: Path, source: Path, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment = opener(f'os.chdir("/")\n{exported(tmp_path / "model")}')._environment
+    """And paths may be relative."""
+    (source / "inference.pdmodel").write_bytes(b"old")
+    body = 'os.chdir("/")\nassert sys.argv[3].endswith("inference.json"), sys.argv\n'
+    environment = opener(body + exported(tmp_path / "model"))._environment
     monkeypatch.chdir(tmp_path)
     assert PaddleModel(source.relative_to(tmp_path), environment).export(print)
 

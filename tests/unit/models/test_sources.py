@@ -96,12 +96,6 @@ def test_single_files_are_those_that_are_there(server, tmp_path, graph):
     assert content(tmp_path / NAME) == files
 
 
-def test_without_its_description_no_more_of_a_model_is_asked_for(server, tmp_path):
-    source = single_files(server, files={"inference.onnx": b"network"})
-    assert "inference.yml: the server answers 404 Not Found" in failed(tmp_path, source)[0]
-    assert server.paths() == [f"/files/{NAME}/inference.yml"]
-
-
 def test_an_optional_file_is_not_left_out_because_the_server_is_down(server, tmp_path):
     source = single_files(server)
     server.routes[f"/files/{NAME}/inference.json"] = Route(statuses=[503] * 9)
@@ -121,17 +115,20 @@ def test_incomplete_models_are_refused(server, tmp_path):
 def test_sources_are_asked_in_order_until_one_has_the_model(server, tmp_path):
     sources = [
         archives(server, "first", Route(statuses=[404])),
+        # Unpacking gets as far as the first file.
+        archives(server, "damaged", Route(packed({"inference.onnx": b"network", **MODEL})[:4000])),
         single_files(server, "second"),
         archives(server, "third"),
     ]
     lines = []
-    assert fetch(tmp_path, *sources, progress=lines.append) is sources[1]
-    assert lines == [
+    assert fetch(tmp_path, *sources, progress=lines.append) is sources[2]
+    assert content(tmp_path / NAME) == MODEL
+    assert [line for line in lines if "damaged" not in line] == [
         f"fetching {NAME} from first",
         f"first: {server.address}/first/{NAME}_infer.tar: the server answers 404 Not Found",
         f"fetching {NAME} from second",
     ]
-    assert {path.split("/")[1] for path in server.paths()} == {"first", "second"}
+    assert {path.split("/")[1] for path in server.paths()} == {"first", "damaged", "second"}
     assert server.paths()[0].startswith("/first/")
 
 
@@ -149,13 +146,6 @@ def test_only_sources_whose_server_answers_are_worth_a_try(server, tmp_path):
     assert answering_sources(sources, patience_s=1.0) == tuple(answering)
     with pytest.raises(FetchError, match="no server that has it answers"):
         fetch_model(NAME, tmp_path / NAME, sources=())
-
-
-def test_nothing_of_a_failed_source_gets_into_the_model(server, tmp_path):
-    # Unpacking gets as far as the first file.
-    damaged = packed({"inference.onnx": b"network", **MODEL})[:4000]
-    fetch(tmp_path, archives(server, "damaged", Route(damaged)), archives(server))
-    assert content(tmp_path / NAME) == MODEL
 
 
 def test_when_all_fail_each_has_its_line(server, tmp_path):
@@ -182,7 +172,8 @@ def test_when_all_fail_each_has_its_line(server, tmp_path):
         ("short", "the archive is damaged or cut short"),
         ("empty", "404 Not Found"),
     ]
-    assert len(lines) == len(expected)
+    # Without its description, no more of a model is asked for.
+    assert [path for path in server.paths() if "empty" in path] == [f"/empty/{NAME}/inference.yml"]
     for line, (title, reason) in zip(lines, expected, strict=True):
         assert line.startswith(f"  {title}: http://127.0.0.1:")
         assert reason in line
