@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from tritonpose import AsyncPipeline, HumanKeypointPipeline, KeypointResult
 from tritonpose.transport.messages import InferRequest, PoseResponse
 
 Frame = NDArray[np.uint8]
-
-BOTH_KINDS = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+_END = object()
 
 
 class StandIn:
@@ -73,20 +71,24 @@ class AsyncStandIn:
 
 
 class Pipeline:
-    """A pipeline of either kind, used without an event loop; it takes a pipeline's arguments."""
+    """A pipeline used without an event loop; it takes a pipeline's arguments.
 
-    def __init__(
-        self, asynchronous: bool, transport: StandIn, *arguments: Any, **options: Any
-    ) -> None:
-        self.loop = asyncio.new_event_loop() if asynchronous else None
-        self.wrapped: Any = (
-            AsyncPipeline(AsyncStandIn(transport), *arguments, **options)
-            if asynchronous
-            else HumanKeypointPipeline(transport, *arguments, **options)
-        )
+    Its `kind` is "sync", "async" or "async inputs": asynchronous, as are the iterators it gets.
+    """
 
-    def predict(self, *arguments: Any, **options: Any) -> Iterator[KeypointResult]:
-        results = self.wrapped.predict(*arguments, **options)
+    def __init__(self, kind: str, transport: StandIn, *arguments: Any, **options: Any) -> None:
+        self.kind = kind
+        self.loop: asyncio.AbstractEventLoop | None = None
+        if kind == "sync":
+            self.wrapped: Any = HumanKeypointPipeline(transport, *arguments, **options)
+        else:
+            self.wrapped = AsyncPipeline(AsyncStandIn(transport), *arguments, **options)
+            self.loop = asyncio.new_event_loop()
+
+    def predict(self, inputs: object, *arguments: Any, **options: Any) -> Iterator[KeypointResult]:
+        if self.kind == "async inputs" and isinstance(inputs, Iterator):
+            inputs = _asynchronous(inputs)
+        results = self.wrapped.predict(inputs, *arguments, **options)
         return results if self.loop is None else _in_loop(self.loop, results)
 
     def close(self) -> None:
@@ -102,6 +104,12 @@ class Pipeline:
         if self.loop is not None:
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.loop.close()
+
+
+async def _asynchronous(items: Iterator[object]) -> AsyncIterator[object]:
+    # In threads, as some of the tests' iterators wait.
+    while (item := await asyncio.to_thread(next, items, _END)) is not _END:
+        yield item
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, results: Any) -> Iterator[KeypointResult]:

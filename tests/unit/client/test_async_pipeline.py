@@ -1,4 +1,4 @@
-"""What only the asynchronous pipeline does: asynchronous inputs, cancelling, a free event loop."""
+"""What only the asynchronous pipeline does: cancelling, and leaving the event loop free."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from tritonpose import (
     KeypointResult,
     create_async_pipeline,
 )
-from tritonpose.pipeline import OnError
 from tritonpose.transport.messages import InferRequest, PoseResponse
 
 
@@ -51,12 +50,6 @@ class StandIn(stand_ins.StandIn):
         self.closed += 1
 
 
-async def async_frames(count: int, pause: float = 0) -> AsyncIterator[Frame]:
-    for number in range(count):
-        await asyncio.sleep(pause)
-        yield frame(number)
-
-
 async def numbers(results: AsyncIterator[KeypointResult]) -> list[int]:
     return [number_of(result) async for result in results]
 
@@ -75,17 +68,6 @@ def run(test: Coroutine[Any, Any, None]) -> None:
     asyncio.run(check())
 
 
-def test_results_come_in_the_order_of_asynchronous_inputs() -> None:
-    async def test() -> None:
-        transport = StandIn(lambda number: asyncio.sleep(0.002 * (7 - number % 8)))
-        async with AsyncPipeline(transport) as pipeline:
-            assert await numbers(pipeline.predict(async_frames(40))) == list(range(40))
-        assert transport.closed == 1
-        assert 1 < transport.most_running <= 8
-
-    run(test())
-
-
 def test_no_more_requests_in_flight_than_allowed_over_all_calls() -> None:
     async def test() -> None:
         transport = StandIn(lambda _: asyncio.sleep(0.002))
@@ -95,44 +77,6 @@ def test_no_more_requests_in_flight_than_allowed_over_all_calls() -> None:
             )
         assert list(both) == [list(range(12))] * 2
         assert transport.most_running == 3
-
-    run(test())
-
-
-def test_endless_inputs_are_read_only_as_results_are_taken() -> None:
-    taken: list[int] = []
-
-    async def endless() -> AsyncIterator[Frame]:
-        while True:
-            taken.append(len(taken))
-            yield frame(taken[-1] % 256)
-
-    async def test() -> None:
-        async with AsyncPipeline(StandIn(), max_in_flight=4) as pipeline:
-            results = pipeline.predict(endless())
-            for count in range(1, 30):
-                assert number_of(await anext(results)) == count - 1
-                await asyncio.sleep(0.002)
-                assert len(taken) <= count + 2 * 4
-            await results.aclose()
-
-    run(test())
-
-
-def test_a_finished_result_does_not_wait_for_the_next_input() -> None:
-    async def test() -> None:
-        seen = asyncio.Event()
-
-        async def camera() -> AsyncIterator[Frame]:
-            yield frame(0)
-            await seen.wait()
-            yield frame(1)
-
-        async with AsyncPipeline(StandIn()) as pipeline:
-            results = pipeline.predict(camera())
-            assert number_of(await anext(results)) == 0
-            seen.set()
-            assert await numbers(results) == [1]
 
     run(test())
 
@@ -235,34 +179,8 @@ def test_closing_ends_those_who_still_wait() -> None:
     run(test())
 
 
-@pytest.mark.parametrize("on_error", ["raise", "collect"])
-def test_an_error_of_the_callers_iterator_comes_after_earlier_results(on_error: OnError) -> None:
-    async def broken() -> AsyncIterator[Frame]:
-        for item in frames(3):
-            yield item
-        raise KeyError("camera")
-
-    async def test() -> None:
-        async with AsyncPipeline(StandIn()) as pipeline:
-            results = pipeline.predict(broken(), on_error=on_error)
-            assert [number_of(await anext(results)) for _ in range(3)] == [0, 1, 2]
-            with pytest.raises(KeyError, match="camera"):
-                await anext(results)
-
-    run(test())
-
-
-def test_wrong_arguments_fail_at_the_call() -> None:
-    pipeline = AsyncPipeline(StandIn())
-    for arguments in ({"det_threshold": 1.1}, {"threshold": -1}, {"on_error": "ignore"}):
-        with pytest.raises(ConfigError):
-            pipeline.predict(frame(1), **arguments)
-    with pytest.raises(ConfigError, match="max_in_flight"):
-        AsyncPipeline(StandIn(), max_in_flight=0)
+def test_made_without_an_event_loop() -> None:
     with pytest.raises(ConfigError, match="expected cpu"):
         create_async_pipeline("human_keypoint_detection", device="tpu")
-
-
-def test_made_without_an_event_loop() -> None:
     pipeline = create_async_pipeline("human_keypoint_detection", url="grpc://localhost:9")
     asyncio.run(pipeline.close())

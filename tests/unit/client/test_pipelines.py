@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -10,16 +11,23 @@ import cv2
 import numpy as np
 import pytest
 
-from stand_ins import BOTH_KINDS, Pipeline, StandIn, frame, frames, numbers
+from stand_ins import Pipeline, StandIn, frame, frames, numbers
 from tritonpose import ConfigError, InputError, InvalidRequestError, ServerUnavailableError
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 from tritonpose.pipeline import OnError
 
+Make = Callable[..., Pipeline]
 
-@BOTH_KINDS
-def test_results_come_in_the_order_of_the_inputs(asynchronous: bool) -> None:
+
+@pytest.fixture(params=["sync", "async", "async inputs"])
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes a pipeline of either kind, or one whose iterators are made asynchronous, too."""
+    return partial(Pipeline, request.param)
+
+
+def test_results_come_in_the_order_of_the_inputs(make: Make) -> None:
     transport = StandIn(lambda number: time.sleep(0.002 * (7 - number % 8)))
-    with Pipeline(asynchronous, transport) as pipeline:
+    with make(transport) as pipeline:
         assert numbers(pipeline.predict(frames(40))) == list(range(40))
         assert numbers(pipeline.predict(list(frames(3)))) == [0, 1, 2]
         assert type(pipeline.wrapped).__call__ is type(pipeline.wrapped).predict
@@ -27,21 +35,16 @@ def test_results_come_in_the_order_of_the_inputs(asynchronous: bool) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 4])
-@BOTH_KINDS
-def test_as_many_requests_in_flight_as_allowed(
-    asynchronous: bool,
-    limit: int,
-) -> None:
+def test_as_many_requests_in_flight_as_allowed(make: Make, limit: int) -> None:
     # Each waits for as many as may run together; too few, and the barrier breaks.
     barrier = threading.Barrier(limit, timeout=10)
     transport = StandIn(lambda _: barrier.wait())
-    with Pipeline(asynchronous, transport, max_in_flight=limit) as pipeline:
+    with make(transport, max_in_flight=limit) as pipeline:
         assert len(numbers(pipeline.predict(frames(limit * 3)))) == limit * 3
     assert transport.most_running == limit
 
 
-@BOTH_KINDS
-def test_endless_inputs_are_read_only_as_results_are_taken(asynchronous: bool) -> None:
+def test_endless_inputs_are_read_only_as_results_are_taken(make: Make) -> None:
     taken = []
 
     def endless() -> Iterator[np.ndarray]:
@@ -49,7 +52,7 @@ def test_endless_inputs_are_read_only_as_results_are_taken(asynchronous: bool) -
             taken.append(len(taken))
             yield frame(taken[-1] % 256)
 
-    with Pipeline(asynchronous, StandIn(), max_in_flight=4) as pipeline:
+    with make(StandIn(), max_in_flight=4) as pipeline:
         results = pipeline.predict(endless())
         for count in range(1, 30):
             next(results)
@@ -57,8 +60,7 @@ def test_endless_inputs_are_read_only_as_results_are_taken(asynchronous: bool) -
         results.close()
 
 
-@BOTH_KINDS
-def test_a_finished_result_does_not_wait_for_a_full_window(asynchronous: bool) -> None:
+def test_a_finished_result_does_not_wait_for_a_full_window(make: Make) -> None:
     finished = threading.Semaphore(0)
     read = []
 
@@ -71,17 +73,16 @@ def test_a_finished_result_does_not_wait_for_a_full_window(asynchronous: bool) -
             yield frame(number)
 
     transport = StandIn(lambda _: finished.release())
-    with Pipeline(asynchronous, transport, max_in_flight=8) as pipeline:
+    with make(transport, max_in_flight=8) as pipeline:
         results = pipeline.predict(slow_camera())
         next(results)
         assert len(read) <= 2
         results.close()
 
 
-@BOTH_KINDS
-def test_closing_early_leaves_nothing_running(asynchronous: bool) -> None:
+def test_closing_early_leaves_nothing_running(make: Make) -> None:
     transport = StandIn(lambda _: time.sleep(0.05))
-    with Pipeline(asynchronous, transport, max_in_flight=3) as pipeline:
+    with make(transport, max_in_flight=3) as pipeline:
         results = pipeline.predict(frames(100))
         next(results)
         results.close()
@@ -92,14 +93,13 @@ def test_closing_early_leaves_nothing_running(asynchronous: bool) -> None:
         assert len(transport.requests) == sent
 
 
-@BOTH_KINDS
-def test_errors_are_raised_at_their_turn(asynchronous: bool) -> None:
+def test_errors_are_raised_at_their_turn(make: Make) -> None:
     def fail_third(number: int) -> None:
         if number == 3:
             raise ServerUnavailableError("gone")
         time.sleep(0.02)  # the error is there before the results that precede it
 
-    with Pipeline(asynchronous, StandIn(fail_third)) as pipeline:
+    with make(StandIn(fail_third)) as pipeline:
         results = pipeline.predict(frames(6))
         assert numbers(islice(results, 3)) == [0, 1, 2]
         with pytest.raises(ServerUnavailableError, match="gone"):
@@ -107,13 +107,9 @@ def test_errors_are_raised_at_their_turn(asynchronous: bool) -> None:
         assert next(results, None) is None
 
 
-@BOTH_KINDS
-def test_collected_errors_keep_their_place(
-    asynchronous: bool,
-    tmp_path: Path,
-) -> None:
+def test_collected_errors_keep_their_place(make: Make, tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.jpg")
-    with Pipeline(asynchronous, StandIn()) as pipeline:
+    with make(StandIn()) as pipeline:
         results = list(pipeline.predict([frame(1), missing, frame(2)], on_error="collect"))
     assert [type(res.error) for res in results] == [type(None), InputError, type(None)]
     assert (results[1]["input_path"], results[1]["boxes"]) == (missing, [])
@@ -121,16 +117,14 @@ def test_collected_errors_keep_their_place(
 
 
 @pytest.mark.parametrize("on_error", ["raise", "collect"])
-@BOTH_KINDS
 def test_an_error_of_the_callers_iterator_comes_after_earlier_results(
-    asynchronous: bool,
-    on_error: OnError,
+    make: Make, on_error: OnError
 ) -> None:
     def broken_camera() -> Iterator[np.ndarray]:
         yield from frames(3)
         raise KeyError("camera")
 
-    with Pipeline(asynchronous, StandIn()) as pipeline:
+    with make(StandIn()) as pipeline:
         results = pipeline.predict(broken_camera(), on_error=on_error)
         assert numbers(next(results) for _ in range(3)) == [0, 1, 2]
         with pytest.raises(KeyError, match="camera"):
@@ -150,14 +144,8 @@ PNG = cv2.imencode(".png", frame(1))[1].tobytes()
         (PNG, None, InvalidRequestError, "the server's reason"),
     ],
 )
-@BOTH_KINDS
 def test_a_refused_image_is_looked_at(
-    asynchronous: bool,
-    tmp_path: Path,
-    content: bytes,
-    code: str | None,
-    kind: type[Exception],
-    word: str,
+    make: Make, tmp_path: Path, content: bytes, code: str | None, kind: type[Exception], word: str
 ) -> None:
     def refuse(_: int) -> None:
         error = InvalidRequestError("the server's reason")
@@ -165,7 +153,7 @@ def test_a_refused_image_is_looked_at(
         raise error
 
     path = tmp_path / "photo.png"
-    with Pipeline(asynchronous, StandIn(refuse)) as pipeline:
+    with make(StandIn(refuse)) as pipeline:
         path.write_bytes(content)
         (res,) = pipeline.predict(path, on_error="collect")
     assert type(res.error) is kind
@@ -173,20 +161,22 @@ def test_a_refused_image_is_looked_at(
 
 
 @pytest.mark.parametrize(
-    ("configured", "argument", "sent"),
-    [(None, None, None), (0.3, None, 0.3), (0.3, 0.6, 0.6), (0.3, 0, 0.0), (None, 0, 0.0)],
+    ("configured", "arguments", "sent"),
+    [
+        (None, {}, None),
+        (0.3, {}, 0.3),
+        (0.3, {"det_threshold": 0.6}, 0.6),
+        (0.3, {"det_threshold": 0, "threshold": None}, 0.0),
+        (0.3, {"threshold": 0}, 0.0),
+        (None, {"det_threshold": 0.4, "threshold": 0.4}, 0.4),
+    ],
 )
-@BOTH_KINDS
-def test_threshold_of_the_call_wins(
-    asynchronous: bool,
-    configured: float | None,
-    argument: float | None,
-    sent: float | None,
+def test_threshold_of_the_call_wins_and_has_two_names(
+    make: Make, configured: float | None, arguments: dict, sent: float | None
 ) -> None:
     transport = StandIn()
-    config = PipelineConfig(DetectorConfig(threshold=configured))
-    with Pipeline(asynchronous, transport, config) as pipeline:
-        list(pipeline.predict(frame(1), argument))
+    with make(transport, PipelineConfig(DetectorConfig(threshold=configured))) as pipeline:
+        list(pipeline.predict(frame(1), **arguments))
     assert transport.requests[0].det_threshold == sent
     names = [name for name, _, _ in transport.requests[0].tensors()]
     assert names == (["frame"] if sent is None else ["frame", "det_threshold"])
@@ -211,37 +201,11 @@ def test_threshold_of_the_call_wins(
         ),
     ],
 )
-@BOTH_KINDS
-def test_what_is_asked_of_the_server(
-    asynchronous: bool,
-    config: PipelineConfig,
-    parameters: dict,
-) -> None:
+def test_what_is_asked_of_the_server(make: Make, config: PipelineConfig, parameters: dict) -> None:
     transport = StandIn()
-    with Pipeline(asynchronous, transport, config) as pipeline:
+    with make(transport, config) as pipeline:
         list(pipeline.predict(frame(1)))
     assert transport.requests[0].parameters() == parameters
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sent"),
-    [
-        ({"threshold": 0.4}, 0.4),
-        ({"threshold": 0}, 0.0),
-        ({"det_threshold": 0.4, "threshold": 0.4}, 0.4),
-        ({"det_threshold": 0, "threshold": None}, 0.0),
-    ],
-)
-@BOTH_KINDS
-def test_threshold_has_two_names(
-    asynchronous: bool,
-    arguments: dict,
-    sent: float,
-) -> None:
-    transport = StandIn()
-    with Pipeline(asynchronous, transport) as pipeline:
-        list(pipeline.predict(frame(1), **arguments))
-    assert transport.requests[0].det_threshold == sent
 
 
 @pytest.mark.parametrize(
@@ -254,19 +218,16 @@ def test_threshold_has_two_names(
         {"on_error": "ignore"},
     ],
 )
-@BOTH_KINDS
-def test_wrong_arguments_fail_at_the_call(
-    asynchronous: bool,
-    arguments: dict,
-) -> None:
-    with Pipeline(asynchronous, StandIn()) as pipeline, pytest.raises(ConfigError):
+def test_wrong_arguments_fail_at_the_call(make: Make, arguments: dict) -> None:
+    with make(StandIn()) as pipeline, pytest.raises(ConfigError):
         pipeline.predict(frame(1), **arguments)
+    with pytest.raises(ConfigError, match="max_in_flight"):
+        make(StandIn(), max_in_flight=0)
 
 
-@BOTH_KINDS
-def test_a_closed_pipeline_says_so(asynchronous: bool) -> None:
+def test_a_closed_pipeline_says_so(make: Make) -> None:
     transport = StandIn()
-    with Pipeline(asynchronous, transport) as pipeline:
+    with make(transport) as pipeline:
         results = pipeline.predict(frames(20))
         assert numbers([next(results)]) == [0]
         pipeline.close()
