@@ -1,6 +1,5 @@
 """The error tree and the exported names."""
 
-import asyncio
 import contextlib
 import http.server
 import pickle
@@ -8,58 +7,31 @@ import socket
 import threading
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 import tritonpose
 from tritonpose import errors
-from tritonpose.transport import connect, connect_async
 from tritonpose.transport.failures import error_from_status, make_error
 from tritonpose.transport.messages import InferRequest
+from twins import EVERY_CLIENT, predict_all
 
-EXPORTED = {
-    "AccessDeniedError",
-    "AsyncPipeline",
-    "ConfigError",
-    "DeadlineExceededError",
-    "HumanKeypointPipeline",
-    "InputError",
-    "InvalidRequestError",
-    "KeypointResult",
-    "ModelNotFoundError",
-    "ServerError",
-    "ServerUnavailableError",
-    "TritonPoseError",
-    "__version__",
-    "create_async_pipeline",
-    "create_pipeline",
-}
+ERRORS = [getattr(tritonpose, name) for name in tritonpose.__all__ if name.endswith("Error")]
+ONE_IMAGE = np.zeros((4, 6, 3), np.uint8)
 
 
 def test_exported_names() -> None:
-    assert set(tritonpose.__all__) == EXPORTED
-    assert all(hasattr(tritonpose, name) for name in EXPORTED)
+    assert all(hasattr(tritonpose, name) for name in tritonpose.__all__)
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = tritonpose.no_such_name  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    ("name", "is_value_error"),
-    [
-        ("ConfigError", True),
-        ("InputError", True),
-        ("InvalidRequestError", False),
-        ("AccessDeniedError", False),
-        ("ModelNotFoundError", False),
-        ("ServerUnavailableError", False),
-        ("DeadlineExceededError", False),
-        ("ServerError", False),
-    ],
-)
-def test_tree(name: str, is_value_error: bool) -> None:
-    kind = getattr(errors, name)
-    assert issubclass(kind, errors.TritonPoseError)
-    assert issubclass(kind, ValueError) is is_value_error
-    assert name in (errors.__doc__ or "")
+def test_errors_are_one_documented_tree() -> None:
+    assert len(ERRORS) == 9
+    assert all(issubclass(kind, errors.TritonPoseError) for kind in ERRORS)
+    assert all(kind.__name__ in (errors.__doc__ or "") for kind in ERRORS)
+    value_errors = [kind for kind in ERRORS if issubclass(kind, ValueError)]
+    assert value_errors == [errors.ConfigError, errors.InputError]
 
 
 def test_errors_of_an_embedded_server_are_server_errors() -> None:
@@ -117,53 +89,29 @@ def test_codes_of_the_server(
     assert f"[{code}]" not in str(error)
 
 
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port that takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
-
-
-@pytest.fixture
-def closed_port() -> int:
-    """A port where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def ask(url: str, asynchronous: bool, timeout: float = 60.0) -> None:
     """Sends one request, once, by one of the twins."""
-    request = InferRequest(image=b"x")
-    if not asynchronous:
-        with contextlib.closing(connect(url, timeout, retries=0)) as transport:
-            transport.infer(request)
-        return
-
-    async def infer() -> None:
-        transport = connect_async(url, timeout, retries=0)
-        try:
-            await transport.infer(request)
-        finally:
-            await transport.close()
-
-    asyncio.run(infer())
+    predict_all(asynchronous, ONE_IMAGE, url=url, timeout=timeout, retries=0)
 
 
-EVERY_TRANSPORT = pytest.mark.parametrize(
-    ("scheme", "asynchronous"), [("grpc", False), ("http", False), ("grpc", True), ("http", True)]
+@EVERY_CLIENT
+@pytest.mark.parametrize(
+    ("there", "kind", "words"),
+    [
+        (False, errors.ServerUnavailableError, "tritonpose serve"),
+        (True, errors.DeadlineExceededError, "timeout="),
+    ],
 )
-
-
-@EVERY_TRANSPORT
-def test_nobody_there(scheme: str, asynchronous: bool, closed_port: int) -> None:
-    with pytest.raises(errors.ServerUnavailableError, match=f":{closed_port} .*tritonpose serve"):
-        ask(f"{scheme}://127.0.0.1:{closed_port}", asynchronous)
-
-
-@EVERY_TRANSPORT
-def test_no_answer(scheme: str, asynchronous: bool, silent_port: int) -> None:
-    with pytest.raises(errors.DeadlineExceededError, match=f":{silent_port}"):
-        ask(f"{scheme}://127.0.0.1:{silent_port}", asynchronous, timeout=0.2)
+def test_nobody_there_and_no_answer(
+    scheme: str, asynchronous: bool, there: bool, kind: type[errors.TritonPoseError], words: str
+) -> None:
+    # It takes connections and never answers.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if not there:
+            server.close()
+        with pytest.raises(kind, match=f":{port} .*{words}"):
+            ask(f"{scheme}://127.0.0.1:{port}", asynchronous, 0.2 if there else 60.0)
 
 
 @contextlib.contextmanager
@@ -186,44 +134,35 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
 
 
+REASON = b'{"error": "the reason"}'
+PAGE = b"<h1>Bad gateway</h1>"
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("status", "body", "kind", "words"),
     [
-        (400, errors.InvalidRequestError),
-        (401, errors.AccessDeniedError),
-        (403, errors.AccessDeniedError),
-        (404, errors.ModelNotFoundError),
-        (429, errors.ServerUnavailableError),
-        (502, errors.ServerUnavailableError),
-        (503, errors.ServerUnavailableError),
-        (504, errors.DeadlineExceededError),
-        (500, errors.ServerError),
+        (400, REASON, errors.InvalidRequestError, "the reason"),
+        (401, REASON, errors.AccessDeniedError, "the reason"),
+        (403, REASON, errors.AccessDeniedError, "the reason"),
+        (404, REASON, errors.ModelNotFoundError, "the reason"),
+        (429, REASON, errors.ServerUnavailableError, "the reason"),
+        (502, REASON, errors.ServerUnavailableError, "the reason"),
+        (503, REASON, errors.ServerUnavailableError, "the reason"),
+        (504, REASON, errors.DeadlineExceededError, "the reason"),
+        (500, REASON, errors.ServerError, "the reason"),
+        # Not Triton's.
+        (502, PAGE, errors.ServerUnavailableError, "<h1>Bad gateway</h1>"),
+        (200, PAGE, errors.ServerError, "another server"),
+        (302, PAGE, errors.ServerError, "<h1>"),
     ],
 )
-def test_http_statuses(status: int, kind: type[errors.TritonPoseError], asynchronous: bool) -> None:
-    with (
-        answering(status, b'{"error": "the reason"}') as url,
-        pytest.raises(kind, match="the reason") as caught,
-    ):
+def test_http_answers(
+    status: int, body: bytes, kind: type[errors.TritonPoseError], words: str, asynchronous: bool
+) -> None:
+    with answering(status, body) as url, pytest.raises(kind, match=words) as caught:
         ask(url, asynchronous)
     assert type(caught.value) is kind
-
-
-@pytest.mark.parametrize("asynchronous", [False, True])
-@pytest.mark.parametrize(
-    ("status", "kind", "words"),
-    [
-        (502, errors.ServerUnavailableError, "<h1>Bad gateway</h1>"),
-        (200, errors.ServerError, "another server"),
-        (302, errors.ServerError, "<h1>"),
-    ],
-)
-def test_answers_that_are_not_tritons(
-    status: int, kind: type[errors.TritonPoseError], words: str, asynchronous: bool
-) -> None:
-    with answering(status, b"<h1>Bad gateway</h1>") as url, pytest.raises(kind, match=words):
-        ask(url, asynchronous)
 
 
 @pytest.mark.parametrize("content", [{}, {"image": b"x", "frame": b"x"}])
