@@ -1,7 +1,6 @@
 """Where results are saved."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -32,46 +31,34 @@ def files_below(directory: Path) -> list[str]:
     return sorted(str(file.relative_to(directory)) for file in files)
 
 
-def write_images(directory: Path, names: Iterable[str]) -> None:
-    for name in names:
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(directory / name), PIXELS)
-
-
 @pytest.mark.parametrize(
     ("path", "target", "expected"),
     [
         ("dir/photo.jpg", "new/out", ["new/out/photo_res.jpg", "new/out/photo_res.json"]),
-        ("photo.JPEG", "out", ["out/photo_res.JPEG", "out/photo_res.json"]),
-        ("photo.webp", "out", ["out/photo_res.json", "out/photo_res.webp"]),
+        ("photo.JPEG", ".", ["photo_res.JPEG", "photo_res.json"]),
+        ("photo.webp", ".", ["photo_res.json", "photo_res.webp"]),
         ("two.dots.png", ".", ["two.dots_res.json", "two.dots_res.png"]),
-        ("photo", "out", ["out/photo_res.json", "out/photo_res.png"]),
-        ("photo.sr", "out", ["out/photo_res.json", "out/photo_res.png"]),
+        ("photo", ".", ["photo_res.json", "photo_res.png"]),
+        ("photo.sr", ".", ["photo_res.json", "photo_res.png"]),
+        ("https://host/a/photo.jpg", ".", ["photo_res.jpg", "photo_res.json"]),
+        ("HTTP://host/photo.webp?size=2#top", ".", ["photo_res.json", "photo_res.webp"]),
+        ("http://host/h%C3%B6he%20x.png", ".", ["höhe x_res.json", "höhe x_res.png"]),
+        ("http://host/snapshot.cgi?file=/a/b.jpg", ".", ["snapshot_res.json", "snapshot_res.png"]),
+        ("http://host/..%2F..%2Fetc%2Fpasswd", ".", ["_._res.json", "_._res.png"]),
+        ("http://host/%2e%2e", ".", ["image_res.json", "image_res.png"]),
+        ("http://host/a%00b%3A%22c.jpg", ".", ["a_b__c_res.jpg", "a_b__c_res.json"]),
+        ("http://host/photos/", ".", ["photos_res.json", "photos_res.png"]),
+        ("http://me:secret@host:80", ".", ["host_80_res.json", "host_80_res.png"]),
+        (
+            f"http://host/{'%C3%A4' * 300}.jpg",
+            ".",
+            [f"{'ä' * 75}_res.{s}" for s in ("jpg", "json")],
+        ),
     ],
 )
 def test_names_of_saved_files(tmp_path: Path, path: str, target: str, expected: list[str]) -> None:
     KeypointResult(path, PNG).save_all(str(tmp_path / target))
     assert files_below(tmp_path) == expected
-
-
-@pytest.mark.parametrize(
-    ("url", "name"),
-    [
-        ("https://host/a/photo.jpg", "photo_res.jpg"),
-        ("HTTP://host/photo.webp?size=2#top", "photo_res.webp"),
-        ("http://host/h%C3%B6he%20x.png", "höhe x_res.png"),
-        ("http://host/snapshot.cgi?file=/a/b.jpg", "snapshot_res.png"),
-        ("http://host/..%2F..%2Fetc%2Fpasswd", "_._res.png"),
-        ("http://host/%2e%2e", "image_res.png"),
-        ("http://host/a%00b%3A%22c.jpg", "a_b__c_res.jpg"),
-        ("http://host/photos/", "photos_res.png"),
-        ("http://me:secret@host:80", "host_80_res.png"),
-        (f"http://host/{'%C3%A4' * 300}.jpg", f"{'ä' * 75}_res.jpg"),
-    ],
-)
-def test_names_from_urls(tmp_path: Path, url: str, name: str) -> None:
-    KeypointResult(url, PNG).save_to_img(tmp_path)
-    assert files_below(tmp_path) == [name]
 
 
 def test_files_named_by_the_caller(tmp_path: Path) -> None:
@@ -102,35 +89,38 @@ def test_frames_are_saved_apart(tmp_path: Path) -> None:
         assert (image.format, image.size) == ("JPEG", (64, 48))
 
 
-def test_subdirectories_are_kept(tmp_path: Path) -> None:
-    write_images(tmp_path / "in", ["x.jpg", "a/x.jpg", "b/c/x.jpg"])
-    write_video(tmp_path / "in" / "b" / "clip.mp4", gray_frames(1))
-    expected = [
-        *("a/x_res.jpg", "a/x_res.json"),
-        *("b/c/x_res.jpg", "b/c/x_res.json"),
-        *("b/clip_frame000000_res.jpg", "b/clip_frame000000_res.json"),
-        *("x_res.jpg", "x_res.json"),
-    ]
-    assert save_results(f"{tmp_path}/in/", tmp_path / "out") == expected
-
-
-def test_subdirectories_count_from_the_directory_that_was_given(tmp_path: Path) -> None:
-    write_images(tmp_path / "in", ["a/x.jpg", "b/y.jpg"])
-    names = ["x_res.jpg", "x_res.json", "y_res.jpg", "y_res.json"]
-    assert save_results([tmp_path / "in" / "a", tmp_path / "in" / "b"], tmp_path / "out") == names
-
-
-def test_files_that_differ_in_their_suffix_keep_it(tmp_path: Path) -> None:
-    write_images(tmp_path / "in", ["x.jpg", "x.png", "y.jpg", "sub/x.jpg", "z.jpg"])
-    write_video(tmp_path / "in" / "z.avi", gray_frames(1))
-    expected = [
-        *("sub/x_res.jpg", "sub/x_res.json"),
-        *("x.jpg_res.jpg", "x.jpg_res.json", "x.png_res.json", "x.png_res.png"),
-        *("y_res.jpg", "y_res.json"),
-        *("z_frame000000_res.jpg", "z_frame000000_res.json"),
-        *("z_res.jpg", "z_res.json"),
-    ]
-    assert save_results(tmp_path / "in", tmp_path / "out") == expected
+@pytest.mark.parametrize(
+    ("images", "video", "inputs", "expected"),
+    [
+        (
+            ["x.jpg", "a/x.jpg", "b/c/x.jpg"],
+            "b/clip.mp4",
+            ["."],
+            "a/x_res.jpg b/c/x_res.jpg b/clip_frame000000_res.jpg x_res.jpg",
+        ),
+        # Subdirectories count from the directory that was given.
+        (["a/x.jpg", "b/y.jpg"], None, ["a", "b"], "x_res.jpg y_res.jpg"),
+        # Files that differ in their suffix alone keep it.
+        (
+            ["x.jpg", "x.png", "y.jpg", "sub/x.jpg", "z.jpg"],
+            "z.avi",
+            ["."],
+            "sub/x_res.jpg x.jpg_res.jpg x.png_res.png y_res.jpg z_frame000000_res.jpg z_res.jpg",
+        ),
+    ],
+)
+def test_names_in_directories(
+    tmp_path: Path, images: list[str], video: str | None, inputs: list[str], expected: str
+) -> None:
+    for name in images:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "in" / name), PIXELS)
+    if video is not None:
+        write_video(tmp_path / "in" / video, gray_frames(1))
+    pictures = expected.split()
+    names = [*pictures, *(f"{picture.rpartition('.')[0]}.json" for picture in pictures)]
+    directories = [f"{tmp_path}/in/{name}/" for name in inputs]
+    assert save_results(directories, tmp_path / "out") == sorted(names)
 
 
 def test_errors_are_saved_where_results_would_be(tmp_path: Path) -> None:
