@@ -1,13 +1,14 @@
 """Parsing of PaddleX pipeline configurations, and `create_pipeline`'s arguments."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tritonpose import ConfigError, create_pipeline
-from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig, check_threshold
+from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 
 NAME = "human_keypoint_detection"
 
@@ -61,12 +62,18 @@ def test_the_bare_name_says_nothing() -> None:
     assert PipelineConfig().keypoint.flip is None
 
 
-@pytest.mark.parametrize("as_text", [True, False])
-def test_shipped_yaml(tmp_path: Path, as_text: bool) -> None:
+def test_shipped_yaml(tmp_path: Path) -> None:
     path = write(tmp_path, SHIPPED)
-    assert PipelineConfig.load(str(path) if as_text else path) == PipelineConfig(
+    expected = PipelineConfig(
         DetectorConfig(model_name="PP-YOLOE-S_human", batch_size=1),
         KeypointConfig(model_name="PP-TinyPose_128x96", batch_size=1, flip=False),
+    )
+    assert PipelineConfig.load(str(path)) == PipelineConfig.load(path) == expected
+    # Python's literals are read as PaddleX reads them.
+    text = SHIPPED.replace("model_dir: null", "model_dir: None")
+    text = text.replace("threshold: null", 'threshold: "0.25"')
+    assert PipelineConfig.load(write(tmp_path, text)) == replace(
+        expected, detector=replace(expected.detector, threshold=0.25)
     )
 
 
@@ -74,7 +81,8 @@ def test_shipped_yaml(tmp_path: Path, as_text: bool) -> None:
     ("change", "module", "field", "expected"),
     [
         ({"det_threshold": 0}, "detector", "threshold", 0.0),
-        ({"det_threshold": 0.25}, "detector", "threshold", 0.25),
+        ({"det_threshold": 1}, "detector", "threshold", 1.0),
+        ({"det_threshold": None}, "detector", "threshold", None),
         ({"det_img_size": 320}, "detector", "img_size", (320, 320)),
         ({"det_imgsz": [192, 320]}, "detector", "img_size", (192, 320)),
         ({"det_img_size": 320, "det_imgsz": [320, 320]}, "detector", "img_size", (320, 320)),
@@ -96,14 +104,14 @@ def test_values(change: dict[str, object], module: str, field: str, expected: ob
     ("serving", "expected"),
     [
         ({}, None),
-        ({"Serving": {}}, None),
-        ({"Serving": {"visualize": None}}, None),
-        ({"Serving": {"visualize": False, "extra": {"max_num_input_imgs": 1}}}, False),
-        ({"Serving": {"visualize": True}}, True),
+        ({"visualize": None}, None),
+        ({"visualize": False, "extra": {"max_num_input_imgs": 1}}, False),
+        ({"visualize": True}, True),
     ],
 )
 def test_serving(serving: dict[str, Any], expected: bool | None) -> None:
-    assert PipelineConfig.load(config=configuration() | serving).visualize is expected
+    config = configuration() | {"Serving": serving}
+    assert PipelineConfig.load(config=config).visualize is expected
 
 
 @pytest.mark.parametrize(
@@ -158,19 +166,8 @@ def test_wrong_arguments(pipeline: str | None, config: Any, word: str) -> None:
 )
 def test_wrong_files(tmp_path: Path, text: str, word: str) -> None:
     path = write(tmp_path, text)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=f"{path}.*{word}"):
         PipelineConfig.load(path)
-    assert word in str(caught.value)
-    assert str(path) in str(caught.value)
-
-
-def test_python_literals_in_yaml_are_read_as_paddlex_reads_them(tmp_path: Path) -> None:
-    text = SHIPPED.replace("model_dir: null", "model_dir: None").replace(
-        "threshold: null", 'threshold: "0.25"'
-    )
-    assert PipelineConfig.load(write(tmp_path, text)).detector == DetectorConfig(
-        model_name="PP-YOLOE-S_human", batch_size=1, threshold=0.25
-    )
 
 
 def test_config_takes_precedence_and_is_left_alone() -> None:
@@ -179,11 +176,6 @@ def test_config_takes_precedence_and_is_left_alone() -> None:
     assert PipelineConfig.load(NAME, config).keypoint.flip is True
     assert PipelineConfig.load("not/read.yaml", config).keypoint.flip is True
     assert config == before
-
-
-@pytest.mark.parametrize("value", [0, 1, 0.5, None])
-def test_valid_thresholds(value: float | None) -> None:
-    assert check_threshold(value, "det_threshold") == value
 
 
 @pytest.mark.parametrize(
@@ -201,7 +193,6 @@ def test_devices_are_accepted(device: str | None) -> None:
         ({"device": "gpu:a"}, "'gpu:a'"),
         ({"url": "localhost:8001"}, "HOST:PORT"),
         ({"timeout": float("inf")}, "timeout=inf"),
-        ({"retries": -1}, "retries=-1"),
         ({"max_in_flight": 0}, "max_in_flight=0"),
     ],
 )

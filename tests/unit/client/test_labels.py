@@ -38,11 +38,6 @@ def in_the_middle(size: tuple[int, int]) -> tuple[float, ...]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_nothing_is_added_by_default(size: tuple[int, int]) -> None:
-    assert (draw(size, [person(in_the_middle(size))]) == GRAY).all()
-
-
-@pytest.mark.parametrize("size", SIZES)
 def test_boxes_enclose_people(size: tuple[int, int]) -> None:
     box = in_the_middle(size)
     drawn = draw(size, [person(box)], boxes=True)
