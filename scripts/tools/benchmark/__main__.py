@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.benchmark.chart import check_charts, save_chart
-from tools.benchmark.report import as_json, tables
+from tools.benchmark.report import as_markdown, as_text, check_charts, save_chart
 from tools.benchmark.run import MEASUREMENTS, run_benchmark
 from tools.benchmark.workload import FULL, QUICK, find_images
 from tools.command import names_of, run_command, write_json
@@ -82,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
     variant = Variant(options.detector, options.keypoint_model)
     config = with_models(PipelineConfig.load(options.pipeline), variant)
     images = find_images(options.images or [sample_photo(print_status)], plan.images)
-    outcome = run_benchmark(
+    report = run_benchmark(
         config,
         images,
         plan,
@@ -90,14 +89,13 @@ def _run(options: argparse.Namespace) -> int:
         with_paddlex=options.paddlex,
         progress=print_status,
     )
-    found = tables(outcome)
-    print("\n\n".join(table.as_text() for table in found))
-    write_json(options.json, as_json(outcome))
+    print(as_text(report))
+    write_json(options.json, report)
     if options.markdown is not None:
-        options.markdown.write_text("\n".join(table.as_markdown() for table in found), "utf-8")
+        options.markdown.write_text(as_markdown(report), "utf-8")
     if options.svg is not None:
-        save_chart(outcome, options.svg)
-    if not outcome.agrees:
+        save_chart(report, options.svg)
+    if not report["agreement"]["all_agree"]:
         raise BenchmarkError("answers differ: see the table; the ratios mean nothing")
     return 0
 

@@ -7,16 +7,17 @@ import contextlib
 import itertools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import httpx
 
 from tools.answers import SAVED_KEYS, poses_of
 from tools.benchmark.load import Rate, measure_rate
-from tools.benchmark.subprocesses.launch import HttpService, WorkerProcess
+from tools.benchmark.worker import Worker
 from tools.benchmark.workload import Sample
 from tools.errors import BenchmarkError
+from tools.programs import Program, free_ports
 from tritonpose import create_pipeline
 from tritonpose.config import PIPELINE_NAME
 from tritonpose.transport import connect
@@ -27,6 +28,7 @@ Role = Literal["rival", "limit", "ours"]
 """What it is compared as: PaddleX, the bare engine that bounds what is possible, or ours."""
 
 _TIMEOUT_SECONDS = 600.0
+_START_SECONDS = 180.0
 
 
 class Contestant(ABC):
@@ -98,22 +100,18 @@ class InProcessContestant(Contestant):
         worker: Answers; has a method ``rate`` if it is parallel. Closed with this.
     """
 
-    def __init__(
-        self, key: str, label: str, role: Role, *, parallel: bool, worker: WorkerProcess
-    ) -> None:
+    def __init__(self, key: str, label: str, role: Role, *, parallel: bool, worker: Worker) -> None:
         super().__init__(key, label, role, parallel=parallel)
         self.worker = worker
 
     def answer(self, sample: Sample) -> PoseResponse:
         """Find the people in an image."""
-        found = self.worker.call("answer", sample=sample.as_json())
-        return poses_of(found, SAVED_KEYS)
+        return poses_of(self.worker.call("answer", sample=sample.as_json()), SAVED_KEYS)
 
     def time_each(self, samples: Sequence[Sample]) -> list[float]:
         """Measure the seconds that each image takes, one after the other."""
-        seconds: list[float] = self.worker.call(
-            "time_each", samples=[sample.as_json() for sample in samples]
-        )
+        described = [sample.as_json() for sample in samples]
+        seconds: list[float] = self.worker.call("time_each", samples=described)
         return seconds
 
     def rate(self, samples: Sequence[Sample], concurrency: int, skip: int, count: int) -> Rate:
@@ -121,18 +119,13 @@ class InProcessContestant(Contestant):
         if not self.parallel:
             feed = itertools.islice(itertools.cycle(samples), skip + count)
             return Rate(count / sum(self.time_each(list(feed))[skip:]), skip + count)
-        found = self.worker.call(
-            "rate",
-            samples=[sample.as_json() for sample in samples],
-            concurrency=concurrency,
-            skip=skip,
-            count=count,
-        )
-        return Rate(*found)
+        work = {"concurrency": concurrency, "skip": skip, "count": count}
+        described = [sample.as_json() for sample in samples]
+        return Rate(*self.worker.call("rate", samples=described, **work))
 
     def processes(self) -> list[int]:
         """List the worker."""
-        return [self.worker.pid]
+        return [self.worker.process.pid]
 
     def close(self) -> None:
         """End the worker."""
@@ -140,14 +133,7 @@ class InProcessContestant(Contestant):
 
 
 class TritonContestant(Contestant):
-    """The served pipeline, called by the client's transport alone.
-
-    Args:
-        key: See `Contestant`.
-        label: See `Contestant`.
-        url: URL of the server: ``grpc://`` or ``http://``.
-        server: The running server.
-    """
+    """The served pipeline, called by the client's transport alone, over ``url``."""
 
     def __init__(self, key: str, label: str, url: str, server: EmbeddedServer) -> None:
         super().__init__(key, label, "ours")
@@ -169,11 +155,7 @@ class TritonContestant(Contestant):
 
 
 class PredictContestant(TritonContestant):
-    """The client's ``pipeline.predict`` over many files; for images per second only.
-
-    Args:
-        server: The running server.
-    """
+    """The client's ``pipeline.predict`` over many files; for images per second only."""
 
     def __init__(self, server: EmbeddedServer) -> None:
         super().__init__("predict", "tritonpose, predict()", server.grpc_url, server)
@@ -197,18 +179,31 @@ class RestContestant(Contestant):
         key: See `Contestant`.
         label: See `Contestant`.
         role: See `Contestant`.
-        service: The running service; closed with this.
+        command: The service and its arguments, but for ``--port``; closed with this.
+        variables: Environment variables of the service beside this process's own.
         behind: Roots of other processes that work for it.
+
+    Raises:
+        ToolError: The service does not start.
     """
 
     def __init__(
-        self, key: str, label: str, role: Role, service: HttpService, behind: Sequence[int] = ()
+        self,
+        key: str,
+        label: str,
+        role: Role,
+        command: Sequence[str],
+        variables: Mapping[str, str] | None = None,
+        behind: Sequence[int] = (),
     ) -> None:
         super().__init__(key, label, role)
-        self._service = service
+        (port,) = free_ports(1)
+        url = f"http://127.0.0.1:{port}"
+        self._service = Program(label, [*command, "--port", str(port)], variables)
+        self._service.wait_until_ready(f"{url}/health", _START_SECONDS)
         self._behind = behind
         self._client = httpx.Client(
-            base_url=service.url,
+            base_url=url,
             timeout=_TIMEOUT_SECONDS,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             trust_env=False,
@@ -233,7 +228,7 @@ class RestContestant(Contestant):
 
     def processes(self) -> list[int]:
         """List the service and what is behind it."""
-        return [*self._service.processes(), *self._behind]
+        return [self._service.process.pid, *self._behind]
 
     def close(self) -> None:
         """Stop the service."""

@@ -8,20 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
-class Rate:
-    """How fast images were answered.
-
-    Attributes:
-        per_second: Images per second while the load was steady.
-        images: All images answered, including those before and after that.
-    """
+class Rate(NamedTuple):
+    """Images per second while the load was steady, and all images, before and after that, too."""
 
     per_second: float
     images: int

@@ -6,15 +6,17 @@ import contextlib
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
 from tools.benchmark.contestants import Contestant
+
+Result = TypeVar("Result")
 
 _PACKAGES = (
     "tritonpose",
@@ -72,40 +74,6 @@ def resident_bytes(roots: Iterable[int]) -> int:
     return total
 
 
-@dataclass
-class Window:
-    """CPU time during one measurement, in seconds; complete when it is over.
-
-    Attributes:
-        wall: How long it took.
-        measured: Used by the contestant and by this process, which loads it.
-        idle: Used by the other contestants, which should use none.
-        foreign: Used by all other programs.
-        stolen: Given by the hypervisor to other machines.
-    """
-
-    wall: float = 0.0
-    measured: float = 0.0
-    idle: float = 0.0
-    foreign: float = 0.0
-    stolen: float = 0.0
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """Who else used the machine's CPU time during measurements, as shares of all of it.
-
-    Attributes:
-        idle_contestants: Contestants that were not measured.
-        foreign: Programs that have nothing to do with the benchmark.
-        stolen: Other machines of the same host.
-    """
-
-    idle_contestants: float
-    foreign: float
-    stolen: float
-
-
 class Watch:
     """Records the use of the CPU during all measurements.
 
@@ -115,37 +83,37 @@ class Watch:
 
     def __init__(self, contestants: Sequence[Contestant]) -> None:
         self._contestants = contestants
-        self._windows: list[Window] = []
+        self._seconds: dict[str, float] = defaultdict(float)
 
-    @contextmanager
-    def during(self, contestant: Contestant) -> Iterator[Window]:
-        """Record one measurement.
+    def measured(
+        self, contestant: Contestant, measure: Callable[[Contestant], Result]
+    ) -> tuple[Result, float]:
+        """Measure a contestant once.
 
-        Yields:
-            Its figures, complete when the context has ended.
+        Returns:
+            What was measured, and the CPU seconds of the contestant and of this process meanwhile.
         """
         measured = set(process_tree(contestant.processes()))
-        others = {
-            pid for each in self._contestants for pid in process_tree(each.processes())
-        } - measured
-        window = Window()
-        before = _snapshot(measured, others)
-        yield window
-        after = _snapshot(measured, others)
-        for name, value in after.items():
-            # Where ticks are coarse, differences of sums can be slightly negative.
-            setattr(window, name, max(value - before[name], 0.0))
-        self._windows.append(window)
+        everyone = {pid for each in self._contestants for pid in process_tree(each.processes())}
+        before = _snapshot(measured, everyone - measured)
+        result = measure(contestant)
+        after = _snapshot(measured, everyone - measured)
+        # Where ticks are coarse, differences of sums can be slightly negative.
+        used = {name: max(value - before[name], 0.0) for name, value in after.items()}
+        for name, seconds in used.items():
+            self._seconds[name] += seconds
+        return result, used["measured"]
 
-    def disturbance(self) -> Disturbance:
-        """Sum up all measurements."""
-        total = sum(window.wall for window in self._windows) * (psutil.cpu_count() or 1)
+    def disturbance(self) -> dict[str, float]:
+        """Sum up who else used the CPU, as shares of the machine's time.
 
-        def share(name: str) -> float:
-            seconds: float = sum(getattr(window, name) for window in self._windows)
-            return seconds / total if total else 0.0
-
-        return Disturbance(share("idle"), share("foreign"), share("stolen"))
+        Returns:
+            The shares of ``idle_contestants``, which were not measured, of ``foreign`` programs,
+            and what was ``stolen`` by other machines of the same host.
+        """
+        total = self._seconds["wall"] * (psutil.cpu_count() or 1)
+        names = ("idle_contestants", "foreign", "stolen")
+        return {name: self._seconds[name] / total if total else 0.0 for name in names}
 
 
 def _snapshot(measured: Iterable[int], others: Iterable[int]) -> dict[str, float]:
@@ -155,7 +123,7 @@ def _snapshot(measured: Iterable[int], others: Iterable[int]) -> dict[str, float
     return {
         "wall": time.perf_counter(),
         "measured": ours,
-        "idle": idle,
+        "idle_contestants": idle,
         "foreign": busy - ours - idle,
         "stolen": times.steal,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import yaml
 
 from tools.benchmark.contestants import Contestant, InProcessContestant, RestContestant
-from tools.benchmark.subprocesses.launch import HttpService, WorkerProcess
+from tools.benchmark.worker import Worker
 from tools.benchmark.workload import Sample
 from tools.errors import BenchmarkError
 from tritonpose.config import PIPELINE_NAME, ModuleConfig, PipelineConfig
@@ -31,7 +32,6 @@ _ENVIRONMENT = ToolEnvironment(
     pythons="Python 3.10 to 3.12 on Linux x86_64",
     without_network="leave out --paddlex",
 )
-_WORKER = Path(__file__).parent / "subprocesses" / "paddlex_pipeline.py"
 _TRIAL_PASSES = 3
 
 
@@ -162,19 +162,23 @@ def _with_threads(python: Path, content: dict[str, Any], threads: int) -> InProc
 
 def _in_process(python: Path, key: str, label: str, content: dict[str, Any]) -> InProcessContestant:
     arguments = [json.dumps({"config": content, "device": "cpu"})]
-    worker = WorkerProcess("PaddleX", [str(python), "-I"], _WORKER, arguments, _variables())
+    isolated = [str(python), "-I"]
+    worker = Worker("PaddleX", isolated, "paddlex_pipeline.py", arguments, _variables())
     return InProcessContestant(key, label, "rival", parallel=False, worker=worker)
 
 
 def _serving(python: Path, content: dict[str, Any]) -> RestContestant:
-    def command(directory: Path, port: int) -> Sequence[str]:
-        pipeline = directory / "pipeline.yaml"
-        pipeline.write_text(yaml.safe_dump(content), "utf-8")
-        serve = (str(python), "-I", "-m", "paddlex", "--serve", "--pipeline", str(pipeline))
-        return [*serve, "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
-
-    service = HttpService("PaddleX's basic serving", command, _variables())
-    return RestContestant("paddlex_serving", "PaddleX serving, REST", "rival", service)
+    # Read until it is ready.
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as pipeline:
+        yaml.safe_dump(content, pipeline)
+        pipeline.flush()
+        command = [
+            *(str(python), "-I", "-m", "paddlex", "--serve", "--pipeline", pipeline.name),
+            *("--device", "cpu", "--host", "127.0.0.1"),
+        ]
+        return RestContestant(
+            "paddlex_serving", "PaddleX serving, REST", "rival", command, _variables()
+        )
 
 
 def _variables() -> dict[str, str]:

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import statistics
+import sys
 import tempfile
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 
-from tools.benchmark.agreement import compare_answers
-from tools.benchmark.contestants import Contestant, InProcessContestant
-from tools.benchmark.latency import (
+from tools.benchmark.contestants import (
+    Contestant,
+    InProcessContestant,
+    PredictContestant,
+    RestContestant,
+    TritonContestant,
+)
+from tools.benchmark.machine import Watch, machine_facts, package_versions, resident_bytes
+from tools.benchmark.measure import (
     RENDER,
+    Measurement,
+    cost_per_person,
+    measure_client,
     measure_each_image,
     measure_latency,
     measure_rendering,
-)
-from tools.benchmark.lineup import Contestants, start_contestants
-from tools.benchmark.machine import Watch, machine_facts, package_versions, resident_bytes
-from tools.benchmark.results import (
-    Entry,
-    Measurement,
-    Outcome,
-    Overhead,
-    cost_per_person,
+    measure_throughput,
     request_overhead,
 )
-from tools.benchmark.throughput import measure_client, measure_throughput
+from tools.benchmark.paddlex import check_same_models, start_paddlex
+from tools.benchmark.worker import Worker
 from tools.benchmark.workload import Plan, Sample, Workload, make_workload
+from tools.evaluation.agreement import Agreement, compare
 from tools.evaluation.server_facts import ask_server
 from tritonpose.config import PipelineConfig
 from tritonpose.transport.connection import Connection
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.models.choice import ModelChoice, choose_models
 
 MEASUREMENTS = ("latency", "throughput", "people", "sizes", "rendering", "client")
 """What can be measured, in this order."""
@@ -41,7 +50,43 @@ _TRIAL_IMAGES = 5
 _CROPS = 8
 _CROP_BATCHES = 20
 
+# How far equal answers may be apart.
+_BOX_TOLERANCE_PX = 0.05
+_SCORE_TOLERANCE = 0.001
+_CLOSE_KEYPOINTS = 0.985
+
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Contestants:
+    """All contestants, running.
+
+    Attributes:
+        choice: The models.
+        server: Our server.
+        rivals: PaddleX: in process with its defaults, in process at its fastest, serving; or none.
+        engine: The limit.
+        ours: Our server over gRPC, HTTP, REST.
+        predict: Our server by the client's pipeline object.
+    """
+
+    choice: ModelChoice
+    server: EmbeddedServer
+    rivals: tuple[Contestant, ...]
+    engine: InProcessContestant
+    ours: tuple[Contestant, ...]
+    predict: PredictContestant
+
+    @property
+    def in_tables(self) -> list[Contestant]:
+        """All that answer images one by one, in the order of tables."""
+        return [*self.rivals, self.engine, *self.ours]
+
+    @property
+    def in_process(self) -> list[InProcessContestant]:
+        """PaddleX in process, with its defaults first; empty where it does not take part."""
+        return [each for each in self.rivals if isinstance(each, InProcessContestant)]
 
 
 def run_benchmark(
@@ -52,7 +97,7 @@ def run_benchmark(
     *,
     with_paddlex: bool,
     progress: Progress,
-) -> Outcome:
+) -> dict[str, Any]:
     """Measure all contestants on the same images.
 
     Args:
@@ -63,41 +108,136 @@ def run_benchmark(
         with_paddlex: Whether PaddleX takes part; without it nothing is drawn.
         progress: Called with lines for the user.
 
+    Returns:
+        The report: machine, versions, models, images and plan, and under ``contestants``,
+        ``measurements``, ``overhead``, ``memory_bytes``, ``agreement`` and ``disturbance`` what
+        was found.
+
     Raises:
-        BenchmarkError: A contestant can't be started or fails.
+        ToolError: A contestant can't be started or fails, or PaddleX can't run the models.
         ConversionError: A model can't be converted, or PaddleX's environment can't be made.
         FetchError: The models can't be fetched.
         TritonPoseError: The server does not start, or refuses an image.
     """
     trial = [Sample(path) for path in images[:_TRIAL_IMAGES]]
     with (
-        start_contestants(
-            config, trial, with_paddlex=with_paddlex, progress=progress
-        ) as contestants,
+        _running(config, trial, with_paddlex, progress) as contestants,
         tempfile.TemporaryDirectory() as work,
     ):
         workload = make_workload(images, plan, contestants.ours[0].answer, Path(work))
+        everyone = [*contestants.in_tables, contestants.predict]
         progress("comparing answers")
-        reference, *others = contestants.in_tables
-        verdicts = compare_answers(reference, others, workload)
-        watch = Watch([*contestants.in_tables, contestants.predict])
+        agreement = compare_answers(contestants.in_tables, workload)
+        watch = Watch(everyone)
         measurements, overhead = _measure(contestants, workload, plan, wanted, watch, progress)
-        return Outcome(
-            facts=_facts(contestants, workload, plan),
-            entries={
-                **{
-                    each.key: Entry(each.label, each.role)
-                    for each in [*contestants.in_tables, contestants.predict]
-                },
-                RENDER: Entry("tritonpose, draw_poses()", "ours"),
+        return {
+            **_facts(contestants, workload, plan),
+            "contestants": {
+                **{each.key: {"label": each.label, "role": each.role} for each in everyone},
+                RENDER: {"label": "tritonpose, draw_poses()", "role": "ours"},
             },
-            measurements=tuple(measurements),
-            reference=reference.key,
-            verdicts=tuple(verdicts),
-            memory=_memory(contestants.in_tables),
-            overhead=overhead,
-            disturbance=watch.disturbance(),
+            "measurements": measurements,
+            "overhead": overhead,
+            "memory_bytes": _memory(contestants.in_tables),
+            "agreement": agreement,
+            "disturbance": watch.disturbance(),
+        }
+
+
+def compare_answers(contestants: Sequence[Contestant], workload: Workload) -> dict[str, Any]:
+    """Ask every contestant for every image once, and compare. This warms them up, too.
+
+    Args:
+        contestants: The answers of the first count as right.
+        workload: The images: of photos, boxes and keypoints are compared, of others the number
+            of people.
+
+    Returns:
+        For the report: the key of the ``reference``, whether ``all_agree`` but for rounding, and
+        how each of the other ``contestants`` does.
+    """
+    made = {**workload.persons, **workload.sizes}
+    reference, *others = contestants
+
+    def ask(contestant: Contestant) -> tuple[list[Any], dict[str, int]]:
+        photos = [contestant.answer(sample) for sample in workload.photos]
+        return photos, {label: len(contestant.answer(each).boxes) for label, each in made.items()}
+
+    expected, expected_counts = ask(reference)
+    verdicts = []
+    for contestant in others:
+        found, counts = ask(contestant)
+        photos = Agreement.of(
+            [
+                (sample.path.name, compare(right, answer))
+                for sample, right, answer in zip(workload.photos, expected, found, strict=True)
+            ]
         )
+        other_counts = [label for label in made if counts[label] != expected_counts[label]]
+        agrees = (
+            not photos.other_persons
+            and not other_counts
+            and (photos.box_px or 0) <= _BOX_TOLERANCE_PX
+            and (photos.det_score or 0) <= _SCORE_TOLERANCE
+            and (photos.close_share is None or photos.close_share >= _CLOSE_KEYPOINTS)
+        )
+        verdicts.append(
+            {
+                "key": contestant.key,
+                "photos": asdict(photos),
+                "other_counts": other_counts,
+                "agrees": agrees,
+            }
+        )
+    return {
+        "reference": reference.key,
+        "all_agree": all(verdict["agrees"] for verdict in verdicts),
+        "contestants": verdicts,
+    }
+
+
+@contextmanager
+def _running(
+    config: PipelineConfig, trial: Sequence[Sample], with_paddlex: bool, progress: Progress
+) -> Iterator[Contestants]:
+    """Start all contestants, for as long as the context lasts; ``trial`` is for `start_paddlex`."""
+    choice = choose_models(config, progress)
+    if with_paddlex:
+        check_same_models(config, choice.models)
+    with ExitStack() as stack:
+
+        def enter(contestant: Contestant) -> Contestant:
+            stack.callback(contestant.close)
+            return contestant
+
+        rivals = start_paddlex(config, trial, progress, enter) if with_paddlex else ()
+        progress("starting Triton, the REST service and the bare engine")
+        engine = _bare_engine(choice)
+        enter(engine)
+        server = stack.enter_context(EmbeddedServer(choice.models, choice.settings))
+        predict = PredictContestant(server)
+        enter(predict)
+        program = str(Path(sys.executable).with_name("tritonpose"))
+        serve = [program, "serve", "--url", server.grpc_url]
+        behind = [] if server.pid is None else [server.pid]
+        ours = (
+            enter(TritonContestant("grpc", "tritonpose, gRPC", server.grpc_url, server)),
+            enter(TritonContestant("http", "tritonpose, HTTP", server.http_url, server)),
+            enter(RestContestant("rest", "tritonpose, REST", "ours", serve, behind=behind)),
+        )
+        yield Contestants(choice, server, rivals, engine, ours, predict)
+
+
+def _bare_engine(choice: ModelChoice) -> InProcessContestant:
+    by_name = {model.name: str(model) for model in choice.models}
+    settings = choice.settings
+    arguments = [
+        by_name[settings.detector],
+        by_name[settings.keypoint_model],
+        json.dumps({key: text for key, text in settings.to_parameters().items() if text}),
+    ]
+    worker = Worker("the bare engine", [sys.executable], "bare_engine.py", arguments)
+    return InProcessContestant("engine", "bare engine", "limit", parallel=True, worker=worker)
 
 
 def _measure(
@@ -107,10 +247,12 @@ def _measure(
     wanted: Collection[str],
     watch: Watch,
     progress: Progress,
-) -> tuple[list[Measurement], Overhead]:
+) -> tuple[list[Measurement], dict[str, float | None]]:
+    """Measure what is wanted, and what the server costs compared with the bare engine."""
     everyone, photos = contestants.in_tables, workload.photos
     grpc, engine = contestants.ours[0], contestants.engine
-    measurements, overhead = [], Overhead()
+    measurements: list[Measurement] = []
+    overhead: dict[str, float | None] = {}
 
     def starts(name: str) -> bool:
         if name in wanted:
@@ -120,34 +262,31 @@ def _measure(
     if starts("latency"):
         latency, milliseconds = measure_latency(everyone, photos, plan, watch)
         measurements.append(latency)
-        request_ms = request_overhead(milliseconds[grpc.key], milliseconds[engine.key])
-        overhead = replace(overhead, request_ms=request_ms)
+        served, bare = milliseconds[grpc.key], milliseconds[engine.key]
+        overhead["request_ms"] = request_overhead(served, bare)
     if starts("throughput"):
-        throughput, cpu = measure_throughput(everyone, photos, plan, watch)
-        measurements += [throughput, cpu]
-        share = throughput.ratio(throughput.cases[-1], grpc.key, engine.key)
-        overhead = replace(overhead, throughput_share=share.value if share else None)
+        measurements += measure_throughput(everyone, photos, plan, watch)
+        best = measurements[-2]["cases"][-1]["ratios"]
+        shares = {(each["ours"], each["other"]): each["value"] for each in best}
+        overhead["throughput_share"] = shares[grpc.key, engine.key]
     if starts("people"):
         people = measure_each_image("people", everyone, workload.persons, plan, watch)
         measurements.append(people)
-        crop_seconds = engine.worker.call("crop_seconds", batch=_CROPS, repeat=_CROP_BATCHES)
-        overhead = replace(
-            overhead,
-            person_ms=cost_per_person(people, grpc.key),
-            engine_person_ms=cost_per_person(people, engine.key),
-            crop_ms=statistics.median(crop_seconds) * 1000,
-        )
+        crops = engine.worker.call("crop_seconds", batch=_CROPS, repeat=_CROP_BATCHES)
+        person_ms, crop_ms = cost_per_person(people, grpc.key), statistics.median(crops) * 1000
+        overhead["person_ms"] = person_ms
+        overhead["engine_person_ms"] = cost_per_person(people, engine.key)
+        overhead["crop_ms"] = crop_ms
+        overhead["persons_per_crop"] = None if person_ms is None else person_ms / crop_ms
     if starts("sizes"):
-        sizes = measure_each_image("sizes", everyone, workload.sizes, plan, watch)
-        measurements.append(sizes)
+        measurements.append(measure_each_image("sizes", everyone, workload.sizes, plan, watch))
     if starts("rendering"):
-        if contestants.paddlex is None:
-            progress("drawing is compared with PaddleX's only: give --paddlex")
+        if contestants.in_process:
+            measurements.append(measure_rendering(contestants.in_process[0], workload.scene, plan))
         else:
-            measurements.append(measure_rendering(contestants.paddlex, workload.scene, plan))
+            progress("drawing is compared with PaddleX's only: give --paddlex")
     if starts("client"):
-        in_process = [each for each in contestants.rivals if isinstance(each, InProcessContestant)]
-        others = [*in_process, grpc]
+        others = [*contestants.in_process, grpc]
         measurements.append(measure_client(contestants.predict, others, photos, plan, watch))
     return measurements, overhead
 
@@ -161,14 +300,15 @@ def _memory(contestants: Sequence[Contestant]) -> dict[str, int]:
 
 
 def _facts(contestants: Contestants, workload: Workload, plan: Plan) -> dict[str, object]:
-    versions: dict[str, object] = {"ours": package_versions()}
-    versions["triton"] = ask_server(Connection.from_options(contestants.server.grpc_url)).version
-    versions["engine"] = contestants.engine.worker.call("facts")
-    if contestants.paddlex is not None:
-        versions["paddlex"] = contestants.paddlex.worker.call("facts")
+    triton = ask_server(Connection.from_options(contestants.server.grpc_url)).version
+    workers = [("engine", contestants.engine), *(("paddlex", x) for x in contestants.in_process)]
     return {
         "machine": machine_facts(),
-        "versions": versions,
+        "versions": {
+            "ours": package_versions(),
+            "triton": triton,
+            **{name: each.worker.call("facts") for name, each in workers},
+        },
         "models": asdict(contestants.choice.settings),
         "images": [_describe(sample, contestants.engine) for sample in workload.photos],
         "people_image": next((s.path.name for s in workload.persons.values()), None),

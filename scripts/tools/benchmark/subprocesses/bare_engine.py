@@ -22,7 +22,7 @@ import numpy.typing as npt
 import openvino
 
 from tools.answers import SAVED_KEYS
-from tools.benchmark.load import measure_rate
+from tools.benchmark.load import Rate, measure_rate
 from tritonpose_pipeline.image import check_file, decode_image
 from tritonpose_pipeline.pipeline import Poses, estimate_poses
 from tritonpose_pipeline.repository import ModelRepository
@@ -130,13 +130,10 @@ class BareEngine:
         arrays = (values.tolist() for values in poses[:4])
         return [dict(zip(SAVED_KEYS, person, strict=True)) for person in zip(*arrays, strict=True)]
 
-    def rate(
-        self, samples: list[Sample], concurrency: int, skip: int, count: int
-    ) -> tuple[float, int]:
-        """Measure images per second, and count all images; see `measure_rate`."""
+    def rate(self, samples: list[Sample], concurrency: int, skip: int, count: int) -> Rate:
+        """Measure images per second; see `measure_rate`."""
         estimate = partial(self.estimate, several=concurrency > 1)
-        rate = measure_rate(estimate, samples, concurrency, skip, count)
-        return rate.per_second, rate.images
+        return measure_rate(estimate, samples, concurrency, skip, count)
 
     def crop_seconds(self, batch: int, repeat: int) -> list[float]:
         """Measure the keypoint model's seconds per crop, of each of some batches on all cores."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +16,13 @@ import pytest
 
 from contestants import GivenContestant
 from quantizable_model import HEIGHT, WIDTH, install
-from tools.benchmark.contestants import InProcessContestant, RestContestant
+from tools.benchmark.contestants import Contestant, InProcessContestant, RestContestant
 from tools.benchmark.machine import Watch, process_tree, resident_bytes
 from tools.benchmark.subprocesses.bare_engine import OpenVinoModel
-from tools.benchmark.subprocesses.launch import HttpService, WorkerProcess
+from tools.benchmark.worker import Worker
 from tools.benchmark.workload import Sample
-from tools.errors import BenchmarkError
+from tools.errors import BenchmarkError, ToolError
+from tools.programs import Program
 from tritonpose_server.models.store import ModelStore
 
 WORKER = """
@@ -77,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
 """
 
 
@@ -88,8 +89,8 @@ def worker_file(tmp_path: Path) -> Path:
     return path
 
 
-def start(file: Path, word: str = "word") -> WorkerProcess:
-    return WorkerProcess("the worker", [sys.executable, "-I"], file, [word])
+def start(file: Path, word: str = "word") -> Worker:
+    return Worker("the worker", [sys.executable, "-I"], file, [word])
 
 
 def test_calls(worker_file: Path) -> None:
@@ -99,16 +100,16 @@ def test_calls(worker_file: Path) -> None:
         worker.call("fail")
     # It goes on after an error.
     assert worker.call("say", times=0) == []
-    assert psutil.pid_exists(worker.pid)
+    assert psutil.pid_exists(worker.process.pid)
     worker.close()
-    assert not psutil.pid_exists(worker.pid)
+    assert not psutil.pid_exists(worker.process.pid)
 
 
 def test_worker_that_dies(worker_file: Path) -> None:
     worker = start(worker_file)
-    with pytest.raises(BenchmarkError, match=r"ended with status 3:\n[\s\S]*last words"):
+    with pytest.raises(ToolError, match=r"ended with status 3:\n[\s\S]*last words"):
         worker.call("die")
-    with pytest.raises(BenchmarkError, match="ended with status 3"):
+    with pytest.raises(ToolError, match="ended with status 3"):
         worker.call("say", times=1)
     worker.close()
 
@@ -119,8 +120,8 @@ def test_workers_that_do_not_start(tmp_path: Path, worker_file: Path) -> None:
     (tmp_path / "broken.py").write_text("import no_such_module")
     with pytest.raises(BenchmarkError, match="failed: ModuleNotFoundError"):
         start(tmp_path / "broken.py")
-    with pytest.raises(BenchmarkError, match="can't be started"):
-        WorkerProcess("the worker", ["/no/such/python"], worker_file, [])
+    with pytest.raises(ToolError, match="can't be started"):
+        Worker("the worker", ["/no/such/python"], worker_file, [])
 
 
 @pytest.mark.parametrize("parallel", [False, True])
@@ -140,11 +141,8 @@ def test_in_process_contestant(worker_file: Path, parallel: bool) -> None:
 
 
 def test_rest_contestant(tmp_path: Path) -> None:
-    def command(directory: Path, port: int) -> Sequence[str]:
-        assert directory.is_dir()
-        return [sys.executable, "-I", "-c", SERVICE, str(port)]
-
-    contestant = RestContestant("rest", "label", "ours", HttpService("it", command), [1])
+    command = [sys.executable, "-I", "-c", SERVICE]
+    contestant = RestContestant("rest", "label", "ours", command, behind=[1])
     (tmp_path / "image.jpg").write_bytes(b"image")
     (tmp_path / "empty.jpg").touch()
     sample = Sample(tmp_path / "image.jpg", 0.2)
@@ -157,8 +155,6 @@ def test_rest_contestant(tmp_path: Path) -> None:
         contestant.answer(Sample(tmp_path / "empty.jpg"))
     pid, behind = contestant.processes()
     assert behind == 1
-    # Only what is measured, not the guardian.
-    assert psutil.Process(pid).cmdline()[2] == "-c"
     psutil.Process(pid).kill()
     with pytest.raises(BenchmarkError, match="label does not answer"):
         contestant.answer(sample)
@@ -167,8 +163,16 @@ def test_rest_contestant(tmp_path: Path) -> None:
 
 
 def test_service_that_ends() -> None:
-    with pytest.raises(BenchmarkError, match=r"it ended while starting:\n[\s\S]*no way"):
-        HttpService("it", lambda *_: [sys.executable, "-c", "import sys; sys.exit('no way')"])
+    service = Program("it", [sys.executable, "-c", "import sys; sys.exit('no way')"])
+    with pytest.raises(ToolError, match=r"it ended while starting:\n[\s\S]*no way"):
+        service.wait_until_ready("http://127.0.0.1:9/", 60)
+
+
+def test_service_that_never_answers() -> None:
+    service = Program("it", [sys.executable, "-c", "import time; time.sleep(60)"])
+    with pytest.raises(ToolError, match="it was not ready after"):
+        service.wait_until_ready("http://127.0.0.1:9/", 0.2)
+    assert service.ended()
 
 
 def images(count: int, seed: int) -> np.ndarray:
@@ -222,7 +226,7 @@ def running(child: str) -> Iterator[GivenContestant]:
         process.communicate()
 
 
-def let_work(contestant: GivenContestant) -> None:
+def let_work(contestant: Contestant) -> None:
     """Wait until the child has used the CPU for 0.2 s, however busy the machine is."""
     (child,) = psutil.Process(contestant.processes()[0]).children()
     begin = child.cpu_times().user
@@ -235,18 +239,14 @@ def test_cpu_time_is_measured_in_whole_trees() -> None:
         twin = GivenContestant("twin", pids=busy.processes())
         watch = Watch([busy, idle, twin])
         # The twin shares the busy one's processes, which so are not idle.
-        with watch.during(twin) as window:
-            let_work(busy)
-        assert window.wall > 0
-        assert window.measured >= 0.2
-        assert window.idle < 0.1
-        with watch.during(idle) as other:
-            let_work(busy)
+        _, seconds = watch.measured(twin, let_work)
+        assert seconds >= 0.2
+        before = watch.disturbance()["idle_contestants"]
         # Now the busy one should be idle, and is not.
-        assert other.idle >= 0.2
-    assert watch.disturbance().idle_contestants > 0
-    assert 0 <= watch.disturbance().foreign <= 1
-    assert Watch([]).disturbance().foreign == 0
+        watch.measured(idle, lambda _: let_work(busy))
+        assert watch.disturbance()["idle_contestants"] > before
+    assert 0 <= watch.disturbance()["foreign"] <= 1
+    assert Watch([]).disturbance()["foreign"] == 0
 
 
 def test_memory_of_a_tree() -> None:
