@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import signal
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def run_command(command: Callable[[], int]) -> int:
     Returns:
         That status; 1 after an error, 130 after Ctrl-C.
     """
+    # As after Ctrl-C, programs that the command has started are ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         return command()

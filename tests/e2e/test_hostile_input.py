@@ -18,11 +18,11 @@ from tritonclient.utils import InferenceServerException
 
 from leftovers import descendants
 from tools.soak.clients import Clients
-from tools.soak.context import Outcome, Report
 from tools.soak.endpoints import open_endpoints
 from tools.soak.hostile import refused_files, unusual_files
 from tools.soak.mutations import PIXELS
 from tools.soak.pictures import Picture, answered_pictures, cut_pictures, differences
+from tools.soak.report import Outcome, Report
 from tools.soak.service import Addresses
 from tritonpose.transport import connect
 from tritonpose.transport.messages import MODEL_NAME, InferRequest

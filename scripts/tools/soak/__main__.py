@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from tools.command import names_of, run_command, write_json
 from tools.sample_photo import sample_photo
-from tools.soak.context import Plan, Report
+from tools.soak.context import Plan
+from tools.soak.report import as_json, as_text
 from tools.soak.run import PARTS, run_soak
 from tritonpose.cli.console import print_status
 from tritonpose.config import PIPELINE_NAME
@@ -31,29 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0 when nothing was found, 1 otherwise.
     """
     options = _parse(arguments)
-    # As after Ctrl-C, the service is ended, too.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     return run_command(lambda: _run(options))
-
-
-def as_text(reports: Sequence[Report]) -> str:
-    """Format all figures and violations."""
-    blocks = []
-    for report in reports:
-        rows = [(f"  {name}", figure) for name, figure in report.all_figures().items()]
-        table = tabulate(rows, tablefmt="plain", disable_numparse=True, preserve_whitespace=True)
-        verdict = "VIOLATED" if report.violations else "passed"
-        violations = [f"  violation: {violation}" for violation in report.violations]
-        blocks.append("\n".join([f"{report.name}: {verdict}", table, *violations]))
-    return "\n".join(blocks)
-
-
-def as_json(reports: Sequence[Report]) -> dict[str, Any]:
-    """Collect all figures and violations for programs."""
-    return {
-        report.name: {"figures": report.all_figures(), "violations": report.violations}
-        for report in reports
-    }
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tools.soak.context import Outcome, Report
 from tools.soak.endpoints import Endpoint
 from tools.soak.hostile import HostileFile
 from tools.soak.pictures import Picture, differences, malformed
+from tools.soak.report import Outcome, Report
 from tritonpose.errors import InvalidRequestError, ServerUnavailableError, TritonPoseError
 from tritonpose.transport.messages import InferRequest, PoseResponse
 

@@ -1,21 +1,24 @@
-"""What all parts of the test share: the plan, the service under test, and reports."""
+"""What all parts of the test share: the plan, the service under test, and the loop of requests."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
-import numpy as np
-
+from tools.soak.clients import Clients
 from tools.soak.endpoints import Endpoint
 from tools.soak.hostile import HostileFile
 from tools.soak.pictures import Picture
+from tools.soak.report import Outcome, Report
 from tools.soak.service import Service
 
-_SHOWN_VIOLATIONS = 20
+_PROGRESS_SECONDS = 30.0
+
+Send = Callable[[Endpoint, int], Awaitable[Outcome | None]]
+"""Sends the request of a number, from 0, to an endpoint."""
 
 
 def _setting(default: Any, quick: Any, about: str) -> Any:
@@ -58,79 +61,37 @@ class Context:
     plan: Plan
     progress: Callable[[str], None]
 
+    def clients(self, report: Report, *, any_refusal: bool = False) -> Clients:
+        """Make clients of the service; see `Clients`."""
+        seed = self.plan.seed
+        return Clients(self.pictures, self.refused, report, seed, any_refusal=any_refusal)
 
-class Outcome(str, Enum):
-    """How a request ended, where it ended as it may."""
+    def endpoint(self, number: int) -> Endpoint:
+        """Choose the endpoint of a request: all take turns."""
+        return self.endpoints[number % len(self.endpoints)]
 
-    ANSWERED = "answered"
-    REFUSED = "refused"
-    """The service was full; the client may try again."""
-    EXPIRED = "expired"
-    """The deadline passed before the service got to it; the client may try again."""
-    REJECTED = "rejected"
-    """The bad request was rejected as such."""
-    CANCELLED = "cancelled"
+    def reporter(self, part: str) -> Callable[[str], None]:
+        """Make a function that shows the user a line about a part, but only now and then."""
+        reported = time.monotonic()
 
+        def report(line: str) -> None:
+            nonlocal reported
+            if time.monotonic() > reported + _PROGRESS_SECONDS:
+                reported = time.monotonic()
+                self.progress(f"{part}: {line}")
 
-class Report:
-    """The results of one part: figures, requests by endpoint, kind and outcome, and violations.
+        return report
 
-    Args:
-        name: The part.
-
-    Attributes:
-        figures: What the part measured, besides its requests.
-        violations: What happened and must not, the first ones; of ``violation_count``.
-        violation_count: Number of all violations.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.figures: dict[str, str] = {}
-        self.violations: list[str] = []
-        self.violation_count = 0
-        self._seconds: dict[tuple[str, Outcome, str], list[float]] = defaultdict(list)
-
-    def add(self, endpoint: str, kind: str, outcome: Outcome, seconds: float) -> None:
-        """Count a request that ended as it may."""
-        self._seconds[kind, outcome, endpoint].append(seconds)
-
-    def violate(self, message: str) -> None:
-        """Note what must not happen."""
-        self.violation_count += 1
-        if len(self.violations) < _SHOWN_VIOLATIONS:
-            self.violations.append(message)
-
-    def compare_processes(
-        self,
-        before: Mapping[str, int],
-        after: Mapping[str, int],
-        may_restart: Collection[str] = (),
+    async def send_all(
+        self, part: str, send: Send, numbers: Iterable[int], concurrency: int
     ) -> None:
-        """Note processes that were restarted though they should not."""
-        for role, pid in before.items():
-            if after.get(role) != pid and role not in may_restart:
-                self.violate(f"process {role} has died and was started again")
+        """Send the requests of some numbers, with as many in flight at any time (closed loop)."""
+        report = self.reporter(part)
+        shared = iter(numbers)
 
-    def count(self, outcome: Outcome) -> int:
-        """Count the requests with an outcome."""
-        return sum(len(times) for (_, each, _), times in self._seconds.items() if each == outcome)
+        async def work() -> None:
+            for number in shared:
+                await send(self.endpoint(number), number)
+                report(f"{number} sent")
 
-    def all_figures(self) -> dict[str, str]:
-        """Add counts by kind and outcome, and percentiles of times, to the part's figures."""
-        counts: dict[tuple[str, Outcome], Counter[str]] = defaultdict(Counter)
-        times: dict[tuple[Outcome, str], list[float]] = defaultdict(list)
-        for (kind, outcome, endpoint), seconds in sorted(self._seconds.items()):
-            counts[kind, outcome][endpoint] += len(seconds)
-            times[outcome, endpoint] += seconds
-        figures = dict(self.figures)
-        for (kind, outcome), by_endpoint in counts.items():
-            listed = ", ".join(f"{endpoint} {count}" for endpoint, count in by_endpoint.items())
-            figures[f"{kind}, {outcome.value}"] = f"{by_endpoint.total()} ({listed})"
-        for (outcome, endpoint), seconds in sorted(times.items()):
-            if outcome != Outcome.CANCELLED:
-                percentiles = np.percentile(seconds, (50, 95, 99)) * 1000
-                name = f"{outcome.value} by {endpoint} after, ms (p50 p95 p99)"
-                figures[name] = " ".join(f"{each:.0f}" for each in percentiles)
-        figures["violations"] = str(self.violation_count)
-        return figures
+        await asyncio.gather(*(work() for _ in range(concurrency)))

@@ -16,8 +16,13 @@ import tritonclient.grpc.aio as triton
 from tritonclient.utils import InferenceServerException
 
 from tools.errors import SoakError
-from tools.soak.context import Context, Report
-from tools.soak.schedule import EndlessLoad
+from tools.soak.context import Context
+from tools.soak.endpoints import Endpoint
+from tools.soak.pictures import differences
+from tools.soak.report import Outcome, Report
+from tritonpose.errors import TritonPoseError
+from tritonpose.transport import connect_async
+from tritonpose.transport.messages import InferRequest
 
 # A service that has not recovered after this will not recover.
 _RECOVERY_SECONDS = 60.0
@@ -28,6 +33,13 @@ _KILL_PAUSE_SECONDS = 3.0
 _READY_TIMEOUT_SECONDS = 1.0
 
 _RELOAD_PAUSE_SECONDS = 1.0
+
+_CLIENTS_PER_ENDPOINT = 2
+_PAUSE_SECONDS = 0.05
+
+# More than any recovery takes.
+_RETRY_SECONDS = 90.0
+_RETRIES = 1000
 
 # In this time the pipeline may or may not load a missing model itself.
 _LONGEST_ABSENCE_SECONDS = 0.5
@@ -95,6 +107,68 @@ async def run_reloads(context: Context, report: Report) -> None:
         await _disrupt(context, report, turns, _RELOAD_PAUSE_SECONDS, reload)
 
 
+class EndlessLoad:
+    """Clients that send until they are stopped: some give up when refused, others retry.
+
+    Args:
+        context: The service, and what is sent.
+        report: Gets outcomes and violations.
+    """
+
+    def __init__(self, context: Context, report: Report) -> None:
+        self._context = context
+        self._report = report
+        self._clients = context.clients(report, any_refusal=True)
+        # When the last request was sent that an endpoint has answered.
+        self._answered = {endpoint.name: 0.0 for endpoint in context.endpoints}
+        self._retried = 0
+        self._stopped = False
+
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Start all clients."""
+        addresses = self._context.service.addresses
+        for _ in range(_CLIENTS_PER_ENDPOINT):
+            for endpoint in self._context.endpoints:
+                tasks.create_task(self._send(endpoint))
+            for url in (addresses.grpc, addresses.http):
+                tasks.create_task(self._retry(url))
+
+    def stop(self) -> None:
+        """Stop after the requests in flight, and report on the clients that retry."""
+        self._stopped = True
+        self._report.figures["answers of the retrying client"] = str(self._retried)
+        if not self._retried:
+            self._report.violate("the retrying client got no answer")
+
+    def all_answered_after(self, moment: float) -> bool:
+        """Whether every endpoint has answered a request that was sent after a moment."""
+        return min(self._answered.values()) > moment
+
+    async def _send(self, endpoint: Endpoint) -> None:
+        while not self._stopped:
+            started = time.monotonic()
+            if await self._clients.own_box(endpoint) == Outcome.ANSWERED:
+                self._answered[endpoint.name] = max(started, self._answered[endpoint.name])
+            else:
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _retry(self, url: str) -> None:
+        """Use the project's client with retries: it must not lose a single answer."""
+        transport = connect_async(url, _RETRY_SECONDS, retries=_RETRIES)
+        picture = self._context.pictures[0]
+        try:
+            while not self._stopped:
+                answer = await transport.infer(InferRequest(image=picture.data))
+                self._retried += 1
+                wrong = differences(answer, picture.answer)
+                if wrong:
+                    self._report.violate(f"the retrying client got a wrong answer: {wrong}")
+        except TritonPoseError as error:
+            self._report.violate(f"the retrying client lost an answer: {error}")
+        finally:
+            await transport.close()
+
+
 async def _disrupt(
     context: Context,
     report: Report,
@@ -102,14 +176,10 @@ async def _disrupt(
     pause: float,
     act: Callable[[str, EndlessLoad], Awaitable[float | None]],
 ) -> None:
-    """Disrupt one part of the service after the other, under load.
+    """Disrupt one part of the service after the other, under load, with pauses between.
 
-    Args:
-        context: The service and what is sent.
-        report: Gets the seconds by part, and the outcomes of the load.
-        turns: Names of the parts, in order.
-        pause: Seconds before each turn.
-        act: Disrupts one; returns the seconds until the service had recovered, None if it did not.
+    ``act`` disrupts the part of a name, and returns the seconds until the service had recovered,
+    None if it did not.
     """
     seconds: dict[str, list[float]] = defaultdict(list)
     load = EndlessLoad(context, report)

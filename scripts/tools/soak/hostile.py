@@ -105,6 +105,11 @@ def unusual_files(pixels: Pixels) -> list[HostileFile]:
     alpha.putalpha(Image.linear_gradient("L").resize(picture.size))
     deep = pixels.astype(np.uint16)[:, :, ::-1] * 257
     files = {
+        "JPEG": saved(picture, "JPEG"),
+        "PNG": saved(picture, "PNG"),
+        "BMP": saved(picture, "BMP"),
+        "BMP: alpha": saved(alpha, "BMP"),
+        "PNG: gray, alpha": saved(picture.convert("LA"), "PNG"),
         "JPEG: CMYK": saved(picture.convert("CMYK"), "JPEG"),
         "JPEG: gray": saved(picture.convert("L"), "JPEG"),
         "JPEG: progressive": saved(picture, "JPEG", progressive=True),
@@ -178,12 +183,8 @@ def _lying_webp() -> bytes:
     canvas = (15).to_bytes(3, "little")
     extended = b"VP8X" + struct.pack("<I", 10) + bytes(4) + canvas + canvas
     picture = webp_bomb(16384, 16384)[12:]
-    return (
-        b"RIFF"
-        + struct.pack("<I", 4 + len(extended) + len(picture))
-        + b"WEBP"
-        + (extended + picture)
-    )
+    content = b"WEBP" + extended + picture
+    return b"RIFF" + struct.pack("<I", len(content)) + content
 
 
 def _bmp(width: int, height: int) -> bytes:

@@ -13,7 +13,7 @@ from statistics import median
 
 import psutil
 
-from tools.soak.context import Report
+from tools.soak.report import Report
 from tools.soak.service import TRITON
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108

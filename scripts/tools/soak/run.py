@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 
-from tools.soak.context import Context, Plan, Report
+from tools.soak.context import Context, Plan
 from tools.soak.endpoints import open_endpoints
 from tools.soak.faults import run_kills, run_reloads
-from tools.soak.fuzz import run_fuzz
 from tools.soak.hostile import refused_files
-from tools.soak.load import run_load, run_requests
 from tools.soak.mutations import PIXELS
 from tools.soak.pictures import answered_pictures, cut_pictures
+from tools.soak.report import Report
 from tools.soak.service import serving
+from tools.soak.traffic import run_fuzz, run_load, run_requests
 from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest
 
@@ -50,29 +50,24 @@ async def run_soak(
         TritonPoseError: The service does not answer even without load.
     """
     files = cut_pictures(photo)
-    with tempfile.TemporaryDirectory() as work:
-        progress("starting the service")
-        with serving(pipeline, Path(work) / "service.log") as service:
-            transport = connect(service.addresses.grpc)
-            try:
-                pictures = answered_pictures(
-                    files, lambda data: transport.infer(InferRequest(image=data))
-                )
-            finally:
-                transport.close()
-            endpoints = open_endpoints(service.addresses)
-            context = Context(service, endpoints, pictures, refused_files(PIXELS), plan, progress)
-            reports = []
-            try:
-                for name in PARTS:
-                    if name in wanted:
-                        reports.append(await _run_part(name, context))
-                        if service.ended():
-                            break
-            finally:
-                for endpoint in endpoints:
-                    await endpoint.close()
-            return reports
+    progress("starting the service")
+    with serving(pipeline) as service:
+        transport = connect(service.addresses.grpc)
+        with contextlib.closing(transport):
+            pictures = answered_pictures(
+                files, lambda data: transport.infer(InferRequest(image=data))
+            )
+        endpoints = open_endpoints(service.addresses)
+        context = Context(service, endpoints, pictures, refused_files(PIXELS), plan, progress)
+        reports: list[Report] = []
+        try:
+            for name in filter(wanted.__contains__, PARTS):
+                if not service.program.ended():
+                    reports += [await _run_part(name, context)]
+        finally:
+            for endpoint in endpoints:
+                await endpoint.close()
+        return reports
 
 
 async def _run_part(name: str, context: Context) -> Report:
@@ -80,8 +75,8 @@ async def _run_part(name: str, context: Context) -> Report:
     before = service.processes()
     await PARTS[name](context, report)
     after = service.processes()
-    if service.ended():
-        report.violate(f"the service has ended:\n{service.last_lines()}")
+    if service.program.ended():
+        report.violate(str(service.program.failure("has ended")))
     elif name == "reloads":
         report.compare_processes(before, after, may_restart=service.models())
     elif name != "kills":

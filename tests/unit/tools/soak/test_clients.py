@@ -11,10 +11,10 @@ import pytest
 
 from poses import people
 from tools.soak.clients import Clients
-from tools.soak.context import Outcome, Report
 from tools.soak.endpoints import Endpoint
 from tools.soak.hostile import HostileFile
 from tools.soak.pictures import Picture, differences, malformed
+from tools.soak.report import Outcome, Report
 from tritonpose.errors import (
     DeadlineExceededError,
     InvalidRequestError,

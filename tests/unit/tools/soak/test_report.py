@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from tools.soak.__main__ import as_json, as_text, main
-from tools.soak.context import Outcome, Report
+from tools.soak.__main__ import main
 from tools.soak.memory import has_grown, levels, memory_sizes, report_growth
+from tools.soak.report import Outcome, Report, as_json, as_text
 
 MB = 1_000_000
 
