@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tritonpose
 from tools.command import run_command, write_json
 from tools.evaluation.agreement import load_saved_results
 from tools.evaluation.coco import load_ground_truth
-from tools.evaluation.evaluate import Evaluation, References, evaluate
-from tools.evaluation.report import as_json, table
+from tools.evaluation.evaluate import References, evaluate
+from tools.evaluation.report import table
 from tools.evaluation.server_facts import ask_server
 from tools.evaluation.variants import Variant, pair_models, serve_variants
 from tritonpose.cli.console import print_status
@@ -100,7 +101,7 @@ def _run(options: argparse.Namespace) -> int:
         with serve_variants(config, variants, print_status) as (url, served):
             evaluations = _evaluate_all(url, served, references)
     print(table(evaluations))
-    write_json(options.json, as_json(evaluations, tritonpose.__version__))
+    write_json(options.json, {"tritonpose": tritonpose.__version__, "evaluations": evaluations})
     return 0
 
 
@@ -116,7 +117,7 @@ def _load_references(options: argparse.Namespace) -> References:
 
 def _evaluate_all(
     url: str, variants: Sequence[Variant], references: References
-) -> list[Evaluation]:
+) -> list[dict[str, Any]]:
     transport = connect(url, _TIMEOUT_SECONDS)
     try:
         server = ask_server(Connection.from_options(url))

@@ -1,12 +1,10 @@
-"""COCO keypoint annotations, the server's answers as COCO results, and scores by pycocotools."""
+"""COCO keypoint annotations, and scores by pycocotools."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tools.errors import EvaluationError
-from tritonpose.export import person_scores
+from tritonpose.export import coco_results
 from tritonpose.transport.messages import PoseResponse
 
 Kind = Literal["keypoints", "bbox"]
@@ -61,12 +59,12 @@ class GroundTruth:
     Attributes:
         images: All images, including those without people: whatever is found there is wrong.
         category: COCO id of the category "person".
-        dataset: The annotations of people, in pycocotools' format.
+        coco: The annotations of people.
     """
 
     images: tuple[CocoImage, ...]
     category: int
-    dataset: dict[str, Any]
+    coco: COCO
 
 
 def load_ground_truth(annotations: Path, images: Path, prefix: str = "") -> GroundTruth:
@@ -108,89 +106,56 @@ def parse_ground_truth(content: Mapping[str, Any], images: Path, prefix: str = "
     if not categories:
         raise KeyError("no category is called 'person'")
     category = int(categories[0]["id"])
-    people: list[dict[str, Any]] = []
-    for annotation in content["annotations"]:
-        if annotation["category_id"] == category:
-            # pycocotools ignores matches with an annotation of id 0: ids begin at 1 here.
-            person = {key: annotation[key] for key in _NEEDED} | {"id": len(people) + 1}
-            people.append(person)
-    boxes = _boxes_with_keypoints(people)
-    return GroundTruth(
-        images=tuple(
-            CocoImage(
-                int(entry["id"]),
-                images / f"{prefix}{entry['file_name']}",
-                np.array(boxes[entry["id"]], np.float32).reshape(-1, 4),
-            )
-            for entry in content["images"]
-        ),
-        category=category,
-        dataset={
+    people = [each for each in content["annotations"] if each["category_id"] == category]
+    # pycocotools ignores matches with an annotation of id 0: ids begin at 1 here.
+    numbered = [
+        {key: person[key] for key in _NEEDED} | {"id": number}
+        for number, person in enumerate(people, start=1)
+    ]
+    coco = _indexed(
+        {
             "images": [{"id": entry["id"]} for entry in content["images"]],
             "categories": categories[:1],
-            "annotations": people,
-        },
+            "annotations": numbered,
+        }
     )
+    found = []
+    for entry in content["images"]:
+        boxes = []
+        for person in coco.imgToAnns[entry["id"]]:
+            x, y, width, height = person["bbox"]
+            counts = person["num_keypoints"] > 0 and not person["iscrowd"]
+            # Empty boxes can't be cropped.
+            if counts and width > 0 and height > 0:
+                boxes.append([x, y, x + width, y + height])
+        path = images / f"{prefix}{entry['file_name']}"
+        person_boxes = np.array(boxes, np.float32).reshape(-1, 4)
+        found.append(CocoImage(int(entry["id"]), path, person_boxes))
+    return GroundTruth(tuple(found), category, coco)
 
 
-def _boxes_with_keypoints(people: list[dict[str, Any]]) -> defaultdict[int, list[list[float]]]:
-    """Collect boxes by image, without empty ones, which can't be cropped."""
-    boxes = defaultdict(list)
-    for person in people:
-        x, y, width, height = person["bbox"]
-        counts = person["num_keypoints"] > 0 and not person["iscrowd"]
-        if counts and width > 0 and height > 0:
-            boxes[person["image_id"]].append([x, y, x + width, y + height])
-    return boxes
-
-
-def keypoint_results(image: int, category: int, people: PoseResponse) -> list[dict[str, Any]]:
-    """Convert the people of an image for COCO's keypoint evaluation.
-
-    Args:
-        image: The image's COCO id.
-        category: COCO id of the category "person".
-        people: The server's answer.
-    """
-    scores = person_scores(people.keypoints[..., 2], people.det_scores)
-    return [
-        {
-            "image_id": image,
-            "category_id": category,
-            "keypoints": keypoints.reshape(-1).tolist(),
-            "score": float(score),
-        }
-        for keypoints, score in zip(people.keypoints, scores, strict=True)
-    ]
-
-
-def box_results(image: int, category: int, people: PoseResponse) -> list[dict[str, Any]]:
-    """Convert the boxes of an image for COCO's detection evaluation; see `keypoint_results`."""
-    corners = people.boxes.astype(np.float64)
-    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-    return [
-        {
-            "image_id": image,
-            "category_id": category,
-            "bbox": box.tolist(),
-            "score": float(score),
-        }
-        for box, score in zip(boxes, people.det_scores, strict=True)
-    ]
-
-
-def coco_scores(truth: GroundTruth, results: Sequence[dict[str, Any]], kind: Kind) -> Scores:
-    """Compare results with annotations; similarity of keypoints is COCO's OKS, of boxes IoU.
+def coco_scores(
+    truth: GroundTruth, images: Sequence[CocoImage], answers: Sequence[PoseResponse], kind: Kind
+) -> Scores:
+    """Compare answers with annotations; similarity of keypoints is COCO's OKS, of boxes IoU.
 
     Args:
         truth: The annotations.
-        results: COCO results of all images.
+        images: Images that were sent; those left out count as answered by nobody.
+        answers: The answers for them.
         kind: What is compared.
     """
-    # pycocotools modifies its arguments, and prints its progress.
+    results = [
+        _only(kind, result, float(det_score))
+        for image, people in zip(images, answers, strict=True)
+        for result, det_score in zip(
+            coco_results(people, image.identifier, truth.category), people.det_scores, strict=True
+        )
+    ]
     with contextlib.redirect_stdout(io.StringIO()):
-        annotated = _indexed(truth.dataset)
-        evaluation = COCOeval(annotated, _as_results(annotated, results), kind)
+        # loadRes fails where nobody was found.
+        found = truth.coco.loadRes(results) if results else _indexed({**truth.coco.dataset, **_NO})
+        evaluation = COCOeval(truth.coco, found, kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -198,15 +163,18 @@ def coco_scores(truth: GroundTruth, results: Sequence[dict[str, Any]], kind: Kin
     return {name: None if value < 0 else float(value) for name, value in figures}
 
 
-def _indexed(dataset: dict[str, Any]) -> Any:
+_NO: dict[str, Any] = {"annotations": []}
+
+
+def _only(kind: Kind, result: Mapping[str, Any], det_score: float) -> dict[str, Any]:
+    """Keep what one kind of evaluation takes; boxes are ranked by the detector's score."""
+    kept = {key: result[key] for key in ("image_id", "category_id", "score", kind)}
+    return kept | {"score": det_score} if kind == "bbox" else kept
+
+
+def _indexed(dataset: dict[str, Any]) -> COCO:
     coco = COCO()
-    coco.dataset = copy.deepcopy(dataset)
-    coco.createIndex()
+    coco.dataset = dataset
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
     return coco
-
-
-def _as_results(annotated: Any, results: Sequence[dict[str, Any]]) -> Any:
-    if results:
-        return annotated.loadRes(copy.deepcopy(list(results)))
-    # loadRes fails where nobody was found.
-    return _indexed({**annotated.dataset, "annotations": []})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,8 @@ import pytest
 
 from poses import people
 from tools.errors import EvaluationError
-from tools.evaluation.coco import (
-    FIGURES,
-    box_results,
-    coco_scores,
-    load_ground_truth,
-    parse_ground_truth,
-)
-from tritonpose.export import person_scores
+from tools.evaluation.coco import FIGURES, Kind, coco_scores, load_ground_truth, parse_ground_truth
+from tritonpose.transport.messages import PoseResponse
 
 # From the definition of the keypoint challenge, https://cocodataset.org/#keypoints-eval
 SIGMAS = np.array(
@@ -46,7 +40,7 @@ def skeleton() -> npt.NDArray[np.float64]:
 
 
 def annotation(image: int = 7, **changes: Any) -> dict[str, Any]:
-    person = {
+    content = {
         "id": 0,
         "image_id": image,
         "category_id": 3,
@@ -56,7 +50,7 @@ def annotation(image: int = 7, **changes: Any) -> dict[str, Any]:
         "keypoints": skeleton().reshape(-1).tolist(),
         "num_keypoints": 15,
     }
-    return {**person, **changes}
+    return {**content, **changes}
 
 
 def dataset(*annotations: dict[str, Any]) -> dict[str, Any]:
@@ -67,9 +61,23 @@ def dataset(*annotations: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def found(points: npt.NDArray[np.float64], score: float = 0.9, image: int = 7) -> dict[str, Any]:
-    keypoints = points.reshape(-1).tolist()
-    return {"image_id": image, "category_id": 3, "keypoints": keypoints, "score": score}
+def scores(
+    *annotations: dict[str, Any], kind: Kind = "keypoints", **found: PoseResponse
+) -> dict[str, float | None]:
+    """Score what was found in the images ``seven`` and ``eight``."""
+    truth = parse_ground_truth(dataset(*annotations), Path())
+    images = {image.path.stem: image for image in truth.images}
+    return coco_scores(truth, [images[name] for name in found], list(found.values()), kind)
+
+
+def person(
+    points: npt.NDArray[np.float64], score: float = 0.9, box: Sequence[float] = (1, 2, 3, 4)
+) -> PoseResponse:
+    """One person, all of whose keypoints are certain: the detector's score ranks it."""
+    keypoints = points[None].astype(np.float32)
+    keypoints[..., 2] = 1
+    scores = np.array([score], np.float32)
+    return PoseResponse(np.array([box], np.float32), scores, keypoints, scores)
 
 
 def test_ground_truth() -> None:
@@ -91,7 +99,7 @@ def test_ground_truth() -> None:
     assert truth.images[0].person_boxes.tolist() == [[20, 30, 80, 180], [1, 2, 31, 42]]
     assert truth.images[0].person_boxes.dtype == np.float32
     assert truth.images[1].person_boxes.shape == (0, 4)
-    assert [person["id"] for person in truth.dataset["annotations"]] == [1, 2, 3, 4, 5]
+    assert [each["id"] for each in truth.coco.dataset["annotations"]] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
@@ -113,52 +121,44 @@ def test_wrong_annotations(tmp_path: Path, content: str, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_person_scores() -> None:
-    keypoint_scores = np.array([[0.2, 0.4, 0.6], [0.1, 0.2, 0.0], [1, 1, 1]], np.float32)
-    scores = person_scores(keypoint_scores, np.array([0.5, 0.5, 1], np.float32))
-    # The mean of 0.4 and 0.6 times 0.5; no confident keypoint; all confident.
-    assert scores == pytest.approx([0.25, 0, 1])
-
-
-def test_boxes_have_widths_and_heights() -> None:
-    boxes = np.array([[10, 20, 110.5, 220]], np.float32)
-    assert box_results(7, 3, replace(people(1), boxes=boxes))[0]["bbox"] == [10, 20, 100.5, 200]
-
-
 @pytest.mark.parametrize("pixels", [0.5, 2, 5, 8, 12, 40])
 def test_keypoint_ap_of_one_person_is_oks(pixels: float) -> None:
-    truth = parse_ground_truth(dataset(annotation()), Path())
     points = skeleton()
     moved = points + np.random.default_rng(3).normal(0, pixels, (17, 3))
-    scores = coco_scores(truth, [found(moved)], "keypoints")
+    found = scores(annotation(), seven=person(moved))
     annotated = points[:, 2] > 0
     distance = ((moved - points)[annotated, :2] ** 2).sum(axis=1)
     oks = np.exp(-distance / (2 * AREA * (2 * SIGMAS[annotated]) ** 2)).mean()
     # With one person, each threshold's precision is 1 up to the person's OKS and 0 above.
-    assert scores["AP"] == pytest.approx((oks >= THRESHOLDS).mean())
-    assert scores["AR75"] == (1 if oks >= 0.75 else 0)
+    assert found["AP"] == pytest.approx((oks >= THRESHOLDS).mean())
+    assert found["AR75"] == (1 if oks >= 0.75 else 0)
 
 
 def test_false_positive_of_higher_score_halves_precision() -> None:
-    truth = parse_ground_truth(dataset(annotation()), Path())
-    good, bad = found(skeleton(), 0.8), found(skeleton() + 500, 0.9, image=8)
-    scores = coco_scores(truth, [good, bad], "keypoints")
-    assert scores["AP"] == pytest.approx(0.5)
-    assert scores["AR"] == pytest.approx(1)
-    assert scores["APL"] is None
-    assert list(scores) == list(FIGURES["keypoints"])
+    right, wrong = person(skeleton(), 0.8), person(skeleton() + 500, 0.9)
+    found = scores(annotation(), seven=right, eight=wrong)
+    assert found["AP"] == pytest.approx(0.5)
+    assert found["AR"] == pytest.approx(1)
+    assert found["APL"] is None
+    assert list(found) == list(FIGURES["keypoints"])
 
 
 def test_box_scores() -> None:
-    truth = parse_ground_truth(dataset(annotation(), annotation(bbox=[1, 2, 30, 40])), Path())
     # IoU with the first person: 120 of 150 rows, so it counts up to the threshold 0.8.
-    box = {"image_id": 7, "category_id": 3, "bbox": [20, 30, 60, 120], "score": 0.1}
-    scores = coco_scores(truth, [box], "bbox")
-    assert scores["AR100"] == pytest.approx(7 / 10 / 2)
-    assert list(scores) == list(FIGURES["bbox"])
+    one = person(skeleton(), 0.1, box=(20, 30, 80, 150))
+    found = scores(annotation(), annotation(bbox=[1, 2, 30, 40]), kind="bbox", seven=one)
+    assert found["AR100"] == pytest.approx(7 / 10 / 2)
+    assert list(found) == list(FIGURES["bbox"])
+
+
+def test_boxes_are_ranked_by_the_detector_alone() -> None:
+    """The wrong box has better keypoints, and a lower score of the detector."""
+    right = person(skeleton(), 0.9, box=(20, 30, 80, 180))
+    right.keypoints[..., 2] = 0.3
+    found = scores(annotation(), kind="bbox", seven=right, eight=person(skeleton(), 0.8))
+    assert found["AP"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("kind", ["keypoints", "bbox"])
-def test_nobody_found(kind: Any) -> None:
-    scores = coco_scores(parse_ground_truth(dataset(annotation()), Path()), [], kind)
-    assert scores["AP"] == 0
+def test_nobody_found(kind: Kind) -> None:
+    assert scores(annotation(), kind=kind, seven=people(0))["AP"] == 0

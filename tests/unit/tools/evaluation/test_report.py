@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-from tools.evaluation.agreement import Agreement
-from tools.evaluation.coco import FIGURES, Kind, Scores
-from tools.evaluation.evaluate import CocoFigures, Evaluation
+from typing import Any
+
+from tools.evaluation.coco import FIGURES, Kind
 from tools.evaluation.report import table
-from tools.evaluation.variants import Variant
 
-AGREEMENT = Agreement(
-    images=3,
-    persons=5,
-    other_persons=("b.jpg",),
-    box_px=0.00012,
-    det_score=0.0000015,
-    close_share=0.99567,
-    visible_px=10.05,
-    clear_px=None,
-    keypoint_score=0.0012,
-)
+AGREEMENT = {
+    "images": 3,
+    "persons": 5,
+    "other_persons": ("b.jpg",),
+    "box_px": 0.00012,
+    "det_score": 0.0000015,
+    "close_share": 0.99567,
+    "visible_px": 10.05,
+    "clear_px": None,
+    "keypoint_score": 0.0012,
+}
 
 
-def scores(kind: Kind, value: float) -> Scores:
+def scores(kind: Kind, value: float) -> dict[str, float | None]:
     return {name: None if name == "APM" else value for name in FIGURES[kind]}
 
 
-def coco(value: float) -> CocoFigures:
-    return CocoFigures(
-        images=4,
-        given_persons=12,
-        given_boxes=scores("keypoints", value),
-        found_persons=100,
-        found_boxes=scores("keypoints", value / 2),
-        detection=scores("bbox", 1),
-    )
-
-
-def evaluation(name: str, value: float, flip: bool = False) -> Evaluation:
-    return Evaluation("2.51.0", Variant("detector", name, flip), coco(value), AGREEMENT)
+def evaluation(name: str, value: float, flip: bool = False) -> dict[str, Any]:
+    coco = {
+        "images": 4,
+        "given_persons": 12,
+        "given_boxes": scores("keypoints", value),
+        "found_persons": 100,
+        "found_boxes": scores("keypoints", value / 2),
+        "detection": scores("bbox", 1),
+    }
+    variant = {"detector": "detector", "keypoint_model": name, "flip": flip, "use_udp": None}
+    return {"triton": "2.51.0", "variant": variant, "coco": coco, "agreement": AGREEMENT}
 
 
 def test_table_of_two() -> None:
@@ -60,7 +57,7 @@ def test_table_of_two() -> None:
 
 
 def test_agreement_alone() -> None:
-    text = table([Evaluation("2.51.0", Variant("detector", "keypoints"), None, AGREEMENT)])
+    text = table([{**evaluation("keypoints", 1), "coco": None}])
     assert "COCO" not in text
     figures = [line.split()[-1] for line in text.split("PaddleX\n")[1].splitlines()]
     assert figures == [
