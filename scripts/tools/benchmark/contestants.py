@@ -93,10 +93,7 @@ class InProcessContestant(Contestant):
     """A pipeline without a server, in a worker process that times itself.
 
     Args:
-        key: See `Contestant`.
-        label: See `Contestant`.
-        role: See `Contestant`.
-        parallel: See `Contestant`.
+        key, label, role, parallel: See `Contestant`.
         worker: Answers; has a method ``rate`` if it is parallel. Closed with this.
     """
 
@@ -176,9 +173,7 @@ class RestContestant(Contestant):
     """A REST service with PaddleX's contract, which answers with numbers only.
 
     Args:
-        key: See `Contestant`.
-        label: See `Contestant`.
-        role: See `Contestant`.
+        key, label, role: See `Contestant`.
         command: The service and its arguments, but for ``--port``; closed with this.
         variables: Environment variables of the service beside this process's own.
         behind: Roots of other processes that work for it.

@@ -1,14 +1,13 @@
-"""Measure the contestants in interleaved rounds; what is measured is plain data for the report."""
+"""Measure the contestants in interleaved rounds."""
 
 from __future__ import annotations
 
 import math
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from tools.benchmark.contestants import Contestant, InProcessContestant, pairs
+from tools.benchmark.figures import Figure, Measurement, figure, measurement
 from tools.benchmark.machine import Watch
 from tools.benchmark.workload import Plan, Sample, Scene
 from tools.errors import BenchmarkError
@@ -34,101 +34,6 @@ _TITLES = {
 _CLIENT_IN_FLIGHT = 8  # the client's default
 
 Result = TypeVar("Result")
-
-
-class Figure(TypedDict):
-    """One figure of one contestant: over all rounds, its least, its greatest, of each round."""
-
-    value: float
-    low: float
-    high: float
-    rounds: list[float]
-
-
-class Ratio(Figure):
-    """How many times as good one of ours is as another contestant."""
-
-    ours: str
-    other: str
-
-
-class Case(TypedDict):
-    """One column of a measurement: figures by the contestants' keys, and their ratios."""
-
-    label: str
-    figures: Mapping[str, Figure]
-    ratios: list[Ratio]
-
-
-class Measurement(TypedDict):
-    """One table of figures; the chart shows the case ``headline``, and calls it ``summary``."""
-
-    name: str
-    title: str
-    unit: str
-    better: Literal["lower", "higher"]
-    headline: str
-    summary: str
-    cases: list[Case]
-
-
-Columns = Mapping[str, Mapping[str, Figure]]
-"""Figures by a column's label and a contestant's key."""
-
-
-def figure(rounds: Sequence[float], value: float | None = None) -> Figure:
-    """Make the figure of some rounds; its value is their median where none is given."""
-    middle = statistics.median(rounds) if value is None else value
-    return Figure(value=middle, low=min(rounds), high=max(rounds), rounds=list(rounds))
-
-
-def measurement(
-    name: str,
-    title: str,
-    columns: Columns,
-    compared: Sequence[tuple[str, str]],
-    *,
-    headline: str,
-    summary: str,
-    unit: str = "ms",
-) -> Measurement:
-    """Make a measurement, and compute its ratios.
-
-    Each round has its own ratio, so that what slows a whole round down cancels out.
-
-    Args:
-        name: Name in the JSON report.
-        title: Title of the table.
-        columns: The figures.
-        compared: Keys of ours and of what it is compared with.
-        headline: Label of the column that the chart shows.
-        summary: What the chart calls it.
-        unit: Unit of the figures; of milliseconds, less is better, else more.
-    """
-    lower = unit == "ms"
-
-    def ratio(figures: Mapping[str, Figure], ours: str, other: str) -> Ratio:
-        better, worse = (other, ours) if lower else (ours, other)
-        rounds = zip(figures[better]["rounds"], figures[worse]["rounds"], strict=True)
-        return Ratio(ours=ours, other=other, **figure([a / b for a, b in rounds]))
-
-    cases = [
-        Case(
-            label=label,
-            figures=figures,
-            ratios=[ratio(figures, *pair) for pair in compared if figures.keys() >= set(pair)],
-        )
-        for label, figures in columns.items()
-    ]
-    return Measurement(
-        name=name,
-        title=title,
-        unit=unit,
-        better="lower" if lower else "higher",
-        headline=headline,
-        summary=summary,
-        cases=cases,
-    )
 
 
 def in_rounds(
@@ -325,23 +230,6 @@ def request_overhead(served: npt.NDArray[np.float64], engine: npt.NDArray[np.flo
     """
     difference = np.median(served, axis=(0, 1)) - np.median(engine, axis=(0, 1))
     return float(difference.mean())
-
-
-def cost_per_person(people: Measurement, key: str) -> float | None:
-    """Compute what each further person adds, from the cases with fewest and most people.
-
-    Args:
-        people: Its cases are labeled by numbers of people; the one with nobody does not count,
-            because it saves the keypoint model altogether.
-        key: The contestant.
-
-    Returns:
-        In the measurement's unit; None where there are no two such cases.
-    """
-    values = {int(case["label"]): case["figures"][key]["value"] for case in people["cases"]}
-    values.pop(0, None)
-    most, least = max(values, default=0), min(values, default=0)
-    return None if most == least else (values[most] - values[least]) / (most - least)
 
 
 def _times(

@@ -8,7 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from tools.benchmark.measure import Case, Figure, Measurement, Ratio
+from tools.benchmark.figures import Case, Figure, Measurement, Ratio
 from tools.errors import BenchmarkError
 
 Report = Mapping[str, Any]

@@ -21,11 +21,10 @@ from tools.benchmark.contestants import (
     RestContestant,
     TritonContestant,
 )
+from tools.benchmark.figures import Measurement, cost_per_person
 from tools.benchmark.machine import Watch, machine_facts, package_versions, resident_bytes
 from tools.benchmark.measure import (
     RENDER,
-    Measurement,
-    cost_per_person,
     measure_client,
     measure_each_image,
     measure_latency,

@@ -14,17 +14,15 @@ import pytest
 from contestants import NOBODY, GivenContestant
 from poses import people
 from tools.benchmark.contestants import Contestant, InProcessContestant, pairs
+from tools.benchmark.figures import cost_per_person, figure, measurement
 from tools.benchmark.machine import Watch
 from tools.benchmark.measure import (
     RENDER,
-    cost_per_person,
-    figure,
     in_rounds,
     measure_each_image,
     measure_latency,
     measure_rendering,
     measure_throughput,
-    measurement,
     request_overhead,
 )
 from tools.benchmark.run import compare_answers

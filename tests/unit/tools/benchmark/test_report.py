@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tools.benchmark.measure import figure, measurement
+from tools.benchmark.figures import figure, measurement
 from tools.benchmark.report import as_markdown, as_text, number, save_chart, tables
 
 

@@ -6,24 +6,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 
 from contestants import GivenContestant
-from quantizable_model import HEIGHT, WIDTH, install
 from tools.benchmark.contestants import Contestant, InProcessContestant, RestContestant
 from tools.benchmark.machine import Watch, process_tree, resident_bytes
-from tools.benchmark.subprocesses.bare_engine import OpenVinoModel
 from tools.benchmark.worker import Worker
 from tools.benchmark.workload import Sample
 from tools.errors import BenchmarkError, ToolError
 from tools.programs import Program
-from tritonpose_server.models.store import ModelStore
 
 WORKER = """
 import os, sys
@@ -173,28 +168,6 @@ def test_service_that_never_answers() -> None:
     with pytest.raises(ToolError, match="it was not ready after"):
         service.wait_until_ready("http://127.0.0.1:9/", 0.2)
     assert service.ended()
-
-
-def images(count: int, seed: int) -> np.ndarray:
-    shape = (count, HEIGHT, WIDTH, 3)
-    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-
-
-def test_the_bare_engine_runs_many_batches_side_by_side(tmp_path: Path) -> None:
-    """Batches of all sizes from many threads; each answer belongs to its batch, and stays."""
-    model = install(ModelStore(tmp_path))
-    alone = OpenVinoModel(model, ("heatmap",), streams=1, threads=1)
-    side_by_side = OpenVinoModel(model, ("heatmap",), streams=2, threads=2)
-    batches = [images(1 + seed % 11, seed) for seed in range(60)]
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(side_by_side.run, batches))
-    for batch, (heatmap,) in zip(batches, answers, strict=True):
-        (expected,) = alone.run(batch)
-        assert heatmap.shape == (len(batch), 17, HEIGHT // 4, WIDTH // 4)
-        np.testing.assert_allclose(heatmap, expected, atol=1e-4)
-    with pytest.raises(RuntimeError):
-        alone.run(np.zeros((1, HEIGHT + 1, WIDTH, 3), np.uint8))
-    assert alone.run(images(1, seed=1))[0].shape[0] == 1
 
 
 # A parent that only waits, and its child that works until its input ends.

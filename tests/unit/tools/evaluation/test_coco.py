@@ -14,6 +14,7 @@ import pytest
 from poses import people
 from tools.errors import EvaluationError
 from tools.evaluation.coco import FIGURES, Kind, coco_scores, load_ground_truth, parse_ground_truth
+from tritonpose.export import person_scores
 from tritonpose.transport.messages import PoseResponse
 
 # From the definition of the keypoint challenge, https://cocodataset.org/#keypoints-eval
@@ -119,6 +120,13 @@ def test_wrong_annotations(tmp_path: Path, content: str, message: str) -> None:
     with pytest.raises(EvaluationError, match=message) as error:
         load_ground_truth(path, tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_person_scores() -> None:
+    keypoint_scores = np.array([[0.2, 0.4, 0.6], [0.1, 0.2, 0.0], [1, 1, 1]], np.float32)
+    scores = person_scores(keypoint_scores, np.array([0.5, 0.5, 1], np.float32))
+    # The mean of 0.4 and 0.6 times 0.5; no confident keypoint; all confident.
+    assert scores == pytest.approx([0.25, 0, 1])
 
 
 @pytest.mark.parametrize("pixels", [0.5, 2, 5, 8, 12, 40])
