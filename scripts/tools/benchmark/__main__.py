@@ -11,7 +11,7 @@ from tools.benchmark.report import as_markdown, as_text, check_charts, save_char
 from tools.benchmark.run import MEASUREMENTS, run_benchmark
 from tools.benchmark.workload import FULL, QUICK, find_images
 from tools.command import names_of, run_command, write_json
-from tools.errors import BenchmarkError
+from tools.errors import ToolError
 from tools.evaluation.variants import Variant, with_models
 from tools.sample_photo import sample_photo
 from tritonpose.cli.console import print_status
@@ -96,7 +96,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.svg is not None:
         save_chart(report, options.svg)
     if not report["agreement"]["all_agree"]:
-        raise BenchmarkError("answers differ: see the table; the ratios mean nothing")
+        raise ToolError("answers differ: see the table; the ratios mean nothing")
     return 0
 
 

@@ -16,7 +16,7 @@ from tools.answers import SAVED_KEYS, poses_of
 from tools.benchmark.load import Rate, measure_rate
 from tools.benchmark.worker import Worker
 from tools.benchmark.workload import Sample
-from tools.errors import BenchmarkError
+from tools.errors import ToolError
 from tools.programs import Program, free_ports
 from tritonpose import create_pipeline
 from tritonpose.config import PIPELINE_NAME
@@ -216,9 +216,9 @@ class RestContestant(Contestant):
             response = self._client.post("/human-keypoint-detection", json=body)
             content = response.json()
         except (httpx.HTTPError, ValueError) as error:
-            raise BenchmarkError(f"{self.label} does not answer: {error}") from error
+            raise ToolError(f"{self.label} does not answer: {error}") from error
         if not response.is_success:
-            raise BenchmarkError(f"{self.label} refused {sample.path.name}: {content}")
+            raise ToolError(f"{self.label} refused {sample.path.name}: {content}")
         return poses_of(content["result"]["persons"])
 
     def processes(self) -> list[int]:

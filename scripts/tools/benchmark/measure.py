@@ -18,7 +18,7 @@ from tools.benchmark.contestants import Contestant, InProcessContestant, pairs
 from tools.benchmark.figures import Figure, Measurement, figure, measurement
 from tools.benchmark.machine import Watch
 from tools.benchmark.workload import Plan, Sample, Scene
-from tools.errors import BenchmarkError
+from tools.errors import ToolError
 from tritonpose.drawing.poses import draw_poses
 
 RENDER = "render"
@@ -188,7 +188,7 @@ def measure_rendering(paddlex: InProcessContestant, scene: Scene, plan: Plan) ->
     """Time PaddleX's drawing function and ours alternately, on the same pixels.
 
     Raises:
-        BenchmarkError: Their pictures differ.
+        ToolError: Their pictures differ.
     """
     image = np.asarray(cv2.imread(str(scene.path)), np.uint8)
     people = scene.keypoints.tolist()
@@ -205,7 +205,7 @@ def measure_rendering(paddlex: InProcessContestant, scene: Scene, plan: Plan) ->
                 ours[-1].append(time.perf_counter() - began)
         differing = int((np.load(Path(work, "picture.npy")) != drawn).any(axis=2).sum())
     if differing:
-        raise BenchmarkError(
+        raise ToolError(
             f"PaddleX's drawing of {scene.path.name} differs from ours in {differing} pixels"
         )
     height, width = image.shape[:2]

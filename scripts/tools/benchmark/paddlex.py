@@ -15,7 +15,7 @@ import yaml
 from tools.benchmark.contestants import Contestant, InProcessContestant, RestContestant
 from tools.benchmark.worker import Worker
 from tools.benchmark.workload import Sample
-from tools.errors import BenchmarkError
+from tools.errors import ToolError
 from tritonpose.config import PIPELINE_NAME, ModuleConfig, PipelineConfig
 from tritonpose_server.models.catalog import OPEN_MODELS
 from tritonpose_server.models.paddle.inference_yml import read_inference_yml
@@ -50,7 +50,7 @@ def start_paddlex(
         enter: Called with each contestant once it runs, to close it later.
 
     Raises:
-        BenchmarkError: It can't be started, or does not know a model.
+        ToolError: It can't be started, or does not know a model.
         ConversionError: Its environment can't be made, or a model lacks its ``inference.yml``.
     """
     content = paddlex_config(config)
@@ -73,11 +73,11 @@ def check_same_models(config: PipelineConfig, models: Sequence[Path]) -> None:
         models: What is served for it: detector, keypoint model.
 
     Raises:
-        BenchmarkError: PaddleX can't run what is served.
+        ToolError: PaddleX can't run what is served.
     """
     for module, model in zip((config.detector, config.keypoint), models, strict=True):
         if module.model_dir is None and model.name in OPEN_MODELS:
-            raise BenchmarkError(
+            raise ToolError(
                 f"PaddleX can't run the open model {model.name}: to compare with PaddleX, name "
                 "directories of Paddle models by --detector and --keypoint_model or in a "
                 "--pipeline file"
@@ -91,7 +91,7 @@ def paddlex_config(config: PipelineConfig) -> dict[str, Any]:
         config: The pipeline; what it leaves open is left to PaddleX.
 
     Raises:
-        BenchmarkError: It names a model that PaddleX does not know.
+        ToolError: It names a model that PaddleX does not know.
         ConversionError: A model's directory lacks its ``inference.yml``.
     """
     detector, keypoint = config.detector, config.keypoint

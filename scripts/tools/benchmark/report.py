@@ -9,7 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from tools.benchmark.figures import Case, Figure, Measurement, Ratio
-from tools.errors import BenchmarkError
+from tools.errors import ToolError
 
 Report = Mapping[str, Any]
 """What `run_benchmark` returns."""
@@ -97,12 +97,12 @@ def check_charts() -> None:
     """Make sure that charts can be drawn.
 
     Raises:
-        BenchmarkError: matplotlib is missing.
+        ToolError: matplotlib is missing.
     """
     try:
         import matplotlib  # noqa: F401 - only whether it is there
     except ImportError as error:
-        raise BenchmarkError("--svg needs matplotlib: pip install 'tritonpose[tools]'") from error
+        raise ToolError("--svg needs matplotlib: pip install 'tritonpose[tools]'") from error
 
 
 def save_chart(report: Report, path: Path) -> None:

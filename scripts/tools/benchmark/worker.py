@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.errors import BenchmarkError
+from tools.errors import ToolError
 from tools.programs import Program
 
 _SUBPROCESSES = Path(__file__).parent / "subprocesses"
@@ -68,5 +68,5 @@ class Worker(Program):
             raise self.failure(f"ended with status {self.process.wait()}")
         answer = json.loads(line)
         if "error" in answer:
-            raise BenchmarkError(f"{self.name} failed: {answer['error']}")
+            raise ToolError(f"{self.name} failed: {answer['error']}")
         return answer["value"]

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tools.errors import BenchmarkError
+from tools.errors import ToolError
 from tritonpose.transport.messages import PoseResponse
 
 # Detector scores of contestants agree within 0.00001: a threshold in the middle of such a gap
@@ -132,7 +132,7 @@ def find_images(places: Sequence[Path], most: int) -> list[Path]:
         most: From more images than this, fewer are taken evenly.
 
     Raises:
-        BenchmarkError: There is none.
+        ToolError: There is none.
     """
     found = [
         path
@@ -142,7 +142,7 @@ def find_images(places: Sequence[Path], most: int) -> list[Path]:
     ]
     if not found:
         names = ", ".join(map(str, places))
-        raise BenchmarkError(f"there are no images ({', '.join(_SUFFIXES)}) in {names}")
+        raise ToolError(f"there are no images ({', '.join(_SUFFIXES)}) in {names}")
     return found[:: -(-len(found) // most)]
 
 

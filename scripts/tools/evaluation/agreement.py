@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tools.answers import SAVED_KEYS, poses_of
-from tools.errors import EvaluationError
+from tools.errors import ToolError
 from tritonpose.transport.messages import PoseResponse
 
 Floats = npt.NDArray[np.float64]
@@ -32,11 +32,11 @@ def load_saved_results(directory: Path) -> dict[str, PoseResponse]:
         By the images' file names, the people that PaddleX found, in its order.
 
     Raises:
-        EvaluationError: There are none, or a file isn't one of these.
+        ToolError: There are none, or a file isn't one of these.
     """
     results = dict(map(_load, sorted(directory.glob("*.json"))))
     if not results:
-        raise EvaluationError(f"there are no saved results (*.json) in {directory}")
+        raise ToolError(f"there are no saved results (*.json) in {directory}")
     return results
 
 
@@ -45,7 +45,7 @@ def _load(path: Path) -> tuple[str, PoseResponse]:
         content = json.loads(path.read_bytes())
         return Path(content["input_path"]).name, parse_saved_result(content)
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise EvaluationError(
+        raise ToolError(
             f"{path} is not a result saved by PaddleX: {type(error).__name__}: {error}"
         ) from error
 

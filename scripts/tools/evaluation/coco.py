@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tools.errors import EvaluationError
+from tools.errors import ToolError
 from tritonpose.export import coco_results
 from tritonpose.transport.messages import PoseResponse
 
@@ -76,19 +76,19 @@ def load_ground_truth(annotations: Path, images: Path, prefix: str = "") -> Grou
         prefix: Text before the annotations' ``file_name`` in the images' paths.
 
     Raises:
-        EvaluationError: The file has no such annotations, or images are missing.
+        ToolError: The file has no such annotations, or images are missing.
     """
     try:
         content = json.loads(annotations.read_bytes())
     except (OSError, ValueError) as error:
-        raise EvaluationError(f"can't read the annotations {annotations}: {error}") from error
+        raise ToolError(f"can't read the annotations {annotations}: {error}") from error
     try:
         truth = parse_ground_truth(content, images, prefix)
     except (KeyError, TypeError) as error:
-        raise EvaluationError(f"{annotations} has no COCO keypoint annotations: {error}") from error
+        raise ToolError(f"{annotations} has no COCO keypoint annotations: {error}") from error
     missing = [image.path for image in truth.images if not image.path.is_file()]
     if missing:
-        raise EvaluationError(
+        raise ToolError(
             f"{len(missing)} of {len(truth.images)} annotated images are missing, the first is "
             f"{missing[0]}"
         )

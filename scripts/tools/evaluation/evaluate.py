@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tools.errors import EvaluationError
+from tools.errors import ToolError
 from tools.evaluation.agreement import Agreement, compare
 from tools.evaluation.coco import GroundTruth, coco_scores
 from tools.evaluation.server_facts import ServerFacts
@@ -59,7 +59,7 @@ def evaluate(
         None for what there is nothing to compare with.
 
     Raises:
-        EvaluationError: An image can't be read or decoded.
+        ToolError: An image can't be read or decoded.
         TritonPoseError: The server refuses a request or fails.
     """
     resolved = server.resolve(variant)
@@ -69,9 +69,9 @@ def evaluate(
         try:
             return transport.infer(resolved.request(path.read_bytes(), **options))
         except OSError as error:
-            raise EvaluationError(f"can't read {path}: {error.strerror}") from error
+            raise ToolError(f"can't read {path}: {error.strerror}") from error
         except InvalidRequestError as error:
-            raise EvaluationError(f"{path}: {error}") from error
+            raise ToolError(f"{path}: {error}") from error
 
     def infer_all(label: str, jobs: Sequence[_Job]) -> list[PoseResponse]:
         with ThreadPoolExecutor(_IN_FLIGHT) as pool:

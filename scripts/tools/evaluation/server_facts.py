@@ -10,7 +10,7 @@ import httpx
 import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
-from tools.errors import EvaluationError
+from tools.errors import ToolError
 from tools.evaluation.variants import Variant
 from tritonpose.transport.connection import Connection
 from tritonpose.transport.messages import MODEL_NAME
@@ -47,7 +47,7 @@ def ask_server(connection: Connection) -> ServerFacts:
         connection: How to reach it; of several servers, the first that answers is asked.
 
     Raises:
-        EvaluationError: No server answers, or the one that does lacks the pipeline.
+        ToolError: No server answers, or the one that does lacks the pipeline.
     """
     ask = _ask_grpc if connection.scheme in ("grpc", "grpcs") else _ask_http
     failures = []
@@ -63,7 +63,7 @@ def ask_server(connection: Connection) -> ServerFacts:
             name: value["string_value"] for name, value in config.get("parameters", {}).items()
         }
         return ServerFacts(version, parse_defaults(parameters))
-    raise EvaluationError("; ".join(failures))
+    raise ToolError("; ".join(failures))
 
 
 def parse_defaults(parameters: Mapping[str, str]) -> Variant:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tools.errors import EvaluationError
+from tools.errors import ToolError
 from tritonpose.config import ModuleConfig, PipelineConfig
 from tritonpose.transport.messages import InferRequest
 from tritonpose_server.embedded.server import EmbeddedServer
@@ -71,14 +71,14 @@ def pair_models(
         use_udp: Option of all variants.
 
     Raises:
-        EvaluationError: The numbers don't match.
+        ToolError: The numbers don't match.
     """
     columns = max(len(detectors), len(keypoint_models), 1)
     lists = []
     for names in (detectors, keypoint_models):
         spread: list[str | None] = [*names] if len(names) > 1 else [*names, None][:1] * columns
         if len(spread) != columns:
-            raise EvaluationError(
+            raise ToolError(
                 f"{len(detectors)} detectors and {len(keypoint_models)} keypoint models can't be "
                 "paired: give one of a kind, or as many of one as of the other"
             )

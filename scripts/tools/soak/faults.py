@@ -15,7 +15,7 @@ import httpx
 import tritonclient.grpc.aio as triton
 from tritonclient.utils import InferenceServerException
 
-from tools.errors import SoakError
+from tools.errors import ToolError
 from tools.soak.context import Context
 from tools.soak.endpoints import Endpoint
 from tools.soak.pictures import differences
@@ -49,14 +49,14 @@ async def run_kills(context: Context, report: Report) -> None:
     """Kill each process several times, in random order.
 
     Raises:
-        SoakError: The plan names a process that does not exist.
+        ToolError: The plan names a process that does not exist.
     """
     plan, service = context.plan, context.service
     mortal = service.mortal()
     roles = plan.roles.split(",") if plan.roles else mortal
     unknown = set(roles) - set(mortal)
     if unknown:
-        raise SoakError(f"no process {', '.join(sorted(unknown))}; there are {', '.join(mortal)}")
+        raise ToolError(f"no process {', '.join(sorted(unknown))}; there are {', '.join(mortal)}")
     victims = list(roles) * plan.kills
     random.Random(plan.seed).shuffle(victims)
     unready: dict[str, list[float]] = defaultdict(list)

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tools.errors import SoakError
+from tools.errors import ToolError
 from tritonpose.transport.messages import PoseResponse
 
 # How far equal answers may be apart: crops are batched differently from time to time.
@@ -37,11 +37,11 @@ def cut_pictures(photo: Path) -> list[bytes]:
     """Cut JPEG files from a photo, which differ in size and in the people they show.
 
     Raises:
-        SoakError: The photo can't be read.
+        ToolError: The photo can't be read.
     """
     frame = cv2.imread(str(photo))
     if frame is None:
-        raise SoakError(f"{photo} can't be read as an image")
+        raise ToolError(f"{photo} can't be read as an image")
     factor = _LONGEST_SIDE / max(frame.shape[:2])
     small = cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     height, width = small.shape[:2]
@@ -64,11 +64,11 @@ def answered_pictures(
     """Find the answers of files, one by one.
 
     Raises:
-        SoakError: They show nobody, so that answers could not be told apart.
+        ToolError: They show nobody, so that answers could not be told apart.
     """
     pictures = [Picture(data, infer(data)) for data in files]
     if not any(len(picture.answer.boxes) for picture in pictures):
-        raise SoakError("nobody is found on the photo: give another one with --photo")
+        raise ToolError("nobody is found on the photo: give another one with --photo")
     return pictures
 
 

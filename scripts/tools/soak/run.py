@@ -45,7 +45,7 @@ async def run_soak(
         progress: Called with lines for the user.
 
     Raises:
-        SoakError: The photo can't be read or shows nobody, the plan names a process that does
+        ToolError: The photo can't be read or shows nobody, the plan names a process that does
             not exist, or the service did not start.
         TritonPoseError: The service does not answer even without load.
     """

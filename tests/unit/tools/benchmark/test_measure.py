@@ -28,7 +28,7 @@ from tools.benchmark.measure import (
 from tools.benchmark.run import compare_answers
 from tools.benchmark.worker import Worker
 from tools.benchmark.workload import QUICK, Sample, Scene, Workload
-from tools.errors import BenchmarkError
+from tools.errors import ToolError
 from tritonpose.transport.messages import PoseResponse
 
 SAMPLES = [Sample(Path("a.jpg")), Sample(Path("b.jpg"))]
@@ -206,7 +206,7 @@ def test_drawing_is_compared_on_equal_pixels(tmp_path: Path) -> None:
     assert case["figures"]["paddlex"]["rounds"] == [500, 500, 500]
     assert len(case["figures"][RENDER]["rounds"]) == 3
     assert case["ratios"][0]["ours"] == RENDER
-    with pytest.raises(BenchmarkError, match=r"image\.png differs from ours in 7 pixels"):
+    with pytest.raises(ToolError, match=r"image\.png differs from ours in 7 pixels"):
         measure_rendering(wrong, scene, QUICK)
     right.close()
     wrong.close()

@@ -13,7 +13,7 @@ from tools.benchmark.paddlex import (
     thread_candidates,
     with_threads,
 )
-from tools.errors import BenchmarkError
+from tools.errors import ToolError
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 
 
@@ -56,7 +56,7 @@ def test_thread_candidates(cores: int, expected: list[int]) -> None:
 
 def test_open_models_can_not_be_compared() -> None:
     models = [Path("models/NanoDet_person_416"), Path("models/PP-TinyPose_128x96")]
-    with pytest.raises(BenchmarkError, match=r"the open model NanoDet_person_416: .*--detector"):
+    with pytest.raises(ToolError, match=r"the open model NanoDet_person_416: .*--detector"):
         check_same_models(PipelineConfig(), models)
     own = PipelineConfig(DetectorConfig(model_dir=Path("/mine")))
     check_same_models(own, models)

@@ -17,7 +17,7 @@ from tools.benchmark.contestants import Contestant, InProcessContestant, RestCon
 from tools.benchmark.machine import Watch, process_tree, resident_bytes
 from tools.benchmark.worker import Worker
 from tools.benchmark.workload import Sample
-from tools.errors import BenchmarkError, ToolError
+from tools.errors import ToolError
 from tools.programs import Program
 
 WORKER = """
@@ -91,7 +91,7 @@ def start(file: Path, word: str = "word") -> Worker:
 def test_calls(worker_file: Path) -> None:
     worker = start(worker_file)
     assert worker.call("say", times=2) == ["word", "word"]
-    with pytest.raises(BenchmarkError, match="the worker failed: ValueError: it is wrong"):
+    with pytest.raises(ToolError, match="the worker failed: ValueError: it is wrong"):
         worker.call("fail")
     # It goes on after an error.
     assert worker.call("say", times=0) == []
@@ -110,10 +110,10 @@ def test_worker_that_dies(worker_file: Path) -> None:
 
 
 def test_workers_that_do_not_start(tmp_path: Path, worker_file: Path) -> None:
-    with pytest.raises(BenchmarkError, match="failed: RuntimeError: no such word"):
+    with pytest.raises(ToolError, match="failed: RuntimeError: no such word"):
         start(worker_file, "bad")
     (tmp_path / "broken.py").write_text("import no_such_module")
-    with pytest.raises(BenchmarkError, match="failed: ModuleNotFoundError"):
+    with pytest.raises(ToolError, match="failed: ModuleNotFoundError"):
         start(tmp_path / "broken.py")
     with pytest.raises(ToolError, match="can't be started"):
         Worker("the worker", ["/no/such/python"], worker_file, [])
@@ -146,12 +146,12 @@ def test_rest_contestant(tmp_path: Path) -> None:
     assert people.keypoints.shape == (2, 17, 3)
     assert contestant.rate([sample], 4, 4, 8).images >= 12
     assert len(contestant.time_each([Sample(tmp_path / "image.jpg")])) == 1
-    with pytest.raises(BenchmarkError, match=r"label refused empty\.jpg"):
+    with pytest.raises(ToolError, match=r"label refused empty\.jpg"):
         contestant.answer(Sample(tmp_path / "empty.jpg"))
     pid, behind = contestant.processes()
     assert behind == 1
     psutil.Process(pid).kill()
-    with pytest.raises(BenchmarkError, match="label does not answer"):
+    with pytest.raises(ToolError, match="label does not answer"):
         contestant.answer(sample)
     contestant.close()
     assert not psutil.pid_exists(pid)

@@ -19,7 +19,7 @@ from tools.benchmark.workload import (
     nth_score,
     threshold_for,
 )
-from tools.errors import BenchmarkError
+from tools.errors import ToolError
 from tritonpose.transport.messages import PoseResponse
 
 SCORES = np.array([0.9, 0.8, 0.7999, 0.3], np.float32)
@@ -53,7 +53,7 @@ def test_finding_images(tmp_path: Path) -> None:
     found = find_images([tmp_path, tmp_path / "b.jpg"], 50)
     assert [path.name for path in found] == ["a.PNG", "b.jpg", "c.webp", "b.jpg"]
     assert [path.name for path in find_images([tmp_path], 2)] == ["a.PNG", "c.webp"]
-    with pytest.raises(BenchmarkError, match=r"no images .* in .*notes\.txt"):
+    with pytest.raises(ToolError, match=r"no images .* in .*notes\.txt"):
         find_images([tmp_path / "notes.txt"], 50)
 
 

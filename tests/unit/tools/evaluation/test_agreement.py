@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from poses import people
-from tools.errors import EvaluationError
+from tools.errors import ToolError
 from tools.evaluation.agreement import Agreement, Differences, compare, load_saved_results
 from tritonpose.transport.messages import PoseResponse
 
@@ -118,5 +118,5 @@ def test_load_saved_results(tmp_path: Path) -> None:
 def test_wrong_files(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / "a.json").write_text(content)
-    with pytest.raises(EvaluationError, match=message):
+    with pytest.raises(ToolError, match=message):
         load_saved_results(tmp_path)

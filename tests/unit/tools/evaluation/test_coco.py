@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from poses import people
-from tools.errors import EvaluationError
+from tools.errors import ToolError
 from tools.evaluation.coco import FIGURES, Kind, coco_scores, load_ground_truth, parse_ground_truth
 from tritonpose.export import person_scores
 from tritonpose.transport.messages import PoseResponse
@@ -117,7 +117,7 @@ def test_ground_truth() -> None:
 def test_wrong_annotations(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "annotations.json"
     path.write_text(content)
-    with pytest.raises(EvaluationError, match=message) as error:
+    with pytest.raises(ToolError, match=message) as error:
         load_ground_truth(path, tmp_path)
     assert "\n" not in str(error.value)
 

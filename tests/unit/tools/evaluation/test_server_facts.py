@@ -16,7 +16,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from certificates import Certificates, make_certificates
-from tools.errors import EvaluationError
+from tools.errors import ToolError
 from tools.evaluation.server_facts import ServerFacts, ask_server, parse_defaults
 from tools.evaluation.variants import Variant
 from tritonpose.transport.connection import Connection
@@ -98,7 +98,7 @@ def test_the_first_of_several_servers_that_answers(scheme: str, certificates: Ce
         closed = f"{scheme}://localhost:{listener.getsockname()[1]}"
     with triton(scheme, certificates) as url:
         assert ask_server(Connection.from_options(f"{closed},{url}")) == FACTS
-    with pytest.raises(EvaluationError, match=f"{closed} doesn't answer as a tritonpose server"):
+    with pytest.raises(ToolError, match=f"{closed} doesn't answer as a tritonpose server"):
         ask_server(Connection.from_options(closed))
 
 
@@ -106,7 +106,7 @@ def test_another_http_server() -> None:
     with ThreadingHTTPServer(("localhost", 0), BaseHTTPRequestHandler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        with pytest.raises(EvaluationError, match="501") as error:
+        with pytest.raises(ToolError, match="501") as error:
             ask_server(Connection.from_options(f"http://localhost:{server.server_port}"))
         assert "\n" not in str(error.value)
         server.shutdown()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.errors import EvaluationError
+from tools.errors import ToolError
 from tools.evaluation.variants import Variant, pair_models, with_models
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 
@@ -32,7 +32,7 @@ def test_pairs(
 
 
 def test_numbers_that_can_not_be_paired() -> None:
-    with pytest.raises(EvaluationError, match="2 detectors and 3 keypoint models"):
+    with pytest.raises(ToolError, match="2 detectors and 3 keypoint models"):
         pair_models(["d", "e"], ["k", "l", "m"])
 
 
