@@ -22,7 +22,6 @@ from tools.evaluation.agreement import (
     CLOSE_PX,
     Agreement,
     Differences,
-    compare,
     parse_saved_result,
 )
 from tritonpose.transport import connect
@@ -48,11 +47,11 @@ DEFAULT_SETTING = reference_data.SETTINGS[0]
 
 def check_agreement(setting: Setting, find: Callable[[Path], PoseResponse]) -> None:
     """Compare what is found in each image of a series with PaddleX's results."""
-    compared: list[tuple[str, Differences | None]] = []
+    compared: list[tuple[str, PoseResponse, PoseResponse]] = []
     for content in reference_data.golden(setting.name):
         image = Path(content["input_path"]).name
         found = find(reference_data.image(image))
-        compared.append((image, compare(parse_saved_result(content), found)))
+        compared.append((image, parse_saved_result(content), found))
     agreement = Agreement.of(compared)
     print(
         f"\n{setting.name}: {agreement.persons} persons; boxes within {agreement.box_px:.4f} px, "
@@ -63,7 +62,7 @@ def check_agreement(setting: Setting, find: Callable[[Path], PoseResponse]) -> N
     )
     assert agreement.persons > 40
     assert agreement.other_persons == ()
-    all_persons = Differences.join([each for _, each in compared if each is not None])
+    all_persons = Differences.between([(expected, found) for _, expected, found in compared])
     assert all_persons.box_px.max() <= BOX_TOLERANCE_PX
     assert all_persons.det_score.max() <= DET_SCORE_TOLERANCE
     assert all_persons.kpt_score.max() <= MEAN_SCORE_TOLERANCE

@@ -35,7 +35,7 @@ from tools.benchmark.measure import (
 from tools.benchmark.paddlex import check_same_models, start_paddlex
 from tools.benchmark.worker import Worker
 from tools.benchmark.workload import Plan, Sample, Workload, make_workload
-from tools.evaluation.agreement import Agreement, compare
+from tools.evaluation.agreement import Agreement
 from tools.evaluation.server_facts import ask_server
 from tritonpose.config import PipelineConfig
 from tritonpose.transport.connection import Connection
@@ -166,12 +166,8 @@ def compare_answers(contestants: Sequence[Contestant], workload: Workload) -> di
     verdicts = []
     for contestant in others:
         found, counts = ask(contestant)
-        photos = Agreement.of(
-            [
-                (sample.path.name, compare(right, answer))
-                for sample, right, answer in zip(workload.photos, expected, found, strict=True)
-            ]
-        )
+        names = [sample.path.name for sample in workload.photos]
+        photos = Agreement.of(list(zip(names, expected, found, strict=True)))
         other_counts = [label for label in made if counts[label] != expected_counts[label]]
         agrees = (
             not photos.other_persons

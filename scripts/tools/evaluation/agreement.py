@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ CLEAR = 0.3
 """Keypoints with at least this score are certainly on the person."""
 CLOSE_PX = 0.1
 """Keypoints that differ by no more are the same."""
+
+_NOBODY = poses_of([])
 
 
 def load_saved_results(directory: Path) -> dict[str, PoseResponse]:
@@ -80,33 +82,30 @@ class Differences:
     keypoint_score: Floats
 
     @classmethod
-    def join(cls, parts: Sequence[Differences]) -> Differences:
-        """Join the differences of several images, at least one."""
-        return cls(
-            *(
-                np.concatenate([getattr(part, field.name) for part in parts])
-                for field in fields(cls)
+    def between(cls, pairs: Sequence[tuple[PoseResponse, PoseResponse]]) -> Differences:
+        """Compare the people of images in their order.
+
+        Args:
+            pairs: For each image what is expected and what was found, with as many people.
+        """
+
+        def joined(name: str) -> tuple[Floats, Floats]:
+            both = zip(*[(_NOBODY, _NOBODY), *pairs], strict=True)
+            expected, actual = (
+                np.concatenate([getattr(each, name) for each in answers]).astype(np.float64)
+                for answers in both
             )
+            return expected, np.abs(actual - expected)
+
+        expected_points, points = joined("keypoints")
+        return cls(
+            box_px=joined("boxes")[1].max(axis=1),
+            det_score=joined("det_scores")[1],
+            kpt_score=joined("kpt_scores")[1],
+            expected_score=expected_points[..., 2],
+            keypoint_px=points[..., :2].max(axis=2),
+            keypoint_score=points[..., 2],
         )
-
-
-def compare(expected: PoseResponse, actual: PoseResponse) -> Differences | None:
-    """Compare the people of an image in their order.
-
-    Returns:
-        The differences, or None if the numbers of people differ.
-    """
-    if len(expected.boxes) != len(actual.boxes):
-        return None
-    points = _difference(actual.keypoints, expected.keypoints)
-    return Differences(
-        box_px=_difference(actual.boxes, expected.boxes).max(axis=1),
-        det_score=_difference(actual.det_scores, expected.det_scores),
-        kpt_score=_difference(actual.kpt_scores, expected.kpt_scores),
-        expected_score=expected.keypoints[..., 2].astype(np.float64),
-        keypoint_px=points[..., :2].max(axis=2),
-        keypoint_score=points[..., 2],
-    )
 
 
 @dataclass(frozen=True)
@@ -136,34 +135,22 @@ class Agreement:
     keypoint_score: float | None
 
     @classmethod
-    def of(cls, compared: Sequence[tuple[str, Differences | None]]) -> Agreement:
-        """Sum up several images.
-
-        Args:
-            compared: Name and differences of each image; None where numbers of people differ.
-        """
-        parts = [differences for _, differences in compared if differences is not None]
-        if parts:
-            joined = Differences.join(parts)
-        else:
-            joined = Differences(*[np.empty(0)] * 3, *[np.empty((0, 17))] * 3)
-        visible = joined.keypoint_px[joined.expected_score >= VISIBLE]
+    def of(cls, answers: Sequence[tuple[str, PoseResponse, PoseResponse]]) -> Agreement:
+        """Sum up several images: the name of each, what is expected, and what was found."""
+        pairs = [pair for _, *pair in answers if len(pair[0].boxes) == len(pair[1].boxes)]
+        found = Differences.between([(expected, actual) for expected, actual in pairs])
+        visible = found.keypoint_px[found.expected_score >= VISIBLE]
         return cls(
-            images=len(compared),
-            persons=len(joined.box_px),
-            other_persons=tuple(name for name, differences in compared if differences is None),
-            box_px=_worst(joined.box_px),
-            det_score=_worst(joined.det_score),
+            images=len(answers),
+            persons=len(found.box_px),
+            other_persons=tuple(name for name, a, b in answers if len(a.boxes) != len(b.boxes)),
+            box_px=_worst(found.box_px),
+            det_score=_worst(found.det_score),
             close_share=float((visible <= CLOSE_PX).mean()) if visible.size else None,
             visible_px=_worst(visible),
-            clear_px=_worst(joined.keypoint_px[joined.expected_score >= CLEAR]),
-            keypoint_score=_worst(joined.keypoint_score),
+            clear_px=_worst(found.keypoint_px[found.expected_score >= CLEAR]),
+            keypoint_score=_worst(found.keypoint_score),
         )
-
-
-def _difference(actual: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> Floats:
-    difference: Floats = np.abs(actual.astype(np.float64) - expected.astype(np.float64))
-    return difference
 
 
 def _worst(differences: Floats) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tools.errors import ToolError
-from tools.evaluation.agreement import Agreement, compare
+from tools.evaluation.agreement import Agreement
 from tools.evaluation.coco import GroundTruth, coco_scores
 from tools.evaluation.server_facts import ServerFacts
 from tools.evaluation.variants import Variant
@@ -112,5 +112,4 @@ def _agreement(
     options = {"det_threshold": references.det_threshold}
     jobs = [(references.images / name, options) for name in saved]
     answers = infer_all("PaddleX's results", jobs)
-    differences = map(compare, saved.values(), answers)
-    return asdict(Agreement.of(list(zip(saved, differences, strict=True))))
+    return asdict(Agreement.of(list(zip(saved, saved.values(), answers, strict=True))))

@@ -12,7 +12,7 @@ import pytest
 
 from poses import people
 from tools.errors import ToolError
-from tools.evaluation.agreement import Agreement, Differences, compare, load_saved_results
+from tools.evaluation.agreement import Agreement, Differences, load_saved_results
 from tritonpose.transport.messages import PoseResponse
 
 
@@ -31,7 +31,7 @@ def saved(answer: PoseResponse, name: str = "a.jpg") -> dict[str, Any]:
 
 
 def test_equal_results() -> None:
-    agreement = Agreement.of([("a.jpg", compare(people(3), people(3)))])
+    agreement = Agreement.of([("a.jpg", people(3), people(3))])
     assert (agreement.images, agreement.persons, agreement.other_persons) == (1, 3, ())
     figures = asdict(agreement)
     assert figures.pop("close_share") == 1
@@ -57,9 +57,8 @@ def test_known_differences() -> None:
         det_scores=answer.det_scores + np.array([0.125, -0.0625], np.float32),
         keypoints=moved,
     )
-    differences = compare(expected, actual)
-    agreement = Agreement.of([("a.jpg", differences)])
-    assert differences is not None
+    differences = Differences.between([(expected, actual)])
+    agreement = Agreement.of([("a.jpg", expected, actual)])
     assert differences.box_px == pytest.approx([0, 0.5], abs=1e-4)
     assert differences.keypoint_px[0, :3] == pytest.approx([100, 2, 1], abs=1e-4)
     assert agreement.box_px == pytest.approx(0.5, abs=1e-4)
@@ -73,26 +72,24 @@ def test_known_differences() -> None:
 
 def test_images_with_other_people_are_named_and_left_out() -> None:
     first = people(2)
-    compared = [("a.jpg", compare(first, first)), ("b.jpg", compare(people(3), first))]
-    agreement = Agreement.of(compared)
+    agreement = Agreement.of([("a.jpg", first, first), ("b.jpg", people(3), first)])
     assert (agreement.images, agreement.persons, agreement.other_persons) == (2, 2, ("b.jpg",))
     assert agreement.box_px == 0
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_nobody_to_compare(count: int) -> None:
-    agreement = Agreement.of([("a.jpg", compare(people(0), people(count)))])
+    agreement = Agreement.of([("a.jpg", people(0), people(count))])
     assert agreement.persons == 0
     assert agreement.box_px is agreement.close_share is agreement.visible_px is None
 
 
-def test_join_keeps_the_order() -> None:
-    parts = []
-    for index, answer in enumerate([people(2), people(1, seed=1)]):
-        part = compare(answer, replace(answer, boxes=answer.boxes + np.float32(index)))
-        assert part is not None
-        parts.append(part)
-    assert Differences.join(parts).box_px == pytest.approx([0, 0, 1], abs=1e-4)
+def test_people_stay_in_their_order() -> None:
+    pairs = [
+        (answer, replace(answer, boxes=answer.boxes + np.float32(index)))
+        for index, answer in enumerate([people(2), people(1, seed=1)])
+    ]
+    assert Differences.between(pairs).box_px == pytest.approx([0, 0, 1], abs=1e-4)
 
 
 def test_load_saved_results(tmp_path: Path) -> None:
@@ -102,7 +99,7 @@ def test_load_saved_results(tmp_path: Path) -> None:
     assert list(results) == ["a.png", "b.jpg"]
     assert results["a.png"].keypoints.shape == (0, 17, 3)
     # float32 survives the decimal digits of the file.
-    agreement = Agreement.of([("b.jpg", compare(results["b.jpg"], people(2)))])
+    agreement = Agreement.of([("b.jpg", results["b.jpg"], people(2))])
     assert agreement.box_px == agreement.visible_px == agreement.keypoint_score == 0
 
 
