@@ -146,7 +146,7 @@ def coco_scores(
         kind: What is compared.
     """
     results = [
-        _only(kind, result, float(det_score))
+        _ranked(kind, result, float(det_score))
         for image, people in zip(images, answers, strict=True)
         for result, det_score in zip(
             coco_results(people, image.identifier, truth.category), people.det_scores, strict=True
@@ -154,7 +154,8 @@ def coco_scores(
     ]
     with contextlib.redirect_stdout(io.StringIO()):
         # loadRes fails where nobody was found.
-        found = truth.coco.loadRes(results) if results else _indexed({**truth.coco.dataset, **_NO})
+        nobody = {**truth.coco.dataset, "annotations": []}
+        found = truth.coco.loadRes(results) if results else _indexed(nobody)
         evaluation = COCOeval(truth.coco, found, kind)
         evaluation.evaluate()
         evaluation.accumulate()
@@ -163,10 +164,7 @@ def coco_scores(
     return {name: None if value < 0 else float(value) for name, value in figures}
 
 
-_NO: dict[str, Any] = {"annotations": []}
-
-
-def _only(kind: Kind, result: Mapping[str, Any], det_score: float) -> dict[str, Any]:
+def _ranked(kind: Kind, result: Mapping[str, Any], det_score: float) -> dict[str, Any]:
     """Keep what one kind of evaluation takes; boxes are ranked by the detector's score."""
     kept = {key: result[key] for key in ("image_id", "category_id", "score", kind)}
     return kept | {"score": det_score} if kind == "bbox" else kept

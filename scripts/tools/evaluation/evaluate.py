@@ -67,9 +67,11 @@ def evaluate(
     def infer(job: _Job) -> PoseResponse:
         path, options = job
         try:
-            return transport.infer(resolved.request(path.read_bytes(), **options))
+            image = path.read_bytes()
         except OSError as error:
             raise ToolError(f"can't read {path}: {error.strerror}") from error
+        try:
+            return transport.infer(resolved.request(image, **options))
         except InvalidRequestError as error:
             raise ToolError(f"{path}: {error}") from error
 

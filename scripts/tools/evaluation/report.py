@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from tabulate import tabulate
@@ -11,24 +13,25 @@ from tools.evaluation.agreement import CLEAR, CLOSE_PX, VISIBLE
 from tools.evaluation.coco import FIGURES, Kind
 
 _Rows = Sequence[tuple[str, str, str]]
-"""Label, name and format of a figure; a heading has no name."""
+"""Label, name and format of a figure, the name behind its group's; a heading has no name."""
 
 _NOTHING = "-"
 
 
-def _scores(kind: Kind) -> _Rows:
-    return [(f"  {name}", name, ".3f") for name in FIGURES[kind]]
+def _scores(kind: Kind, group: str) -> _Rows:
+    return [(f"  {name}", f"{group} {name}", ".3f") for name in FIGURES[kind]]
 
 
-_COCO: Sequence[tuple[str | None, _Rows]] = (
-    (None, [("COCO images", "images", ""), ("Keypoints in annotated boxes", "", "")]),
-    (None, [("  people", "given_persons", "")]),
-    ("given_boxes", _scores("keypoints")),
-    (None, [("Keypoints in detected boxes", "", "")]),
-    (None, [("  people, at any score", "found_persons", "")]),
-    ("found_boxes", _scores("keypoints")),
-    (None, [("Person detection", "", "")]),
-    ("detection", _scores("bbox")),
+_COCO: _Rows = (
+    ("COCO images", "images", ""),
+    ("Keypoints in annotated boxes", "", ""),
+    ("  people", "given_persons", ""),
+    *_scores("keypoints", "given_boxes"),
+    ("Keypoints in detected boxes", "", ""),
+    ("  people, at any score", "found_persons", ""),
+    *_scores("keypoints", "found_boxes"),
+    ("Person detection", "", ""),
+    *_scores("bbox", "detection"),
 )
 
 _AGREEMENT: _Rows = (
@@ -59,8 +62,7 @@ def table(evaluations: Sequence[Mapping[str, Any]]) -> str:
         ["Triton", *(each["triton"] for each in evaluations)],
     ]
     coco = [each["coco"] for each in evaluations if each["coco"] is not None]
-    for group, rows in _COCO if coco else ():
-        lines += _lines(rows, [figures[group] if group else figures for figures in coco])
+    lines += _lines(_COCO, coco) if coco else []
     agreements = [each["agreement"] for each in evaluations if each["agreement"] is not None]
     lines += _lines(_AGREEMENT, agreements) if agreements else []
     text = tabulate(
@@ -77,7 +79,8 @@ def _lines(rows: _Rows, columns: Sequence[Mapping[str, Any]]) -> list[list[str]]
     """Format figures, with an empty line before each heading."""
     lines = []
     for label, name, form in rows:
-        cells = [_cell(figures[name], form) for figures in columns] if name else []
+        path = name.split()
+        cells = [_cell(reduce(getitem, path, each), form) for each in columns] if path else []
         lines += [[label, *cells]] if cells else [[""], [label]]
     return lines
 
