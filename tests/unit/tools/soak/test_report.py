@@ -7,7 +7,6 @@ import random
 
 import pytest
 
-from tools.soak.__main__ import main
 from tools.soak.memory import has_grown, levels, memory_sizes, report_growth
 from tools.soak.report import Outcome, Report, as_json, as_text
 
@@ -46,12 +45,6 @@ def test_processes_that_were_restarted() -> None:
         {"triton": 1, "hps": 2, "model": 4}, {"triton": 1, "hps": 3}, may_restart=["model"]
     )
     assert found.violations == ["process hps has died and was started again"]
-
-
-def test_unknown_parts(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--only", "fuzz,fizz"])
-    assert "fizz: expected some of fuzz,load,requests,reloads,kills" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
