@@ -13,9 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-CORES_PER_STREAM = {"openvino": 1, "onnxruntime": 2}
-"""Cores that a stream makes good use of, by backend."""
-
 _MAX_DEFAULT_STREAMS = 4
 
 
@@ -84,12 +81,12 @@ def _groups(process: Path) -> Iterator[Path]:
     """Yield the directories of the control groups that can limit CPU time, innermost first."""
     paths = {
         kind: path
-        for line in _lines(process / "cgroup")
+        for line in _read(process / "cgroup").splitlines()
         for _, controllers, path in [line.split(":", 2)]
         # Version 2 has one hierarchy without named controllers.
         for kind in ([""] if not controllers else controllers.split(","))
     }
-    for line in _lines(process / "mountinfo"):
+    for line in _read(process / "mountinfo").splitlines():
         place, _, kind = line.partition(" - ")
         root, mount_point = place.split()[3:5]
         system, _, options = kind.split(" ", 2)
@@ -110,20 +107,14 @@ def _groups(process: Path) -> Iterator[Path]:
 
 def _limit(group: Path) -> float | None:
     """Read what one group may use, in cores."""
-    version_1 = (*_words(group / "cpu.cfs_quota_us"), *_words(group / "cpu.cfs_period_us"))
-    quota, period = _words(group / "cpu.max") or version_1 or ("max", "0")
+    version_1 = [_read(group / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+    quota, period = (_read(group / "cpu.max") or " ".join(version_1)).split() or ("max", "0")
     return int(quota) / int(period) if quota not in ("max", "-1") else None
 
 
-def _words(path: Path) -> list[str]:
+def _read(path: Path) -> str:
+    """Read a file of the kernel; empty where there is none."""
     try:
-        return path.read_text("ascii").split()
+        return path.read_text("utf-8")
     except OSError:
-        return []
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text("utf-8").splitlines()
-    except OSError:
-        return []
+        return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,19 +34,8 @@ class LoadedModel(Protocol):
         ...
 
 
-class Engine(Protocol):
-    """Loads models."""
-
-    def __call__(self, config: EngineConfig) -> LoadedModel:
-        """Load a model.
-
-        Args:
-            config: Its configuration.
-
-        Raises:
-            EngineConfigError: It can't be loaded, or is not what its configuration says.
-        """
-        ...
+Engine = Callable[[EngineConfig], LoadedModel]
+"""Loads a model; raises `EngineConfigError` if it can't, or if the model is not as configured."""
 
 
 @dataclass(frozen=True)

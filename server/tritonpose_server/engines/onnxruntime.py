@@ -15,12 +15,7 @@ import numpy as np
 import onnxruntime
 
 from tritonpose_server.engines.config import EngineConfig, EngineConfigError
-from tritonpose_server.engines.cores import (
-    CORES_PER_STREAM,
-    CorePlan,
-    available_cores,
-    plan_cores,
-)
+from tritonpose_server.engines.cores import CorePlan, available_cores, plan_cores
 from tritonpose_server.engines.engine import Array, TensorSignature, check_signature
 
 _NUMPY_TYPES = {
@@ -64,7 +59,7 @@ def load_onnxruntime(config: EngineConfig) -> OnnxRuntimeModel:
         plan = plan_cores(
             wanted,
             config.positive_integer("INFERENCE_NUM_THREADS"),
-            cores_per_stream=CORES_PER_STREAM["onnxruntime"],
+            cores_per_stream=2,
         )
     else:
         plan = CorePlan(streams=wanted or _GPU_STREAMS, threads=1)

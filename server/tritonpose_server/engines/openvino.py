@@ -18,7 +18,7 @@ import numpy as np
 import openvino
 
 from tritonpose_server.engines.config import EngineConfig, EngineConfigError
-from tritonpose_server.engines.cores import CORES_PER_STREAM, CorePlan, plan_cores
+from tritonpose_server.engines.cores import CorePlan, plan_cores
 from tritonpose_server.engines.engine import Array, TensorSignature, check_signature
 
 
@@ -48,7 +48,7 @@ class OpenVinoEngine:
         plan = plan_cores(
             config.positive_integer("NUM_STREAMS"),
             config.positive_integer("INFERENCE_NUM_THREADS"),
-            cores_per_stream=CORES_PER_STREAM["openvino"],
+            cores_per_stream=1,
         )
         precision = "bf16" if self.computes_bf16(config) else "f32"
         try:

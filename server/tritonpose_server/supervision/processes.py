@@ -57,12 +57,15 @@ def service_processes(pid: int) -> list[ServiceProcess]:
     Returns:
         Its descendants that have a role, parents before their children.
     """
-    return list(filter(None, map(_classify, _descendants(pid, recursive=True))))
+    return list(filter(None, map(_classify, children(pid, recursive=True))))
 
 
-def children(pid: int) -> list[int]:
-    """List the children of a process."""
-    return _descendants(pid, recursive=False)
+def children(pid: int, *, recursive: bool = False) -> list[int]:
+    """List the children of a process, and theirs if asked for."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive)]
+    except psutil.Error:
+        return []
 
 
 def dead_children(pid: int) -> list[int]:
@@ -106,7 +109,7 @@ def triton_start_times() -> list[float]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.cmdline()[:1] and process.cmdline()[0].endswith(_TRITON):
+            if "".join(process.cmdline()[:1]).endswith(_TRITON):
                 found.append(process.create_time())
     return found
 
@@ -123,13 +126,6 @@ def stub_instance(pid: int) -> str | None:
 def model_of(instance: str) -> str:
     """Name the model that an instance belongs to."""
     return instance.rsplit("_", 2)[0]
-
-
-def _descendants(pid: int, *, recursive: bool) -> list[int]:
-    try:
-        return [child.pid for child in psutil.Process(pid).children(recursive)]
-    except psutil.Error:
-        return []
 
 
 def _classify(pid: int) -> ServiceProcess | None:

@@ -7,6 +7,7 @@ import json
 import math
 import select
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -68,10 +69,7 @@ class TritonApi:
 
     def is_ready(self) -> bool:
         """Return whether the server and its models report to be ready."""
-        try:
-            return self._request("GET", "/v2/health/ready")[0] == http.HTTPStatus.OK
-        except _FAILURES:
-            return False
+        return self._request("GET", "/v2/health/ready") is not None
 
     def name(self) -> str | None:
         """Return the id that the server was started with; None if it does not respond."""
@@ -104,24 +102,28 @@ class TritonApi:
 
     def send(self, probe: Probe) -> PendingResponse:
         """Send a probe without waiting for its response."""
-        connection = http.client.HTTPConnection(self._address, timeout=_TIMEOUT_SECONDS)
-        return PendingResponse(connection, probe)
+        return PendingResponse(self._connection(), probe)
 
     def _json(self, method: str, path: str) -> Any:
+        content = self._request(method, path)
         try:
-            status, content = self._request(method, path)
-            return json.loads(content) if status == http.HTTPStatus.OK else None
-        except _FAILURES:
+            return None if content is None else json.loads(content)
+        except ValueError:
             return None
 
-    def _request(self, method: str, path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(self._address, timeout=_TIMEOUT_SECONDS)
-        try:
-            connection.request(method, path, headers={CONTROL_HEADER: self._control_key})
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
+    def _request(self, method: str, path: str) -> bytes | None:
+        """Return what the server sends with the status OK; None if it does not."""
+        with closing(self._connection()) as connection:
+            try:
+                connection.request(method, path, headers={CONTROL_HEADER: self._control_key})
+                response = connection.getresponse()
+                content = response.read()
+            except _FAILURES:
+                return None
+            return content if response.status == http.HTTPStatus.OK else None
+
+    def _connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(self._address, timeout=_TIMEOUT_SECONDS)
 
 
 class PendingResponse:
@@ -159,14 +161,6 @@ class PendingResponse:
         self._connection.close()
 
 
-@dataclass(frozen=True)
-class _Tensor:
-    name: str
-    datatype: str
-    shape: Sequence[int]
-    content: bytes
-
-
 def probe_for(config: Mapping[str, Any]) -> Probe | None:
     """Make the cheapest request that shows that a model works.
 
@@ -182,35 +176,36 @@ def probe_for(config: Mapping[str, Any]) -> Probe | None:
     """
     name = config["name"]
     if name == _PIPELINE:
-        frame = _Tensor("frame", "UINT8", (8, 8, 3), bytes(8 * 8 * 3))
-        return _probe(name, frame, _Tensor("person_boxes", "FP32", (0, 4), b""))
+        frame = ("frame", "UINT8", (8, 8, 3), bytes(8 * 8 * 3))
+        return _probe(name, frame, ("person_boxes", "FP32", (0, 4), b""))
     if name == _HPS:
         text = b"{}"
         content = len(text).to_bytes(4, "little") + text
-        return _probe(name, _Tensor("input", "BYTES", (1, 1), content))
+        return _probe(name, ("input", "BYTES", (1, 1), content))
     inputs = [(entry["name"], entry["data_type"]) for entry in config["input"]]
     if inputs != [("image", "TYPE_UINT8")]:
         return None
     shape = [int(size) for size in config["input"][0]["dims"]]
     if min(shape) < 1:
         return None
-    return _probe(name, _Tensor("image", "UINT8", (1, *shape), bytes(math.prod(shape))))
+    return _probe(name, ("image", "UINT8", (1, *shape), bytes(math.prod(shape))))
 
 
-def _probe(model: str, *tensors: _Tensor) -> Probe:
+def _probe(model: str, *tensors: tuple[str, str, Sequence[int], bytes]) -> Probe:
+    """Make a probe of input tensors: name, data type, shape and content of each."""
     inputs = [
         {
-            "name": tensor.name,
-            "datatype": tensor.datatype,
-            "shape": tensor.shape,
-            "parameters": {"binary_data_size": len(tensor.content)},
+            "name": name,
+            "datatype": datatype,
+            "shape": shape,
+            "parameters": {"binary_data_size": len(content)},
         }
-        for tensor in tensors
+        for name, datatype, shape, content in tensors
     ]
     request = {"id": PROBE_ID, "inputs": inputs, "parameters": {"binary_data_output": True}}
     header = json.dumps(request).encode()
     return Probe(
         f"/v2/models/{model}/infer",
         {"Inference-Header-Content-Length": str(len(header))},
-        header + b"".join(tensor.content for tensor in tensors),
+        header + b"".join(content for *_, content in tensors),
     )
