@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf import json_format, text_format
 from onnx import TensorProto, helper, numpy_helper
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonpose_server.models.graph.model_graph import finish_model
 from tritonpose_server.models.paddle.inference_yml import Normalization
@@ -59,6 +61,22 @@ def install(
     parameters = keypoint_parameters(flip_shift=True, use_udp=False)
     config = make_config(name, model, parameters, max_batch_size=8, backend=backend)
     return store.add(name, ModelFiles(model, config, SOURCE))
+
+
+def triton_arguments(
+    model: Path, kind: str = "CPU", device: int = 0, **parameters: str
+) -> dict[str, str]:
+    """What Triton gives the backend of an installed model, with some parameters changed."""
+    config = text_format.Parse((model / "config.pbtxt").read_text(), ModelConfig())
+    for key, value in parameters.items():
+        config.parameters[key].string_value = value
+    return {
+        "model_config": json_format.MessageToJson(config, preserving_proto_field_name=True),
+        "model_repository": str(model),
+        "model_version": "1",
+        "model_instance_kind": kind,
+        "model_instance_device_id": str(device),
+    }
 
 
 def images(count: int, *, seed: int = 0, values: tuple[int, int] = (0, 256)) -> list[np.ndarray]:

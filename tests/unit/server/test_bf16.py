@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import openvino
 import pytest
-from google.protobuf import json_format, text_format
-from tritonclient.grpc import model_config_pb2
 
 import quantizable_model
 import triton_stand_in
@@ -51,20 +48,10 @@ def load(servable: Path, *, cpu_has_bf16: bool) -> str:
         The precision that OpenVINO was asked for.
     """
     core = Core(bf16=cpu_has_bf16)
-    text = (servable / "config.pbtxt").read_text()
-    config = text_format.Parse(text, model_config_pb2.ModelConfig())
     model = triton_stand_in.load_module(resources.backends() / "openvino" / "model.py")
     served = model.TritonPythonModel()
     served.engine = OpenVinoEngine(core)
-    served.initialize(
-        {
-            "model_config": json.dumps(
-                json_format.MessageToDict(config, preserving_proto_field_name=True)
-            ),
-            "model_repository": str(servable),
-            "model_version": "1",
-        }
-    )
+    served.initialize(quantizable_model.triton_arguments(servable))
     served.finalize()
     (precision,) = core.asked
     return precision
@@ -77,20 +64,26 @@ def store(tmp_path: Path) -> ModelStore:
     return store
 
 
-@pytest.mark.parametrize("has_bf16", [True, False])
-def test_fp32_without_the_hint(store: ModelStore, log: list[str], has_bf16: bool) -> None:
-    assert load(store.path("toy"), cpu_has_bf16=has_bf16) == "f32"
-    assert log == []
-
-
-def test_bf16(store: ModelStore, log: list[str]) -> None:
-    assert load(make_bf16(store, "toy"), cpu_has_bf16=True) == "bf16"
-    assert log == ["info: model toy-bf16: computes in bf16"]
-
-
-def test_fp32_with_a_warning_on_a_cpu_without(store: ModelStore, log: list[str]) -> None:
-    assert load(make_bf16(store, "toy"), cpu_has_bf16=False) == "f32"
-    assert log == ["warn: model toy-bf16: computes in FP32, for this CPU has no bf16"]
+@pytest.mark.parametrize(
+    ("hint", "supported", "precision", "logged"),
+    [
+        (False, True, "f32", []),
+        (False, False, "f32", []),
+        (True, True, "bf16", ["info: model toy-bf16: computes in bf16"]),
+        (True, False, "f32", ["warn: model toy-bf16: computes in FP32, for this CPU has no bf16"]),
+    ],
+)
+def test_precision(
+    store: ModelStore,
+    log: list[str],
+    hint: bool,
+    supported: bool,
+    precision: str,
+    logged: list[str],
+) -> None:
+    servable = make_bf16(store, "toy") if hint else store.path("toy")
+    assert load(servable, cpu_has_bf16=supported) == precision
+    assert log == logged
 
 
 @pytest.mark.parametrize("expected", [True, False])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from google.protobuf import json_format, text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 import quantizable_model
 from tritonpose_server.engines.config import EngineConfig, EngineConfigError
@@ -27,20 +24,8 @@ def model(tmp_path: Path) -> Path:
 
 
 def model_config(model: Path, kind: str, device: int, **parameters: str) -> EngineConfig:
-    """What Triton says of an instance of the model."""
-    config = text_format.Parse((model / "config.pbtxt").read_text(), ModelConfig())
-    for key, value in parameters.items():
-        config.parameters[key].string_value = value
-    content = json_format.MessageToDict(config, preserving_proto_field_name=True)
-    return EngineConfig.from_triton(
-        {
-            "model_config": json.dumps(content),
-            "model_repository": str(model),
-            "model_version": "1",
-            "model_instance_kind": kind,
-            "model_instance_device_id": str(device),
-        }
-    )
+    arguments = quantizable_model.triton_arguments(model, kind, device, **parameters)
+    return EngineConfig.from_triton(arguments)
 
 
 class CudaSession:

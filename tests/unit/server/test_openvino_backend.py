@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 import openvino
 import pytest
-from google.protobuf import json_format, text_format
-from tritonclient.grpc import model_config_pb2
 
-from quantizable_model import HEIGHT, WIDTH, install
+from quantizable_model import HEIGHT, WIDTH, install, triton_arguments
 from tritonpose_server.engines.config import EngineConfig
 from tritonpose_server.engines.cores import available_cores
 from tritonpose_server.engines.openvino import OpenVinoEngine, OpenVinoModel
@@ -32,16 +30,7 @@ def load(model: Path) -> Load:
     """Load the model with parameters."""
 
     def make(**parameters: str) -> OpenVinoModel:
-        text = (model / "config.pbtxt").read_text()
-        config = text_format.Parse(text, model_config_pb2.ModelConfig())
-        for key, value in parameters.items():
-            config.parameters[key].string_value = value
-        arguments = {
-            "model_config": json_format.MessageToJson(config, preserving_proto_field_name=True),
-            "model_repository": str(model),
-            "model_version": "1",
-        }
-        return OpenVinoEngine()(EngineConfig.from_triton(arguments))
+        return OpenVinoEngine()(EngineConfig.from_triton(triton_arguments(model, **parameters)))
 
     return make
 

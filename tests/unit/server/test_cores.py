@@ -1,4 +1,4 @@
-"""CPU limits of control groups, from files as the kernel writes them."""
+"""The cores that may be used, by CPU limits of control groups, and how a model divides them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tritonpose_server.engines import cores
-from tritonpose_server.engines.cores import available_cores, cpu_quota
+from tritonpose_server.engines.cores import CorePlan, available_cores, cpu_quota, plan_cores
 
 
 class Machine:
@@ -94,6 +94,49 @@ def test_nothing_to_be_read(machine: Machine) -> None:
 def test_cores_within_the_limit(
     monkeypatch: pytest.MonkeyPatch, quota: float | None, expected: int
 ) -> None:
+    """Those this process may use, not those of the machine."""
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _pid: set(range(8)))
+    monkeypatch.setattr(cores.os, "cpu_count", lambda: 64)
     monkeypatch.setattr(cores, "cpu_quota", lambda: quota)
     assert available_cores() == expected
+
+
+# --- how a model divides the cores ---
+
+
+@pytest.mark.parametrize(
+    ("available", "of_a_stream", "streams", "threads", "plan", "per_stream"),
+    [
+        (1, 1, None, None, CorePlan(1, 1), 1),
+        (2, 1, None, None, CorePlan(2, 2), 1),
+        (8, 1, None, None, CorePlan(4, 8), 2),
+        (1, 2, None, None, CorePlan(1, 1), 1),
+        (2, 2, None, None, CorePlan(1, 2), 2),
+        (3, 2, None, None, CorePlan(1, 3), 3),
+        (4, 2, None, None, CorePlan(2, 4), 2),
+        (64, 2, None, None, CorePlan(4, 64), 16),
+        (8, 2, 1, None, CorePlan(1, 8), 8),
+        (8, 2, 3, None, CorePlan(3, 8), 2),
+        (8, 2, 20, None, CorePlan(8, 8), 1),
+        (1, 2, 4, None, CorePlan(1, 1), 1),
+        (8, 2, None, 2, CorePlan(2, 2), 1),
+        (8, 2, None, 100, CorePlan(4, 8), 2),
+        (8, 2, 2, 6, CorePlan(2, 6), 3),
+        (8, 2, 6, 2, CorePlan(2, 2), 1),
+    ],
+)
+def test_plan(
+    available: int,
+    of_a_stream: int,
+    streams: int | None,
+    threads: int | None,
+    plan: CorePlan,
+    per_stream: int,
+) -> None:
+    found = plan_cores(streams, threads, cores_per_stream=of_a_stream, cores=available)
+    assert found == plan
+    assert found.threads_per_stream == per_stream
+
+
+def test_a_stream_has_a_thread_at_least() -> None:
+    assert CorePlan(streams=4, threads=2).threads_per_stream == 1
