@@ -26,7 +26,7 @@ LIMITS = {
     "header_timeout": 0.3,
     "receive_timeout": 0.6,
     "send_timeout": 0.3,
-    "keep_alive_timeout": 1,
+    "keep_alive_timeout": 2,
     "max_header_bytes": 10_000,
     "max_body_bytes": 1_000_000,
     "max_connections": 8,
