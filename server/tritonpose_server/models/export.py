@@ -7,13 +7,18 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.staging import stage_pipeline
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.store import replaced_directory
-from tritonpose_server.models.triton_config import config_text, read_config
+from tritonpose_server.models.triton_config import (
+    ONNXRUNTIME,
+    config_text,
+    for_backend,
+    read_config,
+)
 
 CPU_CONFIG = "onnxruntime_cpu"
 """Value of ``tritonserver --model-config-name`` for CPUs."""
@@ -42,7 +47,9 @@ def export_repository(target: Path, models: Sequence[Path], settings: PipelineSe
             config = read_config(source / "config.pbtxt")
             (directory / "configs").mkdir(exist_ok=True)
             path = directory / "configs" / f"{CPU_CONFIG}.pbtxt"
-            path.write_text(config_text(_for_onnxruntime(config)), "utf-8")
+            path.write_text(
+                config_text(for_backend(config, ONNXRUNTIME, ModelInstanceGroup.KIND_CPU)), "utf-8"
+            )
         for model in (Path(temporary) / "models").iterdir():
             path = _copy(model, target) / "config.pbtxt"
             config = read_config(path)
@@ -64,13 +71,3 @@ def _copy(source: Path, target: Path) -> Path:
             f"can't write the model {source.name!r} to {target}: {error}"
         ) from error
     return directory
-
-
-def _for_onnxruntime(config: ModelConfig) -> ModelConfig:
-    """Return a model's configuration for ONNX Runtime on the CPU."""
-    configured = ModelConfig()
-    configured.CopyFrom(config)
-    configured.backend = "onnxruntime"
-    del configured.instance_group[:]
-    configured.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
-    return configured

@@ -166,16 +166,31 @@ def config_text(config: pb.ModelConfig) -> str:
     return text_format.MessageToString(config)
 
 
+def for_backend(
+    config: pb.ModelConfig, backend: str, kind: pb.ModelInstanceGroup.Kind, instances: int = 1
+) -> pb.ModelConfig:
+    """Copy a configuration for another backend.
+
+    Args:
+        config: The model's ``config.pbtxt``.
+        backend: Triton's name of the backend.
+        kind: Whether instances are on the CPU, or on each GPU of the server.
+        instances: How many there are, of the latter on each GPU.
+    """
+    copy = pb.ModelConfig()
+    copy.CopyFrom(config)
+    copy.backend = backend
+    del copy.instance_group[:]
+    copy.instance_group.add(kind=kind, count=instances)
+    return copy
+
+
 def _for_gpus(
     config: pb.ModelConfig, backend: str, *, instances: int, max_batch_size: int
 ) -> pb.ModelConfig:
     """Copy a configuration for another backend, which has instances on every GPU."""
-    gpu = pb.ModelConfig()
-    gpu.CopyFrom(config)
-    gpu.backend, gpu.max_batch_size = backend, max_batch_size
-    del gpu.instance_group[:]
-    # No numbers: an instance group of this kind has its instances on each GPU of the server.
-    gpu.instance_group.add(kind=pb.ModelInstanceGroup.KIND_GPU, count=instances)
+    gpu = for_backend(config, backend, pb.ModelInstanceGroup.KIND_GPU, instances)
+    gpu.max_batch_size = max_batch_size
     for size in batch_buckets(max_batch_size):
         warmup = gpu.model_warmup.add(name=f"batch of {size}", batch_size=size)
         for tensor in gpu.input:

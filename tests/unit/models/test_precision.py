@@ -20,9 +20,8 @@ from tritonpose_server.models.triton_config import read_config
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
+def store(store: ModelStore) -> ModelStore:
     """Holds the model ``toy``."""
-    store = ModelStore(tmp_path / "models")
     install(store)
     return store
 

@@ -44,9 +44,17 @@ def test_lines_come_as_they_are_written(tmp_path: Path) -> None:
     assert outcome.status == 0
 
 
-def test_signals_are_negative(tmp_path: Path) -> None:
-    program = write_program(tmp_path / "program", "os.abort()")
-    assert run_tool("tool", [str(program)], timeout_s=30).status == -6
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        ("os.abort()", Outcome(-6, "")),
+        # Programs get no input.
+        ("print(repr(sys.stdin.read()))", Outcome(0, "''\n")),
+    ],
+)
+def test_ends(tmp_path: Path, body: str, outcome: Outcome) -> None:
+    program = write_program(tmp_path / "program", body)
+    assert run_tool("tool", [str(program)], timeout_s=30) == outcome
 
 
 @pytest.mark.parametrize("closes_output", [False, True])
@@ -103,8 +111,3 @@ def test_programs_that_are_missing(tmp_path: Path) -> None:
 )
 def test_last_lines(output: str, expected: list[str]) -> None:
     assert Outcome(1, output).last_lines() == "\n".join(["Its last lines:", *expected])
-
-
-def test_programs_get_no_input(tmp_path: Path) -> None:
-    program = write_program(tmp_path / "program", "print(repr(sys.stdin.read()))")
-    assert run_tool("tool", [str(program)], timeout_s=30).output == "''\n"

@@ -20,8 +20,7 @@ from tritonpose_server.models.triton_config import read_config
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
-    store = ModelStore(tmp_path / "models")
+def store(store: ModelStore) -> ModelStore:
     install(store)
     return store
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from tritonpose_server.models.open_models.tfjs.graph_builder import GraphBuilder, Value
 from tritonpose_server.models.open_models.tfjs.graph_model import Array, Node
@@ -19,29 +19,12 @@ from tritonpose_server.models.open_models.tfjs.ops import (
 _DEPTHWISE = ("DepthwiseConv2dNative", "FusedDepthwiseConv2dNative")
 
 
-@dataclass(frozen=True)
-class _Geometry:
-    """How windows slide over a feature map.
-
-    Attributes:
-        strides: Rows, columns.
-        dilations: Rows, columns.
-        pads: Top, left, bottom, right.
-        output: Rows and columns of the output.
-    """
-
-    strides: tuple[int, int]
-    dilations: tuple[int, int]
-    pads: tuple[int, int, int, int]
-    output: tuple[int, int]
-
-
 def emit_convolution(graph: GraphBuilder, node: Node, operands: Sequence[Operand]) -> list[Value]:
     """Emit a plain or depthwise 2-D convolution, with what is fused into it."""
     x = as_feature_map(node, operands[0])
     weights = as_constant(operands[1])
     height, width, channels, filters = weights.shape
-    geometry = _geometry(node, x, (height, width))
+    windows, size = _windows(node, x, (height, width))
     if node.op in _DEPTHWISE:
         # TensorFlow's outputs go channel by channel, each with all its multiplier's filters.
         weights = weights.transpose(2, 3, 0, 1).reshape(channels * filters, 1, height, width)
@@ -53,29 +36,18 @@ def emit_convolution(graph: GraphBuilder, node: Node, operands: Sequence[Operand
     inputs = [x.name, graph.float32(weights)]
     if bias is not None:
         inputs.append(graph.float32(bias))
-    name = graph.add(
-        "Conv",
-        inputs,
-        kernel_shape=(height, width),
-        strides=geometry.strides,
-        dilations=geometry.dilations,
-        pads=geometry.pads,
-        group=group,
-    )
+    name = graph.add("Conv", inputs, group=group, **windows)
     for op in activations:
         name = activation(graph, node, op, name)
-    return [Value(name, (x.shape[0], *geometry.output, outputs), feature_map=True)]
+    return [Value(name, (x.shape[0], *size, outputs), feature_map=True)]
 
 
 def emit_max_pool(graph: GraphBuilder, node: Node, operands: Sequence[Operand]) -> list[Value]:
     """Emit ``MaxPool``; padding never wins, as in TensorFlow."""
     x = as_feature_map(node, operands[0])
-    kernel = _rows_columns(node, "ksize")
-    geometry = _geometry(node, x, kernel)
-    name = graph.add(
-        "MaxPool", [x.name], kernel_shape=kernel, strides=geometry.strides, pads=geometry.pads
-    )
-    return [Value(name, (x.shape[0], *geometry.output, x.shape[3]), feature_map=True)]
+    windows, size = _windows(node, x, _rows_columns(node, "ksize"))
+    name = graph.add("MaxPool", [x.name], **windows)
+    return [Value(name, (x.shape[0], *size, x.shape[3]), feature_map=True)]
 
 
 def _fused(node: Node, operands: Sequence[Operand]) -> tuple[Array | None, tuple[str, ...]]:
@@ -84,18 +56,28 @@ def _fused(node: Node, operands: Sequence[Operand]) -> tuple[Array | None, tuple
     return (as_constant(operands[2]), ops[1:]) if "BiasAdd" in ops else (None, ops)
 
 
-def _geometry(node: Node, x: Value, kernel: tuple[int, int]) -> _Geometry:
+def _windows(
+    node: Node, x: Value, kernel: tuple[int, int]
+) -> tuple[dict[str, Any], tuple[int, int]]:
+    """Compute how windows slide over a feature map.
+
+    Returns:
+        ONNX's attributes, and rows and columns of the output.
+    """
     strides = _rows_columns(node, "strides")
     dilations = _rows_columns(node, "dilations")
     padding = node.text("padding", "VALID")
-    rows = _axis(node, padding, fixed(x.shape[1]), kernel[0], strides[0], dilations[0])
-    columns = _axis(node, padding, fixed(x.shape[2]), kernel[1], strides[1], dilations[1])
-    return _Geometry(
-        strides,
-        dilations,
-        (rows[1], columns[1], rows[2], columns[2]),
-        (rows[0], columns[0]),
+    rows, columns = (
+        _axis(node, padding, fixed(x.shape[axis + 1]), kernel[axis], strides[axis], dilations[axis])
+        for axis in (0, 1)
     )
+    attributes = {
+        "kernel_shape": kernel,
+        "strides": strides,
+        "dilations": dilations,
+        "pads": (rows[1], columns[1], rows[2], columns[2]),
+    }
+    return attributes, (rows[0], columns[0])
 
 
 def _axis(

@@ -71,15 +71,14 @@ def emit_add(graph: GraphBuilder, node: Node, operands: Sequence[Operand]) -> li
         is_map != values[1].feature_map or len(values[0].shape) != len(values[1].shape)
     ):
         raise unsupported(node, "its inputs have different layouts")
-    names, shapes = [], []
-    for operand in operands:
-        if isinstance(operand, Value):
-            names.append(operand.name)
-            shapes.append(operand.shape)
-        else:
-            names.append(graph.float32(_stored(operand) if is_map else operand))
-            shapes.append(operand.shape)
-    return [Value(graph.add("Add", names), _broadcast(node, *shapes), is_map)]
+    names = [
+        operand.name
+        if isinstance(operand, Value)
+        else graph.float32(_stored(operand) if is_map else operand)
+        for operand in operands
+    ]
+    shape = _broadcast(node, *(operand.shape for operand in operands))
+    return [Value(graph.add("Add", names), shape, is_map)]
 
 
 def emit_resize(graph: GraphBuilder, node: Node, operands: Sequence[Operand]) -> list[Value]:
