@@ -80,7 +80,7 @@ def configure_model(config: ModelConfig, device: Device) -> ModelConfig:
         device: Where it is to compute.
 
     Returns:
-        A copy with one instance on each of the GPUs, or with those that it has on the CPU, at least
+        A copy with one instance on each of the GPUs, or with its own number on the CPU, at least
         one. On GPUs the backend is ONNX Runtime, as OpenVINO does not compute on NVIDIA GPUs.
 
     Raises:

@@ -165,5 +165,5 @@ def test_a_model_on_a_gpu_is_tuned(store: ModelStore, tmp_path: Path) -> None:
     (placed,) = stage_models(models[:1], Device((0, 1)), tuning, tmp_path / "staging")
     (group,) = read_config(placed).instance_group
     assert (group.kind, group.count, list(group.gpus)) == (KIND_GPU, 2, [0, 1])
-    # Those that nobody asked to have on the GPU are not there.
+    # Models that stay on the CPU are not there.
     assert list((tmp_path / "staging").iterdir()) == [placed]
