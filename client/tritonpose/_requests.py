@@ -10,6 +10,9 @@ from tritonpose.result import KeypointResult
 from tritonpose.transport.messages import InferRequest
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tritonpose.config import ModuleConfig, PipelineConfig
     from tritonpose.errors import TritonPoseError
     from tritonpose.inputs import ImageInput
@@ -43,10 +46,18 @@ def result_of(image: ImageInput, response: PoseResponse) -> KeypointResult:
 
 
 def failed_result(image: ImageInput, error: TritonPoseError) -> KeypointResult:
-    """Make the result of an image whose request failed."""
-    error = _explain(error, image)
-    # A result whose input is unreadable has no image.
-    source = None if isinstance(error, InputError) else image.source
+    """Make the result of an image whose request failed.
+
+    Says what is wrong with an image that the server couldn't decode, instead of the server.
+    """
+    source: bytes | NDArray[np.uint8] | None = image.source
+    about_image = isinstance(error, InvalidRequestError) and error.code != "invalid_request"
+    if about_image and isinstance(source, bytes):
+        try:
+            decode_image(source, image.input_path or "the image")
+        except InputError as damage:
+            damage.__cause__ = error
+            error, source = damage, None
     return KeypointResult(**vars(image) | {"source": source}, error=error)
 
 
@@ -59,15 +70,3 @@ def unreadable_result(source: object, error: InputError) -> KeypointResult:
 def _requested_model(module: ModuleConfig) -> str | None:
     """Return the name to request; only the server knows a model with its own directory."""
     return module.model_name if module.model_dir is None else None
-
-
-def _explain(error: TritonPoseError, image: ImageInput) -> TritonPoseError:
-    """Find out what is wrong with an image that the server couldn't decode."""
-    about_image = isinstance(error, InvalidRequestError) and error.code != "invalid_request"
-    if about_image and isinstance(image.source, bytes):
-        try:
-            decode_image(image.source, image.input_path or "the image")
-        except InputError as damage:
-            damage.__cause__ = error
-            return damage
-    return error

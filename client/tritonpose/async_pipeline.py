@@ -12,13 +12,12 @@ from tritonpose.errors import InputError, TritonPoseError
 from tritonpose.inputs import expand_inputs, load_source
 from tritonpose.pipeline import CLOSED, BasePipeline, OnError, deliver
 from tritonpose.result import KeypointResult
+from tritonpose.transport import AsyncTransport
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from tritonpose.config import PipelineConfig
     from tritonpose.inputs import ImageInput
-    from tritonpose.transport import AsyncTransport
 
 T = TypeVar("T")
 AsyncResults = AsyncGenerator[KeypointResult, None]
@@ -26,21 +25,14 @@ AsyncResults = AsyncGenerator[KeypointResult, None]
 _END = object()
 
 
-class AsyncPipeline(BasePipeline["AsyncTransport", AsyncResults]):
+class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
     """PaddleX's human keypoint pipeline, run by a server, for one event loop.
 
     Use it with ``async with``, or call `close`. Images are read and decoded in threads. Its
     arguments are those of `BasePipeline`.
     """
 
-    def __init__(
-        self,
-        transport: AsyncTransport,
-        config: PipelineConfig | None = None,
-        *,
-        max_in_flight: int = 8,
-    ) -> None:
-        super().__init__(transport, config, max_in_flight=max_in_flight)
+    def _set_up(self, max_in_flight: int) -> None:
         self._slots = asyncio.Semaphore(max_in_flight)
         self._scopes: set[_TaskScope] = set()
 
@@ -60,7 +52,6 @@ class AsyncPipeline(BasePipeline["AsyncTransport", AsyncResults]):
     async def _stream(
         self, inputs: object, threshold: float | None, on_error: OnError
     ) -> AsyncResults:
-        """Keep a window of requests in flight and yield their results in order."""
         scope = _TaskScope()
         self._scopes.add(scope)
         window: asyncio.Queue[asyncio.Task[list[KeypointResult]] | None] = asyncio.Queue()
@@ -97,7 +88,6 @@ class AsyncPipeline(BasePipeline["AsyncTransport", AsyncResults]):
         return task.result()
 
     async def _run(self, source: object, threshold: float | None) -> list[KeypointResult]:
-        """Read one input and infer it; errors end up in the results."""
         async with self._slots:
             try:
                 images = await asyncio.to_thread(load_source, source)

@@ -212,7 +212,7 @@ def _module_fields(section: _Section) -> dict[str, Any]:
     if model_dir is not None and not (isinstance(model_dir, str | os.PathLike) and str(model_dir)):
         raise _wrong(section.name("model_dir"), model_dir, "the path of a directory, or null")
     batch_size = section.get("batch_size")
-    if batch_size is not None and not _is_positive_int(batch_size):
+    if batch_size is not None and not is_positive(batch_size):
         raise _wrong(section.name("batch_size"), batch_size, "a positive whole number, or null")
     return {
         "model_name": model_name,
@@ -228,10 +228,8 @@ def _image_size(section: _Section) -> tuple[int, int] | None:
         value = section.get(key)
         if value is None:
             continue
-        pair = [value, value] if _is_positive_int(value) else value
-        if not (
-            isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_is_positive_int, pair))
-        ):
+        pair = [value, value] if is_positive(value) else value
+        if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(map(is_positive, pair))):
             raise _wrong(section.name(key), value, "a size in pixels, [height, width], or null")
         sizes[key] = (pair[0], pair[1])
     if len(set(sizes.values())) > 1:
@@ -246,7 +244,8 @@ def _boolean(section: _Section, key: str) -> bool | None:
     return value
 
 
-def _is_positive_int(value: object) -> bool:
+def is_positive(value: object) -> bool:
+    """Check whether this is a positive whole number."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 

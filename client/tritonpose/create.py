@@ -89,9 +89,6 @@ def create_async_pipeline(
 
     The arguments are those of `create_pipeline`. No event loop need be running; the first
     request binds the pipeline to its own.
-
-    Raises:
-        ConfigError: An argument, the file or the URL is wrong.
     """
     return AsyncPipeline(
         connect_async(_address(url), timeout, **connection),

@@ -87,9 +87,6 @@ def person_scores(
 def supervision_keypoints(people: PoseResponse) -> supervision.KeyPoints:
     """Make supervision's ``KeyPoints``, one skeleton per person.
 
-    Args:
-        people: The arrays of a result.
-
     Returns:
         ``xy`` (N, 17, 2) float32; ``keypoint_confidence`` (N, 17) float32;
         ``detection_confidence`` (N,) float32; ``visible`` (N, 17), score 0.1 and up, as PaddleX
@@ -122,12 +119,6 @@ def keypoint_table(
     people: PoseResponse, input_path: str | None, page_index: int | None, frame_index: int | None
 ) -> pandas.DataFrame:
     """Make a table in long form: one row per person and keypoint, in the result's order.
-
-    Args:
-        people: The arrays of a result.
-        input_path: Of the result.
-        page_index: Of the result.
-        frame_index: Of the result.
 
     Returns:
         Columns ``input_path`` (string; missing for arrays), ``page_index`` and ``frame_index``

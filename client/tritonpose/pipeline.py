@@ -9,14 +9,14 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from tritonpose._requests import failed_result, request_for, result_of, unreadable_result
-from tritonpose.config import PipelineConfig, check_threshold
+from tritonpose.config import PipelineConfig, check_threshold, is_positive
 from tritonpose.errors import ConfigError, InputError, TritonPoseError
 from tritonpose.inputs import expand_inputs, load_source
 from tritonpose.result import KeypointResult
+from tritonpose.transport import Transport
 
 if TYPE_CHECKING:
     from tritonpose.inputs import ImageInput
-    from tritonpose.transport import Transport
 
 OnError = Literal["raise", "collect"]
 
@@ -55,16 +55,13 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
         *,
         max_in_flight: int = 8,
     ) -> None:
-        if (
-            not isinstance(max_in_flight, int)
-            or isinstance(max_in_flight, bool)
-            or max_in_flight < 1
-        ):
+        if not is_positive(max_in_flight):
             raise ConfigError(f"max_in_flight={max_in_flight!r}: expected a positive whole number")
         self._transport = transport
         self._config = PipelineConfig() if config is None else config
         self._window = _READ_AHEAD * max_in_flight
         self._closed = False
+        self._set_up(max_in_flight)
 
     def predict(
         self,
@@ -103,48 +100,34 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
             raise RuntimeError(CLOSED)
         if on_error not in ("raise", "collect"):
             raise ConfigError(f"on_error={on_error!r}: expected 'raise' or 'collect'")
-        return self._stream(input, self._choose_threshold(det_threshold, threshold), on_error)
-
-    __call__ = predict
-
-    def _stream(self, inputs: object, threshold: float | None, on_error: OnError) -> AnyResults:
-        """Keep a window of requests in flight and yield their results in order."""
-        raise NotImplementedError
-
-    def _choose_threshold(
-        self, det_threshold: float | None, threshold: float | None
-    ) -> float | None:
-        """Choose the threshold to send: the call's, under either of its names, else the file's.
-
-        Raises:
-            ConfigError: It isn't from 0 to 1, or the two names have different values.
-        """
         named = check_threshold(det_threshold, "det_threshold")
         short = check_threshold(threshold, "threshold")
         if named is not None and short is not None and named != short:
             raise ConfigError(
                 f"det_threshold={named} and threshold={short}: two names of one setting; give one"
             )
-        for value in (named, short):
-            if value is not None:
-                return value
-        return self._config.detector.threshold
+        choices = (named, short, self._config.detector.threshold)
+        chosen = next((choice for choice in choices if choice is not None), None)
+        return self._stream(input, chosen, on_error)
+
+    __call__ = predict
+
+    def _set_up(self, max_in_flight: int) -> None:
+        """Make what bounds the requests in flight."""
+        raise NotImplementedError
+
+    def _stream(self, inputs: object, threshold: float | None, on_error: OnError) -> AnyResults:
+        """Keep a window of requests in flight and yield their results in order."""
+        raise NotImplementedError
 
 
-class HumanKeypointPipeline(BasePipeline["Transport", Results]):
+class HumanKeypointPipeline(BasePipeline[Transport, Results]):
     """PaddleX's human keypoint pipeline, run by a server. Safe to use from several threads.
 
     Use it as a context manager, or call `close`. Its arguments are those of `BasePipeline`.
     """
 
-    def __init__(
-        self,
-        transport: Transport,
-        config: PipelineConfig | None = None,
-        *,
-        max_in_flight: int = 8,
-    ) -> None:
-        super().__init__(transport, config, max_in_flight=max_in_flight)
+    def _set_up(self, max_in_flight: int) -> None:
         self._pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="tritonpose")
 
     def close(self) -> None:
@@ -160,7 +143,6 @@ class HumanKeypointPipeline(BasePipeline["Transport", Results]):
         self.close()
 
     def _stream(self, inputs: object, threshold: float | None, on_error: OnError) -> Results:
-        """Keep a window of requests in flight and yield their results in order."""
         window: deque[Future[list[KeypointResult]]] = deque()
         try:
             for future in self._submit_all(inputs, threshold):

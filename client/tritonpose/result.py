@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -109,24 +109,20 @@ class KeypointResult(LazyDict):
     def arrays(self) -> PoseResponse:
         """The people as arrays, one row per person, in the order of ``boxes``.
 
-        Its attributes: ``boxes`` (N, 4) float32, x1, y1, x2, y2 in pixels; ``det_scores`` (N,)
-        float32; ``keypoints`` (N, 17, 3) float32, x, y in pixels and score, in COCO order;
-        ``kpt_scores`` (N,) float32; ``truncated``. N may be 0. Until ``boxes`` is asked for they
-        are the ones that came from the server; then they are collected from it, so that they
-        follow what the caller changes there.
+        Those that came from the server until ``boxes`` is asked for; then collected from it, so
+        that they follow what the caller changes there.
         """
         held = self.held("boxes")
         if isinstance(held, partial):
-            arrays: PoseResponse = held.args[0]
-            return arrays
+            return cast("PoseResponse", held.args[0])
         return replace(PoseResponse.from_paddlex(held), truncated=self.truncated)
 
     def held_image(self) -> bytes | NDArray[np.uint8] | None:
         """Return the image without decoding it: the encoded file, if it has not been decoded."""
         held = self.held("input_img")
-        image: bytes | NDArray[np.uint8] | None
-        image = held.args[0] if isinstance(held, partial) else held
-        return image
+        return cast(
+            "bytes | NDArray[np.uint8] | None", held.args[0] if isinstance(held, partial) else held
+        )
 
     def copy(self) -> Self:
         """Make a shallow copy, which has the same ``boxes``."""
@@ -184,9 +180,9 @@ class KeypointResult(LazyDict):
             save_path: An image file, or a directory to write ``{stem}_res{suffix}`` to (.png
                 where the input has no path or a suffix that can't be written). Missing
                 directories are made.
-            boxes: As in `render`.
-            scores: As in `render`.
-            ids: As in `render`.
+            boxes: As in `render`, as are `scores` and `ids`.
+            scores: See `boxes`.
+            ids: See `boxes`.
 
         Raises:
             TritonPoseError: The result has an `error` and no image.
@@ -228,42 +224,23 @@ class KeypointResult(LazyDict):
 
     @property
     def img(self) -> dict[str, Image]:
-        """``{"res": image}``: what `render` draws without options.
-
-        Raises:
-            TritonPoseError: The result has an `error`.
-        """
+        """``{"res": image}``: what `render` draws without options; raises what it raises."""
         return {"res": self.render()}
 
     def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
-        """Make COCO keypoint results, as pycocotools' ``loadRes`` takes them.
-
-        See `tritonpose.export_results`.
-        """
+        """Make COCO keypoint results; see `tritonpose.export.coco_results`."""
         from tritonpose.export import coco_results
 
         return coco_results(self.arrays, image_id, category_id)
 
     def to_supervision(self) -> supervision.KeyPoints:
-        """Make supervision's ``KeyPoints``.
-
-        See `tritonpose.export.supervision_keypoints`.
-
-        Raises:
-            ImportError: supervision isn't installed.
-        """
+        """Make supervision's ``KeyPoints``; see `tritonpose.export.supervision_keypoints`."""
         from tritonpose.export import supervision_keypoints
 
         return supervision_keypoints(self.arrays)
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """Make a pandas table, one row per person and keypoint.
-
-        See `tritonpose.export.keypoint_table`.
-
-        Raises:
-            ImportError: pandas isn't installed.
-        """
+        """Make a pandas table; see `tritonpose.export.keypoint_table`."""
         from tritonpose.export import keypoint_table
 
         return keypoint_table(

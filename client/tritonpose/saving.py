@@ -63,9 +63,7 @@ def numbered(name: PurePath, page_index: int | None, frame_index: int | None) ->
 def json_path(save_path: str | os.PathLike[str], name: PurePath) -> Path:
     """Choose where to write JSON: ``save_path`` if it is a .json file, else a file in it.
 
-    Args:
-        save_path: A file or a directory; neither needs to exist.
-        name: Relative path that the result is named after.
+    The result is named after the relative path ``name``. Nothing needs to exist.
     """
     path = Path(save_path)
     return path if path.suffix.lower() == ".json" else path / name.parent / f"{name.stem}_res.json"
@@ -74,13 +72,11 @@ def json_path(save_path: str | os.PathLike[str], name: PurePath) -> Path:
 def image_path(save_path: str | os.PathLike[str], name: PurePath) -> Path:
     """Choose where to write the image: ``save_path`` if it is an image file, else in it.
 
-    Args:
-        save_path: A file or a directory; neither needs to exist.
-        name: Relative path that the result is named after. Its suffix is kept where Pillow can
-            write such files.
+    As `json_path`; the suffix of ``name`` is kept where Pillow can write such files.
     """
     path = Path(save_path)
-    if path.suffix.lower() in _WRITABLE_SUFFIXES or _is_image_name(path):
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    if path.suffix.lower() in _WRITABLE_SUFFIXES or kind.startswith("image/"):
         return path
     suffix = name.suffix if name.suffix.lower() in _WRITABLE_SUFFIXES else ".png"
     return path / name.parent / f"{name.stem}_res{suffix}"
@@ -112,7 +108,3 @@ def to_jsonable(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return value
-
-
-def _is_image_name(path: Path) -> bool:
-    return (mimetypes.guess_type(path.name)[0] or "").startswith("image/")

@@ -89,8 +89,9 @@ def _request_for(url: str) -> urllib.request.Request:
 def _read(response: HTTPResponse, deadline: float) -> bytes:
     """Read a body; raise OSError if it is too large, too slow or incomplete."""
     announced = response.length
+    limit = f"is larger than the {MAX_BYTES >> 20} MiB that are fetched; download it first"
     if announced is not None and announced > MAX_BYTES:
-        raise OSError(_too_large(announced))
+        raise OSError(f"it has {announced} bytes and {limit}")
     data = bytearray()
     while announced is None or len(data) < announced:
         # Not read(), which waits for all of the chunk, however slowly it comes.
@@ -99,17 +100,12 @@ def _read(response: HTTPResponse, deadline: float) -> bytes:
             break
         data += chunk
         if len(data) > MAX_BYTES:
-            raise OSError(_too_large(None))
+            raise OSError(f"it {limit}")
         if time.monotonic() > deadline:
             raise OSError(f"not all of it came within {TOTAL_S:g} s")
     if announced is not None and len(data) < announced:
         raise OSError(f"the connection was closed after {len(data)} of {announced} bytes")
     return bytes(data)
-
-
-def _too_large(size: int | None) -> str:
-    subject = "it" if size is None else f"it has {size} bytes and"
-    return f"{subject} is larger than the {MAX_BYTES >> 20} MiB that are fetched; download it first"
 
 
 def _explain(error: Exception) -> str:

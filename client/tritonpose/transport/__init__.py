@@ -34,15 +34,8 @@ def connect(
         ConfigError: An argument is wrong.
     """
     connection = Connection.from_options(url, timeout, **options)
-    servers: Sequence[Server]
-    if connection.scheme in ("grpc", "grpcs"):
-        from tritonpose.transport.grpc import GrpcServer
-
-        servers = [GrpcServer(address, connection) for address in connection.addresses]
-    else:
-        from tritonpose.transport.http import HttpServer
-
-        servers = [HttpServer(address, connection) for address in connection.addresses]
+    kind = _kinds(connection)[0]
+    servers = [kind(address, connection) for address in connection.addresses]
     return Transport(servers, connection.timeout, connection.retries)
 
 
@@ -56,13 +49,17 @@ def connect_async(
     The arguments and errors are those of `connect`.
     """
     connection = Connection.from_options(url, timeout, **options)
-    servers: Sequence[AsyncServer]
-    if connection.scheme in ("grpc", "grpcs"):
-        from tritonpose.transport.grpc import AsyncGrpcServer
-
-        servers = [AsyncGrpcServer(address, connection) for address in connection.addresses]
-    else:
-        from tritonpose.transport.http import AsyncHttpServer
-
-        servers = [AsyncHttpServer(address, connection) for address in connection.addresses]
+    kind = _kinds(connection)[1]
+    servers = [kind(address, connection) for address in connection.addresses]
     return AsyncTransport(servers, connection.timeout, connection.retries)
+
+
+def _kinds(connection: Connection) -> tuple[type[Server], type[AsyncServer]]:
+    """Import a protocol's classes, which takes longer than importing the rest of the client."""
+    if connection.scheme in ("grpc", "grpcs"):
+        from tritonpose.transport.grpc import AsyncGrpcServer, GrpcServer
+
+        return GrpcServer, AsyncGrpcServer
+    from tritonpose.transport.http import AsyncHttpServer, HttpServer
+
+    return HttpServer, AsyncHttpServer

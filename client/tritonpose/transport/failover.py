@@ -137,11 +137,11 @@ class AsyncTransport(_Failover["AsyncServer"]):
                     return response
 
     async def is_ready(self, timeout: float) -> bool:
-        """Ask all servers at once whether one serves the pipeline now, within `timeout` seconds."""
+        """See `Transport.is_ready`."""
         return any(await asyncio.gather(*(server.is_ready(timeout) for server in self._servers)))
 
     async def close(self) -> None:
-        """Close the connections; requests after it fail. May be called again."""
+        """See `Transport.close`."""
         for server in self._servers_to_close():
             await server.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import tritonclient.grpc as triton
@@ -10,15 +11,10 @@ from tritonclient.utils import InferenceServerException
 
 from tritonpose.transport.connection import CONNECT_SECONDS
 from tritonpose.transport.failures import error_from_status
-from tritonpose.transport.messages import (
-    MODEL_NAME,
-    InferRequest,
-    PoseResponse,
-    trace_headers,
-)
+from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse, trace_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     from tritonpose.transport.connection import Connection
 
@@ -48,8 +44,8 @@ _CHANNEL_ARGUMENTS = [
 ]
 
 
-class GrpcServer:
-    """A connection to one server over gRPC. Safe to use from several threads.
+class _GrpcCalls:
+    """Keep what both kinds of servers share: the arguments of calls, and their errors.
 
     Args:
         address: ``host:port``.
@@ -59,24 +55,57 @@ class GrpcServer:
     def __init__(self, address: str, connection: Connection) -> None:
         self._url = connection.url_of(address)
         self._headers = connection.headers
-        self._client = triton.InferenceServerClient(address, **_client_arguments(connection))
+        self._client_arguments: dict[str, Any] = {
+            "url": address,
+            "channel_args": _CHANNEL_ARGUMENTS,
+        }
+        if connection.tls is not None:
+            self._client_arguments |= {
+                "ssl": True,
+                "root_certificates": connection.tls.ca_file,
+                "certificate_chain": connection.tls.cert_file,
+                "private_key": connection.tls.key_file,
+            }
+
+    def _infer_arguments(self, request: InferRequest, timeout: float) -> dict[str, Any]:
+        return {
+            "model_name": MODEL_NAME,
+            "inputs": request.infer_inputs(triton.InferInput),
+            "request_id": request.request_id,
+            "parameters": request.parameters(),
+            "headers": {**self._headers, **trace_headers()},
+            "client_timeout": timeout,
+        }
+
+    def _ready_arguments(self, timeout: float) -> dict[str, Any]:
+        return {"model_name": MODEL_NAME, "headers": self._headers, "client_timeout": timeout}
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Raise tritonclient's errors as ours."""
+        try:
+            yield
+        except InferenceServerException as error:
+            raise error_from_status(error.status(), self._url, error.message()) from error
+
+
+class GrpcServer(_GrpcCalls):
+    """A connection to one server over gRPC. Safe to use from several threads."""
+
+    def __init__(self, address: str, connection: Connection) -> None:
+        super().__init__(address, connection)
+        self._client = triton.InferenceServerClient(**self._client_arguments)
 
     def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
-        try:
-            result = self._client.infer(**_call_arguments(request, self._headers, timeout))
-        except InferenceServerException as error:
-            raise error_from_status(error.status(), self._url, error.message()) from error
+        with self._failures():
+            result = self._client.infer(**self._infer_arguments(request, timeout))
         return PoseResponse.from_outputs(result.as_numpy)
 
     def is_ready(self, timeout: float) -> bool:
         """Ask whether it serves the pipeline now, within `timeout` seconds."""
         try:
-            return bool(
-                self._client.is_model_ready(
-                    MODEL_NAME, headers=self._headers, client_timeout=timeout
-                )
-            )
+            return bool(self._client.is_model_ready(**self._ready_arguments(timeout)))
         except InferenceServerException:
             return False
 
@@ -85,75 +114,31 @@ class GrpcServer:
         self._client.close()
 
 
-class AsyncGrpcServer:
-    """A connection to one server over gRPC, for one event loop; made with the first request.
+class AsyncGrpcServer(_GrpcCalls):
+    """The twin of `GrpcServer` for one event loop; connects with the first request."""
 
-    Args:
-        address: ``host:port``.
-        connection: How to talk to it.
-    """
-
-    def __init__(self, address: str, connection: Connection) -> None:
-        self._address = address
-        self._connection = connection
-        self._url = connection.url_of(address)
-        self._client: Any = None
+    _made: Any = None
 
     async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
-        """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
-        try:
-            result = await self._client_of_loop().infer(
-                **_call_arguments(request, self._connection.headers, timeout)
-            )
-        except InferenceServerException as error:
-            raise error_from_status(error.status(), self._url, error.message()) from error
+        """See `GrpcServer.infer`."""
+        with self._failures():
+            result = await self._client().infer(**self._infer_arguments(request, timeout))
         return PoseResponse.from_outputs(result.as_numpy)
 
     async def is_ready(self, timeout: float) -> bool:
-        """Ask whether it serves the pipeline now, within `timeout` seconds."""
+        """See `GrpcServer.is_ready`."""
         try:
-            return bool(
-                await self._client_of_loop().is_model_ready(
-                    MODEL_NAME, headers=self._connection.headers, client_timeout=timeout
-                )
-            )
+            return bool(await self._client().is_model_ready(**self._ready_arguments(timeout)))
         except InferenceServerException:
             return False
 
     async def close(self) -> None:
         """Close the channel, cancelling the requests in flight."""
-        if self._client is not None:
-            await self._client.close()
+        if self._made is not None:
+            await self._made.close()
 
-    def _client_of_loop(self) -> Any:
+    def _client(self) -> Any:
         """Return the client, made at first use, as its channel belongs to the event loop."""
-        if self._client is None:
-            self._client = triton_aio.InferenceServerClient(
-                self._address, **_client_arguments(self._connection)
-            )
-        return self._client
-
-
-def _client_arguments(connection: Connection) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"channel_args": _CHANNEL_ARGUMENTS}
-    if connection.tls is not None:
-        arguments |= {
-            "ssl": True,
-            "root_certificates": connection.tls.ca_file,
-            "certificate_chain": connection.tls.cert_file,
-            "private_key": connection.tls.key_file,
-        }
-    return arguments
-
-
-def _call_arguments(
-    request: InferRequest, headers: Mapping[str, str], timeout: float
-) -> dict[str, Any]:
-    return {
-        "model_name": MODEL_NAME,
-        "inputs": request.infer_inputs(triton.InferInput),
-        "request_id": request.request_id,
-        "parameters": request.parameters(),
-        "headers": {**headers, **trace_headers()},
-        "client_timeout": timeout,
-    }
+        if self._made is None:
+            self._made = triton_aio.InferenceServerClient(**self._client_arguments)
+        return self._made

@@ -21,12 +21,7 @@ from tritonclient.http import InferenceServerClient, InferInput
 from tritonpose.errors import DeadlineExceededError, ServerError, ServerUnavailableError
 from tritonpose.transport.connection import CONNECT_SECONDS
 from tritonpose.transport.failures import NO_TRITON, error_from_status, make_error
-from tritonpose.transport.messages import (
-    MODEL_NAME,
-    InferRequest,
-    PoseResponse,
-    trace_headers,
-)
+from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse, trace_headers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -120,10 +115,6 @@ class HttpServer:
     """A connection to one server over HTTP: an `AsyncHttpServer` in a thread of its own.
 
     Safe to use from several threads.
-
-    Args:
-        address: ``host:port``.
-        connection: How to talk to it.
     """
 
     def __init__(self, address: str, connection: Connection) -> None:
@@ -134,11 +125,11 @@ class HttpServer:
         self._stop: Callable[[], object]
 
     def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
-        """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
+        """See `AsyncHttpServer.infer`."""
         return self._run(self._server.infer(request, timeout))
 
     def is_ready(self, timeout: float) -> bool:
-        """Ask whether it serves the pipeline now, within `timeout` seconds."""
+        """See `AsyncHttpServer.is_ready`."""
         return self._run(self._server.is_ready(timeout))
 
     def close(self) -> None:
