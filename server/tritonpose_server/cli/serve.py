@@ -91,8 +91,7 @@ def _serve(options: argparse.Namespace, config: PipelineConfig, log: LogOptions)
     from tritonpose_server.cli.servers import serve
     from tritonpose_server.embedded.device import Device
     from tritonpose_server.embedded.options import ServerOptions
-    from tritonpose_server.embedded.tuning import Tuning, complete_pipeline
-    from tritonpose_server.engines.cores import available_cores
+    from tritonpose_server.embedded.tuning import Tuning
 
     tuning = Tuning() if options.tuning is None else _load_tuning(options.tuning)
     triton = ServerOptions(
@@ -105,8 +104,7 @@ def _serve(options: argparse.Namespace, config: PipelineConfig, log: LogOptions)
         device=None if options.device is None else Device.parse(options.device),
         tuning=tuning,
     )
-    pipeline = complete_pipeline(tuning.pipeline, available_cores())
-    rest = rest_settings(options, config, max_in_flight=pipeline.max_in_flight)
+    rest = rest_settings(options, config, max_in_flight=triton.pipeline.max_in_flight)
     serve(config, triton, rest, log, strict_models=options.strict_models)
 
 

@@ -68,7 +68,9 @@ def require_gpus(numbers: Sequence[int]) -> None:
     if not numbers:
         return
     require_visible(numbers, _INSTEAD)
-    if not _onnxruntime_has_cuda():
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise EmbeddedServerError(
             "the installed ONNX Runtime computes on CPUs only: run `pip uninstall onnxruntime` "
             f"and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, {_INSTEAD}"
@@ -123,9 +125,3 @@ def count_gpus() -> int:
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
         return 0
     return count.value
-
-
-def _onnxruntime_has_cuda() -> bool:
-    import onnxruntime
-
-    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()

@@ -30,8 +30,6 @@ from tritonpose_server.embedded.staging import (
     stage_backends,
     stage_pipeline,
 )
-from tritonpose_server.embedded.tuning import complete_pipeline
-from tritonpose_server.engines.cores import available_cores
 from tritonpose_server.ports import bind
 from tritonpose_server.supervision import guardian
 from tritonpose_server.supervision.cleanup import make_directory, remove_abandoned
@@ -106,8 +104,7 @@ def launch(
     try:
         stage_backends(triton, directory / "backends")
         models = stage_models(models, options.device, options.tuning, directory / "configured")
-        tuning = complete_pipeline(options.tuning.pipeline, available_cores())
-        stage_pipeline(directory / "models", models, settings, tuning, options.hps)
+        stage_pipeline(directory / "models", models, settings, options.pipeline, options.hps)
         command = _triton_command(triton, server_id, directory, models, options, ports, control_key)
         environment = triton_environment(triton, libpython)
         if options.restart:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from tritonpose_server.embedded.device import Device
 from tritonpose_server.embedded.staging import HpsOptions
-from tritonpose_server.embedded.tuning import Tuning
+from tritonpose_server.embedded.tuning import PipelineTuning, Tuning, complete_pipeline
+from tritonpose_server.engines.cores import available_cores
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class ServerOptions:
     device: Device | None = None
     tuning: Tuning = field(default_factory=Tuning)
     hps: HpsOptions = field(default_factory=HpsOptions)
+
+    @property
+    def pipeline(self) -> PipelineTuning:
+        """How much the pipeline works on at a time, with all values."""
+        return complete_pipeline(self.tuning.pipeline, available_cores())
 
     @property
     def local_host(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -98,12 +98,9 @@ def stage_pipeline(
     parameters = settings.to_parameters()
     parameters["model_repositories"] = json.dumps([str(root) for root in repositories])
     hps_parameters = {"visualize": str(hps.visualize).lower(), **hps.urls.parameters()}
-    if tuning.workers is not None:
-        parameters["workers"] = str(tuning.workers)
-    if tuning.threads is not None:
-        parameters["threads"] = str(tuning.threads)
-    if tuning.max_in_flight is not None:
-        parameters["max_in_flight"] = hps_parameters["max_in_flight"] = str(tuning.max_in_flight)
+    chosen = {key: str(value) for key, value in asdict(tuning).items() if value is not None}
+    parameters |= chosen
+    hps_parameters |= {key: chosen[key] for key in chosen.keys() & {"max_in_flight"}}
     _stage_model(target, PIPELINE, parameters)
     _stage_model(target, HPS, hps_parameters)
 

@@ -59,7 +59,9 @@ def remove_abandoned() -> list[str]:
         with contextlib.suppress(OSError):
             if match and is_free(directory / _LOCK):
                 remove_shared_memory(match[1])
-                remove_python_environments(_recorded_environments(directory))
+                record = directory / _ENVIRONMENTS
+                lines = record.read_text("utf-8").splitlines() if record.exists() else []
+                remove_python_environments(python_environments().intersection(map(Path, lines)))
                 shutil.rmtree(directory, ignore_errors=True)
                 removed.append(match[1])
     return removed
@@ -104,12 +106,6 @@ def record_python_environments(directory: Path, environments: set[Path]) -> None
     """Record in a server's directory what `remove_abandoned` removes if its guardian is killed."""
     with contextlib.suppress(OSError):
         (directory / _ENVIRONMENTS).write_text("\n".join(map(str, environments)), "utf-8")
-
-
-def _recorded_environments(directory: Path) -> set[Path]:
-    record = directory / _ENVIRONMENTS
-    lines = record.read_text("utf-8").splitlines() if record.exists() else []
-    return {Path(line) for line in lines} & python_environments()
 
 
 def is_free(lock: Path) -> bool:
