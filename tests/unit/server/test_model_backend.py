@@ -172,22 +172,19 @@ def test_a_response_that_can_not_be_sent(
     assert log == ["error: model model: response not sent: the client is gone"]
 
 
+@pytest.mark.parametrize(
+    ("max_batch_size", "words"),
+    [(8, "model 'model' is broken"), (0, "'model': max_batch_size must be at least 1")],
+)
 @pytest.mark.usefixtures("log")
-def test_engine_that_can_not_load(tmp_path: Path) -> None:
+def test_model_that_is_not_served(tmp_path: Path, max_batch_size: int, words: str) -> None:
+    """Its engine can't load it, or its configuration is wrong already."""
+
     def refuse(config: EngineConfig) -> Sums:
         raise EngineConfigError(f"model {config.name!r} is broken")
 
     class Model(BackendModel):
         engine = staticmethod(refuse)
 
-    with pytest.raises(TritonModelException, match="model 'model' is broken"):
-        Model().initialize(arguments(tmp_path))
-
-
-@pytest.mark.usefixtures("log")
-def test_configuration_that_is_not_served(tmp_path: Path) -> None:
-    class Model(BackendModel):
-        engine = staticmethod(lambda _config: Sums())
-
-    with pytest.raises(TritonModelException, match="'model': max_batch_size must be at least 1"):
-        Model().initialize(arguments(tmp_path, max_batch_size=0))
+    with pytest.raises(TritonModelException, match=words):
+        Model().initialize(arguments(tmp_path, max_batch_size))

@@ -136,21 +136,20 @@ def put_library(directory: Path, name: str = NAME) -> Path:
     return directory
 
 
-def test_beside_the_interpreter(tmp_path: Path, loaded: list[str]) -> None:
-    own = put_library(tmp_path / "own")
-    put_library(tmp_path / "venv" / "lib")
-    assert find_libpython_directory() == own
-    assert loaded == []
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_in_the_virtual_environment(
-    tmp_path: Path, loaded: list[str], monkeypatch: pytest.MonkeyPatch, known: bool
+@pytest.mark.parametrize(
+    ("places", "own"),
+    [(["own", "venv/lib"], "own"), (["venv/lib"], "own"), (["venv/lib"], None)],
+)
+def test_beside_the_interpreter_or_in_the_virtual_environment(
+    tmp_path: Path,
+    loaded: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    places: list[str],
+    own: str | None,
 ) -> None:
-    if not known:
-        set_own_directory(monkeypatch, None)
-    directory = put_library(tmp_path / "venv" / "lib")
-    assert find_libpython_directory() == directory
+    set_own_directory(monkeypatch, tmp_path / own if own else None)
+    directories = [put_library(tmp_path / place) for place in places]
+    assert find_libpython_directory() == directories[0]
     assert loaded == []
 
 

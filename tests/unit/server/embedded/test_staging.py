@@ -203,22 +203,22 @@ def test_settings_as_the_pipeline_reads_them(
     assert PipelineSettings.from_parameters(written) == settings
 
 
-@pytest.mark.parametrize("visualize", [True, False])
-def test_settings_as_the_service_contract_reads_them(tmp_path: Path, visualize: bool) -> None:
-    settings, hps = PipelineSettings("det", "det"), HpsOptions(visualize)
-    stage_pipeline(tmp_path / "models", [make_model(tmp_path, "det")], settings, hps=hps)
-    written = HpsSettings.from_parameters(parameters(tmp_path / "models", HPS))
-    assert written == HpsSettings(visualize, workers=128, max_in_flight=128)
-
-
-def test_tuning_of_the_pipeline_models(tmp_path: Path) -> None:
-    settings, tuning = PipelineSettings("det", "det"), PipelineTuning(5, 3, 9)
-    stage_pipeline(tmp_path / "models", [make_model(tmp_path, "det")], settings, tuning)
-    limits = Limits.from_parameters(parameters(tmp_path / "models"))
-    assert (limits.workers, limits.threads, limits.max_in_flight) == (5, 3, 9)
-    hps = HpsSettings.from_parameters(parameters(tmp_path / "models", HPS))
+@pytest.mark.parametrize(
+    ("visualize", "tuning", "in_flight"),
+    [(True, PipelineTuning(), 128), (False, PipelineTuning(5, 3, 9), 9)],
+)
+def test_settings_as_the_service_contract_reads_them(
+    tmp_path: Path, visualize: bool, tuning: PipelineTuning, in_flight: int
+) -> None:
+    target, settings = tmp_path / "models", PipelineSettings("det", "det")
+    stage_pipeline(target, [make_model(tmp_path, "det")], settings, tuning, HpsOptions(visualize))
+    limits = Limits.from_parameters(parameters(target))
+    assert limits.max_in_flight == in_flight
+    if tuning.workers is not None:
+        assert (limits.workers, limits.threads) == (5, 3)
+    hps = HpsSettings.from_parameters(parameters(target, HPS))
     # Its workers wait for the pipeline: there are enough of them.
-    assert hps == HpsSettings(visualize=True, workers=128, max_in_flight=9)
+    assert hps == HpsSettings(visualize, workers=128, max_in_flight=in_flight)
 
 
 @pytest.mark.parametrize(
