@@ -85,8 +85,10 @@ def servable_detector(
     network = onnx.ModelProto()
     network.CopyFrom(model)
     if any(tensor.name == "scale_factor" for tensor in network.graph.input):
-        # Factor 1 leaves the boxes in network pixels.
-        onnx_graph.bind_inputs(network, {"scale_factor": np.ones((1, 2), np.float32)})
+        # Factor 1 leaves the boxes in network pixels; what has a value is no input after the cut.
+        network.graph.initializer.append(
+            numpy_helper.from_array(np.ones((1, 2), np.float32), "scale_factor")
+        )
     count = anchors[1] if len(anchors) == 3 else None
     network = onnx_graph.cut_at(network, {boxes: [_BATCH, count, 4], scores: [_BATCH, None, count]})
     _fix_size(network, yml)

@@ -48,19 +48,6 @@ def constant(model: onnx.ModelProto, name: str) -> npt.NDArray[np.generic] | Non
     return None
 
 
-def bind_inputs(model: onnx.ModelProto, values: Mapping[str, npt.NDArray[np.generic]]) -> None:
-    """Replace graph inputs by constants, in place.
-
-    Args:
-        model: The model to change.
-        values: Constant of each input to bind; names that are no inputs are an error.
-    """
-    inputs = {tensor.name: tensor for tensor in model.graph.input}
-    for name, value in values.items():
-        model.graph.input.remove(inputs[name])
-        model.graph.initializer.append(numpy_helper.from_array(value, name))
-
-
 def cut_at(model: onnx.ModelProto, tensors: Mapping[str, Shape]) -> onnx.ModelProto:
     """Keep only what computes the given float tensors and make them the outputs.
 
@@ -69,7 +56,7 @@ def cut_at(model: onnx.ModelProto, tensors: Mapping[str, Shape]) -> onnx.ModelPr
         tensors: Name of each tensor that becomes an output, with its shape.
 
     Returns:
-        A model with the same inputs as far as they are still needed.
+        A model with the same inputs as far as they are still needed and have no initializer.
     """
     producers = {output: node for node in model.graph.node for output in node.output}
     needed: set[str] = set()
