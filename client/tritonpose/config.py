@@ -94,48 +94,21 @@ class PipelineConfig:
             ConfigError: Neither is given, both are and disagree, the file can't be read, or a
                 value is missing or has the wrong type.
         """
-        if config is not None:
-            if not isinstance(config, Mapping):
-                raise ConfigError(f"config={config!r}: expected a dict, as loaded from a YAML file")
-            parsed = cls.from_mapping(config, origin="config")
-            if pipeline is not None and not _is_yaml(pipeline):
+        content: Any = config
+        origin = "config"
+        if config is None:
+            if pipeline is None:
+                raise ConfigError(
+                    f"give a pipeline: {PIPELINE_NAME!r}, a YAML file, or config={{...}}"
+                )
+            if not _is_yaml(pipeline):
                 _check_name(pipeline, "pipeline")
-            return parsed
-        if pipeline is None:
-            raise ConfigError(f"give a pipeline: {PIPELINE_NAME!r}, a YAML file, or config={{...}}")
-        if _is_yaml(pipeline):
-            return cls.from_yaml(Path(pipeline))
-        _check_name(pipeline, "pipeline")
-        return cls()
-
-    @classmethod
-    def from_yaml(cls, path: Path) -> PipelineConfig:
-        """Parse a PaddleX pipeline YAML file.
-
-        Raises:
-            ConfigError: The file can't be read or parsed, or its content is wrong.
-        """
-        import yaml
-
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"can't read the pipeline file {str(path)!r}: {error}") from error
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path} isn't valid YAML: {error}") from error
-        return cls.from_mapping(_evaluate_literals(content), origin=str(path))
-
-    @classmethod
-    def from_mapping(cls, content: object, *, origin: str) -> PipelineConfig:
-        """Parse the content of a PaddleX pipeline file.
-
-        Args:
-            content: The nested dict.
-            origin: Where it comes from, for messages.
-
-        Raises:
-            ConfigError: A value is missing or wrong.
-        """
+                return cls()
+            content, origin = _read_yaml(Path(pipeline)), os.fspath(pipeline)
+        elif not isinstance(config, Mapping):
+            raise ConfigError(f"config={config!r}: expected a dict, as loaded from a YAML file")
+        elif pipeline is not None and not _is_yaml(pipeline):
+            _check_name(pipeline, "pipeline")
         root = _Section(content, origin, separator=": ")
         _check_name(root.get("pipeline_name"), root.name("pipeline_name"))
         modules = root.section("SubModules")
@@ -201,6 +174,19 @@ class _Section:
         if key not in self.content:
             raise ConfigError(f"{self.name(key)} is missing; PaddleX's pipeline files have it")
         return _Section(self.content[key], self.name(key))
+
+
+def _read_yaml(path: Path) -> object:
+    """Read a PaddleX pipeline file; raise ConfigError."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't read the pipeline file {str(path)!r}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} isn't valid YAML: {error}") from error
+    return _evaluate_literals(content)
 
 
 def _module_fields(section: _Section) -> dict[str, Any]:

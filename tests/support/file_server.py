@@ -17,6 +17,7 @@ class Route:
     Attributes:
         body: The file.
         headers: Of each answer, over the usual ones; None leaves one out.
+        status: Of the answer with the file.
         statuses: Answered without a body before the file is, one to each request.
         cuts: Bytes of the body after which the connection is closed, one for each request.
         hangs: Whether it is left open instead, in silence.
@@ -26,6 +27,7 @@ class Route:
 
     body: bytes = b""
     headers: dict[str, str | None] = field(default_factory=dict)
+    status: int = 200
     statuses: list[int] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
     hangs: bool = False
@@ -73,6 +75,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
     def do_GET(self) -> None:
         files: FileServer = self.server.files
         files.requests.append((self.path, self.headers))
@@ -85,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif route.statuses:
             self._answer(route, route.statuses.pop(0), b"")
         else:
-            self._answer(route, 200, route.body)
+            self._answer(route, route.status, route.body)
 
     def _answer(self, route: Route, status: int, body: bytes) -> None:
         self.send_response(status)

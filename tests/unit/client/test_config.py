@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,7 @@ from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 NAME = "human_keypoint_detection"
 
 # As PaddleX ships it.
-SHIPPED = """
-pipeline_name: human_keypoint_detection
-
-SubModules:
-  ObjectDetection:
-    module_name: object_detection
-    model_name: PP-YOLOE-S_human
-    model_dir: null
-    batch_size: 1
-    threshold: null
-    img_size: null
-  KeypointDetection:
-    module_name: keypoint_detection
-    model_name: PP-TinyPose_128x96
-    model_dir: null
-    batch_size: 1
-    flip: False
-    use_udp: null
-"""
+SHIPPED = files("tritonpose.cli").joinpath("human_keypoint_detection.yaml").read_text("utf-8")
 
 
 def configuration(**changes: object) -> dict[str, Any]:

@@ -1,16 +1,13 @@
 """The error tree and the exported names."""
 
-import contextlib
-import http.server
 import pickle
 import socket
-import threading
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 import tritonpose
+from file_server import Route, file_server
 from tritonpose import errors
 from tritonpose.transport.failures import error_from_status, make_error
 from tritonpose.transport.messages import InferRequest
@@ -114,26 +111,6 @@ def test_nobody_there_and_no_answer(
             ask(f"{scheme}://127.0.0.1:{port}", asynchronous, 0.2 if there else 60.0)
 
 
-@contextlib.contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
-    """An HTTP server that answers one request; yields its URL."""
-
-    class Answer(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.handle_request).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-
-
 REASON = b'{"error": "the reason"}'
 PAGE = b"<h1>Bad gateway</h1>"
 
@@ -160,8 +137,10 @@ PAGE = b"<h1>Bad gateway</h1>"
 def test_http_answers(
     status: int, body: bytes, kind: type[errors.TritonPoseError], words: str, asynchronous: bool
 ) -> None:
-    with answering(status, body) as url, pytest.raises(kind, match=words) as caught:
-        ask(url, asynchronous)
+    with file_server() as server:
+        server.add("/v2/models/human_keypoint_detection/infer", Route(body, status=status))
+        with pytest.raises(kind, match=words) as caught:
+            ask(server.address, asynchronous)
     assert type(caught.value) is kind
 
 

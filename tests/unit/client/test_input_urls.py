@@ -69,12 +69,13 @@ def test_urls_are_percent_encoded_where_they_are_not(files: FileServer) -> None:
     assert load_source(f"{files.address}/h%C3%B6he%20ä.jpg?q=ü&a=b%20c")[0].source == JPEG
 
 
-def test_credentials_go_to_their_host_alone(files: FileServer) -> None:
+def test_redirects_are_followed_and_credentials_go_to_their_host_alone(files: FileServer) -> None:
     with file_server() as other:
         elsewhere = other.add("/photo.jpg", Route(JPEG))
         files.add("/photo.jpg", Route(headers={"Location": elsewhere}, statuses=[302]))
         url = files.address.replace("//", "//me:p%40ss@") + "/photo.jpg"
-        assert load_source(url)[0].source == JPEG
+        (image,) = load_source(url)
+        assert (image.input_path, image.source) == (url, JPEG)
         assert other.requests[0][1]["Authorization"] is None
     token = base64.b64encode(b"me:p@ss").decode()
     assert files.requests[0][1]["Authorization"] == f"Basic {token}"

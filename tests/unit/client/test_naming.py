@@ -127,6 +127,8 @@ def test_errors_are_saved_where_results_would_be(tmp_path: Path) -> None:
     (tmp_path / "in" / "a").mkdir(parents=True)
     (tmp_path / "in" / "a" / "x.jpg").touch()
     (source,) = expand_inputs(tmp_path / "in")
+    with pytest.raises(InputError, match=r"x\.jpg' is empty"):
+        load_source(source)
     unreadable_result(source, InputError("it is empty")).save_to_json(tmp_path / "out")
     saved = json.loads((tmp_path / "out" / "a" / "x_res.json").read_text())
     assert saved["input_path"] == str(tmp_path / "in" / "a" / "x.jpg")

@@ -76,17 +76,6 @@ def test_equals_paddlex() -> None:
         np.testing.assert_array_equal(drawn, cv2.imread(str(render)), render.stem)
 
 
-@reference_data.needed
-def test_equals_blending_the_whole_image_for_all_results() -> None:
-    for result in reference_data.golden("picodet320_tinypose256_flip"):
-        image = cv2.imread(str(reference_data.image(result["input_path"])))
-        people = [box["keypoints"] for box in result["boxes"]]
-        keypoints = np.array(people, dtype=np.float32).reshape(-1, 17, 3)
-        np.testing.assert_array_equal(
-            draw_poses(image, keypoints), blend_everything(image, keypoints), result["input_path"]
-        )
-
-
 @pytest.mark.parametrize("size", [(120, 160), (37, 53), (1, 9), (9, 1)])
 @pytest.mark.parametrize("seed", range(8))
 def test_equals_blending_the_whole_image(seed: int, size: tuple[int, int]) -> None:
@@ -103,27 +92,17 @@ def test_people_beside_the_image(place: tuple[int, int]) -> None:
     np.testing.assert_array_equal(draw_poses(image, keypoints), image)
 
 
-def test_images_in_any_layout() -> None:
-    keypoints = random_people(2, 3, (60, 80))
-    image = random_image(2, (60, 80))
-    mirrored = image[:, ::-1]
-    mirrored.flags.writeable = False
-    expected = blend_everything(np.ascontiguousarray(mirrored), keypoints)
-    np.testing.assert_array_equal(draw_poses(mirrored, keypoints), expected)
-
-
 def test_blending_equal_values_changes_none() -> None:
     values = np.arange(256, dtype=np.uint8)[None]
     np.testing.assert_array_equal(cv2.addWeighted(values, 0.4, values, 0.6, 0), values)
 
 
-def test_leaves_its_arguments_alone() -> None:
-    image, keypoints = random_image(1, (60, 80)), random_people(1, 2, (60, 80))
-    before = image.copy(), keypoints.copy()
+def test_images_in_any_layout_are_left_alone() -> None:
+    image, keypoints = random_image(2, (60, 80))[:, ::-1], random_people(2, 3, (60, 80))
+    image.flags.writeable = keypoints.flags.writeable = False
+    expected = blend_everything(np.ascontiguousarray(image), keypoints)
+    np.testing.assert_array_equal(draw_poses(image, keypoints), expected)
     np.testing.assert_array_equal(draw_poses(image, keypoints[:0]), image)
-    draw_poses(image, keypoints)
-    np.testing.assert_array_equal(image, before[0])
-    np.testing.assert_array_equal(keypoints, before[1])
 
 
 @pytest.mark.parametrize(
