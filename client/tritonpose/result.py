@@ -109,7 +109,7 @@ class KeypointResult(LazyDict):
     def arrays(self) -> PoseResponse:
         """The people as arrays, one row per person, in the order of ``boxes``.
 
-        Those that came from the server until ``boxes`` is asked for; then collected from it, so
+        The arrays from the server until ``boxes`` is used; then they are collected from it, so
         that they follow what the caller changes there.
         """
         held = self.held("boxes")
