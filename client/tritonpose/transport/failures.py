@@ -44,6 +44,10 @@ _RETRYABLE_CODES = ("busy", "deadline", "model_unavailable", "shutting_down", "u
 # The pipeline's messages are "[code] text"; Triton may put words of its own before them.
 _CODE = re.compile(r"(?:^|message: )\[([a-z_]+)\] ")
 
+# Triton's words for a model that it is loading or, as it ends, unloading. An unknown model
+# "is not found".
+_UNLOADED = "has no available versions"
+
 NO_TRITON = "its answer isn't one of Triton's; perhaps another server uses this port"
 """The detail of a failure to read an answer."""
 
@@ -60,6 +64,8 @@ def error_from_status(status: str | None, url: str, detail: str | None) -> Trito
     detail = detail or f"{status}, without a reason"
     kind = _KINDS.get(status, ServerError)
     coded = _CODE.search(detail)
+    if kind is ModelNotFoundError and _UNLOADED in detail:
+        kind = ServerUnavailableError
     if coded is None:
         return make_error(kind, url, detail)
     if coded[1] in _RETRYABLE_CODES:

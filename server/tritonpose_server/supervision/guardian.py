@@ -36,7 +36,7 @@ from tritonpose_server.supervision.cleanup import (
     remove_python_environments,
     remove_shared_memory,
 )
-from tritonpose_server.supervision.processes import children
+from tritonpose_server.supervision.processes import children, connected_ports
 from tritonpose_server.supervision.triton_watch import TritonWatch, WatchSettings
 
 WATCH_VARIABLE = "TRITONPOSE_WATCH"
@@ -57,6 +57,9 @@ _DRAIN_FILE = "draining"
 
 # Of the time that the command gets to end: for Triton itself, once no request is in flight.
 _EXIT_SECONDS = 5.0
+
+# For a request of a composing model, which the pipeline does not know of, to be answered.
+_IDLE_CLIENT_SECONDS = 2.0
 
 
 def main(arguments: list[str]) -> int:
@@ -189,6 +192,7 @@ class _Run:
         with contextlib.suppress(OSError):
             self._handles.append(os.pidfd_open(self.command.pid))
         self._watch = None if settings is None else TritonWatch(self.command.pid, settings)
+        self._http_port = None if settings is None else int(settings.address.rpartition(":")[2])
 
     @property
     def became_ready(self) -> float | None:
@@ -215,11 +219,16 @@ class _Run:
             # First: Triton waits for open HTTP connections, those of probes included.
             self._watch.close()
         deadline = time.monotonic() + grace
-        self._drain(deadline - _EXIT_SECONDS, stop)
+        drained = self._drain(deadline - _EXIT_SECONDS, stop)
         if self.command.poll() is None:
             self.command.terminate()
+        patience = time.monotonic() + _IDLE_CLIENT_SECONDS
         while self.command.poll() is None:
-            if stop.repeated or time.monotonic() > deadline:
+            now = time.monotonic()
+            if drained and now > patience and self._has_http_clients():
+                # Triton would wait for them until its time is up, and then not end in order either.
+                deadline = now
+            if stop.repeated or now >= deadline:
                 self.command.kill()
                 self.command.wait()
                 break
@@ -238,10 +247,18 @@ class _Run:
             self._record_environments()
         remove_python_environments(self._environments or set())
 
-    def _drain(self, deadline: float, stop: _StopRequest) -> None:
+    def _has_http_clients(self) -> bool:
+        """Check whether clients keep HTTP connections to Triton open."""
+        port = self._http_port
+        return port is not None and port in connected_ports(self.command.pid)
+
+    def _drain(self, deadline: float, stop: _StopRequest) -> bool:
         """Make the pipeline refuse requests, and wait for those in flight.
 
         Triton itself stops the composing models while the pipeline still needs them.
+
+        Returns:
+            Whether none is left.
         """
         drain_file = self._directory / _DRAIN_FILE
         # The directory may have been deleted already.
@@ -252,7 +269,8 @@ class _Run:
             # First: a request may have been admitted just before.
             time.sleep(_STOP_POLL_SECONDS)
             if is_free(busy):
-                return
+                return True
+        return False
 
     def _report_ready(self) -> None:
         self._record_environments()

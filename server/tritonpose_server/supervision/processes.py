@@ -78,6 +78,19 @@ def dead_children(pid: int) -> list[int]:
     return found
 
 
+def connected_ports(pid: int) -> set[int]:
+    """Return the local ports of a process's open TCP connections."""
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return set()
+    return {
+        connection.laddr.port
+        for connection in connections
+        if connection.status == psutil.CONN_ESTABLISHED
+    }
+
+
 def cpu_seconds(pid: int) -> float:
     """Return the processor time that a process has used; 0 if it is gone."""
     try:

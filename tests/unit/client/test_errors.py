@@ -72,6 +72,9 @@ def test_failures_name_server_cause_and_remedy(
         ("500", "[model_failed] 9 requests", errors.ServerError, "model_failed"),
         ("400", "[damaged_image] 9 requests", errors.InvalidRequestError, "damaged_image"),
         ("503", "9 requests", errors.ServerUnavailableError, None),
+        ("404", "9 requests, 'x' is not found", errors.ModelNotFoundError, None),
+        # Of a server that starts or ends.
+        ("404", "9 requests, 'x' has no available versions", errors.ServerUnavailableError, None),
         ("503", "a page with [some] 9 requests", errors.ServerUnavailableError, None),
     ],
 )
