@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -54,55 +55,56 @@ async def numbers(results: AsyncIterator[KeypointResult]) -> list[int]:
     return [number_of(result) async for result in results]
 
 
-def run(test: Coroutine[Any, Any, None]) -> None:
+def in_event_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Runs a test and makes sure that it left no task behind."""
 
-    async def check() -> None:
-        await asyncio.wait_for(test, timeout=60)
-        gc.collect()
-        # Abandoned generators are closed by tasks of their own.
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+    @wraps(test)
+    def run(**fixtures: Any) -> None:
+        async def check() -> None:
+            await asyncio.wait_for(test(**fixtures), timeout=60)
+            gc.collect()
+            # Abandoned generators are closed by tasks of their own.
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    asyncio.run(check())
+        asyncio.run(check())
 
-
-def test_no_more_requests_in_flight_than_allowed_over_all_calls() -> None:
-    async def test() -> None:
-        transport = StandIn(lambda _: asyncio.sleep(0.002))
-        async with AsyncPipeline(transport, max_in_flight=3) as pipeline:
-            both = await asyncio.gather(
-                numbers(pipeline.predict(frames(12))), numbers(pipeline.predict(frames(12)))
-            )
-        assert list(both) == [list(range(12))] * 2
-        assert transport.most_running == 3
-
-    run(test())
+    return run
 
 
-def test_a_blocking_iterator_does_not_block_the_event_loop() -> None:
+@in_event_loop
+async def test_no_more_requests_in_flight_than_allowed_over_all_calls() -> None:
+    transport = StandIn(lambda _: asyncio.sleep(0.002))
+    async with AsyncPipeline(transport, max_in_flight=3) as pipeline:
+        both = await asyncio.gather(
+            numbers(pipeline.predict(frames(12))), numbers(pipeline.predict(frames(12)))
+        )
+    assert list(both) == [list(range(12))] * 2
+    assert transport.most_running == 3
+
+
+@in_event_loop
+async def test_a_blocking_iterator_does_not_block_the_event_loop() -> None:
     threads = set()
 
-    async def test() -> None:
-        released = threading.Event()
+    released = threading.Event()
 
-        def camera() -> Iterator[Frame]:
-            threads.add(threading.current_thread())
-            assert released.wait(timeout=30)
-            yield frame(5)
+    def camera() -> Iterator[Frame]:
+        threads.add(threading.current_thread())
+        assert released.wait(timeout=30)
+        yield frame(5)
 
-        async with AsyncPipeline(StandIn()) as pipeline:
-            task = asyncio.create_task(numbers(pipeline.predict(camera())))
-            await asyncio.sleep(0.02)
-            released.set()
-            assert await task == [5]
-
-    run(test())
+    async with AsyncPipeline(StandIn()) as pipeline:
+        task = asyncio.create_task(numbers(pipeline.predict(camera())))
+        await asyncio.sleep(0.02)
+        released.set()
+        assert await task == [5]
     assert threading.current_thread() not in threads
 
 
-def test_files_are_read_in_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@in_event_loop
+async def test_files_are_read_in_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readers = []
     original = Path.read_bytes
 
@@ -112,71 +114,62 @@ def test_files_are_read_in_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
 
-    async def test() -> None:
-        async with AsyncPipeline(StandIn()) as pipeline:
-            (result,) = [
-                result
-                async for result in pipeline.predict(tmp_path / "missing.jpg", on_error="collect")
-            ]
-        assert isinstance(result.error, InputError)
-
-    run(test())
+    async with AsyncPipeline(StandIn()) as pipeline:
+        (result,) = [
+            result
+            async for result in pipeline.predict(tmp_path / "missing.jpg", on_error="collect")
+        ]
+    assert isinstance(result.error, InputError)
     assert readers
     assert threading.current_thread() not in readers
 
 
-def test_cancelling_the_consumer_cancels_its_requests() -> None:
-    async def test() -> None:
-        forever = asyncio.Event()
-        transport = StandIn(lambda number: forever.wait() if number else answer(number))
-        async with AsyncPipeline(transport, max_in_flight=3) as pipeline:
-            task = asyncio.create_task(numbers(pipeline.predict(frames(100))))
-            while transport.running < 3:
-                await asyncio.sleep(0.001)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert (transport.running, transport.cancelled) == (0, 3)
-            # The pipeline itself is as good as before.
-            assert await numbers(pipeline.predict(frame(0))) == [0]
-
-    run(test())
-
-
-def test_leaving_the_loop_early_cancels_the_rest() -> None:
-    async def test() -> None:
-        transport = StandIn(lambda _: asyncio.sleep(0.01))
-        pipeline = AsyncPipeline(transport, max_in_flight=3)
-        async for _ in pipeline.predict(frames(100)):
-            break
-        gc.collect()
-        await asyncio.sleep(0.05)
-        sent = len(transport.requests)
-        await asyncio.sleep(0.05)
-        assert len(transport.requests) == sent <= 1 + 2 * 3
-        assert transport.running == 0
-        await pipeline.close()
-
-    run(test())
-
-
-def test_closing_ends_those_who_still_wait() -> None:
-    async def test() -> None:
-        forever = asyncio.Event()
-        transport = StandIn(lambda _: forever.wait())
-        pipeline = AsyncPipeline(transport, max_in_flight=2)
-        task = asyncio.create_task(numbers(pipeline.predict(frames(10))))
-        while transport.running < 2:
+@in_event_loop
+async def test_cancelling_the_consumer_cancels_its_requests() -> None:
+    forever = asyncio.Event()
+    transport = StandIn(lambda number: forever.wait() if number else answer(number))
+    async with AsyncPipeline(transport, max_in_flight=3) as pipeline:
+        task = asyncio.create_task(numbers(pipeline.predict(frames(100))))
+        while transport.running < 3:
             await asyncio.sleep(0.001)
-        await pipeline.close()
-        await pipeline.close()
-        with pytest.raises(RuntimeError, match="closed"):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
             await task
-        assert transport.running == 0
-        with pytest.raises(RuntimeError, match="closed"):
-            pipeline.predict(frame(1))
+        assert (transport.running, transport.cancelled) == (0, 3)
+        # The pipeline itself is as good as before.
+        assert await numbers(pipeline.predict(frame(0))) == [0]
 
-    run(test())
+
+@in_event_loop
+async def test_leaving_the_loop_early_cancels_the_rest() -> None:
+    transport = StandIn(lambda _: asyncio.sleep(0.01))
+    pipeline = AsyncPipeline(transport, max_in_flight=3)
+    async for _ in pipeline.predict(frames(100)):
+        break
+    gc.collect()
+    await asyncio.sleep(0.05)
+    sent = len(transport.requests)
+    await asyncio.sleep(0.05)
+    assert len(transport.requests) == sent <= 1 + 2 * 3
+    assert transport.running == 0
+    await pipeline.close()
+
+
+@in_event_loop
+async def test_closing_ends_those_who_still_wait() -> None:
+    forever = asyncio.Event()
+    transport = StandIn(lambda _: forever.wait())
+    pipeline = AsyncPipeline(transport, max_in_flight=2)
+    task = asyncio.create_task(numbers(pipeline.predict(frames(10))))
+    while transport.running < 2:
+        await asyncio.sleep(0.001)
+    await pipeline.close()
+    await pipeline.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        await task
+    assert transport.running == 0
+    with pytest.raises(RuntimeError, match="closed"):
+        pipeline.predict(frame(1))
 
 
 def test_made_without_an_event_loop() -> None:
