@@ -124,10 +124,8 @@ def _images_in(data: bytes, file: FileInput) -> list[ImageInput]:
         advice = "download it first" if is_url(file.path) else "give it a video's suffix: .mp4"
         raise InputError(f"{file.path!r} looks like a video; {advice}", file.path)
     images = decode_image(data, file.path, pages=is_tiff(data))
-    if len(images) == 1:
-        return [ImageInput(file.path, images[0], saved_as=file.saved_as)]
     return [
-        ImageInput(file.path, image, page_index=page, saved_as=file.saved_as)
+        ImageInput(file.path, image, page if len(images) > 1 else None, saved_as=file.saved_as)
         for page, image in enumerate(images)
     ]
 
@@ -136,17 +134,16 @@ def _checked_frame(frame: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Return a BGR image as it is; raise InputError for any other array."""
     got = f"got an array of shape {frame.shape}, dtype {frame.dtype}"
     expected = "an image is (height, width, 3), uint8, BGR"
+    if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint8 and frame.size:
+        return frame.astype(np.uint8, copy=False)
+    hint = ""
     if frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 1):
         hint = "; convert gray with cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)"
     elif frame.ndim == 3 and frame.shape[2] == 4:
         hint = "; convert with cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)"
     elif frame.ndim == 4:
         hint = "; give a batch as a list: list(images)"
-    else:
-        hint = ""
-    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
-        raise InputError(f"{got}: {expected}{hint}", frame)
-    return frame.astype(np.uint8, copy=False)
+    raise InputError(f"{got}: {expected}{hint}", frame)
 
 
 def decode_image(data: bytes, name: str, *, pages: bool = False) -> list[NDArray[np.uint8]]:

@@ -67,11 +67,10 @@ class _Failover(Generic[AnyServer]):
             raise RuntimeError("this connection is closed; make another one")
         return self._servers[attempts.server]
 
-    def _servers_to_close(self) -> Sequence[AnyServer]:
+    def _close_once(self) -> Sequence[AnyServer]:
         """Mark the transport as closed; return the servers if it wasn't."""
-        servers = () if self._closed else self._servers
-        self._closed = True
-        return servers
+        already, self._closed = self._closed, True
+        return () if already else self._servers
 
 
 class Transport(_Failover["Server"]):
@@ -110,7 +109,7 @@ class Transport(_Failover["Server"]):
 
     def close(self) -> None:
         """Close the connections; requests after it fail. May be called again."""
-        for server in self._servers_to_close():
+        for server in self._close_once():
             server.close()
 
 
@@ -142,7 +141,7 @@ class AsyncTransport(_Failover["AsyncServer"]):
 
     async def close(self) -> None:
         """See `Transport.close`."""
-        for server in self._servers_to_close():
+        for server in self._close_once():
             await server.close()
 
 

@@ -53,11 +53,9 @@ class TlsFiles:
         try:
             files.context()
         except ssl.SSLError as error:
-            names = [
-                f"{name}={str(file)!r}" for name, file in vars(files).items() if file is not None
-            ]
+            given = ", ".join(f"{name}={file!r}" for name, file in vars(files).items() if file)
             raise ConfigError(
-                f"{', '.join(names)}: expected PEM files, of which the key isn't encrypted and "
+                f"{given}: expected PEM files, of which the key isn't encrypted and "
                 f"fits the certificate ({error})"
             ) from error
         return files
