@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from tritonpose_pipeline.telemetry.spans import Spans, pop_context
-from tritonpose_server.engines.config import EngineConfig, EngineConfigError
-from tritonpose_server.engines.engine import Array, Engine
+from tritonpose_server.engines.engine import Array, Engine, EngineConfig, EngineConfigError
 
 
 class BackendModel:

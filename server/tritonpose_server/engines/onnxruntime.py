@@ -14,9 +14,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from tritonpose_server.engines.config import EngineConfig, EngineConfigError
 from tritonpose_server.engines.cores import CorePlan, available_cores, plan_cores
-from tritonpose_server.engines.engine import Array, TensorSignature, check_signature
+from tritonpose_server.engines.engine import (
+    Array,
+    EngineConfig,
+    EngineConfigError,
+    TensorSignature,
+    check_signature,
+)
 
 _NUMPY_TYPES = {
     "tensor(uint8)": np.uint8,

@@ -17,9 +17,14 @@ from typing import Any
 import numpy as np
 import openvino
 
-from tritonpose_server.engines.config import EngineConfig, EngineConfigError
 from tritonpose_server.engines.cores import CorePlan, plan_cores
-from tritonpose_server.engines.engine import Array, TensorSignature, check_signature
+from tritonpose_server.engines.engine import (
+    Array,
+    EngineConfig,
+    EngineConfigError,
+    TensorSignature,
+    check_signature,
+)
 
 
 def cpu_has_bf16(core: openvino.Core | None = None) -> bool:

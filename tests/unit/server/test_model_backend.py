@@ -15,7 +15,7 @@ import triton_stand_in
 from leftovers import wait_until
 from triton_stand_in import Request, TritonModelException
 from tritonpose_server.backends.backend import BackendModel
-from tritonpose_server.engines.config import EngineConfig, EngineConfigError
+from tritonpose_server.engines.engine import EngineConfig, EngineConfigError
 
 Array = np.ndarray
 

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from google.protobuf import json_format
 
-from tritonpose_server.engines.config import EngineConfig, EngineConfigError, TensorConfig
+from tritonpose_server.engines.engine import EngineConfig, EngineConfigError, TensorConfig
 from tritonpose_server.models.triton_config import keypoint_parameters, make_config
 
 

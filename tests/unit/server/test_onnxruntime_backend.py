@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 import quantizable_model
-from tritonpose_server.engines.config import EngineConfig, EngineConfigError
+from tritonpose_server.engines.engine import EngineConfig, EngineConfigError
 from tritonpose_server.engines.onnxruntime import load_onnxruntime
 from tritonpose_server.models.store import ModelStore
 

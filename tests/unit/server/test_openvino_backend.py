@@ -11,8 +11,8 @@ import openvino
 import pytest
 
 from quantizable_model import HEIGHT, WIDTH, install, triton_arguments
-from tritonpose_server.engines.config import EngineConfig
 from tritonpose_server.engines.cores import available_cores
+from tritonpose_server.engines.engine import EngineConfig
 from tritonpose_server.engines.openvino import OpenVinoEngine, OpenVinoModel
 from tritonpose_server.models.store import ModelStore
 

@@ -7,8 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tritonpose_server.engines.config import EngineConfig, EngineConfigError, TensorConfig
-from tritonpose_server.engines.engine import TensorSignature, check_signature
+from tritonpose_server.engines.engine import (
+    EngineConfig,
+    EngineConfigError,
+    TensorConfig,
+    TensorSignature,
+    check_signature,
+)
 
 Signatures = dict[str, TensorSignature]
 

@@ -23,7 +23,7 @@ from tritonpose_pipeline.pipeline import Poses, estimate_poses
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_pipeline.request import resolve_options
 from tritonpose_pipeline.settings import PipelineSettings
-from tritonpose_server.engines.config import EngineConfig, TensorConfig
+from tritonpose_server.engines.engine import EngineConfig, TensorConfig
 from tritonpose_server.engines.openvino import OpenVinoEngine, OpenVinoModel
 
 Sample = dict[str, Any]
