@@ -10,18 +10,19 @@ from tritonpose_server.cli.servers import warn_exposed_ports
 from tritonpose_server.ports import is_loopback
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_loopback(address: str) -> None:
-    assert is_loopback(address)
-
-
-@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.2", "gpu-server.example"])
-def test_other_addresses(address: str) -> None:
-    assert not is_loopback(address)
+@pytest.mark.parametrize(
+    ("addresses", "expected"),
+    [
+        (["127.0.0.1", "127.8.8.8", "::1", "localhost"], True),
+        (["0.0.0.0", "::", "192.168.1.2", "gpu-server.example"], False),
+    ],
+)
+def test_loopback(addresses: list[str], expected: bool) -> None:
+    assert {is_loopback(address) for address in addresses} == {expected}
 
 
 @pytest.mark.parametrize(
-    ("host", "triton_host", "told"),
+    ("host", "triton_host", "logged"),
     [
         ("127.0.0.1", "127.0.0.1", []),
         ("0.0.0.0", "127.0.0.1", [(logging.INFO, "opens the REST service only")]),
@@ -29,11 +30,11 @@ def test_other_addresses(address: str) -> None:
     ],
 )
 def test_warnings(
-    caplog: pytest.LogCaptureFixture, host: str, triton_host: str, told: list[tuple[int, str]]
+    caplog: pytest.LogCaptureFixture, host: str, triton_host: str, logged: list[tuple[int, str]]
 ) -> None:
     caplog.set_level(logging.INFO, "tritonpose.server")
     warn_exposed_ports(host, triton_host)
-    assert len(caplog.records) == len(told)
-    for record, (level, words) in zip(caplog.records, told, strict=True):
+    assert len(caplog.records) == len(logged)
+    for record, (level, words) in zip(caplog.records, logged, strict=True):
         assert record.levelno == level
         assert words in record.getMessage()

@@ -1,9 +1,13 @@
-"""Devices as PaddleX names them, and the configurations of models made for them."""
+"""Devices as PaddleX names them, checks of GPUs, and the configurations of models for both."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import onnxruntime
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
@@ -11,7 +15,8 @@ from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 import quantizable_model
 from tritonpose.errors import ConfigError
 from tritonpose_pipeline.repository import ModelRepository
-from tritonpose_server.embedded.device import Device
+from tritonpose_server.embedded import device as gpus
+from tritonpose_server.embedded.device import Device, count_gpus, require_gpus
 from tritonpose_server.embedded.model_configs import configure_model, read_config, stage_models
 from tritonpose_server.embedded.tuning import ModelTuning, Tuning
 from tritonpose_server.errors import EmbeddedServerError
@@ -19,20 +24,13 @@ from tritonpose_server.models.precision import make_bf16
 from tritonpose_server.models.store import ModelStore
 
 CPU = Device()
+CUDA = ["CUDAExecutionProvider", "CPUExecutionProvider"]
 KIND_CPU, KIND_GPU = ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_GPU
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> ModelStore:
     return ModelStore(tmp_path / "store")
-
-
-def files(directory: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(directory)): path.read_bytes()
-        for path in directory.rglob("*")
-        if path.is_file()
-    }
 
 
 @pytest.mark.parametrize(
@@ -73,8 +71,11 @@ def test_a_device_reads_as_it_is_written(text: str) -> None:
 
 
 def test_a_model_on_gpus(store: ModelStore) -> None:
-    config = read_config(quantizable_model.install(store))
+    model = quantizable_model.install(store)
+    config = read_config(model)
     configured = configure_model(config, Device((0, 2)))
+    # The given one is not changed.
+    assert config == read_config(model)
     assert configured.backend == "onnxruntime"
     assert list(configured.instance_group) == [
         ModelInstanceGroup(kind=KIND_GPU, count=1, gpus=[0, 2])
@@ -84,13 +85,6 @@ def test_a_model_on_gpus(store: ModelStore) -> None:
     del configured.instance_group[:]
     configured.instance_group.extend(config.instance_group)
     assert configured == config
-
-
-def test_the_given_configuration_is_not_changed(store: ModelStore) -> None:
-    model = quantizable_model.install(store)
-    config = read_config(model)
-    configure_model(config, Device((0,)))
-    assert config == read_config(model)
 
 
 def test_a_model_back_on_the_cpu(store: ModelStore) -> None:
@@ -111,11 +105,12 @@ def test_a_bf16_variant_stays_on_the_cpu(store: ModelStore) -> None:
 
 def test_models_are_placed_without_touching_the_store(store: ModelStore, tmp_path: Path) -> None:
     models = [quantizable_model.install(store, name) for name in ("one", "two")]
-    before = files(store.root)
+    files = {path: path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
     target = tmp_path / "staging"
     placed = stage_models(models, Device((0,)), Tuning(), target)
     assert placed == [target / "one", target / "two"]
-    assert files(store.root) == before
+    left = {path: path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
+    assert left == files
     for servable, original in zip(placed, models, strict=True):
         assert read_config(servable).name == servable.name
         assert read_config(servable).instance_group[0].kind == KIND_GPU
@@ -167,3 +162,54 @@ def test_a_model_on_a_gpu_is_tuned(store: ModelStore, tmp_path: Path) -> None:
     assert (group.kind, group.count, list(group.gpus)) == (KIND_GPU, 2, [0, 1])
     # Models that stay on the CPU are not there.
     assert list((tmp_path / "staging").iterdir()) == [placed]
+
+
+# --- what is missing for GPUs ---
+
+
+@pytest.mark.parametrize(
+    ("count", "providers", "wanted", "words"),
+    [
+        (2, CUDA, [0, 1], None),
+        (0, [], [], None),
+        (0, CUDA, [0], "no NVIDIA GPU is visible here"),
+        (2, CUDA, [1, 2], "there is no GPU 2: 2 can be seen here"),
+        (2, CUDA[1:], [0], "pip install 'onnxruntime-gpu[cuda,cudnn]'"),
+    ],
+)
+def test_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    providers: list[str],
+    wanted: list[int],
+    words: str | None,
+) -> None:
+    monkeypatch.setattr(gpus, "count_gpus", lambda: count)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    if words is None:
+        require_gpus(wanted)
+        return
+    with pytest.raises(EmbeddedServerError) as caught:
+        require_gpus(wanted)
+    message = str(caught.value)
+    assert words in message
+    assert "--device cpu" in message
+    assert "\n" not in message
+
+
+def output_of(*command: str, **environment: str) -> str:
+    environment = {**os.environ, **environment}
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_hidden_gpus_do_not_count() -> None:
+    """True on machines with GPUs as on those without."""
+    program = "from tritonpose_server.embedded.device import count_gpus; print(count_gpus())"
+    assert output_of(sys.executable, "-c", program, CUDA_VISIBLE_DEVICES="").strip() == "0"
+
+
+def test_visible_gpus_are_counted() -> None:
+    command = "command -v nvidia-smi >/dev/null && nvidia-smi --list-gpus || true"
+    assert count_gpus() == output_of("sh", "-c", command).count("GPU ")

@@ -8,12 +8,9 @@ from tritonpose_server.supervision.backoff import (
 )
 
 
-def test_what_was_never_ready_is_given_up() -> None:
-    assert Backoff().next_delay(None) is None
-
-
-def test_what_worked_for_long_is_started_at_once() -> None:
+def test_what_was_never_ready_is_given_up_and_what_worked_for_long_starts_at_once() -> None:
     backoff = Backoff(lambda: 100.0)
+    assert backoff.next_delay(None) is None
     assert backoff.next_delay(100.0 - STEADY_SECONDS - 1) == 0
 
 
