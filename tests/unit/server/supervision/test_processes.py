@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,7 @@ from leftovers import wait_until
 from tritonpose_server.supervision.processes import (
     ServiceProcess,
     children,
+    connected_ports,
     service_processes,
     stub_instance,
     triton_start_times,
@@ -92,3 +94,12 @@ def test_a_process_that_is_gone() -> None:
 def test_start_times_of_tritonservers() -> None:
     with running("/bin/tritonserver", "--id=x") as pid:
         assert psutil.Process(pid).create_time() in triton_start_times()
+
+
+def test_ports_at_which_somebody_is_connected() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert port not in connected_ports(os.getpid())
+        with socket.create_connection(server.getsockname()), server.accept()[0]:
+            assert port in connected_ports(os.getpid())
+    assert connected_ports(2**22) == set()
