@@ -243,34 +243,30 @@ def test_a_model_that_can_not_be_loaded(start: Start, triton: Triton) -> None:
     assert counters(model) == {("requests", "unavailable"): 1, ("rejections", "model"): 1}
 
 
-def test_a_ready_model_that_fails_is_run_once(start: Start, triton: Triton) -> None:
-    triton.models["small"] = lambda _call: "no kernel for this node"
-    model, asked = start(), request()
-    answered(model, asked)
-    assert asked.sender.error() == "[model_failed] model 'small': no kernel for this node"
-    assert asked.sender.status() == TritonError.INTERNAL
-    assert len(triton.calls) == 1
-    assert triton.loads == []
-    assert counters(model) == {("requests", "internal"): 1, ("rejections", "model"): 1}
-
-
-def test_a_server_that_stops_meanwhile_is_not_a_model_that_fails(
-    start: Start, triton: Triton
+@pytest.mark.parametrize(
+    ("failure", "error", "status"),
+    [
+        ("no kernel", "[model_failed] model 'small': no kernel", TritonError.INTERNAL),
+        (
+            "Server is stopping, scheduler for model has stopped accepting new requests",
+            *("[shutting_down] the server is shutting down", TritonError.UNAVAILABLE),
+        ),
+        (
+            "Stub process 'pose_0_0' is not healthy.",
+            *("[model_unavailable] model 'small' has lost its process", TritonError.UNAVAILABLE),
+        ),
+    ],
+)
+def test_a_ready_model_that_fails_is_run_once(
+    start: Start, triton: Triton, failure: str, error: str, status: int
 ) -> None:
-    stopping = "Server is stopping, scheduler for model has stopped accepting new requests"
-    triton.models["pose"] = lambda _call: stopping
+    triton.models["small"] = lambda _call: failure
     model, asked = start(), request()
     answered(model, asked)
-    assert asked.sender.error() == "[shutting_down] the server is shutting down"
-    assert asked.sender.status() == TritonError.UNAVAILABLE
-
-
-def test_a_model_that_has_lost_its_process_may_come_back(start: Start, triton: Triton) -> None:
-    triton.models["pose"] = lambda _call: "Stub process 'pose_0_0' is not healthy."
-    model, asked = start(), request()
-    answered(model, asked)
-    assert asked.sender.error() == "[model_unavailable] model 'pose' has lost its process"
-    assert asked.sender.status() == TritonError.UNAVAILABLE
+    assert (asked.sender.error(), asked.sender.status()) == (error, status)
+    assert (len(triton.calls), triton.loads) == (1, [])
+    if status == TritonError.INTERNAL:
+        assert counters(model) == {("requests", "internal"): 1, ("rejections", "model"): 1}
 
 
 def test_errors_of_models_while_the_launcher_shuts_down(

@@ -34,12 +34,6 @@ def test_stretched_to_network_size(name: str, flag: int) -> None:
     np.testing.assert_allclose(resized.scale, [48 / 90, 32 / 50], rtol=1e-6)
 
 
-def test_stretching_fills_the_whole_input_without_padding() -> None:
-    resized = resize_for_detector(np.full((7, 99, 3), 200, np.uint8), detector_network(32, 48))
-    assert resized.pixels.shape == (32, 48, 3)
-    assert (resized.pixels == 200).all()
-
-
 @pytest.mark.parametrize(
     ("image_size", "inner"),
     [
@@ -114,11 +108,7 @@ A, B, C = [1, 2, 11, 22], [30, 2, 41, 22], [60, 2, 71, 22]
 def test_scores_must_be_strictly_above_the_threshold(threshold: float, kept: list) -> None:
     boxes, scores = select([A, B, C], [0.5, 0.25, 0.75], threshold)
     assert boxes == kept
-    assert scores == sorted(scores, reverse=True)
-
-
-def test_scores_stay_with_their_boxes() -> None:
-    assert select([A, B, C], [0.5, 0.25, 0.75], 0.0) == ([C, A, B], [0.75, 0.5, 0.25])
+    assert scores == [0.75, 0.5, 0.25][: len(kept)]
 
 
 def test_with_threshold_0_the_detectors_own_nms_threshold_remains() -> None:

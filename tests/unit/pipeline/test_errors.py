@@ -37,10 +37,7 @@ def test_a_code_goes_there_and_back(error: Exception, message: str) -> None:
         ("[17] is not a code", (None, "[17] is not a code")),
         ("[busy]", (None, "[busy]")),
         ("", (None, "")),
-        (
-            "Failed to process the request(s) for model 'x', message: [busy] full",
-            ("busy", "full"),
-        ),
+        ("Failed to process the request(s) for model 'x', message: [busy] full", ("busy", "full")),
     ],
 )
 def test_messages_of_others(message: str, parsed: tuple[str | None, str]) -> None:

@@ -243,11 +243,6 @@ def test_given_nobody_no_model_is_called() -> None:
     assert models.detector_inputs == models.crops == []
 
 
-def test_the_threshold_of_the_options_counts() -> None:
-    np.testing.assert_array_equal(estimate(DotModels(), threshold=0.65).det_scores, SCORES[:3])
-    np.testing.assert_array_equal(estimate(DotModels(), threshold=0.0).det_scores, SCORES)
-
-
 @pytest.mark.parametrize(("max_persons", "kept"), [(None, 5), (6, 5), (5, 5), (4, 4), (1, 1)])
 def test_of_too_many_persons_the_best_are_kept(max_persons: int | None, kept: int) -> None:
     models = DotModels()
@@ -283,14 +278,6 @@ def test_a_checkpoint_that_raises_stops_before_the_next_stage(
     else:
         estimate_poses(scene(), options, models, checkpoint)
     assert (len(models.detector_inputs), len(models.crops)) == (detector_calls, keypoint_calls)
-
-
-def test_errors_of_models_are_passed_on() -> None:
-    def failing(*_: object) -> list:
-        raise AbandonedError("no such model")
-
-    with pytest.raises(AbandonedError, match="no such model"):
-        estimate(failing)
 
 
 @pytest.mark.parametrize("cell", [(2, 3), (11, 20), (21, 28), (0, 0), (23, 31)])

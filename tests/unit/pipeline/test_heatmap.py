@@ -64,7 +64,9 @@ def realistic_heatmaps(seed: int, persons: int, size: tuple[int, int]) -> np.nda
 )
 def test_decoding_agrees_with_one_joint_at_a_time(seed: int, size: tuple) -> None:
     heatmaps = realistic_heatmaps(seed, 6, size)
+    before = heatmaps.copy()
     coordinates, scores = decode_heatmaps(heatmaps)
+    np.testing.assert_array_equal(heatmaps, before)
     assert coordinates.shape == (6, 17, 2)
     assert coordinates.dtype == np.float64
     assert scores.dtype == np.float32
@@ -76,13 +78,6 @@ def test_decoding_agrees_with_one_joint_at_a_time(seed: int, size: tuple) -> Non
             assert scores[person, joint] == np.float32(peak)
             refined += x != int(x)
     assert refined > 20
-
-
-def test_decoding_leaves_the_heatmaps_alone() -> None:
-    heatmaps = realistic_heatmaps(0, 2, (24, 32))
-    before = heatmaps.copy()
-    decode_heatmaps(heatmaps)
-    np.testing.assert_array_equal(heatmaps, before)
 
 
 @pytest.mark.parametrize("sigma", [(2.0, 2.0), (1.5, 2.5)])
@@ -172,11 +167,3 @@ def test_averaging_with_the_mirrored_crop(shift: bool) -> None:
         mirrored = flipped[person, mirrored_joint(joint), y, seen_at]
         expected = (plain[person, joint, y, x] + mirrored) / 2
         assert averaged[person, joint, y, x] == pytest.approx(expected, rel=1e-6)
-
-
-def test_the_mirror_image_of_a_pose_averages_to_the_pose() -> None:
-    pose = realistic_heatmaps(6, 2, (24, 32))
-    seen_in_mirror = np.zeros_like(pose)
-    for joint in range(17):
-        seen_in_mirror[:, joint] = pose[:, mirrored_joint(joint), :, ::-1]
-    np.testing.assert_array_equal(average_flipped(pose, seen_in_mirror, False), pose)

@@ -10,13 +10,10 @@ from composing_models import (
     parse_keypoint,
 )
 from tritonpose_pipeline.errors import ModelError
-from tritonpose_pipeline.repository import (
-    DetectorModel,
-    KeypointModel,
-    NmsSettings,
-)
+from tritonpose_pipeline.repository import DetectorModel, KeypointModel, NmsSettings
 
 DIMS = (320, 256, 3)
+INTERPOLATIONS = "nearest, linear, cubic, area, lanczos4"
 
 
 def test_a_detector() -> None:
@@ -73,51 +70,60 @@ def test_models_without_batching_take_one_crop(configured: int, used: int) -> No
     assert parse_keypoint("pose", DIMS, configured, KEYPOINT_PARAMETERS).max_batch_size == used
 
 
-@pytest.mark.parametrize("key", [key for key in DETECTOR_PARAMETERS if key != "role"])
-def test_a_detectors_missing_facts_are_named(key: str) -> None:
-    parameters = {k: v for k, v in DETECTOR_PARAMETERS.items() if k != key}
-    with pytest.raises(ModelError) as caught:
-        parse_detector("person", DIMS, parameters)
-    assert str(caught.value) == (
-        f"model 'person': its configuration has no parameter `{key}`; convert the model again"
-    )
-
-
-@pytest.mark.parametrize("key", [key for key in KEYPOINT_PARAMETERS if key != "role"])
-def test_a_keypoint_models_missing_facts_are_named(key: str) -> None:
-    parameters = {k: v for k, v in KEYPOINT_PARAMETERS.items() if k != key}
-    with pytest.raises(ModelError, match=f"'pose': .* no parameter `{key}`; convert the model"):
-        parse_keypoint("pose", DIMS, 1, parameters)
-
-
 @pytest.mark.parametrize(
     ("key", "text", "expected"),
     [
-        ("interpolation", "2", "one of nearest, linear, cubic, area, lanczos4"),
-        ("interpolation", "CUBIC", "one of nearest, linear, cubic, area, lanczos4"),
-        ("keep_ratio", "True", "one of false, true"),
-        ("keep_ratio", "", "one of false, true"),
-        ("pad_value", "1,2", "three integers R,G,B from 0 to 255"),
-        ("pad_value", "1,2,3,4", "three integers R,G,B from 0 to 255"),
-        ("pad_value", "0.5,0.5,0.5", "three integers R,G,B from 0 to 255"),
-        ("pad_value", "gray", "three integers R,G,B from 0 to 255"),
+        *(("interpolation", text, f"one of {INTERPOLATIONS}") for text in ("2", "CUBIC")),
+        *(("keep_ratio", text, "one of false, true") for text in ("True", "")),
+        *(
+            ("pad_value", text, "three integers R,G,B from 0 to 255")
+            for text in ("1,2", "1,2,3,4", "0.5,0.5,0.5", "gray", "300,-1,0")
+        ),
+        *(("threshold", text, "a number from 0 to 1") for text in ("50%", "nan", "7")),
         ("nms_score_threshold", "low", "a number from 0 to 1"),
         ("nms_iou_threshold", "", "a number from 0 to 1"),
-        ("nms_top_k", "all", "a positive integer, or -1 for no limit"),
-        ("nms_top_k", "10.7", "a positive integer, or -1 for no limit"),
-        ("nms_top_k", "nan", "a positive integer, or -1 for no limit"),
-        ("nms_keep_top_k", "0", "a positive integer, or -1 for no limit"),
-        ("pad_value", "300,-1,0", "three integers R,G,B from 0 to 255"),
-        ("nms_keep_top_k", "1,000", "a positive integer, or -1 for no limit"),
-        ("threshold", "50%", "a number from 0 to 1"),
-        ("threshold", "nan", "a number from 0 to 1"),
-        ("threshold", "7", "a number from 0 to 1"),
+        *(
+            (key, text, "a positive integer, or -1 for no limit")
+            for key in ("nms_top_k", "nms_keep_top_k")
+            for text in ("all", "10.7", "nan", "0", "1,000")
+        ),
     ],
 )
 def test_a_detectors_malformed_facts_are_named(key: str, text: str, expected: str) -> None:
     with pytest.raises(ModelError) as caught:
         parse_detector("person", DIMS, {**DETECTOR_PARAMETERS, key: text})
     assert str(caught.value) == f"model 'person': parameter `{key}` is {text!r}, not {expected}"
+
+
+def parse(facts: dict, dims: tuple = DIMS) -> object:
+    """A model in the role that its facts have by default."""
+    if "interpolation" in facts or "keep_ratio" in facts:
+        return parse_detector("person", dims, facts)
+    return parse_keypoint("person", dims, 1, facts)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "key"),
+    [(facts, key) for facts in (DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS) for key in facts],
+)
+def test_missing_facts_are_named(parameters: dict, key: str) -> None:
+    message = f"model 'person': its configuration has no parameter `{key}`; convert the model again"
+    if key == "role":
+        message = "model 'person' can't be used as .* model: .* None"
+    with pytest.raises(ModelError, match=message):
+        parse({k: v for k, v in parameters.items() if k != key})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "role"),
+    [
+        *((DETECTOR_PARAMETERS, role) for role in ("keypoint", "Detector", "")),
+        (KEYPOINT_PARAMETERS, "detector"),
+    ],
+)
+def test_a_model_needs_its_role(parameters: dict, role: str) -> None:
+    with pytest.raises(ModelError, match=f"'person' can't be used as .* model: .* {role!r}"):
+        parse({**parameters, "role": role})
 
 
 @pytest.mark.parametrize("key", ["flip_shift", "use_udp"])
@@ -130,30 +136,13 @@ def test_a_keypoint_models_malformed_facts_are_named(key: str, text: str) -> Non
     )
 
 
-@pytest.mark.parametrize("role", ["keypoint", "Detector", "", None])
-def test_a_detector_needs_its_role(role: str | None) -> None:
-    parameters = {**DETECTOR_PARAMETERS, "role": role}
-    if role is None:
-        del parameters["role"]
-    with pytest.raises(ModelError, match=f"'person' can't be used as detector model: .* {role!r}"):
-        parse_detector("person", DIMS, parameters)
-
-
-def test_a_keypoint_model_needs_its_role() -> None:
-    with pytest.raises(ModelError, match=r"'person' can't be used as keypoint .* 'detector'"):
-        parse_keypoint("person", DIMS, 1, {**KEYPOINT_PARAMETERS, "role": "detector"})
-
-
 @pytest.mark.parametrize(
     "dims", [(), (3,), (320, 320), (3, 320, 320), (1, 320, 320, 3), (-1, 320, 3), (320, 0, 3)]
 )
 def test_dims_must_be_height_width_3(dims: tuple) -> None:
     words = f"must have dims [height, width, 3], got {list(dims)}"
-    for parse in (
-        lambda: parse_detector("person", dims, DETECTOR_PARAMETERS),
-        lambda: parse_keypoint("person", dims, 1, KEYPOINT_PARAMETERS),
-    ):
+    for facts in (DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS):
         with pytest.raises(ModelError) as caught:
-            parse()
+            parse(facts, dims)
         assert words in str(caught.value)
         assert "'person'" in str(caught.value)
