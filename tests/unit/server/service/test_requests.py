@@ -33,8 +33,7 @@ def problems(error: ServiceError) -> list[tuple[str, str]]:
 
 def test_what_a_request_says() -> None:
     asked = check_request(
-        {"image": IMAGE, "detThreshold": 0.25, "visualize": False, "logId": "mine"},
-        visualize=True,
+        {"image": IMAGE, "detThreshold": 0.25, "visualize": False, "logId": "mine"}, visualize=True
     )
     assert asked == KeypointRequest(b"an image", 0.25, visualize=False, log_id="mine")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import time
@@ -12,10 +11,6 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import uvicorn
-from uvicorn.protocols.http.flow_control import CLOSE_HEADER
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from rest_service import rest_service
 
@@ -92,66 +87,37 @@ def alive(address: str) -> bool:
     return httpx.get(f"{address}health").status_code == 200
 
 
-def test_the_private_names_of_uvicorn_exist() -> None:
-    """An upgrade that changes them must be noticed here first."""
-    methods = {
-        *("connection_made", "connection_lost", "data_received", "pause_writing"),
-        *("resume_writing", "on_headers_complete", "on_message_complete", "on_response_complete"),
-        *("timeout_keep_alive_handler", "send_400_response", "_unset_keepalive_if_required"),
-    }
-    assert methods <= set(dir(HttpToolsProtocol))
-    config = uvicorn.Config(app=None, http=HttpToolsProtocol, log_config=None)
-    config.load()
-    loop = asyncio.new_event_loop()
-    protocol = HttpToolsProtocol(config, ServerState(), {}, loop)
-    loop.close()
-    attributes = {
-        *("connections", "server_state", "client", "cycle", "transport", "loop"),
-        *("timeout_keep_alive", "timeout_keep_alive_task"),
-    }
-    assert attributes <= set(vars(protocol))
-    assert STATUS_LINE[431] == b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    assert CLOSE_HEADER == (b"connection", b"close")
-    assert {"handle_exit", "capture_signals", "startup"} <= set(dir(uvicorn.Server))
-
-
 def test_nothing_is_sent(address: str) -> None:
     with connection(address) as opened:
         assert opened.recv(1) == b""
 
 
-def test_headers_that_drip(address: str) -> None:
+@pytest.mark.parametrize(
+    ("parts", "status", "words"),
+    [
+        ([POST, b"X", b"X"], 408, "did not arrive within 0.3 s"),
+        ([POST + b"X: ", b"y" * 20_000], 431, "larger than 10000 bytes"),
+        ([b"\x16\x03\x01\x02\x00\x01\x00"], 400, "Invalid HTTP"),
+    ],
+    ids=["drip", "do not end", "no HTTP"],
+)
+def test_headers_that_are_refused(
+    address: str, parts: list[bytes], status: int, words: str
+) -> None:
     with connection(address) as opened:
-        opened.sendall(POST)
-        for _ in range(2):
-            time.sleep(0.1)
-            opened.sendall(b"X")
-        assert "did not arrive within 0.3 s" in refusal(opened, 408)
+        for part in parts:
+            opened.sendall(part)
+            time.sleep(0.05)
+        assert words in refusal(opened, status)
     assert alive(address)
 
 
-def test_headers_that_do_not_end(address: str) -> None:
-    with connection(address) as opened:
-        opened.sendall(POST + b"X: ")
-        time.sleep(0.05)
-        opened.sendall(b"y" * 20_000)
-        assert "larger than 10000 bytes" in refusal(opened, 431)
-    assert alive(address)
-
-
-def test_the_second_request_is_limited_too(address: str) -> None:
+@pytest.mark.parametrize("begun", [b"GET /health", b"\r\n"], ids=["begun", "blank line"])
+def test_the_second_request_is_limited_too(address: str, begun: bytes) -> None:
     with connection(address) as opened:
         opened.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b" 200 OK" in opened.recv(4096)
-        opened.sendall(b"GET /health")
-        assert "did not arrive" in refusal(opened, 408)
-
-
-def test_blank_lines_are_no_request(address: str) -> None:
-    with connection(address) as opened:
-        opened.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b" 200 OK" in opened.recv(4096)
-        opened.sendall(b"\r\n")
+        opened.sendall(begun)
         assert "did not arrive" in refusal(opened, 408)
 
 
@@ -192,12 +158,6 @@ def test_a_refused_body_may_be_sent_to_its_end(address: str) -> None:
         # The connection goes on.
         opened.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b" 200 OK" in opened.recv(65536)
-
-
-def test_what_is_no_http(address: str) -> None:
-    with connection(address) as opened:
-        opened.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
-        assert "Invalid HTTP" in refusal(opened, 400)
 
 
 def test_answers_that_nobody_takes(address: str) -> None:

@@ -21,6 +21,7 @@ from tritonpose_server.service.contract.failures import ServiceError
 from tritonpose_server.service.urls import ImageFetcher, UrlSettings
 
 PUBLIC = "93.184.215.14"
+ZEROS = gzip.compress(bytes(10_000_000))
 IMAGE = cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))[1].tobytes()
 
 
@@ -128,14 +129,12 @@ def test_over_tls(certificates: Certificates, trusted: bool) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_followed(status: int) -> None:
-    asked = []
+    asked, places = [], ["b.png", "//public.example/c.png", "http://public.example:80/d"]
 
     async def answer(head: str, writer: asyncio.StreamWriter) -> None:
         asked.append(head.split()[1])
         if len(asked) <= 3:
-            place = ["b.png", "//public.example/c.png", "http://public.example:80/d"][
-                len(asked) - 1
-            ]
+            place = places[len(asked) - 1]
             await answering(f"{status} Moved", f"Location: {place}")(head, writer)
         else:
             await answering("200 OK", body=IMAGE)(head, writer)
@@ -144,11 +143,6 @@ def test_redirects_are_followed(status: int) -> None:
         assert asyncio.run(fetcher.fetch("http://public.example/x/a.png")) == IMAGE
         assert len(network.resolved) == 4
     assert asked == ["/x/a.png", "/x/b.png", "/c.png", "/d"]
-
-
-def test_the_fourth_redirect_is_one_too_many() -> None:
-    status, message = failure(answering("302 Found", "Location: /again"))
-    assert (status, message) == (502, "the host of the URL redirects more than 3 times")
 
 
 @pytest.mark.parametrize(
@@ -174,10 +168,6 @@ def test_redirects_are_judged_like_urls(place: str, status: int, words: str) -> 
         # Nothing but the public host was connected.
         assert {address for address, _ in network.connected} == {PUBLIC}
         assert all(port in (80, 443) for _, port in network.connected)
-
-
-def test_redirects_to_nowhere() -> None:
-    assert failure(answering("302 Found"))[0] == 502
 
 
 # --- what hosts do ---
@@ -222,21 +212,15 @@ async def silent(_head: str, _writer: asyncio.StreamWriter) -> None:
         (answering("200 OK", "Content-Length: " + "9" * 19), 413, "larger than the 0.1 MB"),
         (answering("200 OK", "Content-Length: 500", body=IMAGE[:60]), 502, "no valid answer"),
         (answering("200 OK", "Content-Length: -1"), 502, "no valid answer"),
-        (
-            answering("200 OK", "Content-Length: 1", "Content-Length: 2", body=b"xx"),
-            502,
-            "no valid answer",
-        ),
+        (answering("200 OK", "Content-Length: 1", "Content-Length: 2"), 502, "no valid answer"),
         (answering("200 OK", "Transfer-Encoding: chunked", body=b"zz\r\n"), 502, "no valid answer"),
         (answering("200 OK", f"X: {'y' * 200_000}"), 502, "no valid answer"),
         (answering("OK"), 502, "no valid answer"),
-        (
-            answering("200 OK", "Content-Encoding: gzip", body=gzip.compress(bytes(10_000_000))),
-            502,
-            "compressed",
-        ),
+        (answering("200 OK", "Content-Encoding: gzip", body=ZEROS), 502, "compressed"),
         (answering("404 Not Found", body=b"no"), 502, "answered with status 404"),
         (answering("206 Partial Content", body=IMAGE), 502, "status 206"),
+        (answering("302 Found", "Location: /again"), 502, "redirects more than 3 times"),
+        (answering("302 Found"), 502, ""),
         (dripping, 504, "did not send the image within 0.3 s"),
         (dripping_headers, 504, "within 0.3 s"),
         (informing, 504, "within 0.3 s"),

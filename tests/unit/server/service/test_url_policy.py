@@ -158,12 +158,6 @@ def test_each_address_is_tried() -> None:
     assert network.connected == [(PUBLIC, 80), (PUBLIC_V6, 80)]
 
 
-def test_unknown_names() -> None:
-    error = refusal("https://unknown.example/", HTTPS, PretendedNetwork({}))
-    assert error.status == HTTPStatus.BAD_GATEWAY
-    assert "can't be resolved" in error.message
-
-
 @pytest.mark.parametrize(
     ("url", "allowed"),
     [
