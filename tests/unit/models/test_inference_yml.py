@@ -52,22 +52,22 @@ def test_keypoint_model(tmp_path: Path) -> None:
         ("detector", {"Global": None}, "model_name", "GFL"),
         ("detector", {"Global__model_name": ""}, "model_name", "GFL"),
         ("detector", {"Global": None, "arch": None}, "model_name", "model"),
-        ("detector", {"Resize__interp": 0}, "interpolation", "nearest"),
-        ("detector", {"Resize__interp": 1}, "interpolation", "linear"),
-        ("detector", {"Resize__interp": 3}, "interpolation", "area"),
-        ("detector", {"Resize__interp": 4}, "interpolation", "lanczos4"),
-        ("detector", {"Resize__interp": "LINEAR"}, "interpolation", "linear"),
-        ("detector", {"Resize__interp": None}, "interpolation", "cubic"),
+        *(
+            ("detector", {"Resize__interp": given}, "interpolation", name)
+            for given, name in (
+                *((0, "nearest"), (1, "linear"), (3, "area"), (4, "lanczos4")),
+                *(("LINEAR", "linear"), (None, "cubic")),
+            )
+        ),
         ("detector", {"Resize__keep_ratio": True}, "keep_ratio", True),
         ("detector", {"Resize__keep_ratio": None}, "keep_ratio", False),
         ("detector", {"label_list": None}, "labels", ()),
         ("detector", {"label_list": ["cat", 7]}, "labels", ("cat", "7")),
-        ("detector", {"draw_threshold": 0}, "threshold", 0.0),
-        ("detector", {"draw_threshold": 1}, "threshold", 1.0),
-        ("detector", {"draw_threshold": 0.25}, "threshold", 0.25),
-        ("detector", {"draw_threshold": None}, "threshold", 0.5),
-        ("keypoint", {"TopDownEvalAffine__use_udp": True}, "use_udp", True),
-        ("keypoint", {"TopDownEvalAffine__use_udp": False}, "use_udp", False),
+        *(
+            ("detector", {"draw_threshold": given}, "threshold", threshold)
+            for given, threshold in ((0, 0.0), (1, 1.0), (0.25, 0.25), (None, 0.5))
+        ),
+        *(("keypoint", {"TopDownEvalAffine__use_udp": x}, "use_udp", x) for x in (True, False)),
     ],
 )
 def test_values(
@@ -118,36 +118,24 @@ def test_zero_color(normalization: Normalization, expected: tuple[int, int, int]
     assert normalization.zero_color() == expected
 
 
+WRONG = {
+    "Resize.target_size": (None, 320, [320], [320, 0], [320, -1], [320.0, 320]),
+    "TopDownEvalAffine.trainsize": (None, [96, 0]),
+    "Resize.interp": (5, -1, "bilinear", [2]),
+    "draw_threshold": (1.5, -0.1, "high", float("nan")),
+    "NormalizeImage.norm_type": ("minmax",),
+    "NormalizeImage.mean": (MEAN[:2], 0.5),
+    "NormalizeImage.std": (["a", "b", "c"], [*STD[:2], 0], [*STD[:2], -1.0]),
+}
+
+
 @pytest.mark.parametrize(
-    ("role", "change", "key"),
-    [
-        ("detector", {"Resize__target_size": None}, "Resize.target_size"),
-        ("detector", {"Resize__target_size": 320}, "Resize.target_size"),
-        ("detector", {"Resize__target_size": [320]}, "Resize.target_size"),
-        ("detector", {"Resize__target_size": [320, 0]}, "Resize.target_size"),
-        ("detector", {"Resize__target_size": [320, -1]}, "Resize.target_size"),
-        ("detector", {"Resize__target_size": [320.0, 320]}, "Resize.target_size"),
-        ("keypoint", {"TopDownEvalAffine__trainsize": None}, "TopDownEvalAffine.trainsize"),
-        ("keypoint", {"TopDownEvalAffine__trainsize": [96, 0]}, "TopDownEvalAffine.trainsize"),
-        ("detector", {"Resize__interp": 5}, "Resize.interp"),
-        ("detector", {"Resize__interp": -1}, "Resize.interp"),
-        ("detector", {"Resize__interp": "bilinear"}, "Resize.interp"),
-        ("detector", {"Resize__interp": [2]}, "Resize.interp"),
-        ("detector", {"draw_threshold": 1.5}, "draw_threshold"),
-        ("detector", {"draw_threshold": -0.1}, "draw_threshold"),
-        ("detector", {"draw_threshold": "high"}, "draw_threshold"),
-        ("detector", {"draw_threshold": float("nan")}, "draw_threshold"),
-        ("detector", {"NormalizeImage__norm_type": "minmax"}, "NormalizeImage.norm_type"),
-        ("detector", {"NormalizeImage__mean": MEAN[:2]}, "NormalizeImage.mean"),
-        ("detector", {"NormalizeImage__mean": 0.5}, "NormalizeImage.mean"),
-        ("keypoint", {"NormalizeImage__std": ["a", "b", "c"]}, "NormalizeImage.std"),
-        ("keypoint", {"NormalizeImage__std": [*STD[:2], 0]}, "NormalizeImage.std"),
-        ("keypoint", {"NormalizeImage__std": [*STD[:2], -1.0]}, "NormalizeImage.std"),
-    ],
+    ("key", "value"), [(key, v) for key, values in WRONG.items() for v in values]
 )
-def test_wrong_values(tmp_path: Path, role: str, change: dict[str, Any], key: str) -> None:
+def test_wrong_values(tmp_path: Path, key: str, value: object) -> None:
+    role = "keypoint" if key.startswith("TopDown") else "detector"
     with pytest.raises(ConversionError) as caught:
-        read(tmp_path, inference_yml(role, 32, 32, **change))
+        read(tmp_path, inference_yml(role, 32, 32, **{key.replace(".", "__"): value}))
     assert key in str(caught.value)
     assert str(tmp_path / "inference.yml") in str(caught.value)
 

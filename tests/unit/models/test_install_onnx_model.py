@@ -39,9 +39,7 @@ def detector(folder: Path, **changes: Any) -> Path:
 
 def keypoint(folder: Path, spoil: str = "", **changes: Any) -> Path:
     return write_model_directory(
-        folder,
-        keypoint_network(32, 24, spoil=spoil),
-        inference_yml("keypoint", 32, 24, **changes),
+        folder, keypoint_network(32, 24, spoil=spoil), inference_yml("keypoint", 32, 24, **changes)
     )
 
 

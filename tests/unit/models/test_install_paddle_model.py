@@ -96,8 +96,10 @@ def test_each_file_counts(tmp_path: Path, store: ModelStore, workshop: Workshop,
 @pytest.mark.parametrize(
     ("behavior", "with_onnx", "words"),
     [
-        ("wrong", False, r"would not be the same .* up to 0\.01, on 4 images"),
-        ("wrong", True, r"would not be the same .* up to 0\.01, on 4 images"),
+        *(
+            ("wrong", x, r"would not be the same .* up to 0\.01, on 4 images")
+            for x in (False, True)
+        ),
         # Without Paddle nothing would confirm the export.
         ("fails", False, "Paddle can't run it"),
     ],

@@ -140,31 +140,18 @@ def test_nothing_stands_in_where_that_is_forbidden(world: World) -> None:
     assert world.choose(config(), strict=True)[0].models[0] == world.store.path(YOLOE)
 
 
-def test_installed_models_are_not_fetched(world: World) -> None:
+def test_installed_models_are_not_fetched_or_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading large models would take seconds at every start."""
     world.put(YOLOE, "detector")
     world.put("mine", "keypoint")
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} is read"))
     choice, lines = world.choose(config(YOLOE, "mine"))
     assert choice.models == (world.store.path(YOLOE), world.store.path("mine"))
     assert world.calls == []
-    assert lines == [
-        f"detector model: {YOLOE} (from nowhere)",
-        "keypoint model: mine (from nowhere)",
-    ]
-
-
-def test_models_are_chosen_without_reading_them(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Large models would take seconds at every start."""
-    detector = world.put(YOLOE, "detector")
-    world.put(TINYPOSE, "keypoint")
-
-    def refuse(path: Path) -> bytes:
-        raise AssertionError(f"{path} is read")
-
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    choice, _ = world.choose(config(YOLOE, TINYPOSE))
-    assert choice.models[0] == detector
+    expected = [f"detector model: {YOLOE} (from nowhere)", "keypoint model: mine (from nowhere)"]
+    assert lines == expected
 
 
 def test_digests_are_listed_where_they_are_asked_for(world: World) -> None:

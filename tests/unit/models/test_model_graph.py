@@ -245,29 +245,22 @@ def test_keypoint_size_that_differs(tmp_path: Path, size: tuple[int, int]) -> No
     assert f"can't take {size[0]}x{size[1]}, which is asked for" in str(caught.value)
 
 
-@pytest.mark.parametrize("position", [0, 1])
-def test_weights_may_be_declared_as_inputs(tmp_path: Path, position: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "position"), [((32, 24), None), ((64, 40), None), ((32, 24), 0), ((32, 24), 1)]
+)
+def test_size_that_is_open_and_weights_that_are_inputs(
+    tmp_path: Path, size: tuple[int, int], position: int | None
+) -> None:
     """Old exporters list initializers among the inputs."""
-    network = keypoint_network()
-    weights = onnx.helper.make_tensor_value_info("weights", FLOAT, [17, 3, 1, 1])
-    network.graph.input.insert(position, weights)
-    model = servable_keypoint_model(network, yml(tmp_path, "keypoint", 32, 24))
-    assert signature(model.graph.input) == [("image", UINT8, ["batch", 32, 24, 3])]
-    images = pixels(1, 32, 24)
-    result = run_model(model, image=images)["heatmap"]
-    np.testing.assert_allclose(result, keypoint_reference(normalize(images)), **CLOSE)
-
-
-@pytest.mark.parametrize("size", [(32, 24), (64, 40)])
-def test_size_that_the_graph_leaves_open(tmp_path: Path, size: tuple[int, int]) -> None:
     network = keypoint_network(*size)
-    for dim in network.graph.input[0].type.tensor_type.shape.dim[2:]:
-        dim.dim_param = "open"
+    if position is None:
+        for dim in network.graph.input[0].type.tensor_type.shape.dim[2:]:
+            dim.dim_param = "open"
+    else:
+        weights = onnx.helper.make_tensor_value_info("weights", FLOAT, [17, 3, 1, 1])
+        network.graph.input.insert(position, weights)
     model = servable_keypoint_model(network, yml(tmp_path, "keypoint", *size))
     assert signature(model.graph.input) == [("image", UINT8, ["batch", *size, 3])]
     images = pixels(2, *size)
     result = run_model(model, image=images)["heatmap"]
     np.testing.assert_allclose(result, keypoint_reference(normalize(images)), **CLOSE)
-
-
-# --- batches ---

@@ -10,10 +10,7 @@ import pytest
 
 from paddle_networks import Graph, run_model, signature
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.graph.onnx_graph import (
-    cut_at,
-    load_model,
-)
+from tritonpose_server.models.graph.onnx_graph import cut_at, load_model
 
 X = np.array([[1, 2], [3, 4]], np.float32)
 Y = np.array([[10, 20]], np.float32)

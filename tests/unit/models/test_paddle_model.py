@@ -10,13 +10,7 @@ import onnx
 import pytest
 
 from paddle_fakes import write_program
-from paddle_networks import (
-    Graph,
-    detector_network,
-    normalize,
-    pixels,
-    run_model,
-)
+from paddle_networks import Graph, detector_network, normalize, pixels, run_model
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.paddle.model import PaddleModel
 
@@ -127,10 +121,7 @@ def test_the_newer_form_is_preferred(
             UNSUPPORTED.format("digamma, erfinv"),
             ["does not support some of its operators (probably digamma, erfinv)", "without them"],
         ),
-        (
-            UNSUPPORTED.format(""),
-            ["does not support some of its operators. Export"],
-        ),
+        (UNSUPPORTED.format(""), ["does not support some of its operators. Export"]),
         (
             'sys.exit("Failed: (Unimplemented) the 0th elementwise MUST be ir::FloatAttribute")',
             ["Export it again with paddlepaddle 3.0", "ir::FloatAttribute"],
@@ -140,10 +131,7 @@ def test_the_newer_form_is_preferred(
             ["Export it again with paddlepaddle 3.0"],
         ),
         ('sys.exit("OSError: [Errno 28] No space left on device")', ["the disk is full"]),
-        (
-            NO_PARAMETERS,
-            ["inference.pdiparams in", "cut short or of another model"],
-        ),
+        (NO_PARAMETERS, ["inference.pdiparams in", "cut short or of another model"]),
         ('print("strange")', ["paddle2onnx failed with status 0", "strange"]),
         ('sys.exit("Traceback\\nValueError: it")', ["failed with status 1", "ValueError: it"]),
         ("os.kill(os.getpid(), 11)", ["failed with status -11"]),

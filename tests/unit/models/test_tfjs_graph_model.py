@@ -8,10 +8,7 @@ import pytest
 from tfjs_graphs import graph_model, node, placeholder, run_emission, run_model, write_model
 from tritonpose_server.models.open_models.tfjs.emitter import Emitter
 from tritonpose_server.models.open_models.tfjs.graph_builder import GraphBuilder, Value
-from tritonpose_server.models.open_models.tfjs.graph_model import (
-    GraphModelError,
-    load_graph_model,
-)
+from tritonpose_server.models.open_models.tfjs.graph_model import GraphModelError, load_graph_model
 
 X = placeholder("x", 1, 2, 2, 1)
 IMAGE = np.array([-1.0, 2.0, -3.0, 4.0], np.float32).reshape(1, 2, 2, 1)

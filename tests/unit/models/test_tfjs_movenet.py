@@ -100,9 +100,6 @@ def test_model_without_a_node_it_needs(tmp_path, missing):
     nodes = [entry for entry in nodes if entry["name"] != missing]
     with pytest.raises(GraphModelError, match=f"no node '{missing}'"):
         build_movenet(graph_model(tmp_path, nodes, weights), 64, 64)
-
-
-def test_model_whose_resize_has_no_constant_size(tmp_path):
     nodes, weights = network()
     del weights["size"]
     with pytest.raises(GraphModelError, match="no weight 'size'"):

@@ -11,14 +11,9 @@ import onnx
 import pytest
 from tritonclient.grpc import model_config_pb2 as pb
 
-from tritonpose_pipeline.repository import (
-    DetectorModel,
-    KeypointModel,
-    NmsSettings,
-)
+from tritonpose_pipeline.repository import DetectorModel, KeypointModel, NmsSettings
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.triton_config import (
-    batch_buckets,
     detector_parameters,
     keypoint_parameters,
     make_config,
@@ -131,13 +126,8 @@ def keypoint_config(max_batch_size: int = 32) -> pb.ModelConfig:
     return make_config("toy", KEYPOINT, parameters, max_batch_size=max_batch_size)
 
 
-@pytest.mark.parametrize(("largest", "buckets"), [(2, [1, 2]), (12, [1, 2, 4, 8, 12])])
-def test_buckets(largest: int, buckets: list[int]) -> None:
-    assert batch_buckets(largest) == buckets
-
-
 @pytest.mark.parametrize(
-    ("size", "buckets"), [(1, [1]), (8, [1, 2, 4, 8]), (32, [1, 2, 4, 8, 16, 32])]
+    ("size", "buckets"), [(1, [1]), (2, [1, 2]), (12, [1, 2, 4, 8, 12]), (32, [1, 2, 4, 8, 16, 32])]
 )
 def test_onnxruntime(size: int, buckets: list[int]) -> None:
     """It warms up every batch size that it prefers."""

@@ -150,23 +150,9 @@ def test_unconverted_graph_as_source(tmp_path: Path, detector_yml: InferenceYml)
 # Models that are wrong
 
 
-@pytest.mark.parametrize("mistake", ["mean", "channels", "heatmap", "nan"])
-def test_wrong_keypoint_model(keypoint_yml: InferenceYml, mistake: str) -> None:
-    yml = with_mean(keypoint_yml, WRONG_MEAN) if mistake == "mean" else keypoint_yml
-    model = servable_keypoint_model(yml)
-    if mistake == "channels":
-        swap_channels(model)
-    elif mistake == "heatmap":
-        change_output(model, "heatmap", "Add", 1.2e-3)
-    elif mistake == "nan":
-        change_output(model, "heatmap", "Mul", np.nan)
-    with pytest.raises(
-        ConversionError, match=r"not be the same .* heatmaps differ by up to (?!0,)"
-    ):
-        verify(model, keypoint_yml, Source(keypoints))
-
-
 CHANGES: dict[str, tuple[str, str, Any]] = {
+    "add": ("heatmap", "Add", 1.2e-3),
+    "nan": ("heatmap", "Mul", np.nan),
     "offset": ("boxes", "Add", 1),
     "edges": ("boxes", "Add", [0, 0, 1, 1]),
     "score": ("scores", "Add", 1.2e-3),
@@ -176,30 +162,32 @@ CHANGES: dict[str, tuple[str, str, Any]] = {
 
 
 @pytest.mark.parametrize(
-    ("mistake", "words"),
+    ("role", "mistake", "words"),
     [
-        ("mean", "boxes differ by up to"),
-        ("channels", "boxes differ by up to"),
-        ("offset", "boxes differ by up to 1 px"),
-        ("edges", "boxes differ by up to 1 px"),
-        ("score", "scores by up to 0.0012"),
-        ("nan box", "boxes differ by up to nan px"),
-        ("nan score", "scores by up to nan"),
-        ("class", "scores by up to"),
+        *(("keypoint", x, "heatmaps differ by up to") for x in ("mean", "channels", "add", "nan")),
+        ("detector", "mean", "boxes differ by up to"),
+        ("detector", "channels", "boxes differ by up to"),
+        ("detector", "offset", "boxes differ by up to 1 px"),
+        ("detector", "edges", "boxes differ by up to 1 px"),
+        ("detector", "score", "scores by up to 0.0012"),
+        ("detector", "nan box", "boxes differ by up to nan px"),
+        ("detector", "nan score", "scores by up to nan"),
+        ("detector", "class", "scores by up to"),
     ],
 )
-def test_wrong_detector_model(detector_yml: InferenceYml, mistake: str, words: str) -> None:
-    source = Source(lambda image: of_class(image, 1) if mistake == "class" else detections(image))
-    yml = with_mean(detector_yml, WRONG_MEAN) if mistake == "mean" else detector_yml
-    model = servable_detector(yml)
+def test_wrong_models(tmp_path: Path, role: str, mistake: str, words: str) -> None:
+    if role == "keypoint":
+        right, make, find = read(tmp_path, role, 32, 24), servable_keypoint_model, keypoints
+    else:
+        right, make, find = read(tmp_path, role, 32, 48), servable_detector, detections
+    model = make(with_mean(right, WRONG_MEAN) if mistake == "mean" else right)
     if mistake == "channels":
         swap_channels(model)
     elif mistake in CHANGES:
         change_output(model, *CHANGES[mistake])
-    with pytest.raises(ConversionError) as caught:
-        verify(model, detector_yml, source)
-    assert words in str(caught.value)
-    assert "would not be the same after conversion" in str(caught.value)
+    source = Source(lambda image: of_class(image, 1) if mistake == "class" else find(image))
+    with pytest.raises(ConversionError, match=f"not be the same after .*{words}(?! 0,)"):
+        verify(model, right, source)
 
 
 def of_class(image: np.ndarray, label: int) -> Arrays:
