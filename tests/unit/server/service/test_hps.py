@@ -57,7 +57,7 @@ def failing(message: str) -> Estimate:
 
 
 def answering(persons: int) -> tuple[Estimate, list[InferRequest]]:
-    """A pipeline that finds so many persons, and what it is asked."""
+    """A pipeline that finds this many persons, and what it is asked."""
     seen: list[InferRequest] = []
     return lambda request: (seen.append(request), people(persons))[1], seen
 
