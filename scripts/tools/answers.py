@@ -23,16 +23,7 @@ def poses_of(
     *,
     truncated: bool = False,
 ) -> PoseResponse:
-    """Collect people.
-
-    Args:
-        people: A mapping for each person.
-        keys: Keys of the box, its score, the keypoints and their mean score.
-        truncated: See `PoseResponse`.
-
-    Raises:
-        KeyError, TypeError, ValueError: A person has another format.
-    """
+    """Collect people; the keys are of the box, its score, the keypoints and their mean score."""
 
     def collect(key: str, *shape: int) -> npt.NDArray[np.float32]:
         return np.array([person[key] for person in people], np.float32).reshape(-1, *shape)

@@ -14,14 +14,7 @@ from tritonpose.errors import TritonPoseError
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """Run a command and print its errors in one line each.
-
-    Args:
-        command: Does the work and returns its exit status.
-
-    Returns:
-        That status; 1 after an error, 130 after Ctrl-C.
-    """
+    """Run a command and print its errors in one line each; 1 after an error, 130 after Ctrl-C."""
     # As after Ctrl-C, programs that the command has started are ended, too.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
@@ -41,11 +34,7 @@ def write_json(path: Path | None, content: object) -> None:
 
 
 def names_of(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
-    """Make an argument type for a list of names, separated by commas.
-
-    Args:
-        known: The names that may occur.
-    """
+    """Make an argument type for a list of names, separated by commas."""
 
     def parse(text: str) -> tuple[str, ...]:
         names = tuple(text.split(","))

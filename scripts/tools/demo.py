@@ -18,14 +18,7 @@ that runs for the demo only. Print the results, and save them as JSON and pictur
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo.
-
-    Args:
-        arguments: Command line without the program's name; default: that of the process.
-
-    Returns:
-        Exit status, see ``tritonpose.cli.console``.
-    """
+    """Run the demo."""
     parser = Parser(
         prog="scripts/demo", usage="%(prog)s [INPUT ...] [options]", description=_DESCRIPTION
     )

@@ -21,14 +21,7 @@ from tritonpose_server.models.store import ModelStore
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fetch models.
-
-    Args:
-        arguments: Command line without the program's name; default: that of the process.
-
-    Returns:
-        Exit status, see ``tritonpose.cli.console.exit_status``.
-    """
+    """Fetch models."""
     parser = argparse.ArgumentParser(
         prog="scripts/fetch_models",
         description="Fetch PaddleX's models, convert them and put them into the folders of their "
@@ -79,18 +72,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def put_weights(converted: Path, model: Path) -> Path:
-    """Put the weights of a converted model into its folder of a model repository.
-
-    Args:
-        converted: The converted model's directory.
-        model: The folder, which has the model's configurations.
-
-    Returns:
-        The file of the weights.
-
-    Raises:
-        ConversionError: The folder's configurations are not those of the model.
-    """
+    """Put the weights of a converted model into its folder of a model repository."""
     for config in ("config.pbtxt", "configs/onnxruntime.pbtxt"):
         here = model / config
         if not here.is_file() or here.read_text("utf-8") != (converted / config).read_text("utf-8"):

@@ -24,19 +24,8 @@ _SHOWN_LINES = 12
 class Program:
     """A running program whose log can be quoted.
 
-    Args:
-        name: Name in messages.
-        command: The program and its arguments.
-        variables: Environment variables beside this process's own.
-        pipes: Whether its standard input and output are pipes; otherwise it reads nothing, and
-            its output goes to the log, as its errors always do.
-
-    Attributes:
-        name: Name in messages.
-        process: The process.
-
-    Raises:
-        ToolError: It can't be started.
+    With `pipes`, its standard input and output are pipes; otherwise it reads nothing, and its
+    output goes to the log, as its errors always do.
     """
 
     def __init__(
@@ -76,11 +65,7 @@ class Program:
         return ToolError("\n".join([f"{self.name} {what}:", *lines]))
 
     def wait_until_ready(self, url: str, seconds: float) -> None:
-        """Wait until a URL of the program answers with success; ends the program if it does not.
-
-        Raises:
-            ToolError: It ended, or does not answer in time.
-        """
+        """Wait until a URL of the program answers with success; ends the program if it does not."""
         try:
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline:

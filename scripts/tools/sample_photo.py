@@ -25,17 +25,7 @@ _TIMEOUT_S = 600
 
 
 def sample_photo(progress: Callable[[str], None]) -> Path:
-    """Return the sample photo, fetched the first time.
-
-    Args:
-        progress: Called with lines for the user.
-
-    Returns:
-        A JPEG file in the cache.
-
-    Raises:
-        EmbeddedServerError: It can't be fetched or decoded.
-    """
+    """Return the sample photo, a JPEG file in the cache, fetched the first time."""
     directory = cache_home() / "samples"
     photo = directory / "sample.jpg"
     if not photo.exists():

@@ -19,14 +19,7 @@ from tritonpose.config import PIPELINE_NAME, PipelineConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Command line without the program's name; default: that of the process.
-
-    Returns:
-        Exit status: 0 when all was measured and all answers agree, 1 otherwise.
-    """
+    """Run the command."""
     options = _parse(arguments)
     return run_command(lambda: _run(options))
 

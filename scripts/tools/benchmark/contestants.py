@@ -32,14 +32,7 @@ _START_SECONDS = 180.0
 
 
 class Contestant(ABC):
-    """Answers images; must be idle while it gets none.
-
-    Attributes:
-        key: Name in the JSON report.
-        label: Name in tables.
-        role: What it is compared as.
-        parallel: Whether it can work on several images at a time.
-    """
+    """Answers images; must be idle while it gets none. Its `role` is what it is compared as."""
 
     def __init__(self, key: str, label: str, role: Role, *, parallel: bool = True) -> None:
         self.key = key
@@ -92,9 +85,7 @@ def pairs(contestants: Sequence[Contestant]) -> tuple[tuple[str, str], ...]:
 class InProcessContestant(Contestant):
     """A pipeline without a server, in a worker process that times itself.
 
-    Args:
-        key, label, role, parallel: See `Contestant`.
-        worker: Answers; has a method ``rate`` if it is parallel. Closed with this.
+    If parallel, the worker has a method ``rate``. It is closed with this.
     """
 
     def __init__(self, key: str, label: str, role: Role, *, parallel: bool, worker: Worker) -> None:
@@ -172,14 +163,8 @@ class PredictContestant(TritonContestant):
 class RestContestant(Contestant):
     """A REST service with PaddleX's contract, which answers with numbers only.
 
-    Args:
-        key, label, role: See `Contestant`.
-        command: The service and its arguments, but for ``--port``; closed with this.
-        variables: Environment variables of the service beside this process's own.
-        behind: Roots of other processes that work for it.
-
-    Raises:
-        ToolError: The service does not start.
+    ``command`` gets ``--port`` added, and ends with this; ``behind`` are roots of other processes
+    that work for it.
     """
 
     def __init__(

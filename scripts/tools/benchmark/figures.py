@@ -65,16 +65,8 @@ def measurement(
 ) -> Measurement:
     """Make a measurement, and compute its ratios.
 
-    Each round has its own ratio, so that what slows a whole round down cancels out.
-
-    Args:
-        name: Name in the JSON report.
-        title: Title of the table.
-        columns: The figures.
-        compared: Keys of ours and of what it is compared with.
-        headline: Label of the column that the chart shows.
-        summary: What the chart calls it.
-        unit: Unit of the figures; of milliseconds, less is better, else more.
+    Each round has its own ratio, so that what slows a whole round down cancels out. Of
+    milliseconds, less is better, else more. ``compared`` has keys of ours and of others.
     """
     lower = unit == "ms"
 
@@ -105,13 +97,8 @@ def measurement(
 def cost_per_person(people: Measurement, key: str) -> float | None:
     """Compute what each further person adds, from the cases with fewest and most people.
 
-    Args:
-        people: Its cases are labeled by numbers of people; the one with nobody does not count,
-            because it saves the keypoint model altogether.
-        key: The contestant.
-
-    Returns:
-        In the measurement's unit; None where there are no two such cases.
+    The case with nobody does not count, because it saves the keypoint model altogether. In the
+    measurement's unit; None where there are no two such cases.
     """
     values = {int(case["label"]): case["figures"][key]["value"] for case in people["cases"]}
     values.pop(0, None)

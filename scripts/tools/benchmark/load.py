@@ -25,17 +25,8 @@ def measure_rate(
 ) -> Rate:
     """Measure how many calls per second end while a fixed number is in flight.
 
-    Where ``count`` is a multiple of the number of items, each item counts equally.
-
-    Args:
-        call: Answers one item; used from several threads.
-        items: Passed to it again and again, in order.
-        concurrency: Calls in flight.
-        skip: Calls that end before timing starts, until the load is steady.
-        count: Calls to time; the load lasts longer than these.
-
-    Raises:
-        Exception: Whatever a call raises.
+    ``skip`` calls end before timing starts, until the load is steady; it lasts longer than the
+    ``count`` that are timed. Where that is a multiple of the number of items, each counts equally.
     """
     feed = itertools.cycle(items)
     lock = threading.Lock()

@@ -75,11 +75,7 @@ def resident_bytes(roots: Iterable[int]) -> int:
 
 
 class Watch:
-    """Records the use of the CPU during all measurements.
-
-    Args:
-        contestants: All that are running.
-    """
+    """Records the use of the CPU during all measurements."""
 
     def __init__(self, contestants: Sequence[Contestant]) -> None:
         self._contestants = contestants
@@ -88,11 +84,7 @@ class Watch:
     def measured(
         self, contestant: Contestant, measure: Callable[[Contestant], Result]
     ) -> tuple[Result, float]:
-        """Measure a contestant once.
-
-        Returns:
-            What was measured, and the CPU seconds of the contestant and of this process meanwhile.
-        """
+        """Measure a contestant once, and the CPU seconds of it and of this process meanwhile."""
         measured = set(process_tree(contestant.processes()))
         everyone = {pid for each in self._contestants for pid in process_tree(each.processes())}
         before = _snapshot(measured, everyone - measured)
@@ -105,12 +97,7 @@ class Watch:
         return result, used["measured"]
 
     def disturbance(self) -> dict[str, float]:
-        """Sum up who else used the CPU, as shares of the machine's time.
-
-        Returns:
-            The shares of ``idle_contestants``, which were not measured, of ``foreign`` programs,
-            and what was ``stolen`` by other machines of the same host.
-        """
+        """Sum up who else used the CPU, as shares of the machine's time."""
         total = self._seconds["wall"] * (psutil.cpu_count() or 1)
         names = ("idle_contestants", "foreign", "stolen")
         return {name: self._seconds[name] / total if total else 0.0 for name in names}

@@ -45,10 +45,7 @@ def in_rounds(
     """Measure every contestant once in each round, with a progress bar on a terminal.
 
     Changes of the machine's speed so affect all of them alike. Each round begins with another
-    contestant, so that none always follows the same one.
-
-    Returns:
-        By the contestants' keys, for each round what was measured, and the CPU seconds it took.
+    contestant, so that none always follows the same one. Returns measured values and CPU seconds.
     """
     results: dict[str, list[tuple[Result, float]]] = {each.key: [] for each in contestants}
     first = [number % len(contestants) for number in range(rounds) if contestants]
@@ -61,11 +58,7 @@ def in_rounds(
 def measure_latency(
     contestants: Sequence[Contestant], samples: Sequence[Sample], plan: Plan, watch: Watch
 ) -> tuple[Measurement, dict[str, npt.NDArray[np.float64]]]:
-    """Time a set of images, one at a time, in every round.
-
-    Returns:
-        Percentiles and mean, and by contestant's key milliseconds ``[rounds, passes, images]``.
-    """
+    """Time images, one at a time: also milliseconds ``[rounds, passes, images]`` by key."""
     passes = max(math.ceil(plan.latency_samples / len(samples)), 1)
     milliseconds = _times(contestants, [*samples] * passes, plan, watch)
     columns = {
@@ -95,15 +88,7 @@ def measure_each_image(
     plan: Plan,
     watch: Watch,
 ) -> Measurement:
-    """Time images by themselves, the median of each.
-
-    Args:
-        name: In what the images differ.
-        contestants: Who takes part.
-        images: By their labels: the number of people, or the size.
-        plan: How often.
-        watch: Records the use of the CPU meanwhile.
-    """
+    """Time images by themselves, the median of each."""
     samples = [sample for sample in images.values() for _ in range(plan.repeats)]
     milliseconds = _times(contestants, samples, plan, watch)
     columns = {
@@ -185,11 +170,7 @@ def measure_client(
 
 
 def measure_rendering(paddlex: InProcessContestant, scene: Scene, plan: Plan) -> Measurement:
-    """Time PaddleX's drawing function and ours alternately, on the same pixels.
-
-    Raises:
-        ToolError: Their pictures differ.
-    """
+    """Time PaddleX's drawing function and ours alternately, on the same pixels."""
     image = np.asarray(cv2.imread(str(scene.path)), np.uint8)
     people = scene.keypoints.tolist()
     theirs: list[list[float]] = []
@@ -224,9 +205,7 @@ def measure_rendering(paddlex: InProcessContestant, scene: Scene, plan: Plan) ->
 def request_overhead(served: npt.NDArray[np.float64], engine: npt.NDArray[np.float64]) -> float:
     """Compute what a server adds per image: the mean of the differences of images' medians.
 
-    Args:
-        served: Milliseconds ``[rounds, passes, images]``.
-        engine: The same of the bare engine, for the same images.
+    Both are milliseconds ``[rounds, passes, images]`` for the same images.
     """
     difference = np.median(served, axis=(0, 1)) - np.median(engine, axis=(0, 1))
     return float(difference.mean())

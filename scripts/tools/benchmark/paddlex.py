@@ -43,15 +43,8 @@ def start_paddlex(
 ) -> tuple[Contestant, ...]:
     """Start PaddleX: in process with its defaults and at its fastest, and its basic serving.
 
-    Args:
-        config: The pipeline.
-        trial: Images to find the fastest number of threads with.
-        progress: Called with lines for the user.
-        enter: Called with each contestant once it runs, to close it later.
-
-    Raises:
-        ToolError: It can't be started, or does not know a model.
-        ConversionError: Its environment can't be made, or a model lacks its ``inference.yml``.
+    ``enter`` is called with each contestant once it runs, to close it later; ``trial`` are images
+    to find the fastest number of threads with.
     """
     content = paddlex_config(config)
     python = _ENVIRONMENT.ensure(progress)
@@ -66,15 +59,7 @@ def start_paddlex(
 
 
 def check_same_models(config: PipelineConfig, models: Sequence[Path]) -> None:
-    """Refuse to compare with PaddleX where open models replace its own.
-
-    Args:
-        config: The pipeline.
-        models: What is served for it: detector, keypoint model.
-
-    Raises:
-        ToolError: PaddleX can't run what is served.
-    """
+    """Refuse to compare with PaddleX where open models replace its own."""
     for module, model in zip((config.detector, config.keypoint), models, strict=True):
         if module.model_dir is None and model.name in OPEN_MODELS:
             raise ToolError(
@@ -85,15 +70,7 @@ def check_same_models(config: PipelineConfig, models: Sequence[Path]) -> None:
 
 
 def paddlex_config(config: PipelineConfig) -> dict[str, Any]:
-    """Build the content of a PaddleX pipeline file for a pipeline.
-
-    Args:
-        config: The pipeline; what it leaves open is left to PaddleX.
-
-    Raises:
-        ToolError: It names a model that PaddleX does not know.
-        ConversionError: A model's directory lacks its ``inference.yml``.
-    """
+    """Build a PaddleX pipeline file's content; what a pipeline leaves open is left to PaddleX."""
     detector, keypoint = config.detector, config.keypoint
     detection: dict[str, Any] = {
         "module_name": "object_detection",

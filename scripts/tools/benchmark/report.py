@@ -94,11 +94,7 @@ def tables(report: Report) -> dict[str, list[list[str]]]:
 
 
 def check_charts() -> None:
-    """Make sure that charts can be drawn.
-
-    Raises:
-        ToolError: matplotlib is missing.
-    """
+    """Make sure that charts can be drawn."""
     try:
         import matplotlib  # noqa: F401 - only whether it is there
     except ImportError as error:
@@ -108,9 +104,7 @@ def check_charts() -> None:
 def save_chart(report: Report, path: Path) -> None:
     """Draw the headline of every measurement: our first contestant in it against all others.
 
-    Args:
-        report: What was measured.
-        path: The file; its suffix chooses the format, SVG where it is unknown.
+    The file's suffix chooses the format, SVG where it is unknown.
     """
     from matplotlib.figure import Figure as Drawing
     from matplotlib.ticker import LogLocator, NullLocator

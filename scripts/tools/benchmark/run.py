@@ -59,15 +59,9 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Contestants:
-    """All contestants, running.
+    """All contestants, running; `engine` is the limit, `predict` the client's pipeline object.
 
-    Attributes:
-        choice: The models.
-        server: Our server.
-        rivals: PaddleX: in process with its defaults, in process at its fastest, serving; or none.
-        engine: The limit.
-        ours: Our server over gRPC, HTTP, REST.
-        predict: Our server by the client's pipeline object.
+    `rivals` are PaddleX in process with its defaults, in process at its fastest, serving; or none.
     """
 
     choice: ModelChoice
@@ -97,27 +91,7 @@ def run_benchmark(
     with_paddlex: bool,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Measure all contestants on the same images.
-
-    Args:
-        config: The pipeline.
-        images: Photos.
-        plan: How much is measured.
-        wanted: Some of `MEASUREMENTS`.
-        with_paddlex: Whether PaddleX takes part; without it nothing is drawn.
-        progress: Called with lines for the user.
-
-    Returns:
-        The report: machine, versions, models, images and plan, and under ``contestants``,
-        ``measurements``, ``overhead``, ``memory_bytes``, ``agreement`` and ``disturbance`` what
-        was found.
-
-    Raises:
-        ToolError: A contestant can't be started or fails, or PaddleX can't run the models.
-        ConversionError: A model can't be converted, or PaddleX's environment can't be made.
-        FetchError: The models can't be fetched.
-        TritonPoseError: The server does not start, or refuses an image.
-    """
+    """Measure all contestants on the same images; without PaddleX nothing is drawn."""
     trial = [Sample(path) for path in images[:_TRIAL_IMAGES]]
     with (
         _running(config, trial, with_paddlex, progress) as contestants,
@@ -146,14 +120,8 @@ def run_benchmark(
 def compare_answers(contestants: Sequence[Contestant], workload: Workload) -> dict[str, Any]:
     """Ask every contestant for every image once, and compare. This warms them up, too.
 
-    Args:
-        contestants: The answers of the first count as right.
-        workload: The images: of photos, boxes and keypoints are compared, of others the number
-            of people.
-
-    Returns:
-        For the report: the key of the ``reference``, whether ``all_agree`` but for rounding, and
-        how each of the other ``contestants`` does.
+    The first contestant's answers count as right. Of photos, boxes and keypoints are compared, of
+    other images the number of people.
     """
     made = {**workload.persons, **workload.sizes}
     reference, *others = contestants

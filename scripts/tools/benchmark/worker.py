@@ -15,18 +15,7 @@ _SUBPROCESSES = Path(__file__).parent / "subprocesses"
 
 
 class Worker(Program):
-    """A process that serves the object of one of the files in ``subprocesses``.
-
-    Args:
-        name: Name in messages.
-        python: Python to run it with, and its options.
-        file: The worker file: its name, or a path.
-        arguments: Arguments of its ``open_worker``.
-        variables: Environment variables beside this process's own.
-
-    Raises:
-        ToolError: It can't be started, or its object can't be made.
-    """
+    """A process that serves the object of one of the files in ``subprocesses``."""
 
     def __init__(
         self,
@@ -45,15 +34,7 @@ class Worker(Program):
             raise
 
     def call(self, method: str, **arguments: object) -> Any:
-        """Call a method of the object.
-
-        Args:
-            method: Its name.
-            **arguments: Its arguments, JSON-serializable.
-
-        Raises:
-            ToolError: It raised an exception, or the process ended.
-        """
+        """Call a method of the object with JSON-serializable arguments."""
         line = json.dumps({"method": method, "arguments": arguments})
         # Where the pipe is broken, there is no answer either.
         with contextlib.suppress(OSError):

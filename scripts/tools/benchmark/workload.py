@@ -28,15 +28,8 @@ _JPEG_QUALITY = 90
 class Plan:
     """How much is measured.
 
-    Attributes:
-        rounds: How often each contestant is measured.
-        latency_samples: Least images per round for latencies.
-        rate_seconds: Least duration of one measurement of images per second.
-        concurrencies: Images in flight.
-        persons: Numbers of people in an image.
-        megapixels: Sizes of an image.
-        repeats: How often per round an image of those is timed, or a picture drawn.
-        images: Most images that are used.
+    `latency_samples`, per round, and `rate_seconds` are the least; `repeats` is how often per round
+    an image of the cases of people and sizes is timed, or a picture drawn.
     """
 
     rounds: int
@@ -76,12 +69,7 @@ QUICK = Plan(
 
 @dataclass(frozen=True)
 class Sample:
-    """One image to find people in.
-
-    Attributes:
-        path: The file; reading and decoding it is part of the work.
-        det_threshold: Lowest detector score, None for the pipeline's own.
-    """
+    """One image to find people in; a threshold of None is the pipeline's own."""
 
     path: Path
     det_threshold: float | None = None
@@ -93,12 +81,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """People to draw.
-
-    Attributes:
-        path: The image.
-        keypoints: float32 ``[N, 17, 3]``, x, y in pixels, score.
-    """
+    """People to draw: float32 ``[N, 17, 3]``, x, y in pixels, score."""
 
     path: Path
     keypoints: npt.NDArray[np.float32]
@@ -108,11 +91,8 @@ class Scene:
 class Workload:
     """All images that are measured.
 
-    Attributes:
-        photos: Photos as they are.
-        persons: The same photo with thresholds that select a number of people, by that number.
-        sizes: The same photo resized, by megapixels.
-        scene: People to draw.
+    `persons` has one photo with thresholds that select a number of people, `sizes` the same photo
+    resized, by megapixels.
     """
 
     photos: tuple[Sample, ...]
@@ -125,15 +105,7 @@ Answer = Callable[[Sample], PoseResponse]
 
 
 def find_images(places: Sequence[Path], most: int) -> list[Path]:
-    """Find the image files among files and in directories with all below them.
-
-    Args:
-        places: Where to look.
-        most: From more images than this, fewer are taken evenly.
-
-    Raises:
-        ToolError: There is none.
-    """
+    """Find images among files and in directories with all below them: `most` of them, evenly."""
     found = [
         path
         for place in places
@@ -147,14 +119,7 @@ def find_images(places: Sequence[Path], most: int) -> list[Path]:
 
 
 def make_workload(images: Sequence[Path], plan: Plan, answer: Answer, directory: Path) -> Workload:
-    """Make the workload from photos.
-
-    Args:
-        images: The photos.
-        plan: Which numbers of people and sizes are wanted.
-        answer: Finds people.
-        directory: Where the resized photos are written.
-    """
+    """Make the workload from photos; resized ones are written to the directory."""
     everyone = {path: answer(Sample(path, det_threshold=0.0)) for path in images}
     scores = {path: people.det_scores for path, people in everyone.items()}
     crowd = max(images, key=lambda path: countable(scores[path], plan.persons))
@@ -175,13 +140,8 @@ def make_workload(images: Sequence[Path], plan: Plan, answer: Answer, directory:
 def threshold_for(scores: npt.NDArray[np.float32], count: int) -> float | None:
     """Compute a detector threshold that selects exactly the first ``count`` people.
 
-    Args:
-        scores: Scores of all candidates, descending.
-        count: People wanted.
-
-    Returns:
-        The threshold; None where there are fewer people, or where the next score is too near for
-        all contestants to agree.
+    The scores are descending. None where there are fewer people, or where the next score is too
+    near for all contestants to agree.
     """
     if count > len(scores):
         return None

@@ -26,14 +26,7 @@ _TIMEOUT_SECONDS = 300.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Command line without the program's name; default: that of the process.
-
-    Returns:
-        Exit status.
-    """
+    """Run the command."""
     options = _parse(arguments)
     return run_command(lambda: _run(options))
 

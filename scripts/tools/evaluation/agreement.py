@@ -28,14 +28,7 @@ _NOBODY = poses_of([])
 
 
 def load_saved_results(directory: Path) -> dict[str, PoseResponse]:
-    """Read a directory of files that PaddleX's ``save_to_json`` wrote.
-
-    Returns:
-        By the images' file names, the people that PaddleX found, in its order.
-
-    Raises:
-        ToolError: There are none, or a file isn't one of these.
-    """
+    """Read a directory of files by PaddleX's ``save_to_json``; keys are the images' file names."""
     results = dict(map(_load, sorted(directory.glob("*.json"))))
     if not results:
         raise ToolError(f"there are no saved results (*.json) in {directory}")
@@ -53,11 +46,7 @@ def _load(path: Path) -> tuple[str, PoseResponse]:
 
 
 def parse_saved_result(content: Mapping[str, Any]) -> PoseResponse:
-    """Parse what PaddleX's ``save_to_json`` writes.
-
-    Raises:
-        KeyError, TypeError, ValueError: It has another format.
-    """
+    """Parse what PaddleX's ``save_to_json`` writes."""
     return poses_of(content["boxes"], SAVED_KEYS)
 
 
@@ -65,13 +54,8 @@ def parse_saved_result(content: Mapping[str, Any]) -> PoseResponse:
 class Differences:
     """Absolute differences of N people.
 
-    Attributes:
-        box_px: ``[N]``, largest of the box coordinates, in pixels.
-        det_score: ``[N]``.
-        kpt_score: ``[N]``, mean keypoint scores.
-        expected_score: ``[N, 17]``, PaddleX's score of each keypoint, not a difference.
-        keypoint_px: ``[N, 17]``, larger of a keypoint's coordinates, in pixels.
-        keypoint_score: ``[N, 17]``.
+    `box_px` ``[N]`` and `keypoint_px` ``[N, 17]`` are the largest of the coordinates, in pixels;
+    `expected_score` ``[N, 17]`` is PaddleX's score of each keypoint, not a difference.
     """
 
     box_px: Floats
@@ -83,11 +67,7 @@ class Differences:
 
     @classmethod
     def between(cls, pairs: Sequence[tuple[PoseResponse, PoseResponse]]) -> Differences:
-        """Compare the people of images in their order.
-
-        Args:
-            pairs: For each image what is expected and what was found, with as many people.
-        """
+        """Compare the people of images, as many expected as found, in their order."""
 
         def joined(name: str) -> tuple[Floats, Floats]:
             both = zip(*[(_NOBODY, _NOBODY), *pairs], strict=True)
@@ -112,16 +92,9 @@ class Differences:
 class Agreement:
     """How well two series of results agree; None where there is nothing to compare.
 
-    Attributes:
-        images: Number of images.
-        persons: Number of people compared.
-        other_persons: Images with another number of people, which the figures leave out.
-        box_px: Largest difference of a box coordinate, in pixels.
-        det_score: Largest difference of a detector score.
-        close_share: Share of the visible keypoints within `CLOSE_PX`.
-        visible_px: Largest distance of a keypoint of score `VISIBLE` or more, in pixels.
-        clear_px: Largest distance of a keypoint of score `CLEAR` or more, in pixels.
-        keypoint_score: Largest difference of a keypoint's score.
+    Figures are the largest differences, in pixels where so named. `close_share` is of visible
+    keypoints within `CLOSE_PX`; images of `other_persons`, which have another number of people, are
+    left out.
     """
 
     images: int

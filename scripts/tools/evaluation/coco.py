@@ -40,11 +40,8 @@ _NEEDED = ("image_id", "category_id", "bbox", "area", "iscrowd", "keypoints", "n
 class CocoImage:
     """One image.
 
-    Attributes:
-        identifier: Its COCO id.
-        path: Its file.
-        person_boxes: float32 ``[N, 4]``, x1, y1, x2, y2 in pixels: the people that count for
-            the keypoints' scores. Crowds and people without annotated keypoints do not.
+    `person_boxes` is float32 ``[N, 4]``, x1, y1, x2, y2 in pixels: the people that count for the
+    keypoints' scores. Crowds and people without annotated keypoints do not.
     """
 
     identifier: int
@@ -54,13 +51,7 @@ class CocoImage:
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """Annotated people.
-
-    Attributes:
-        images: All images, including those without people: whatever is found there is wrong.
-        category: COCO id of the category "person".
-        coco: The annotations of people.
-    """
+    """Annotated people, and all images: whatever is found in those without people is wrong."""
 
     images: tuple[CocoImage, ...]
     category: int
@@ -68,15 +59,9 @@ class GroundTruth:
 
 
 def load_ground_truth(annotations: Path, images: Path, prefix: str = "") -> GroundTruth:
-    """Read a COCO annotation file.
+    """Read a COCO annotation file such as ``person_keypoints_val2017.json``.
 
-    Args:
-        annotations: A file such as ``person_keypoints_val2017.json``.
-        images: Directory of the images.
-        prefix: Text before the annotations' ``file_name`` in the images' paths.
-
-    Raises:
-        ToolError: The file has no such annotations, or images are missing.
+    ``prefix`` is put before the annotations' ``file_name`` in the images' paths.
     """
     try:
         content = json.loads(annotations.read_bytes())
@@ -96,12 +81,7 @@ def load_ground_truth(annotations: Path, images: Path, prefix: str = "") -> Grou
 
 
 def parse_ground_truth(content: Mapping[str, Any], images: Path, prefix: str = "") -> GroundTruth:
-    """Select the people of a COCO data set; see `load_ground_truth`.
-
-    Raises:
-        KeyError: Something is missing; its text names it.
-        TypeError: Something has the wrong type.
-    """
+    """Select the people of a COCO data set; KeyError names what is missing."""
     categories = [entry for entry in content["categories"] if entry["name"] == "person"]
     if not categories:
         raise KeyError("no category is called 'person'")
@@ -139,11 +119,7 @@ def coco_scores(
 ) -> Scores:
     """Compare answers with annotations; similarity of keypoints is COCO's OKS, of boxes IoU.
 
-    Args:
-        truth: The annotations.
-        images: Images that were sent; those left out count as answered by nobody.
-        answers: The answers for them.
-        kind: What is compared.
+    Images that were not sent count as answered by nobody.
     """
     results = [
         _ranked(kind, result, float(det_score))

@@ -33,13 +33,10 @@ _InferAll = Callable[[str, Sequence[_Job]], list[PoseResponse]]
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """What answers are compared with; at least one of `truth` and `saved`.
+    """COCO annotations, PaddleX's results by the images' names, or both.
 
-    Attributes:
-        truth: COCO annotations.
-        saved: PaddleX's results by the images' names.
-        images: Directory of the images of `saved`.
-        det_threshold: Threshold of `saved`, None for the server's default.
+    `images` is the directory of the images of `saved`, `det_threshold` the threshold of these, None
+    for the server's default.
     """
 
     truth: GroundTruth | None
@@ -51,16 +48,9 @@ class References:
 def evaluate(
     transport: Transport, server: ServerFacts, variant: Variant, references: References
 ) -> dict[str, Any]:
-    """Send all images through a server and score its answers.
+    """Send all images through a server and score its answers, for the report.
 
-    Returns:
-        For the report: the version of ``triton``, the ``variant`` with the server's defaults
-        filled in, scores against ``coco`` annotations, and ``agreement`` with PaddleX's results;
-        None for what there is nothing to compare with.
-
-    Raises:
-        ToolError: An image can't be read or decoded.
-        TritonPoseError: The server refuses a request or fails.
+    ``coco`` or ``agreement`` is None where there is nothing to compare with.
     """
     resolved = server.resolve(variant)
 

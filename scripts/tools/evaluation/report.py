@@ -49,11 +49,7 @@ _AGREEMENT: _Rows = (
 
 
 def table(evaluations: Sequence[Mapping[str, Any]]) -> str:
-    """Format a plain table, one column per evaluation; all have the same kinds of figures.
-
-    Args:
-        evaluations: What `evaluate` returns.
-    """
+    """Format a plain table, one column per evaluation; all have the same kinds of figures."""
     variants = [each["variant"] for each in evaluations]
     lines = [
         ["detector", *(variant["detector"] for variant in variants)],

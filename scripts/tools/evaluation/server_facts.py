@@ -20,12 +20,7 @@ _TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """A server.
-
-    Attributes:
-        version: Triton's version.
-        defaults: What the pipeline uses for requests that name nothing else.
-    """
+    """Triton's version, and what its pipeline uses for requests that name nothing else."""
 
     version: str
     defaults: Variant
@@ -41,14 +36,7 @@ class ServerFacts:
 
 
 def ask_server(connection: Connection) -> ServerFacts:
-    """Ask for a server's facts.
-
-    Args:
-        connection: How to reach it; of several servers, the first that answers is asked.
-
-    Raises:
-        ToolError: No server answers, or the one that does lacks the pipeline.
-    """
+    """Ask for a server's facts; of several servers, the first that answers is asked."""
     ask = _ask_grpc if connection.scheme in ("grpc", "grpcs") else _ask_http
     failures = []
     for address in connection.addresses:

@@ -23,15 +23,7 @@ Module = TypeVar("Module", bound=ModuleConfig)
 
 @dataclass(frozen=True)
 class Variant:
-    """Models and options of the pipeline; None leaves a choice to the server.
-
-    Attributes:
-        detector: Name of the detector.
-        keypoint_model: Name of the keypoint model.
-        flip: Whether results are averaged with the results of the mirrored crop.
-        use_udp: Whether to crop with unbiased data processing; the model decides where the server
-            does not.
-    """
+    """Models and options of the pipeline; None leaves a choice to the server, or to the model."""
 
     detector: str | None = None
     keypoint_model: str | None = None
@@ -64,14 +56,7 @@ def pair_models(
 ) -> list[Variant]:
     """Combine the models named on a command line, the first with the first and so on.
 
-    Args:
-        detectors: Empty, one for all keypoint models, or one for each of these.
-        keypoint_models: Empty, one for all detectors, or one for each of these.
-        flip: Option of all variants.
-        use_udp: Option of all variants.
-
-    Raises:
-        ToolError: The numbers don't match.
+    One model of a kind is combined with all of the other kind.
     """
     columns = max(len(detectors), len(keypoint_models), 1)
     lists = []
@@ -95,18 +80,7 @@ def serve_variants(
 ) -> Iterator[tuple[str, list[Variant]]]:
     """Serve the models of some variants of a pipeline, for as long as the context lasts.
 
-    Args:
-        config: The pipeline; variants change its models.
-        variants: Each names its models, or their directories; see `choose_models`.
-        progress: Called with lines for the user.
-
-    Yields:
-        The server's URL, and the variants with the server's names of their models.
-
-    Raises:
-        ConversionError: A model can't be converted.
-        FetchError: The open models can't be fetched.
-        EmbeddedServerError: A model name is unknown, or the server does not start.
+    Yields the server's URL, and the variants with the server's names of their models.
     """
     shown: set[str] = set()
 

@@ -20,14 +20,7 @@ from tritonpose.config import PIPELINE_NAME
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Command line without the program's name; default: that of the process.
-
-    Returns:
-        Exit status: 0 when nothing was found, 1 otherwise.
-    """
+    """Run the command."""
     options = _parse(arguments)
     return run_command(lambda: _run(options))
 

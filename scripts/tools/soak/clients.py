@@ -27,13 +27,8 @@ _HANG_UP_SECONDS = 0.2
 class Clients:
     """Clients that share a seed: each sends one request, and reports its outcome.
 
-    Args:
-        pictures: Images whose answers are known.
-        refused: Files that must be refused.
-        report: Gets outcomes and violations.
-        seed: Seed of all choices.
-        any_refusal: Whether a request may be refused for any retryable reason, as
-            when processes are killed; otherwise only because the service is full.
+    With ``any_refusal``, as when processes are killed, a request may be refused for any retryable
+    reason; otherwise only because the service is full.
     """
 
     def __init__(
@@ -113,11 +108,7 @@ class Clients:
         *,
         may_reject: bool = False,
     ) -> Outcome | None:
-        """Send a request and check what is wrong with its answer, None for nothing.
-
-        Returns:
-            Its outcome; None for an error that must not be.
-        """
+        """Send a request and check its answer; None for an error that must not be."""
         started = time.monotonic()
         outcome: Outcome | None = None
         problem: str | None = None

@@ -43,16 +43,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Context:
-    """What all parts of the test use.
-
-    Attributes:
-        service: The service under test.
-        endpoints: The ways into it.
-        pictures: Images whose answers are known.
-        refused: Files that must be refused.
-        plan: How much is done.
-        progress: Called with lines for the user.
-    """
+    """What all parts of the test use."""
 
     service: Service
     endpoints: Sequence[Endpoint]

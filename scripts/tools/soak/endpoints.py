@@ -43,14 +43,7 @@ _ERRORS: Mapping[int, type[TritonPoseError]] = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A way into the service.
-
-    Attributes:
-        name: Name in reports.
-        infer: Sends a request once; raises what `tritonpose.transport.Transport.infer` raises.
-        close: Closes the connections.
-        takes_boxes: Whether a request may have person boxes.
-    """
+    """A way into the service; `infer` sends a request once."""
 
     name: str
     infer: Callable[[InferRequest], Awaitable[PoseResponse]]

@@ -46,11 +46,7 @@ _LONGEST_ABSENCE_SECONDS = 0.5
 
 
 async def run_kills(context: Context, report: Report) -> None:
-    """Kill each process several times, in random order.
-
-    Raises:
-        ToolError: The plan names a process that does not exist.
-    """
+    """Kill each process several times, in random order."""
     plan, service = context.plan, context.service
     mortal = service.mortal()
     roles = plan.roles.split(",") if plan.roles else mortal
@@ -108,12 +104,7 @@ async def run_reloads(context: Context, report: Report) -> None:
 
 
 class EndlessLoad:
-    """Clients that send until they are stopped: some give up when refused, others retry.
-
-    Args:
-        context: The service, and what is sent.
-        report: Gets outcomes and violations.
-    """
+    """Clients that send until they are stopped: some give up when refused, others retry."""
 
     def __init__(self, context: Context, report: Report) -> None:
         self._context = context
@@ -198,10 +189,7 @@ async def _disrupt(
 
 
 async def _recovery(load: EndlessLoad, ready: Callable[[], bool] = lambda: True) -> float | None:
-    """Measure the seconds until a service has recovered; None if it has not in time.
-
-    It has when it is ready, and all endpoints have answered a request that was sent after that.
-    """
+    """Measure the seconds until a service is ready and all endpoints answer a request sent then."""
     started = time.monotonic()
     ready_since: float | None = None
     while time.monotonic() < started + _RECOVERY_SECONDS:

@@ -22,13 +22,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class HostileFile:
-    """A file and how it must be handled.
-
-    Attributes:
-        name: Its name in messages.
-        data: Its bytes.
-        refused: Whether it must be refused; otherwise it is read as OpenCV reads it.
-    """
+    """A file that must be refused or else is read as OpenCV reads it."""
 
     name: str
     data: bytes
@@ -38,8 +32,7 @@ class HostileFile:
 def refused_files(pixels: Pixels) -> list[HostileFile]:
     """Make files that must be refused, each cheaply: not images, too large, with a false size.
 
-    Args:
-        pixels: uint8 ``[H, W, 3]``, RGB; the content of some of them.
+    Pixels are uint8 ``[H, W, 3]``, RGB.
     """
     jpeg = saved(Image.fromarray(pixels), "JPEG")
     png = saved(Image.fromarray(pixels), "PNG")
@@ -95,8 +88,7 @@ def bombs() -> dict[str, bytes]:
 def unusual_files(pixels: Pixels) -> list[HostileFile]:
     """Make files that are read as OpenCV reads them: rare colors, orientations, metadata, sizes.
 
-    Args:
-        pixels: uint8 ``[H, W, 3]``, RGB; their content.
+    Pixels are uint8 ``[H, W, 3]``, RGB.
     """
     picture = Image.fromarray(pixels)
     turned = picture.rotate(180)

@@ -31,13 +31,7 @@ _LEAST_SECONDS = 180.0
 async def memory_watched(
     processes: Callable[[], Mapping[str, int]], interval: float, report: Report
 ) -> AsyncIterator[None]:
-    """Measure memory as long as the context lasts, and report its sizes and growth.
-
-    Args:
-        processes: Gives the processes by role.
-        interval: Seconds between two measurements.
-        report: Gets the figures and violations.
-    """
+    """Measure memory each ``interval`` seconds, and report its sizes and growth."""
     sizes: dict[str, list[int]] = defaultdict(list)
     started = time.monotonic()
 
@@ -61,12 +55,9 @@ async def memory_watched(
 
 
 def report_growth(sizes: Mapping[str, Sequence[int]], seconds: float, report: Report) -> None:
-    """Report sizes at the beginning, before the last third and at the end, and what has grown.
+    """Report bytes at the beginning, before the last third and at the end, and what has grown.
 
-    Args:
-        sizes: Bytes over time, by role.
-        seconds: Over how long they were measured; in a short time nothing counts as growth.
-        report: Gets the figures and violations.
+    In a short time nothing counts as growth.
     """
     for role, measured in sizes.items():
         if len(measured) < _FEWEST_SAMPLES:

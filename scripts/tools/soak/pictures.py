@@ -22,23 +22,14 @@ _LONGEST_SIDE = 400
 
 @dataclass(frozen=True)
 class Picture:
-    """An image file and what is in it.
-
-    Attributes:
-        data: The file.
-        answer: The people in it, found without load.
-    """
+    """An image file and the people in it, found without load."""
 
     data: bytes
     answer: PoseResponse
 
 
 def cut_pictures(photo: Path) -> list[bytes]:
-    """Cut JPEG files from a photo, which differ in size and in the people they show.
-
-    Raises:
-        ToolError: The photo can't be read.
-    """
+    """Cut JPEG files from a photo, which differ in size and in the people they show."""
     frame = cv2.imread(str(photo))
     if frame is None:
         raise ToolError(f"{photo} can't be read as an image")
@@ -61,11 +52,7 @@ def cut_pictures(photo: Path) -> list[bytes]:
 def answered_pictures(
     files: Sequence[bytes], infer: Callable[[bytes], PoseResponse]
 ) -> list[Picture]:
-    """Find the answers of files, one by one.
-
-    Raises:
-        ToolError: They show nobody, so that answers could not be told apart.
-    """
+    """Find the answers of files, one by one; they must show people, to be told apart."""
     pictures = [Picture(data, infer(data)) for data in files]
     if not any(len(picture.answer.boxes) for picture in pictures):
         raise ToolError("nobody is found on the photo: give another one with --photo")

@@ -27,16 +27,7 @@ class Outcome(str, Enum):
 
 
 class Report:
-    """The results of one part: figures, requests by endpoint, kind and outcome, and violations.
-
-    Args:
-        name: The part.
-
-    Attributes:
-        figures: What the part measured, besides its requests.
-        violations: What happened and must not, the first ones; of ``violation_count``.
-        violation_count: Number of all violations.
-    """
+    """Figures of one part, its requests by endpoint, kind and outcome, and the first violations."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -35,20 +35,7 @@ async def run_soak(
     wanted: Collection[str],
     progress: Callable[[str], None],
 ) -> list[Report]:
-    """Run parts of the test against a service of its own.
-
-    Args:
-        pipeline: Pipeline name, or path of a PaddleX pipeline YAML.
-        photo: A photo with people.
-        plan: How much is done.
-        wanted: Some of `PARTS`.
-        progress: Called with lines for the user.
-
-    Raises:
-        ToolError: The photo can't be read or shows nobody, the plan names a process that does
-            not exist, or the service did not start.
-        TritonPoseError: The service does not answer even without load.
-    """
+    """Run the wanted parts of the test against a service of its own."""
     files = cut_pictures(photo)
     progress("starting the service")
     with serving(pipeline) as service:

@@ -24,13 +24,7 @@ _START_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Addresses:
-    """URLs of a service.
-
-    Attributes:
-        rest: PaddleX's REST path.
-        grpc: Triton's gRPC.
-        http: Triton's HTTP.
-    """
+    """URLs of a service; `rest` is PaddleX's REST path."""
 
     rest: str
     grpc: str
@@ -39,13 +33,7 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Service:
-    """A running service.
-
-    Attributes:
-        program: The command.
-        addresses: Its URLs.
-        control_headers: Opens Triton's control endpoints over gRPC.
-    """
+    """A running service; its headers open Triton's control endpoints over gRPC."""
 
     program: Program
     addresses: Addresses
@@ -57,10 +45,7 @@ class Service:
         return urljoin(self.addresses.rest, "/health/ready")
 
     def processes(self) -> dict[str, int]:
-        """Find its processes by role, those of models by the model's name.
-
-        A process that is being restarted may be missing.
-        """
+        """Find its processes by role, those of models by name; some may be restarting."""
         found = {COMMAND: self.program.process.pid}
         seen: Counter[str] = Counter()
         for process in service_processes(self.program.process.pid):
@@ -81,14 +66,7 @@ class Service:
 
 @contextmanager
 def serving(pipeline: str) -> Iterator[Service]:
-    """Run a service on free ports, and wait until it is ready.
-
-    Args:
-        pipeline: Pipeline name, or path of a PaddleX pipeline YAML.
-
-    Raises:
-        ToolError: It did not start.
-    """
+    """Run a service on free ports, and wait until it is ready."""
     rest, grpc, http, metrics = free_ports(4)
     command = [
         *(str(Path(sys.executable).with_name("tritonpose")), "serve", "--pipeline", pipeline),
