@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from poses import made_up_result
 from tritonpose import KeypointResult
 from tritonpose.coco import COCO_KEYPOINT_NAMES
+from tritonpose.export import person_scores
 
 COLUMNS = {
     "input_path": "string",
@@ -134,3 +135,10 @@ def test_missing_libraries(
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ImportError, match=f"{library}.*{re.escape(command)}"):
         export(made_up_result(1))
+
+
+def test_person_scores() -> None:
+    keypoint_scores = np.array([[0.2, 0.4, 0.6], [0.1, 0.2, 0.0], [1, 1, 1]], np.float32)
+    scores = person_scores(keypoint_scores, np.array([0.5, 0.5, 1], np.float32))
+    # The mean of 0.4 and 0.6 times 0.5; no confident keypoint; all confident.
+    assert scores == pytest.approx([0.25, 0, 1])

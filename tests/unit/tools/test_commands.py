@@ -1,25 +1,18 @@
-"""Errors of the commands: one line, before anything is started."""
+"""What command lines mean, and their errors: one line, before anything is started."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tools.benchmark.__main__ import main as benchmark
+from tools.errors import ToolError
 from tools.evaluation.__main__ import main as evaluate
+from tools.evaluation.variants import Variant, pair_models
+from tools.fetch_models import main as fetch
 from tools.soak.__main__ import main as soak
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    """A directory with a result of PaddleX and its photo."""
-    (tmp_path / "a.json").write_text(json.dumps({"input_path": "a.jpg", "boxes": []}))
-    (tmp_path / "a.jpg").touch()
-    return tmp_path
-
 
 EVALUATE = ("--images", "{files}", "--golden", "{files}")
 
@@ -31,43 +24,49 @@ EVALUATE = ("--images", "{files}", "--golden", "{files}")
         (benchmark, ["--images=nowhere"], "there are no images"),
         (benchmark, ["--images={files}", "--detector=MoveNet-Thunder_256x192"], "keypoint model"),
         (evaluate, [*EVALUATE, "--annotations=nowhere.json"], "nowhere.json"),
-        (evaluate, [*EVALUATE, "--pipeline=other"], "human_keypoint_detection"),
         (evaluate, [*EVALUATE, "--det_threshold=2"], "det_threshold = 2.0: expected a number"),
-        (evaluate, [*EVALUATE, "--detector=MoveNet-Thunder_256x192"], "is a keypoint model"),
         (evaluate, [*EVALUATE, "--url=http://127.0.0.1:1"], "http://127.0.0.1:1 doesn't answer"),
         (evaluate, [*EVALUATE, "--url=grpc://127.0.0.1:1"], "grpc://127.0.0.1:1 doesn't answer"),
         (evaluate, [*EVALUATE, "--url=127.0.0.1:1"], "expected grpc://, grpcs://, http://"),
+        (fetch, ["NanoDet_person_416"], "not a model of PaddleX's: choose from PP-YOLOE-S"),
         (soak, ["--photo={files}/a.jpg"], "can't be read as an image"),
     ],
 )
 def test_errors(
-    files: Path,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     main: Callable[[list[str]], int],
     arguments: list[str],
     message: str,
 ) -> None:
-    assert main([argument.format(files=files) for argument in arguments]) == 1
+    (tmp_path / "a.json").write_text('{"input_path": "a.jpg", "boxes": []}')
+    (tmp_path / "a.jpg").touch()
+    assert main([argument.format(files=tmp_path) for argument in arguments]) == 1
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.splitlines()[-1].startswith("error: ")
     assert message in output.err
 
 
-@pytest.mark.parametrize(
-    ("main", "arguments", "message"),
-    [
-        (benchmark, ["--only=latency,speed"], "speed: expected some of latency,throughput"),
-        (evaluate, ["--images=."], "give --annotations, --golden or both"),
-        (soak, ["--only=fuzz,fizz"], "fizz: expected some of fuzz,load,requests,reloads,kills"),
-    ],
-)
-def test_wrong_usage(
-    capsys: pytest.CaptureFixture[str],
-    main: Callable[[list[str]], int],
-    arguments: list[str],
-    message: str,
-) -> None:
-    with pytest.raises(SystemExit):
-        main(arguments)
-    assert message in capsys.readouterr().err
+def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    for main, argument, message in (
+        (benchmark, "--only=latency,speed", "speed: expected some of latency,throughput"),
+        (evaluate, "--images=.", "give --annotations, --golden or both"),
+        (soak, "--only=fuzz,fizz", "fizz: expected some of fuzz,load,requests,reloads,kills"),
+    ):
+        with pytest.raises(SystemExit):
+            main([argument])
+        assert message in capsys.readouterr().err
+
+
+def test_pairs_of_models() -> None:
+    for detectors, keypoint_models, expected in (
+        ("", "", [(None, None)]),
+        ("", "kl", [(None, "k"), (None, "l")]),
+        ("d", "kl", [("d", "k"), ("d", "l")]),
+        ("de", "kl", [("d", "k"), ("e", "l")]),
+    ):
+        variants = pair_models(list(detectors), list(keypoint_models), flip=True)
+        assert variants == [Variant(*names, flip=True) for names in expected]
+    with pytest.raises(ToolError, match="2 detectors and 3 keypoint models"):
+        pair_models(["d", "e"], ["k", "l", "m"])

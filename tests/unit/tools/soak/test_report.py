@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
 
-from tools.soak.memory import has_grown, levels, memory_sizes, report_growth
+from tools.soak.memory import has_grown, levels, report_growth
 from tools.soak.report import Outcome, Report, as_json, as_text
 
 MB = 1_000_000
@@ -31,34 +30,7 @@ def test_text() -> None:
     assert grpc.endswith("50 94 98")
     assert violations.split() == ["violations", "30"]
     assert len(shown) == 20
-
-
-def test_json() -> None:
-    content = as_json([report(), Report("kills")])
-    assert content["load"]["violations"][0] == "wrong answer 0"
-    assert content["kills"] == {"figures": {"violations": "0"}, "violations": []}
-
-
-def test_processes_that_were_restarted() -> None:
-    found = Report("fuzz")
-    found.compare_processes(
-        {"triton": 1, "hps": 2, "model": 4}, {"triton": 1, "hps": 3}, may_restart=["model"]
-    )
-    assert found.violations == ["process hps has died and was started again"]
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "grown"),
-    [
-        (100, 100, False),
-        (100, 110, False),
-        (100, 112, True),
-        (1000, 1030, False),
-        (1000, 1050, True),
-    ],
-)
-def test_growth(before: int, after: int, grown: bool) -> None:
-    assert has_grown(before * MB, after * MB) == grown
+    assert as_json([report()])["load"]["violations"][0] == "wrong answer 0"
 
 
 def test_a_leak_shows_and_noise_does_not() -> None:
@@ -75,9 +47,3 @@ def test_growth_counts_once_processes_are_warm(seconds: float, violations: int) 
     report_growth(sizes, seconds, found)
     assert found.violations == ["memory of hps grew from 180 to 240 MB"][:violations]
     assert found.figures == {"memory of hps, MB": "100 180 240", "memory of rest, MB": "1 1 1"}
-
-
-def test_memory_of_this_process() -> None:
-    sizes = memory_sizes({"me": os.getpid(), "gone": 2**22 + 1})
-    assert list(sizes) == ["me", "/dev/shm"]
-    assert sizes["me"] > MB
