@@ -63,14 +63,16 @@ def attack(address: str) -> Iterator[Counter[str]]:
         while not over.is_set():
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
             sending = asyncio.ensure_future(send(writer, *KINDS[kind]))
-            with suppress(ConnectionError):
-                answer = (await reader.readline()).split(b" ")
-                outcomes[f"{kind} {answer[1].decode() if answer[0] else 'closed'}"] += 1
-                # Until the door is closed.
-                await reader.read()
-            sending.cancel()
+            try:
+                with suppress(ConnectionError):
+                    answer = (await reader.readline()).split(b" ")
+                    outcomes[f"{kind} {answer[1].decode() if answer[0] else 'closed'}"] += 1
+                    # Until the door is closed.
+                    await reader.read()
+            finally:
+                sending.cancel()
+                writer.close()
             await asyncio.gather(sending, return_exceptions=True)
-            writer.close()
 
     async def run() -> None:
         clients = [asyncio.ensure_future(client(kind)) for kind in [*KINDS] * CLIENTS_OF_A_KIND]
