@@ -92,19 +92,18 @@ def test_written_again(tmp_path: Path) -> None:
     assert {path.name for path in target.iterdir()} == {"one", "another", PIPELINE, HPS}
 
 
-def test_default_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(
-        EmbeddedServerError, match="'two' is to be used by default but is not among"
-    ):
-        export_repository(
-            tmp_path / "models", [make_model(tmp_path, "one")], PipelineSettings("one", "two")
-        )
-    assert not (tmp_path / "models").exists()
-
-
-def test_target_that_is_a_file(tmp_path: Path) -> None:
-    (tmp_path / "models").write_text("")
-    with pytest.raises(EmbeddedServerError, match=r"can't write the model 'one' to .*models"):
-        export_repository(
-            tmp_path / "models", [make_model(tmp_path, "one")], PipelineSettings("one", "one")
-        )
+@pytest.mark.parametrize(
+    ("default", "words"),
+    [
+        ("two", "'two' is to be used by default but is not among"),
+        ("one", r"can't write the model 'one' to .*models"),
+    ],
+)
+def test_a_default_that_is_not_there_and_a_target_that_is_a_file(
+    tmp_path: Path, default: str, words: str
+) -> None:
+    target = tmp_path / "models"
+    target.write_text("")
+    with pytest.raises(EmbeddedServerError, match=words):
+        export_repository(target, [make_model(tmp_path, "one")], PipelineSettings("one", default))
+    assert target.read_text() == ""

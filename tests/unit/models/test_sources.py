@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import socket
 import tarfile
 import threading
 from dataclasses import replace
@@ -24,6 +23,8 @@ from tritonpose_server.models.fetch.sources import (
 )
 
 NAME = "PP-TinyPose_128x96"
+# Nothing listens on port 9 of this machine.
+CLOSED = "http://127.0.0.1:9/{model}"
 MODEL = {
     "inference.yml": b"Global: {}\n",
     "inference.json": b'{"program": {}}',
@@ -133,11 +134,9 @@ def test_sources_are_asked_in_order_until_one_has_the_model(server, tmp_path):
 
 
 def test_only_sources_whose_server_answers_are_worth_a_try(server, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        closed = listener.getsockname()[1]
     answering = [archives(server, "missing", Route(statuses=[404])), single_files(server)]
     sources = [
-        ModelSource("closed", f"http://127.0.0.1:{closed}/{{model}}"),
+        ModelSource("closed", CLOSED),
         ModelSource("no address", "{model}"),
         answering[0],
         ModelSource("silent", server.add("/silent", Route(silent=True))),
@@ -149,14 +148,12 @@ def test_only_sources_whose_server_answers_are_worth_a_try(server, tmp_path):
 
 
 def test_when_all_fail_each_has_its_line(server, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        closed = listener.getsockname()[1]
     page = Route(b"<html>", headers={"Content-Type": "text/html"})
     (tmp_path / NAME).mkdir()
     (tmp_path / NAME / "inference.onnx").write_bytes(b"fetched before")
     lines = failed(
         tmp_path,
-        ModelSource("closed", f"http://127.0.0.1:{closed}/{{model}}"),
+        ModelSource("closed", CLOSED),
         archives(server, "silent", Route(silent=True)),
         archives(server, "login", page),
         archives(server, "text", Route(b"Welcome!\n" * 99)),

@@ -198,31 +198,27 @@ def test_a_server_that_shuts_down_accepts_nothing(
     assert after.sender.status() == TritonError.UNAVAILABLE
 
 
-def test_what_is_late_is_not_finished(start: Start, triton: Triton) -> None:
-    def be_late(call: ModelCall) -> dict[str, np.ndarray]:
-        threading.Event().wait(1.1)
-        return find_two(call)
-
-    triton.models["small"] = be_late
-    model, asked = start(deadline_s="1"), request()
-    answered(model, asked)
-    assert asked.sender.error().startswith("[deadline] the answer was not ready within 1 s")
-    assert asked.sender.status() == TritonError.UNAVAILABLE
-    assert [call.model_name for call in triton.calls] == ["small"]
-    assert counters(model)["rejections", "deadline"] == 1
-
-
-def test_what_is_cancelled_is_not_finished(start: Start, triton: Triton) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "cancelled", "error", "status"),
+    [
+        (1.1, False, "[deadline] the answer was not ready within 1 s", TritonError.UNAVAILABLE),
+        (0.1, True, "[cancelled] the client cancelled the request", TritonError.CANCELLED),
+    ],
+)
+def test_what_is_late_or_cancelled_is_not_finished(
+    start: Start, triton: Triton, seconds: float, cancelled: bool, error: str, status: int
+) -> None:
     def take_a_while(call: ModelCall) -> dict[str, np.ndarray]:
-        threading.Event().wait(0.1)
+        threading.Event().wait(seconds)
         return find_two(call)
 
     triton.models["small"] = take_a_while
-    asked = request(cancelled=True)
-    answered(start(), asked)
-    assert asked.sender.error() == "[cancelled] the client cancelled the request"
-    assert asked.sender.status() == TritonError.CANCELLED
+    model, asked = start(deadline_s="1"), request(cancelled=cancelled)
+    answered(model, asked)
+    assert asked.sender.error().startswith(error)
+    assert asked.sender.status() == status
     assert [call.model_name for call in triton.calls] == ["small"]
+    assert cancelled or counters(model)["rejections", "deadline"] == 1
 
 
 def test_a_model_is_loaded_when_it_is_first_used(start: Start, triton: Triton) -> None:

@@ -98,10 +98,6 @@ def test_directories_no_request_can_name_are_not_listed(root: Path) -> None:
     assert "no detector model" in detector_refusal(ModelRepository(root), "x" * 129)
 
 
-def test_an_empty_repository(tmp_path: Path) -> None:
-    assert detector_refusal(ModelRepository(tmp_path), "small").endswith("; installed: none")
-
-
 @pytest.mark.parametrize("seconds", [10, -10])
 def test_a_changed_file_is_read_again(root: Path, seconds: int) -> None:
     """Also when it became older, as files unpacked from an archive do."""
@@ -112,25 +108,21 @@ def test_a_changed_file_is_read_again(root: Path, seconds: int) -> None:
     assert repository.detector("small").height == 416
 
 
-def test_a_file_that_changed_its_role_changes_lists(root: Path) -> None:
+def test_models_that_come_and_go(root: Path) -> None:
     repository = ModelRepository(root)
     assert repository.names("keypoint") == ["pose"]
-    write_config(root, "small", config_text(KEYPOINT_PARAMETERS), 1_000_000_001)
-    assert repository.names("keypoint") == ["pose", "small"]
-
-
-def test_an_added_model_is_found(root: Path) -> None:
-    repository = ModelRepository(root)
     assert "no detector model 'new'" in detector_refusal(repository, "new")
     write_config(root, "new", config_text(DETECTOR_PARAMETERS))
     assert repository.detector("new").name == "new"
-
-
-def test_a_removed_model_is_gone(root: Path) -> None:
-    repository = ModelRepository(root)
-    assert repository.detector("small").name == "small"
-    (root / "small" / "config.pbtxt").unlink()
-    assert detector_refusal(repository, "small").endswith("; installed: large-2.0_x+")
+    write_config(root, "new", "max_batch_size: [", 1_000_000_001)
+    assert "config.pbtxt" in detector_refusal(repository, "new")
+    write_config(root, "new", config_text(DETECTOR_PARAMETERS, tensor="x"), 1_000_000_002)
+    assert "has no input `image`" in detector_refusal(repository, "new")
+    write_config(root, "new", config_text(KEYPOINT_PARAMETERS), 1_000_000_003)
+    assert repository.names("keypoint") == ["new", "pose"]
+    for name in ("new", "large-2.0_x+", "small"):
+        (root / name / "config.pbtxt").unlink()
+    assert detector_refusal(repository, "small").endswith("; installed: none")
 
 
 @pytest.mark.parametrize(
@@ -149,18 +141,6 @@ def test_malformed_files_are_named(root: Path, content: bytes, words: str) -> No
     assert message.startswith("model 'bad': config.pbtxt: ")
     assert words in message
     assert repository.names("detector") == ["large-2.0_x+", "small"]
-
-
-def test_a_file_that_turned_malformed_is_not_served_from_memory(root: Path) -> None:
-    repository = ModelRepository(root)
-    assert repository.detector("small").name == "small"
-    write_config(root, "small", "max_batch_size: [", 1_000_000_001)
-    assert "config.pbtxt" in detector_refusal(repository, "small")
-
-
-def test_a_model_without_the_input_is_refused(root: Path) -> None:
-    write_config(root, "chw", config_text(DETECTOR_PARAMETERS, tensor="x"))
-    assert "has no input `image`" in detector_refusal(ModelRepository(root), "chw")
 
 
 def test_files_and_folders_in_odd_places_are_passed_over(tmp_path: Path) -> None:

@@ -96,39 +96,29 @@ def test_threshold(
 
 
 @pytest.mark.parametrize(
-    ("call", "pipeline", "flip"),
+    ("key", "model", "call", "pipeline", "expected"),
     [
-        (None, "", False),
-        (None, "true", True),
-        (None, "false", False),
-        (True, "", True),
-        (True, "false", True),
-        (False, "true", False),
+        ("flip", "pose", None, "", False),
+        ("flip", "pose", None, "true", True),
+        ("flip", "pose", None, "false", False),
+        ("flip", "pose", True, "", True),
+        ("flip", "pose", True, "false", True),
+        ("flip", "pose", False, "true", False),
+        ("use_udp", "pose", None, "", False),
+        ("use_udp", "udp-pose", None, "", True),
+        ("use_udp", "pose", None, "true", True),
+        ("use_udp", "udp-pose", None, "false", False),
+        ("use_udp", "pose", True, "false", True),
+        ("use_udp", "udp-pose", False, "true", False),
+        ("use_udp", "udp-pose", False, "", False),
+        ("use_udp", "pose", True, "", True),
     ],
 )
-def test_flip(resolve: Resolve, call: bool | None, pipeline: str, flip: bool) -> None:
-    request = {} if call is None else {"flip": call}
-    assert resolve(request, flip=pipeline).flip is flip
-
-
-@pytest.mark.parametrize(
-    ("call", "pipeline", "model", "use_udp"),
-    [
-        (None, "", "pose", False),
-        (None, "", "udp-pose", True),
-        (None, "true", "pose", True),
-        (None, "false", "udp-pose", False),
-        (True, "false", "pose", True),
-        (False, "true", "udp-pose", False),
-        (False, "", "udp-pose", False),
-        (True, "", "pose", True),
-    ],
-)
-def test_use_udp(
-    resolve: Resolve, call: bool | None, pipeline: str, model: str, use_udp: bool
+def test_switches(
+    resolve: Resolve, key: str, model: str, call: bool | None, pipeline: str, expected: bool
 ) -> None:
-    request = {"keypoint_model": model} | ({} if call is None else {"use_udp": call})
-    assert resolve(request, use_udp=pipeline).use_udp is use_udp
+    request = {"keypoint_model": model} | ({} if call is None else {key: call})
+    assert getattr(resolve(request, **{key: pipeline}), key) is expected
 
 
 @pytest.mark.parametrize(

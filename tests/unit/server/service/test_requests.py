@@ -33,7 +33,7 @@ def problems(error: ServiceError) -> list[tuple[str, str]]:
 
 def test_what_a_request_says() -> None:
     asked = check_request(
-        {"image": IMAGE, "detThreshold": 0.25, "visualize": False, "logId": "mine"}, visualize=True
+        {"image": IMAGE, "detThreshold": 0.25, "visualize": False, "logId": "mine", "new": 3}, visualize=True
     )
     assert asked == KeypointRequest(b"an image", 0.25, visualize=False, log_id="mine")
 
@@ -43,10 +43,6 @@ def test_what_a_request_says() -> None:
 def test_what_it_does_not_say(silence: dict[str, None], default: bool) -> None:
     asked = check_request({"image": IMAGE, **silence}, visualize=default)
     assert asked == KeypointRequest(b"an image", None, visualize=default, log_id=None)
-
-
-def test_unknown_fields_are_ignored() -> None:
-    assert check_request({"image": IMAGE, "useDocUnwarping": 3}, visualize=True).image
 
 
 @pytest.mark.parametrize(

@@ -131,15 +131,6 @@ def test_idle_connections_are_kept_for_a_while(address: str) -> None:
         assert opened.recv(1) == b""
 
 
-def test_bodies_that_drip(address: str) -> None:
-    with connection(address) as opened:
-        opened.sendall(POST + b"Content-Length: 1000\r\n\r\n{")
-        for _ in range(5):
-            time.sleep(0.1)
-            opened.sendall(b" ")
-        assert "did not arrive within 0.6 s" in json.loads(answer(opened)[2])["errorMsg"]
-
-
 def test_bodies_that_do_not_end(address: str) -> None:
     """They are answered, then cut."""
     with connection(address) as opened:

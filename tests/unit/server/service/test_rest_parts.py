@@ -147,13 +147,11 @@ def test_requests_that_are_here_when_the_door_closes_go_on() -> None:
             pass
         with slots.take():
             assert (slots.present, slots.taken) == (1, 1)
-    assert (slots.present, slots.taken) == (0, 0)
-
-
-def test_nothing_is_received_from_those_who_would_be_refused() -> None:
-    slots = Slots(1)
-    with slots.take(), pytest.raises(ServiceError, match="1 requests"), slots.admit():
+    # Nothing is received from those who would be refused.
+    full = Slots(1)
+    with full.take(), pytest.raises(ServiceError, match="1 requests"), full.admit():
         pass
+    assert (slots.present, slots.taken) == (0, 0)
 
 
 # --- observation ---
