@@ -143,17 +143,15 @@ def test_names_given_by_the_user(tmp_path: Path, store: ModelStore) -> None:
 
 
 @pytest.mark.parametrize("name", ["../evil", "team/pose", "a b", "", ".hidden", "x" * 129])
-def test_names_that_can_not_be_served(tmp_path: Path, store: ModelStore, name: str) -> None:
+def test_names_and_sizes_that_can_not_be_served(
+    tmp_path: Path, store: ModelStore, name: str
+) -> None:
     source = detector(tmp_path / "source")
     with pytest.raises(ConversionError, match="can't be a model name"):
         install_paddle_model(source, None, store, model_name=name or "/")
-    assert not store.root.exists()
-
-
-def test_image_size_that_the_graph_can_not_take(tmp_path: Path, store: ModelStore) -> None:
-    source = detector(tmp_path / "source")
     with pytest.raises(ConversionError, match="can't take 640x352, which is asked for"):
         install_paddle_model(source, "detector", store, img_size=(640, 352))
+    assert not store.root.exists()
 
 
 # --- what differs between models ---

@@ -77,13 +77,10 @@ def test_add(tmp_path: Path) -> None:
     assert (store.path("a") / "config.pbtxt").read_text() == 'name: "first"\n'
     assert store.provenance("a") == {"source": "first", "n": 1}
     assert store.provenance("b") is None
-
-
-def test_further_configurations(tmp_path: Path) -> None:
     content = ModelFiles(keypoint_network(), ModelConfig(), {}, {"gpu": ModelConfig(name="x")})
-    model = ModelStore(tmp_path).add("a", content)
-    assert config_path(model, "gpu") == model / "configs" / "gpu.pbtxt"
-    assert config_path(model, "gpu").read_text() == 'name: "x"\n'
+    further = config_path(store.add("b", content), "gpu")
+    assert further == store.path("b") / "configs" / "gpu.pbtxt"
+    assert further.read_text() == 'name: "x"\n'
 
 
 def test_add_replaces_as_a_whole(tmp_path: Path) -> None:

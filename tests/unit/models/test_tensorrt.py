@@ -58,9 +58,6 @@ def test_files(store: ModelStore) -> None:
     assert tensor_shape(builder.jobs[0][0].graph.input[0])[1:] == [HEIGHT, WIDTH, 3]
     assert onnx.TensorProto.FLOAT16 in builder.weight_types()
     assert not list(store.path("toy").rglob("*.new"))
-
-
-def test_fp32_stays_fp32(store: ModelStore) -> None:
     builder = Builder()
     builder.build(store, EngineOptions(precision="fp32"))
     assert builder.jobs[0][1] == 8

@@ -216,7 +216,9 @@ def test_when_nobody_is_found_the_keypoint_model_is_not_called(
 
 
 def test_given_persons_are_not_detected() -> None:
-    models = DotModels()
+    models, nobody = DotModels(), Detections(BOXES[:0], SCORES[:0])
+    assert estimate_poses(scene(), pose_options(), models, given=nobody).keypoints.size == 0
+    assert models.detector_inputs == models.crops == []
     given = Detections(BOXES[[3, 0]], np.array([1.0, 0.25], np.float32))
     options = pose_options(detector_network(96, 128), keypoint_network(128, 96), threshold=0.5)
     poses = estimate_poses(scene(), options, models, given=given)
@@ -225,13 +227,6 @@ def test_given_persons_are_not_detected() -> None:
     np.testing.assert_array_equal(poses.det_scores, given.scores)
     for box, keypoints in zip(given.boxes, poses.keypoints, strict=True):
         np.testing.assert_allclose(keypoints[:, :2], expected_joints(box), atol=0.3)
-
-
-def test_given_nobody_no_model_is_called() -> None:
-    models = DotModels()
-    nobody = Detections(BOXES[:0], SCORES[:0])
-    assert estimate_poses(scene(), pose_options(), models, given=nobody).keypoints.size == 0
-    assert models.detector_inputs == models.crops == []
 
 
 @pytest.mark.parametrize(("max_persons", "kept"), [(None, 5), (6, 5), (5, 5), (4, 4), (1, 1)])

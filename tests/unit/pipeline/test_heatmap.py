@@ -132,12 +132,8 @@ def test_where_all_is_below_the_floor_of_the_logarithm_nothing_is_refined() -> N
     assert coordinates[0, 0].tolist() == [6, 5]
     assert scores[0, 0] == np.float32(1e-20)
     np.testing.assert_allclose(coordinates[0, 1], [5.3, 6.3], atol=0.1)
-
-
-def test_nobody() -> None:
     coordinates, scores = decode_heatmaps(np.zeros((0, 17, 32, 24), np.float32))
-    assert coordinates.shape == (0, 17, 2)
-    assert scores.shape == (0, 17)
+    assert (coordinates.shape, scores.shape) == ((0, 17, 2), (0, 17))
 
 
 def test_smoothing_is_opencvs_blur_scaled_back_to_the_peak() -> None:

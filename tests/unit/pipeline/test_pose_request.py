@@ -19,15 +19,12 @@ def request(**parts: object) -> PipelineRequest:
     return PipelineRequest(**{**absent, "parameters": {}, **parts})
 
 
-def test_a_file_is_looked_at_before_it_is_decoded() -> None:
+def test_a_file_is_looked_at_before_it_is_decoded_and_a_frame_taken_as_it_is() -> None:
+    assert request(frame=PIXELS).check_image(LIMITS) is PIXELS
     file = request(image=PNG).check_image(LIMITS)
     assert isinstance(file, EncodedImage)
     assert (file.format, file.pixels, file.data) == ("PNG", 6 * 8, PNG)
     np.testing.assert_array_equal(decode_image(file), PIXELS)
-
-
-def test_a_frame_is_taken_as_it_is() -> None:
-    assert request(frame=PIXELS).check_image(LIMITS) is PIXELS
 
 
 @pytest.mark.parametrize(
@@ -59,12 +56,9 @@ def test_threshold(tensor: np.ndarray | None, threshold: float | None) -> None:
     assert request(det_threshold=tensor).threshold == threshold
 
 
-def test_without_boxes_persons_are_to_be_detected() -> None:
-    assert request().given_people(LIMITS) is None
-
-
 @pytest.mark.parametrize("boxes", [[], [[10, 20, 30.5, 40]], [[1, 2, 3, 4], [-5, -6, 900, 700]]])
 def test_given_boxes_are_taken_as_they_are(boxes: list) -> None:
+    assert request().given_people(LIMITS) is None
     given = np.array(boxes, np.float32).reshape(-1, 4)
     persons = request(person_boxes=given).given_people(LIMITS)
     np.testing.assert_array_equal(persons.boxes, given)

@@ -74,11 +74,8 @@ def test_bodies_without_a_result() -> None:
     assert json.loads(notice_body("Healthy", "name")) == notice
 
 
-def test_first_usable_name_is_taken() -> None:
+def test_first_usable_name_is_taken_and_new_ones_are_uuids() -> None:
     assert choose_log_id(None, "a b", "second", "third") == "second"
-
-
-def test_new_names_are_uuids() -> None:
     names = {choose_log_id(), choose_log_id(None), choose_log_id("\n")}
     assert len(names) == 3
     assert {uuid.UUID(name).version for name in names} == {4}

@@ -147,7 +147,7 @@ def test_requests_that_are_here_when_the_door_closes_go_on() -> None:
             pass
         with slots.take():
             assert (slots.present, slots.taken) == (1, 1)
-    # Nothing is received from those who would be refused.
+    # Nothing is received from clients that would be refused.
     full = Slots(1)
     with full.take(), pytest.raises(ServiceError, match="1 requests"), full.admit():
         pass
