@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 
 
 def request_for(image: ImageInput, config: PipelineConfig, threshold: float | None) -> InferRequest:
-    """Make the request of one image.
-
-    Args:
-        image: The image.
-        config: What to ask of the server.
-        threshold: Lowest detection score, 0 to 1; None leaves it to the server.
-    """
+    """Make the request of one image; ``threshold`` None leaves it to the server."""
     encoded = image.source if isinstance(image.source, bytes) else None
     frame = None if isinstance(image.source, bytes) else image.source
     return InferRequest(

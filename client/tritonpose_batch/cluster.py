@@ -28,17 +28,9 @@ def ray_cluster(
 ) -> Iterator[int]:
     """Connect to a Ray cluster, or run Ray on this machine while the context is active.
 
-    Args:
-        address: Of the cluster; None for this machine.
-        workers: How many to run; None for one per four cores, at least one per node.
-        scratch: Directory for Ray's own files.
-        report: Called with lines for the user.
-
-    Yields:
-        The number of workers to run.
-
-    Raises:
-        TritonPoseError: There is no cluster at the address, or Ray can't be started.
+    Yields the number of workers: by default one per four cores, at least one per node. ``scratch``
+    is for Ray's own files, ``report`` is given lines for the user. TritonPoseError: there is no
+    cluster at the address, or Ray can't be started.
     """
     # Read when Ray is imported, and by the processes that it starts.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -78,11 +70,7 @@ def ray_cluster(
 
 @contextmanager
 def node_servers(task: Task, report: Callable[[str], None]) -> Iterator[None]:
-    """Run an embedded server on each node, unless the task names servers.
-
-    Raises:
-        TritonPoseError: A server can't be started.
-    """
+    """Run an embedded server on each node, unless the task names servers."""
     if task.options.url is not None:
         yield
         return

@@ -34,12 +34,9 @@ def write_coco(parts: Sequence[Path], path: Path) -> None:
     """Write the parts of a job as a COCO data set: images, annotations, categories.
 
     Images have ids from 1 in the order of the rows; rows with an error are left out. Annotations
-    are those of `coco_results`, with the further fields of COCO's annotations.
-
-    Args:
-        parts: Complete parts, in their order. They are read twice, a few rows at a time, so
-            that memory doesn't grow with the job.
-        path: Of the file; it appears when it is complete.
+    are those of `coco_results`, with the further fields of COCO's annotations. The parts are read
+    twice, a few rows at a time, so that memory doesn't grow with the job. The file appears when it
+    is complete.
     """
     temporary = temporary_beside(path)
     try:

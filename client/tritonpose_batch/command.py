@@ -37,20 +37,7 @@ _EXAMPLES = """\
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Its command line.
-
-    Returns:
-        Exit status: 1 where an input failed.
-
-    Raises:
-        ConfigError: The configuration or the URL is wrong, or another job was begun there.
-        ModuleNotFoundError: The extra `batch` is not installed.
-        TritonPoseError: An input does not exist, or servers or Ray can't be used.
-        OSError: Results can't be written.
-    """
+    """Run the command; the exit status is 1 where an input failed."""
     parser = command_parser("batch", "INPUT ... --output DIR [options]", _DESCRIPTION, _EXAMPLES)
     _add_options(parser)
     # Intermixed: inputs may come before, between and after the flags.

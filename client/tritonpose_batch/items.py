@@ -29,13 +29,10 @@ _VERSION_KEYS = ("ETag", "etag", "generation", "mtime", "LastModified", "last_mo
 
 @dataclass(frozen=True)
 class Item:
-    """An image or a video to process.
+    """An image or a video, at a path, an http(s) URL or an address that fsspec knows.
 
-    Attributes:
-        path: A path, an http(s) URL or an address that fsspec knows.
-        video: Whether it is a video.
-        version: Changes with the file's content, as far as the file system shows; "" where it
-            shows nothing or there is no such file.
+    Its version changes with the file's content, as far as the file system shows; "" where it shows
+    nothing or there is no such file.
     """
 
     path: str

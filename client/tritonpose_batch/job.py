@@ -66,16 +66,10 @@ class JobOptions:
 
 
 class Layout:
-    """The files of a job.
+    """The files of a job, in the output directory `root`.
 
-    Attributes:
-        root: The output directory.
-        job: The job's settings.
-        inputs: The job's items, one row group per shard.
-        lock: Locked by the run in progress.
-        run: What the run in progress must clean up, or else the next one.
-        poses: Directory of the results.
-        coco: All people in COCO's format.
+    `inputs` has one row group per shard. `lock` is locked by the run in progress; `run` says what
+    it must clean up, or else the next one.
     """
 
     def __init__(self, root: Path) -> None:
@@ -94,14 +88,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Task:
-    """What every worker needs to know.
+    """What every worker needs to know; all nodes share the storage of `layout`.
 
-    Attributes:
-        layout: The job's files, on storage that all nodes share.
-        directory: Where relative paths of inputs start.
-        config: The pipeline's configuration.
-        options: How the job runs.
-        name: The run's own, a prefix for the names of its servers.
+    Relative paths of inputs start in `directory`. `name` is the run's own, a prefix for the names
+    of its servers.
     """
 
     layout: Layout
@@ -135,19 +125,10 @@ def remove_temporaries(directory: Path) -> None:
 
 
 def open_job(layout: Layout, items: Sequence[Item], settings: Mapping[str, Any]) -> int:
-    """Begin a job, or check that it is the one begun before.
+    """Begin a job, or check that it is the one begun before; return the number of shards.
 
-    Args:
-        layout: Its files.
-        items: The images and videos to process.
-        settings: See `JobOptions.settings`. A video is a shard of its own.
-
-    Returns:
-        The number of shards.
-
-    Raises:
-        ConfigError: Another job was begun there; the message names the items or settings that
-            differ.
+    ``settings`` are `JobOptions.settings`. Of another job, ConfigError names the items or settings
+    that differ.
     """
     wanted = {"format": FORMAT, **settings}
     if layout.job.exists():
@@ -177,14 +158,9 @@ def open_job(layout: Layout, items: Sequence[Item], settings: Mapping[str, Any])
 
 
 def cut(items: Sequence[Item], size: int) -> Iterator[list[tuple[int, Item]]]:
-    """Cut items into shards.
+    """Cut items into shards: up to `size` consecutive images, or one video.
 
-    Args:
-        items: In their order.
-        size: Images per shard.
-
-    Yields:
-        Items with their numbers, from 0: up to `size` consecutive images, or one video.
+    Yields items with their numbers, from 0.
     """
     shard: list[tuple[int, Item]] = []
     for number, item in enumerate(items):

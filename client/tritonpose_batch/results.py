@@ -52,12 +52,9 @@ _ORIENTED = ("JPEG", "MPO", "PNG")
 
 @dataclass(frozen=True)
 class Counts:
-    """Count what rows hold.
+    """Count rows without an error (images), people in them, and rows with an error.
 
-    Attributes:
-        images: Rows without an error.
-        persons: People in them; the name in the files' metadata.
-        errors: Rows with an error.
+    `persons` is also the name in the files' metadata.
     """
 
     images: int = 0
@@ -78,8 +75,7 @@ class Counts:
 class PartWriter:
     """Write rows; leaving the context without an exception gives the file its name.
 
-    Args:
-        path: Of the complete file; an existing file is replaced.
+    An existing file is replaced.
     """
 
     def __init__(self, path: Path) -> None:
@@ -143,13 +139,7 @@ def _key(name: str) -> str:
 
 
 def row_of(item: int, path: str, result: KeypointResult) -> dict[str, Any]:
-    """Make a row of `SCHEMA`.
-
-    Args:
-        item: Number of the input in the job.
-        path: Its address.
-        result: The client's result for it, or for one of its pages or frames.
-    """
+    """Make a row of `SCHEMA` of the input numbered ``item``, or one of its pages or frames."""
     row: dict[str, Any] = {
         "item": item,
         "path": path,
@@ -174,14 +164,9 @@ def row_of(item: int, path: str, result: KeypointResult) -> dict[str, Any]:
 
 
 def image_size(image: bytes | NDArray[np.uint8] | None) -> tuple[int | None, int | None]:
-    """Find the size of an image without decoding it.
+    """Find width and height, in pixels, of an encoded or decoded (H, W, 3) image without decoding.
 
-    Args:
-        image: An encoded file, a decoded image (H, W, 3), or None.
-
-    Returns:
-        Width and height in pixels, with EXIF orientation applied as the server applies it; None
-        each where the file doesn't say.
+    EXIF orientation is applied as the server applies it. None each where the file doesn't say.
     """
     if image is None:
         return None, None

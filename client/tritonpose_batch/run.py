@@ -21,12 +21,10 @@ _MOST_BLOCKS = 10_000
 
 @dataclass(frozen=True)
 class JobResult:
-    """The result of a job.
+    """The result of a job; `total` is of all its runs.
 
-    Attributes:
-        total: Of all its runs.
-        speed: Rows per second of this run, from the first report of a worker to the last: without
-            starting Ray, servers and workers. None where there is no second report.
+    `speed` is in rows per second of this run, from the first report of a worker to the last:
+    without starting Ray, servers and workers. None where there is no second report.
     """
 
     total: Counts
@@ -42,20 +40,10 @@ def run_job(
 ) -> JobResult:
     """Run a job to its end, or continue one that was stopped.
 
-    Args:
-        inputs: See `list_items`.
-        output: Directory of the results; on storage that all nodes of a cluster share.
-        options: How the job runs.
-        report: Called with lines for the user.
-        progress: Called now and then with the number of rows of the whole job (None where videos
-            are among the inputs) and what is done so far.
-
-    Raises:
-        ConfigError: Another job was begun in the directory or another run works on it, or the
-            configuration is wrong.
-        InputError: An input does not exist.
-        TritonPoseError: Servers or Ray can't be used. What is done is kept.
-        OSError: The directory can't be written.
+    All nodes of a cluster share the storage of ``output``. ``report`` is called with lines for the
+    user; ``progress`` now and then with the number of rows of the whole job (None where videos are
+    among the inputs) and what is done so far. What is done is kept where servers or Ray can't be
+    used. ConfigError: another job was begun in the directory or another run works on it.
     """
     config = PipelineConfig.load(options.pipeline)
     items = list_items(inputs)

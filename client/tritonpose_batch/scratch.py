@@ -34,16 +34,8 @@ _SERVER = re.compile(r"(tritonpose-[0-9a-f]{12})-")
 def lone_run(layout: Layout) -> Iterator[Path]:
     """Lock a job for one run, after cleaning up what a killed one left.
 
-    Args:
-        layout: The job's files.
-
-    Yields:
-        A new directory, which programs started from here use for temporary files. It is removed
-        at the end.
-
-    Raises:
-        ConfigError: Another run works on this job.
-        OSError: The output directory can't be written.
+    Yields a new directory, which programs started from here use for temporary files. It is removed
+    at the end. ConfigError: another run works on this job.
     """
     layout.lock.parent.mkdir(parents=True, exist_ok=True)
     with layout.lock.open("a") as lock:

@@ -40,9 +40,7 @@ def is_stored(address: str) -> bool:
 def file_system(address: str) -> tuple[AbstractFileSystem, str]:
     """Find the file system of an address, and its path there.
 
-    Raises:
-        InputError: fsspec doesn't know the scheme, lacks a package for it, or finds no
-            credentials.
+    InputError: fsspec doesn't know the scheme, lacks a package for it, or finds no credentials.
     """
     from fsspec.core import url_to_fs
 

@@ -36,18 +36,10 @@ async def process_shard(
 ) -> AsyncGenerator[Counts, None]:
     """Send the images of a shard and write its part.
 
-    Args:
-        shard: Its number.
-        layout: The job's files.
-        pipeline: A client of the servers.
-        det_threshold: Detector score that a person must exceed; None for the pipeline's.
+    A person must exceed ``det_threshold``; None is the pipeline's.
 
-    Yields:
-        What is done so far, now and then; last, when the part exists, what it holds.
-
-    Raises:
-        TritonPoseError: One of `FATAL`, after all retries. There is no part then.
-        OSError: The part can't be written.
+    Yields what is done so far, now and then; last, when the part exists, what it holds. Raises one
+    of `FATAL`, after all retries; there is no part then.
     """
     items = read_shard(layout, shard)
     numbers = {item.path: number for number, item in items}
@@ -85,14 +77,10 @@ class ShardWorker:
         self._url, self._config = url, config
 
     def __call__(self, batch: Mapping[str, Any]) -> Iterator[dict[str, list[int]]]:
-        """Process a shard.
+        """Process the shard whose number is the one row of the column ``shard``.
 
-        Args:
-            batch: Its number, as the one row of the column ``shard``.
-
-        Yields:
-            What is done of it so far, as the one row of the columns ``shard``, ``images``,
-            ``persons`` and ``errors``; last, when its part exists.
+        Yields what is done of it so far, as the one row of the columns ``shard``, ``images``,
+        ``persons`` and ``errors``; last, when its part exists.
         """
         (shard,) = batch["shard"].tolist()
         steps = self._steps(shard)
@@ -140,15 +128,7 @@ class NodeServer:
 
 
 def node_server(task: Task, node: str) -> Any:
-    """Return the server of a node, started if the node has none yet.
-
-    Args:
-        task: What it serves.
-        node: The node's id.
-
-    Returns:
-        The handle of the actor, a `NodeServer`.
-    """
+    """Return the handle of the node's `NodeServer`, started if the node has none yet."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     # Without a core of its own, or workers would have none left on small machines.

@@ -57,17 +57,7 @@ Exit status: 0 success, 1 an input or the server failed, 2 wrong usage, 130 inte
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Command line without the program's name; default: that of the process.
-
-    Returns:
-        Exit status, see ``exit_status``.
-
-    Raises:
-        SystemExit: After ``--help`` and for a wrong command line.
-    """
+    """Run the command, by default with the arguments of the process; see ``exit_status``."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     command, rest = split_command(words) if words else (None, [])
     return exit_status(lambda: _run(words, command, rest), command)
@@ -94,14 +84,7 @@ def _run(words: list[str], command: str | None, rest: list[str]) -> int:
 
 
 def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Find the command that is meant.
-
-    Args:
-        words: A command line, not empty: a subcommand and its arguments, or PaddleX's flags.
-
-    Returns:
-        The subcommand and its arguments.
-    """
+    """Find the subcommand and its arguments in a command line, not empty, or in PaddleX's flags."""
     if not words[0].startswith("-"):
         return words[0], list(words[1:])
     for position, word in enumerate(words):

@@ -20,18 +20,7 @@ _EXAMPLES = """\
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Its command line.
-
-    Returns:
-        Exit status: 1 where the file exists and the user keeps it.
-
-    Raises:
-        ConfigError: The pipeline is unknown.
-        OSError: The file can't be written.
-    """
+    """Run the command; the exit status is 1 where the file exists and the user keeps it."""
     parser = command_parser(
         "config",
         "[NAME] [--save_path PATH]",

@@ -47,13 +47,9 @@ def warnings_as_lines() -> Iterator[None]:
 def exit_status(run: Callable[[], int], command: str | None = None) -> int:
     """Run a command and print its errors in one line each.
 
-    Args:
-        run: Does the work and returns its exit status.
-        command: The subcommand, which an error about a missing package names.
-
-    Returns:
-        That status; 1 for a failure, 2 for a wrong configuration, 130 after Ctrl-C, 141 where the
-        reader of standard output went away.
+    The status is that of ``run``; 1 for a failure, 2 for a wrong configuration, 130 after Ctrl-C,
+    141 where the reader of standard output went away. Errors about a missing package name
+    ``command``.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file name that the terminal's encoding lacks is no reason to stop.

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LogOptions:
-    """How a service logs.
+    """How a service logs: as text, or with `json` as JSON objects, one a line.
 
-    Attributes:
-        verbose: Show everything of tritonpose and its server, whatever its level.
-        json: Write JSON objects, one a line, instead of text.
+    `verbose` shows everything of tritonpose and its server, whatever its level.
     """
 
     verbose: bool = False
@@ -20,11 +18,7 @@ class LogOptions:
 
 
 def log_to_stderr(*, verbose: bool) -> None:
-    """Show the warnings and errors of a command.
-
-    Args:
-        verbose: Show everything of tritonpose and its server, whatever its level.
-    """
+    """Show the warnings and errors of a command; for ``verbose`` see `LogOptions`."""
     _show(logging.Formatter("%(levelname)s: %(message)s"), logging.WARNING, verbose)
 
 

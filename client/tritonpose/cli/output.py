@@ -24,13 +24,10 @@ DRAWABLE = ("boxes", "scores", "ids")
 
 @dataclass(frozen=True)
 class Output:
-    """Where results go.
+    """Where results go; without ``json_lines`` they are printed in PaddleX's notation.
 
-    Attributes:
-        json_lines: Print one JSON object per line instead of PaddleX's notation.
-        save_path: Directory for both of a result's files; or a file, whose suffix chooses the JSON
-            or the picture; None to save nothing.
-        draw: What of ``DRAWABLE`` the pictures show.
+    ``save_path`` is a directory for both of a result's files; or a file, whose suffix chooses the
+    JSON or the picture; None to save nothing. Pictures show ``draw``, of ``DRAWABLE``.
     """
 
     json_lines: bool = False
@@ -45,8 +42,7 @@ class Output:
     def write(self, result: KeypointResult) -> None:
         """Print a result to standard output, and save it if there is a ``save_path``.
 
-        Raises:
-            TritonPoseError: The result is an error, or can't be saved.
+        TritonPoseError: the result is an error, or can't be saved.
         """
         if result.error is not None:
             raise result.error
@@ -88,19 +84,10 @@ class Output:
 
 
 def write_results(results: Iterable[KeypointResult], output: Output, inputs: Sequence[str]) -> int:
-    """Write results as they come, and errors to standard error.
+    """Write results as they come, and errors to standard error; return 1 where an input failed.
 
-    Args:
-        results: Results; those of inputs that failed have an ``error``.
-        output: Where they go.
-        inputs: The paths and URLs, to estimate how many results there will be.
-
-    Returns:
-        Exit status: 1 where an input failed, else 0.
-
-    Raises:
-        ConfigError: There are several results for one file; the first one is saved.
-        BrokenPipeError: The reader of standard output went away.
+    The inputs tell how many results to expect. Several results for one file are a ConfigError,
+    after the first is saved; a reader of standard output that went away is a BrokenPipeError.
     """
     images = people = failed = 0
     began = time.monotonic()
@@ -143,14 +130,7 @@ def _truncation(result: KeypointResult) -> str:
 
 
 def count_images(inputs: Sequence[str]) -> int | None:
-    """Count the images of inputs by their names.
-
-    Args:
-        inputs: Paths and URLs.
-
-    Returns:
-        Their number; None where a video is among them: its length is known at its end.
-    """
+    """Count the images by name; None where there is a video: its length is known at its end."""
     from tritonpose.file_types import has_image_name, has_video_name, is_url
 
     count = 0

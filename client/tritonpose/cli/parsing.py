@@ -30,14 +30,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def command_parser(command: str, usage: str, description: str, examples: str) -> Parser:
-    """Make the parser of a subcommand.
-
-    Args:
-        command: The subcommand.
-        usage: Its arguments, in short.
-        description: What it does, in lines.
-        examples: Command lines, one a line.
-    """
+    """Make the parser of a subcommand; ``examples`` are command lines, one a line."""
     return Parser(
         prog=f"tritonpose {command}",
         usage=f"%(prog)s {usage}",
@@ -54,11 +47,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 def threshold(text: str) -> float | None:
-    """Read a detector score threshold, for ``type=``.
-
-    Raises:
-        ArgumentTypeError: It isn't a number from 0 to 1.
-    """
+    """Read a detector score threshold, from 0 to 1, for ``type=``."""
     try:
         return check_threshold(float(text), "det_threshold")
     except (ConfigError, ValueError):
@@ -68,11 +57,7 @@ def threshold(text: str) -> float | None:
 
 
 def positive_seconds(text: str) -> float:
-    """Read a number of seconds, for ``type=``.
-
-    Raises:
-        ArgumentTypeError: It isn't a positive number.
-    """
+    """Read a positive number of seconds, for ``type=``."""
     try:
         seconds = float(text)
     except ValueError:
@@ -83,11 +68,7 @@ def positive_seconds(text: str) -> float:
 
 
 def port(text: str) -> int:
-    """Read a TCP port, for ``type=``.
-
-    Raises:
-        ArgumentTypeError: It isn't a number from 1 to 65535.
-    """
+    """Read a TCP port, from 1 to 65535, for ``type=``."""
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} isn't a valid port: expected 1 to 65535")
     return int(text)
@@ -119,9 +100,7 @@ _SHARED: dict[str, dict[str, Any]] = {
 def add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add options that several commands have.
 
-    Args:
-        parser: The command's parser.
-        names: Of ``pipeline``, ``det_threshold``, ``device``, ``strict_models``, ``verbose``.
+    Of ``pipeline``, ``det_threshold``, ``device``, ``strict_models`` and ``verbose``.
     """
     for name in names:
         parser.add_argument(f"--{name}", **_SHARED[name])
@@ -150,12 +129,7 @@ def warn_without_effect(options: argparse.Namespace) -> None:
 
 
 def add_server(parser: argparse.ArgumentParser, meaning: str) -> None:
-    """Add ``--url``, and the options for servers that require authentication.
-
-    Args:
-        parser: The command's parser.
-        meaning: Help text of ``--url``.
-    """
+    """Add ``--url``, explained by ``meaning``, and options for servers with authentication."""
     parser.add_argument(
         "--url",
         default=os.environ.get("TRITONPOSE_URL") or None,

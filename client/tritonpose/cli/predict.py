@@ -38,19 +38,7 @@ _EXAMPLES = """\
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Its command line.
-
-    Returns:
-        Exit status: 1 where an input failed.
-
-    Raises:
-        ConfigError: The pipeline's configuration, the device or the URL is wrong.
-        TritonPoseError: The server can't be started.
-        OSError: Results can't be written.
-    """
+    """Run the command; the exit status is 1 where an input failed."""
     parser = command_parser("predict", "INPUT [INPUT ...] [options]", _DESCRIPTION, _EXAMPLES)
     add_options(parser)
     add_server(parser, "use this server instead of starting one")
@@ -73,12 +61,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -> None:
-    """Add the options about inputs, results and models, which ``scripts/demo`` has, too.
-
-    Args:
-        parser: The command's parser.
-        save_path: Default of ``--save_path``.
-    """
+    """Add the options about inputs, results and models, which ``scripts/demo`` has, too."""
     parser.add_argument(
         "inputs",
         nargs="*",
@@ -116,16 +99,7 @@ def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -
 def predict(inputs: Sequence[str], options: argparse.Namespace) -> int:
     """Predict, print and save, on the server of ``--url`` or on one started for the run.
 
-    Args:
-        inputs: Paths and URLs.
-        options: As ``add_options`` and ``add_server`` define them.
-
-    Returns:
-        Exit status: 1 where an input failed.
-
-    Raises:
-        TritonPoseError: The configuration is wrong, or the server can't be started.
-        OSError: Results can't be written.
+    The options are those of ``add_options`` and ``add_server``. Returns 1 where an input failed.
     """
     with _pipeline(options) as pipeline:
         results = pipeline.predict(inputs, options.det_threshold, on_error="collect")

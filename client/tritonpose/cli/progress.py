@@ -15,9 +15,6 @@ class ProgressBar:
 
     Nothing is drawn where standard error isn't a terminal, or where tqdm is not installed (the
     client alone does not bring it).
-
-    Args:
-        hidden: Draw nothing.
     """
 
     def __init__(self, *, hidden: bool = False) -> None:
@@ -32,12 +29,9 @@ class ProgressBar:
             self._bar.close()
 
     def show(self, done: int, total: int | None = None, **counts: int) -> None:
-        """Show how far the work is.
+        """Show how many images are done, of how many (None: unknown), and further counts.
 
-        Args:
-            done: Images done. The speed is that since the first call.
-            total: Images in all; None where that is unknown.
-            counts: Further numbers, shown behind the bar.
+        The speed is that since the first call.
         """
         if self._bar is None and not self._hidden:
             self._bar = _make_bar(done)

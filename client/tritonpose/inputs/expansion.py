@@ -17,18 +17,14 @@ LOGGER = logging.getLogger("tritonpose")
 
 
 def expand_inputs(inputs: object) -> Iterator[object]:
-    """Flatten the argument of ``predict``.
+    """Flatten the argument of ``predict``: inputs, lists, tuples and iterators of them.
 
-    Args:
-        inputs: An array, a URL, the path of an image, a video or a directory, or a list, tuple
-            or iterator of any of these. Iterators may be endless; they are read one item at a
-            time, and videos one frame at a time.
+    Iterators may be endless; they are read one item at a time, and videos one frame at a time.
 
-    Yields:
-        Items for `load_source`: paths and URLs as ``str``; arrays, copied, so that the caller
-        may reuse the buffer; the frames of a video; the images and the frames of the videos in
-        a directory and below, sorted by path, or its own path if there are none; whatever else
-        was given, untouched. None of them makes this raise: bad ones fail in `load_source`.
+    Yields items for `load_source`: paths and URLs as ``str``; arrays, copied, so that the caller
+    may reuse the buffer; the frames of a video; the images and the frames of the videos in a
+    directory and below, sorted by path, or its own path if there are none; whatever else was given,
+    untouched. None of them makes this raise: bad ones fail in `load_source`.
     """
     if isinstance(inputs, np.ndarray):
         yield inputs.copy()
@@ -75,14 +71,9 @@ def files_in(directory: str) -> list[FileInput]:
 def read_frames(video: FileInput) -> Iterator[ImageInput | FileInput]:
     """Read a video's frames in order, as decoded images, with its rotation applied.
 
-    OpenCV reports the end of a truncated video like that of a whole one. So the log (at level
-    INFO) says how many frames were read.
-
-    Args:
-        video: A video file. It is open until the last frame was taken or this is closed.
-
-    Yields:
-        The frames; or, if the video can't be opened or has no frames, the file with its problem.
+    OpenCV reports the end of a truncated video like that of a whole one. So the log (at level INFO)
+    says how many frames were read. If the video can't be opened or has no frames, yields the file
+    with its problem. The file is open until the last frame was taken or this is closed.
     """
     import cv2
 

@@ -25,13 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileInput:
-    """A file that was found rather than given, not read yet.
+    """A file that was found rather than given, not read yet; `saved_as` is that of `ImageInput`.
 
-    Attributes:
-        path: Its path.
-        saved_as: See `ImageInput`.
-        problem: Why it can't be read, where that is known already.
-        read: Gives its content, or raises InputError; None for a file or an http(s) URL.
+    `problem` says why it can't be read, where that is known already; `read` gives its content, or
+    raises InputError; None for a file or an http(s) URL.
     """
 
     path: str
@@ -61,14 +58,9 @@ class ImageInput:
 
 
 def load_source(source: object) -> list[ImageInput]:
-    """Read one item of `expand_inputs`.
+    """Read one item of `expand_inputs`: one image, or one per page of a TIFF file.
 
-    Returns:
-        One image, or one per page of a TIFF file with several pages.
-
-    Raises:
-        InputError: It can't be read or fetched, isn't an image, or has the wrong type, shape or
-            dtype.
+    InputError: it can't be read or fetched, isn't an image, or has the wrong type, shape or dtype.
     """
     if isinstance(source, ImageInput):
         return [source]
@@ -149,16 +141,8 @@ def _checked_frame(frame: NDArray[np.generic]) -> NDArray[np.uint8]:
 def decode_image(data: bytes, name: str, *, pages: bool = False) -> list[NDArray[np.uint8]]:
     """Decode an image file as PaddleX reads it: three channels, EXIF orientation applied.
 
-    Args:
-        data: The content of the file.
-        name: Its name in messages.
-        pages: Decode all images in the file, not only the first.
-
-    Returns:
-        Images of (H, W, 3) uint8, BGR; at least one.
-
-    Raises:
-        InputError: OpenCV can't decode it; the message says what it looks like instead.
+    Returns images of (H, W, 3) uint8, BGR: the first in the file, or with ``pages`` all.
+    InputError, which calls the file ``name``, says what it looks like where OpenCV can't decode it.
     """
     import cv2
 

@@ -46,13 +46,9 @@ _HANDLERS = (
 def fetch(url: str) -> bytes:
     """Fetch a file over HTTP or HTTPS, following redirects; proxies as in the environment.
 
-    Args:
-        url: May hold a user name and password (``http://user:password@camera/now.jpg``), which
-            go to this host alone, and characters that have yet to be percent-encoded.
-
-    Raises:
-        InputError: There is no such file, it is larger than `MAX_BYTES`, or it doesn't arrive
-            within `SILENCE_S` and `TOTAL_S`; the message says what happened.
+    The URL may hold a user name and password (``http://user:password@camera/now.jpg``), which go to
+    this host alone, and characters that have yet to be percent-encoded. InputError says what
+    happened, also for a file larger than `MAX_BYTES` or slower than `SILENCE_S` and `TOTAL_S`.
     """
     # urllib's usual opener would follow a redirect to FTP as well.
     opener = urllib.request.OpenerDirector()

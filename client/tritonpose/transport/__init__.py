@@ -23,16 +23,7 @@ def connect(
     timeout: float = DEFAULT_TIMEOUT_SECONDS,
     **options: Unpack[ConnectionOptions],
 ) -> Transport:
-    """Prepare a connection; it is made with the first request.
-
-    Args:
-        url: Of one server or several; see `Connection.from_options`.
-        timeout: Seconds that each request may take, over all attempts.
-        **options: Further arguments of `Connection.from_options`.
-
-    Raises:
-        ConfigError: An argument is wrong.
-    """
+    """Prepare a connection, made with the first request; see `Connection.from_options`."""
     connection = Connection.from_options(url, timeout, **options)
     kind = _kinds(connection)[0]
     servers = [kind(address, connection) for address in connection.addresses]
@@ -44,10 +35,7 @@ def connect_async(
     timeout: float = DEFAULT_TIMEOUT_SECONDS,
     **options: Unpack[ConnectionOptions],
 ) -> AsyncTransport:
-    """Prepare a connection for asyncio; the first request makes it, in its event loop.
-
-    The arguments and errors are those of `connect`.
-    """
+    """Prepare a connection for asyncio; the first request makes it, in its event loop."""
     connection = Connection.from_options(url, timeout, **options)
     kind = _kinds(connection)[1]
     servers = [kind(address, connection) for address in connection.addresses]

@@ -45,15 +45,10 @@ class ConnectionOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Connection:
-    """Where the servers are and how to talk to them.
+    """Where the servers are and how to talk to them; see `from_options`.
 
-    Attributes:
-        scheme: ``grpc``, ``grpcs``, ``http`` or ``https``.
-        addresses: ``host:port`` of each server.
-        timeout: Seconds that each request may take, over all attempts.
-        retries: How often a request that no server took is sent again.
-        headers: What to send with each request, names in lower case.
-        tls: The certificates; None if the connection isn't encrypted.
+    `addresses` are ``host:port``, names of `headers` are in lower case, and `tls` is None if the
+    connection isn't encrypted.
     """
 
     scheme: str

@@ -37,12 +37,9 @@ AnyServer = TypeVar("AnyServer")
 
 
 class _Failover(Generic[AnyServer]):
-    """Keep what both kinds of transports share.
+    """Keep what both kinds of transports share; closes its servers.
 
-    Args:
-        servers: The servers; closed with it.
-        timeout: Seconds that each request may take, over all attempts.
-        retries: How many attempts may follow the first.
+    ``timeout`` is in seconds, per request, over all attempts; ``retries`` may follow the first.
     """
 
     def __init__(self, servers: Sequence[AnyServer], timeout: float, retries: int) -> None:
@@ -148,12 +145,8 @@ class AsyncTransport(_Failover["AsyncServer"]):
 class RoundRobin:
     """Choose among servers in turn, leaving out servers that were unavailable a moment ago.
 
-    After its cool-down, one request at a time finds out whether a server is back. Safe to use
-    from several threads.
-
-    Args:
-        count: The number of servers, named 0 to `count` - 1.
-        clock: Gives the time in seconds.
+    After its cool-down, one request at a time finds out whether a server is back. Safe to use from
+    several threads. The servers are named 0 to `count` - 1; the clock gives seconds.
     """
 
     def __init__(self, count: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -190,18 +183,11 @@ class RoundRobin:
 
 
 class Attempts:
-    """The attempts of one request.
+    """The attempts of one request, in ``timeout`` seconds altogether.
 
-    An attempt asks every server in turn, until one takes the request; then comes a pause, and
-    the next attempt. Only unavailable servers are asked again: any other error would be the same
-    the next time.
-
-    Args:
-        turns: The servers.
-        retries: How many attempts may follow the first.
-        timeout: Seconds for all of them together.
-        clock: Gives the time in seconds.
-        draw: Draws a number between two bounds.
+    An attempt asks every server in turn, until one takes the request; then comes a pause, and the
+    next attempt, up to ``retries`` after the first. Only unavailable servers are asked again: any
+    other error would be the same the next time.
     """
 
     def __init__(
@@ -237,11 +223,7 @@ class Attempts:
     def failed(self, error: ServerUnavailableError) -> float:
         """Note that the server was unavailable, and go on to the next one.
 
-        Returns:
-            Seconds to wait before asking it.
-
-        Raises:
-            ServerUnavailableError: No attempt, or no time, is left.
+        Returns seconds to wait before that; ServerUnavailableError if no attempt or time is left.
         """
         self._turns.failed(self.server)
         self._asked += 1
@@ -268,17 +250,10 @@ class Attempts:
 
 
 def pause_before(retry: int, draw: Callable[[float, float], float] = random.uniform) -> float:
-    """Choose how long to wait before a retry: exponential backoff with full jitter.
+    """Choose the seconds to wait before a retry (0 is the first): exponential backoff, full jitter.
 
-    Full jitter keeps clients that were refused together from coming back together (Marc
-    Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
-
-    Args:
-        retry: Its number, from 0.
-        draw: Draws a number between two bounds.
-
-    Returns:
-        Seconds.
+    Full jitter keeps clients that were refused together from coming back together (Marc Brooker,
+    "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
     """
     # The exponent's bound keeps the power a float, however many retries there are.
     longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(retry, 16))

@@ -53,13 +53,9 @@ NO_TRITON = "its answer isn't one of Triton's; perhaps another server uses this 
 
 
 def error_from_status(status: str | None, url: str, detail: str | None) -> TritonPoseError:
-    """Make the error for a status that a server answered.
+    """Make the error for a status, such as ``"503"`` or ``"StatusCode.UNAVAILABLE"``.
 
-    Args:
-        status: An HTTP status, such as ``"503"``, or a gRPC one, such as
-            ``"StatusCode.UNAVAILABLE"``.
-        url: The server's URL.
-        detail: The server's message; a code at its beginning becomes the error's `code`.
+    A code at the beginning of the server's message ``detail`` becomes the error's `code`.
     """
     detail = detail or f"{status}, without a reason"
     kind = _KINDS.get(status, ServerError)
@@ -76,13 +72,7 @@ def error_from_status(status: str | None, url: str, detail: str | None) -> Trito
 
 
 def make_error(kind: type[TritonPoseError], url: str, detail: str) -> TritonPoseError:
-    """Make the error to raise for a failed request.
-
-    Args:
-        kind: The class of error.
-        url: The server's URL.
-        detail: The message of the server or of the network layer.
-    """
+    """Make the error of a failed request; ``detail`` is from the server or the network layer."""
     detail = detail.rstrip(".")
     # To gRPC, a refused certificate is a server that can't be reached.
     encryption = (

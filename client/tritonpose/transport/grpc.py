@@ -45,12 +45,7 @@ _CHANNEL_ARGUMENTS = [
 
 
 class _GrpcCalls:
-    """Keep what both kinds of servers share: the arguments of calls, and their errors.
-
-    Args:
-        address: ``host:port``.
-        connection: How to talk to it.
-    """
+    """Keep what both kinds of servers (``host:port``) share: arguments of calls, and errors."""
 
     def __init__(self, address: str, connection: Connection) -> None:
         self._url = connection.url_of(address)

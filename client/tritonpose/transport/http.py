@@ -35,12 +35,7 @@ _CHUNK_BYTES = 2**20
 
 
 class AsyncHttpServer:
-    """A connection to one server over HTTP, for one event loop; made with the first request.
-
-    Args:
-        address: ``host:port``.
-        connection: How to talk to it.
-    """
+    """A connection to one ``host:port`` by HTTP, for one event loop; made by the first request."""
 
     def __init__(self, address: str, connection: Connection) -> None:
         self._connection = connection

@@ -70,11 +70,7 @@ class InferRequest:
         return tensors
 
     def infer_inputs(self, make: Callable[[str, list[int], str], Any]) -> list[Any]:
-        """Make the input tensors as tritonclient takes them.
-
-        Args:
-            make: tritonclient's ``InferInput``, of either protocol.
-        """
+        """Make the input tensors; ``make`` is tritonclient's ``InferInput``, of either protocol."""
         inputs = []
         for name, datatype, array in self.tensors():
             tensor = make(name, list(array.shape), datatype)
@@ -96,9 +92,8 @@ class InferRequest:
 def trace_headers() -> dict[str, str]:
     """Make the headers that name the span a request belongs to (W3C's trace context).
 
-    Returns:
-        No headers where there is no span, or one that is not recorded. A program that has not
-        imported OpenTelemetry has none, and pays nothing.
+    No headers where there is no span, or one that is not recorded. A program that has not imported
+    OpenTelemetry has none, and pays nothing.
     """
     if "opentelemetry.trace" not in sys.modules:
         return {}
@@ -131,13 +126,9 @@ class PoseResponse:
 
     @classmethod
     def from_outputs(cls, output: Callable[[str], NDArray[np.generic] | None]) -> PoseResponse:
-        """Collect the output tensors.
+        """Collect the output tensors that ``output`` gives by name, None for a missing one.
 
-        Args:
-            output: Gives the tensor of a name, or None if the response lacks it.
-
-        Raises:
-            ServerError: A tensor is missing or has another shape or dtype than agreed.
+        A missing tensor, or another shape or dtype than agreed, is a ServerError.
         """
         boxes = output("boxes")
         count = 0 if boxes is None else len(boxes)

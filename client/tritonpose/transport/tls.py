@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 class TlsFiles:
     """The PEM files of an encrypted connection.
 
-    Attributes:
-        ca_file: Certificates of the authorities that may have signed the server's; None for
-            the authorities that the protocol's library trusts.
-        cert_file: The client's certificate, for servers that ask for one, with `key_file`.
-        key_file: The client's private key, not encrypted.
+    `ca_file` has the authorities that may have signed the server's certificate; None for the ones
+    that the protocol's library trusts. `cert_file` is the client's certificate, for servers that
+    ask for one, with `key_file`, its private key, not encrypted.
     """
 
     ca_file: str | None = None
@@ -37,9 +35,7 @@ class TlsFiles:
     ) -> TlsFiles:
         """Check that the files can be used, as gRPC says little about unusable ones.
 
-        Raises:
-            ConfigError: A file can't be read or is not a PEM file, only one of `cert_file` and
-                `key_file` is given, or they don't belong together.
+        ConfigError says which can't be read, isn't PEM, lacks its other half or doesn't fit it.
         """
         import ssl
 

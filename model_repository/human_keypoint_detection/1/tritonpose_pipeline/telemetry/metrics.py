@@ -62,14 +62,9 @@ _INTERVAL_SECONDS = 2.0
 
 
 class Family(NamedTuple):
-    """A metric and all label values that it can have.
+    """A metric and all label values that it can have: a counter, or a histogram of seconds.
 
-    Attributes:
-        name: Its name.
-        help: What it says.
-        label: Name of its label, empty for none.
-        values: All values of the label, ("",) for none.
-        histogram: Whether it is a histogram of seconds, not a counter.
+    Without a label, `label` is empty and `values` is ("",).
     """
 
     name: str
@@ -167,12 +162,7 @@ class TritonMetrics:
     """The metrics that Triton shows, updated every two seconds by one thread."""
 
     def __init__(self, pb_utils: Any, counts: PipelineCounts) -> None:
-        """Make all metrics, at zero, and start.
-
-        Args:
-            pb_utils: ``triton_python_backend_utils``.
-            counts: What to show.
-        """
+        """Make all metrics, at zero, and start; ``pb_utils`` is ``triton_python_backend_utils``."""
         self._pb = pb_utils
         self._counts = counts
         # Their families must live as long as they do.

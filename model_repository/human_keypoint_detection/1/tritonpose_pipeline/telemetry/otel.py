@@ -22,13 +22,7 @@ class TracingNotInstalledError(Exception):
 
 
 def traces_endpoint(environ: Mapping[str, str]) -> str | None:
-    """Find out where spans are sent.
-
-    Args:
-        environ: Environment variables.
-
-    Returns:
-        URL of an OTLP/HTTP receiver; None where no traces are asked for.
+    """Find the URL of the OTLP/HTTP receiver; None where no traces are asked for.
 
     Source: OpenTelemetry's specification of the SDK's environment variables, but for its default:
     traces are off unless a variable names the exporter or its endpoint.
@@ -53,15 +47,8 @@ def service_name(environ: Mapping[str, str], default: str) -> str:
 def make_provider(environ: Mapping[str, str], default_name: str) -> TracerProvider | None:
     """Make a provider of spans, which sends them from a thread of its own.
 
-    Args:
-        environ: Environment variables.
-        default_name: The service's name where the environment has none.
-
-    Returns:
-        The provider, None where no traces are asked for.
-
-    Raises:
-        TracingNotInstalledError: OpenTelemetry's packages are missing.
+    None where no traces are asked for; TracingNotInstalledError where OpenTelemetry's packages are
+    missing. ``default_name`` is the service's where the environment has none.
     """
     endpoint = traces_endpoint(environ)
     if endpoint is None:

@@ -25,13 +25,7 @@ CONTEXT_KEYS = ("traceparent", "tracestate")
 
 
 class Stage(NamedTuple):
-    """A stage that ended.
-
-    Attributes:
-        name: Its name.
-        start: When it began, in ns of ``time.perf_counter_ns``.
-        end: When it ended, likewise.
-    """
+    """A stage that ended; its times are in ns of ``time.perf_counter_ns``."""
 
     name: str
     start: int
@@ -44,15 +38,9 @@ class Stage(NamedTuple):
 
 
 class Stages:
-    """The stages of one request, for one thread.
+    """The stages of one request, for one thread, as in ``with stages("decode"): ...``.
 
-    Attributes:
-        finished: The stages that ended, in order.
-        failed_stage: Name of the stage that an exception ended, None for none.
-
-    Example:
-        with stages("decode"):
-            image = decode(file)
+    `finished` are in order; `failed_stage` is the one that an exception ended, None for none.
     """
 
     def __init__(self) -> None:
@@ -64,12 +52,7 @@ class Stages:
         return _Timer(self, name)
 
     def record(self, name: str, start: int) -> None:
-        """Record a stage that began elsewhere and ends now.
-
-        Args:
-            name: Its name.
-            start: When it began, in ns of ``time.perf_counter_ns``.
-        """
+        """Record a stage that began elsewhere, at ns of ``time.perf_counter_ns``, and ends now."""
         self.finished.append(Stage(name, start, time.perf_counter_ns()))
 
 
@@ -87,10 +70,8 @@ class Spans:
     ) -> Spans:
         """Make the spans that OpenTelemetry's environment variables ask for.
 
-        Args:
-            environ: Environment variables.
-            service: Name of the process in its spans, unless the environment has one.
-            warn: Gets a warning if spans are asked for, but OpenTelemetry is not installed.
+        The environment may name the service otherwise. ``warn`` gets a warning if spans are asked
+        for, but OpenTelemetry is not installed.
         """
         try:
             return cls(make_provider(environ, service))
@@ -100,15 +81,9 @@ class Spans:
 
     @contextmanager
     def request(self, name: str, context: Mapping[str, str], start: int) -> Iterator[Stages]:
-        """Make a span of a request.
+        """Make a span of a request that came at ``start``, in ns of ``time.perf_counter_ns``.
 
-        Args:
-            name: Of the span.
-            context: The trace context that came with the request; empty begins a trace.
-            start: When the request came, in ns of ``time.perf_counter_ns``.
-
-        Yields:
-            What times the stages of the request, and makes spans of them.
+        Yields what times its stages and makes spans of them. An empty context begins a trace.
         """
         if self._tracer is None:
             yield Stages()
@@ -132,14 +107,9 @@ class Spans:
         end: int,
         attributes: dict[str, int],
     ) -> None:
-        """Add a span of something that ended.
+        """Add a span of something that ended; an empty trace context makes none.
 
-        Args:
-            name: Of the span.
-            context: The trace context that it belongs to; empty makes no span.
-            start: When it began, in ns of ``time.perf_counter_ns``.
-            end: When it ended, likewise.
-            attributes: Its attributes.
+        Its times are in ns of ``time.perf_counter_ns``.
         """
         if self._tracer is None or not context:
             return
