@@ -27,14 +27,7 @@ class BackendModel:
     engine: Engine
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Load the model.
-
-        Args:
-            args: Triton's arguments (model configuration, repository, version).
-
-        Raises:
-            TritonModelException: The model can't be served; the message says why.
-        """
+        """Load the model; TritonModelException, whose message says why, if it can't be served."""
         # Exists only inside the processes that Triton starts.
         import triton_python_backend_utils as pb_utils
 

@@ -28,17 +28,7 @@ _EXAMPLES = """\
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Its command line.
-
-    Returns:
-        Exit status.
-
-    Raises:
-        TritonPoseError: The action is not possible.
-    """
+    """Run the command; return its exit status. TritonPoseError if the action is not possible."""
     parser = command_parser("models", "ACTION ...", _DESCRIPTION, _EXAMPLES)
     _add_actions(parser)
     _run(parser.parse_args(arguments))

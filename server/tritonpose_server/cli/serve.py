@@ -54,19 +54,11 @@ _URL_PREFIX = "url_"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command.
+    """Run the command; return its exit status, 0 after SIGINT or SIGTERM.
 
-    Args:
-        arguments: Its command line.
-
-    Returns:
-        Exit status: 0 after SIGINT or SIGTERM.
-
-    Raises:
-        ConfigError: The pipeline's configuration, the device, the tuning, the URL or an option of
-            the REST service is wrong.
-        TritonPoseError: The server can't be started.
-        OSError: A port can't be listened on.
+    Raises ConfigError if the pipeline's configuration, the device, the tuning, the URL or an option
+    of the REST service is wrong, TritonPoseError if the server can't be started, OSError if a port
+    can't be listened on.
     """
     parser = command_parser("serve", "[options]", _DESCRIPTION, _EXAMPLES)
     _add_options(parser)
@@ -201,19 +193,11 @@ def rest_settings(
     triton_url: str = "",
     max_in_flight: int | None = None,
 ) -> RestSettings:
-    """Make the settings of the REST service.
+    """Make the settings of the REST service, from `add_rest_options`; ConfigError if one is wrong.
 
     The keys in ``$TRITONPOSE_API_KEY`` are taken out of the environment, so that no other program
-    that is started inherits them.
-
-    Args:
-        options: As a parser with `add_rest_options` reads them.
-        config: The pipeline's configuration.
-        triton_url: The Triton server; empty while it is unknown.
-        max_in_flight: The tuning's, which ``--limit`` overrides.
-
-    Raises:
-        ConfigError: An option is wrong.
+    that is started inherits them. The Triton server's URL is empty while it is unknown; ``--limit``
+    overrides ``max_in_flight``, the tuning's.
     """
     from tritonpose_server.service.rest.api_keys import parse_keys, read_keys
     from tritonpose_server.service.rest.settings import RestSettings

@@ -35,22 +35,12 @@ def embedded_server(
     *,
     strict_models: bool = False,
 ) -> EmbeddedServer:
-    """Prepare a server of a pipeline: choose, fetch and convert its models.
+    """Prepare a server of a pipeline, not started: choose, fetch and convert its models.
 
-    Args:
-        config: The pipeline's configuration.
-        device: Where it computes, as PaddleX writes it; None for the CPU.
-        report: Called with lines for the user.
-        strict_models: Whether it is an error that an open model would stand in.
-
-    Returns:
-        The server, not started.
-
-    Raises:
-        ConfigError: The device is wrong.
-        ConversionError: A model can't be converted.
-        FetchError: The models can't be fetched.
-        EmbeddedServerError: The device can't be used.
+    The device is as PaddleX writes it, None for the CPU; ``report`` gets lines for the user; with
+    ``strict_models`` it is an error that an open model would stand in. Raises ConfigError if the
+    device is wrong, EmbeddedServerError if it can't be used, FetchError or ConversionError for the
+    models.
     """
     place = None if device is None else Device.parse(device)
     if place is not None:
@@ -68,20 +58,11 @@ def embedded_pipeline(
     *,
     strict_models: bool = False,
 ) -> Iterator[HumanKeypointPipeline]:
-    """Serve a pipeline while the context is active.
+    """Serve a pipeline, by name or PaddleX pipeline YAML, while the context is active.
 
-    Args:
-        pipeline: Pipeline name, or path of a PaddleX pipeline YAML.
-        device: See `embedded_server`.
-        report: See `embedded_server`.
-        strict_models: See `embedded_server`.
-
-    Yields:
-        A client of the server, which needs no further settings.
-
-    Raises:
-        TritonPoseError: See `embedded_server`; or the configuration is wrong, or the server can't
-            be started.
+    Yields a client of the server, which needs no further settings. The rest is as of
+    `embedded_server`; raises TritonPoseError if the configuration is wrong, or the server can't be
+    started.
     """
     config = PipelineConfig.load(pipeline)
     server = embedded_server(config, device, report, strict_models=strict_models)
@@ -104,19 +85,11 @@ def serve(
 ) -> None:
     """Serve a pipeline with Triton and the REST service until SIGINT or SIGTERM.
 
-    Args:
-        config: The pipeline's configuration.
-        triton: Where and how Triton runs.
-        rest: How the REST service runs; what only the running server knows is filled in. Its
-            `urls` hold for Triton's model of the same contract, too.
-        log: How the REST service logs.
-        strict_models: Whether it is an error that an open model would stand in.
-
-    Raises:
-        ConfigError: The REST service's certificate can't be used.
-        ConversionError: A model can't be converted.
-        FetchError: The models can't be fetched.
-        EmbeddedServerError: Triton or the REST service can't be started, or Triton was ended.
+    What only the running server knows is filled in to ``rest``; its `urls` hold for Triton's model
+    of the same contract, too. With ``strict_models`` it is an error that an open model would stand
+    in. Raises ConfigError if the REST service's certificate can't be used, FetchError or
+    ConversionError for the models, EmbeddedServerError if Triton or the REST service can't be
+    started, or Triton was ended.
     """
     rest.check_certificate()
     # Until both services run, SIGTERM stops everything as Ctrl-C does.
@@ -169,12 +142,7 @@ def _log_addresses(server: EmbeddedServer, address: str) -> None:
 
 
 def warn_exposed_ports(host: str, triton_host: str) -> None:
-    """Log what other machines can reach.
-
-    Args:
-        host: Address of the REST service.
-        triton_host: Address of Triton's own ports.
-    """
+    """Log what other machines can reach, by the addresses of the service and Triton's ports."""
     if not is_loopback(triton_host):
         LOGGER.warning(
             "Triton's own ports are open to other machines (--triton_host %s). They have no "

@@ -21,23 +21,16 @@ _INSTEAD = "or use --device cpu, or --url of a server that has a GPU"
 
 @dataclass(frozen=True)
 class Device:
-    """A device, or several of one kind.
-
-    Attributes:
-        gpus: Numbers of NVIDIA GPUs, from 0; none for the CPU.
-    """
+    """The CPU, or NVIDIA GPUs of one kind, by their numbers from 0."""
 
     gpus: tuple[int, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Device:
-        """Read a device as PaddleX writes it.
+        """Read a device as PaddleX has it: ``cpu``, ``gpu`` (the first), ``gpu:1`` or ``gpu:0,1``.
 
-        Args:
-            text: ``cpu``, ``gpu`` (the first one), ``gpu:1`` or ``gpu:0,1``, in any case.
-
-        Raises:
-            ConfigError: It is something else, or a device that Triton does not compute on.
+        Case doesn't matter. Raises ConfigError for all else, and for what Triton does not compute
+        on.
         """
         if text.lower() == "cpu":
             return cls()
@@ -57,13 +50,9 @@ class Device:
 
 
 def require_gpus(numbers: Sequence[int]) -> None:
-    """Check that GPUs can be used to serve.
+    """Check that GPUs, counted from 0 among those visible, can be used to serve.
 
-    Args:
-        numbers: Which ones, counted from 0 among those visible.
-
-    Raises:
-        EmbeddedServerError: Something is missing; the message says what and how to get it.
+    The message of EmbeddedServerError says what is missing and how to get it.
     """
     if not numbers:
         return
@@ -78,14 +67,9 @@ def require_gpus(numbers: Sequence[int]) -> None:
 
 
 def require_visible(numbers: Sequence[int], instead: str) -> None:
-    """Check that there are GPUs.
+    """Check that there are these GPUs, counted from 0 among visible ones; else EmbeddedServerError.
 
-    Args:
-        numbers: Which ones, counted from 0 among those visible.
-        instead: What else the user can do: the end of a sentence, beginning with "or".
-
-    Raises:
-        EmbeddedServerError: There is none, or not these.
+    ``instead`` is what else the user can do: the end of a sentence, beginning with "or".
     """
     count = count_gpus()
     if count == 0:
@@ -102,12 +86,7 @@ def require_visible(numbers: Sequence[int], instead: str) -> None:
 
 
 def visible_devices(number: int, environment: Mapping[str, str]) -> str:
-    """``CUDA_VISIBLE_DEVICES`` for a program that is to see one GPU only.
-
-    Args:
-        number: Which one, counted from 0 among those visible here.
-        environment: This process's.
-    """
+    """``CUDA_VISIBLE_DEVICES`` for a program that is to see only one of the GPUs visible here."""
     hidden = environment.get("CUDA_VISIBLE_DEVICES", "")
     visible = [entry.strip() for entry in hidden.split(",") if entry.strip()]
     return visible[number] if number < len(visible) else str(number)

@@ -19,13 +19,9 @@ _WHEEL = "nvidia-pytriton"
 
 @dataclass(frozen=True)
 class TritonInstallation:
-    """The parts of a tritonserver.
+    """The parts of a tritonserver; ``libraries`` is the directory of the shared libraries it needs.
 
-    Attributes:
-        binary: The ``tritonserver`` program.
-        libraries: Directory of the shared libraries it needs.
-        python_backend: Directory of Triton's Python backend.
-        python_stub: The backend's interpreter process for the running Python version.
+    The stub is the Python backend's interpreter process for the running Python version.
     """
 
     binary: Path
@@ -37,9 +33,7 @@ class TritonInstallation:
 def find_triton() -> TritonInstallation:
     """Find tritonserver in the running Python environment.
 
-    Raises:
-        TritonNotInstalledError: The wheel is missing, or has no build for this machine or this
-            Python version.
+    Raises TritonNotInstalledError if the wheel is missing or not built for this machine or Python.
     """
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise TritonNotInstalledError(
@@ -73,14 +67,10 @@ def find_triton() -> TritonInstallation:
 
 
 def find_libpython_directory() -> Path | None:
-    """Find the directory of ``libpython3.X.so.1.0``.
+    """Find the directory of ``libpython3.X.so.1.0``; None where the dynamic loader finds it itself.
 
-    Returns:
-        The directory, or None where the dynamic loader finds the library by itself.
-
-    Raises:
-        TritonNotInstalledError: The library is not on this machine. Debian and Ubuntu keep it
-            in a package of its own.
+    Raises TritonNotInstalledError if it is not on this machine: Debian and Ubuntu keep it in a
+    package of its own.
     """
     name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
     own = sysconfig.get_config_var("LIBDIR")

@@ -61,11 +61,7 @@ class Ports:
 
 
 def choose_ports(options: ServerOptions) -> Ports:
-    """Choose the ports that the options name, and free ones for the rest.
-
-    Raises:
-        PortInUseError: A port that the options name is taken.
-    """
+    """Choose the ports that the options name, or PortInUseError, and free ones for the rest."""
     wanted = (options.grpc_port, options.http_port, options.metrics_port)
     with ExitStack() as held:
         # All held at once, so that they differ.
@@ -82,19 +78,9 @@ def launch(
 ) -> tuple[str, subprocess.Popen[bytes]]:
     """Put a server's files together and start its guardian, which starts tritonserver.
 
-    Args:
-        models: Directories of the composing models, each named like its model.
-        settings: The pipeline's settings.
-        options: Where and how the server runs.
-        ports: The ports it listens on.
-        control_key: The key that opens its control endpoints.
-
-    Returns:
-        The server's id and the guardian's process, whose output is a pipe.
-
-    Raises:
-        TritonNotInstalledError: tritonserver or libpython is missing.
-        EmbeddedServerError: The models and settings don't fit together.
+    ``models`` are directories, each named like its model. Returns the server's id and the
+    guardian's process, whose output is a pipe. Raises TritonNotInstalledError if tritonserver or
+    libpython is missing, EmbeddedServerError if the models and settings don't fit together.
     """
     triton, libpython = find_triton(), find_libpython_directory()
     for abandoned in remove_abandoned():
@@ -140,9 +126,6 @@ def trace_arguments(environ: Mapping[str, str] = os.environ) -> list[str]:
     They make Triton forward the headers of a trace to the models, as parameters of a request. Its
     own tracing (``--trace-config``) crashes tritonserver 2.51 when a model calls another one after
     ``execute`` has returned.
-
-    Args:
-        environ: Environment variables.
     """
     from tritonpose_pipeline.telemetry.otel import traces_endpoint
 

@@ -33,21 +33,12 @@ def read_config(model: Path) -> ModelConfig:
 def stage_models(
     models: Sequence[Path], device: Device | None, tuning: Tuning, target: Path
 ) -> list[Path]:
-    """Make models compute on a device and with a tuning.
+    """Make models compute on a device (None: where their configurations say) and with a tuning.
 
-    Args:
-        models: Model directories, each named like its Triton model.
-        device: Where they are to compute; None for where their configurations say.
-        tuning: What else to change.
-        target: Directory to make for changed models. On CPUs, the models that lie beside the given
-            ones are put there, too, as requests may name them.
-
-    Returns:
-        The directories to serve in place of the given ones, in the same order: the given ones
-        where nothing is to change.
-
-    Raises:
-        EmbeddedServerError: A model can't compute there, or two of the given ones have one name.
+    Returns the directories to serve in place of the given ones, in the same order: the given ones
+    where nothing is to change. Changed models go to ``target``; on CPUs, so do the models that lie
+    beside the given ones, as requests may name them. Raises EmbeddedServerError if a model can't
+    compute there, or two of the given ones have one name.
     """
     if device is None and tuning.detector == tuning.keypoint_model == ModelTuning():
         return list(models)
@@ -73,18 +64,10 @@ def stage_models(
 
 
 def configure_model(config: ModelConfig, device: Device) -> ModelConfig:
-    """Make a model's configuration for a device.
+    """Copy a model's configuration for a device; EmbeddedServerError if it is made for CPUs.
 
-    Args:
-        config: The configuration that it has; not changed.
-        device: Where it is to compute.
-
-    Returns:
-        A copy with one instance on each of the GPUs, or with its own number on the CPU, at least
-        one. On GPUs the backend is ONNX Runtime, as OpenVINO does not compute on NVIDIA GPUs.
-
-    Raises:
-        EmbeddedServerError: The model is made for CPUs.
+    It has one instance on each of the GPUs, or its own number on the CPU, at least one. On GPUs the
+    backend is ONNX Runtime, as OpenVINO does not compute on NVIDIA GPUs.
     """
     configured = ModelConfig()
     configured.CopyFrom(config)
@@ -106,15 +89,7 @@ def configure_model(config: ModelConfig, device: Device) -> ModelConfig:
 
 
 def tune_model(config: ModelConfig, tuning: ModelTuning) -> ModelConfig:
-    """Change a model's configuration to a tuning.
-
-    Args:
-        config: The configuration that it has; not changed.
-        tuning: What to change.
-
-    Returns:
-        A copy with everything that the tuning sets.
-    """
+    """Copy a model's configuration, with everything that the tuning sets."""
     tuned = ModelConfig()
     tuned.CopyFrom(config)
     if tuning.instances is not None:

@@ -222,11 +222,7 @@ class EmbeddedServer:
 
 
 def start_error(log: str) -> EmbeddedServerError:
-    """Make the error for a server that ended while starting.
-
-    Args:
-        log: The end of its log.
-    """
+    """Make the error for a server that ended while starting, from the end of its log."""
     if _PORT_TAKEN.search(log):
         return PortInUseError(f"a port of the server is taken:\n{log}")
     return EmbeddedServerError(f"the server ended while starting:\n{log}")

@@ -28,9 +28,7 @@ HPS = "human-keypoint-detection"
 class HpsOptions:
     """How the HPS model handles images: Triton's model of the contract of PaddleX's service.
 
-    Attributes:
-        visualize: Whether a request that does not choose gets a picture.
-        urls: Which URLs are fetched.
+    ``visualize`` is whether a request that does not choose gets a picture.
     """
 
     visualize: bool = True
@@ -38,12 +36,7 @@ class HpsOptions:
 
 
 def stage_backends(triton: TritonInstallation, target: Path) -> None:
-    """Make a backend directory: Triton's Python backend and ours on top of it.
-
-    Args:
-        triton: The installation to take the Python backend from.
-        target: Directory to make.
-    """
+    """Make a backend directory: Triton's Python backend and ours on top of it."""
     python = target / "python"
     python.mkdir(parents=True)
     for name in ("libtriton_python.so", "triton_python_backend_utils.py"):
@@ -66,18 +59,9 @@ def stage_pipeline(
 ) -> None:
     """Make a model repository with the pipeline models, their defaults filled in.
 
-    The models stay where they are: the directories they lie in are model repositories, too.
-
-    Args:
-        target: Directory to make.
-        models: Model directories, each named like its Triton model.
-        settings: The pipeline's settings.
-        tuning: How much the pipeline models take on; what it leaves open stays as it is.
-        hps: What the model of PaddleX's contract does.
-
-    Raises:
-        EmbeddedServerError: A default names a model that is not among the models, or a model's name
-            is not unique.
+    The models, directories named like them, stay where they are: the directories they lie in are
+    model repositories, too. What ``tuning`` leaves open stays as it is. Raises EmbeddedServerError
+    if a default names a model that is not among the models, or a model's name is not unique.
     """
     directories = {model.name: model for model in models}
     for name in (settings.detector, settings.keypoint_model):

@@ -71,15 +71,9 @@ _SECTIONS: Mapping[str, type[ModelTuning] | type[PipelineTuning]] = {
 
 @dataclass(frozen=True)
 class Tuning:
-    """All settings of a tuning.
+    """All settings of a tuning: of all detectors, all keypoint models and the pipeline.
 
-    Attributes:
-        detector: Of all detectors.
-        keypoint_model: Of all keypoint models.
-        pipeline: Of the pipeline, which calls them.
-
-    Raises:
-        ConfigError: A value is not an integer, out of range, or contradicts another.
+    Raises ConfigError if a value is not an integer, out of range, or contradicts another.
     """
 
     detector: ModelTuning = ModelTuning()
@@ -114,13 +108,9 @@ class Tuning:
 
 
 def load_tuning(path: str | os.PathLike[str]) -> Tuning:
-    """Read a tuning file.
+    """Read a tuning file; what it leaves out, or sets to ``auto``, is left to the rules.
 
-    Args:
-        path: The file. What it leaves out, or sets to ``auto``, is left to the rules.
-
-    Raises:
-        ConfigError: The file can't be read, or something in it is wrong.
+    Raises ConfigError if it can't be read, or something in it is wrong.
     """
     try:
         content = yaml.safe_load(Path(path).read_text("utf-8"))
@@ -141,12 +131,7 @@ def describe(tuning: Tuning) -> str:
 
 
 def warnings_for(tuning: Tuning, cores: int) -> Iterator[str]:
-    """Yield warnings about settings that this machine can't honor.
-
-    Args:
-        tuning: The tuning.
-        cores: Cores that may be used.
-    """
+    """Yield warnings about settings that a machine with this number of cores can't honor."""
     for name, value in tuning.values().items():
         if name.endswith((".threads", ".streams")) and value is not None and value > cores:
             yield (
@@ -156,15 +141,7 @@ def warnings_for(tuning: Tuning, cores: int) -> Iterator[str]:
 
 
 def complete_pipeline(tuning: PipelineTuning, cores: int) -> PipelineTuning:
-    """Apply the rules to what a tuning leaves to them.
-
-    Args:
-        tuning: What was set.
-        cores: Cores that may be used.
-
-    Returns:
-        The same with all values.
-    """
+    """Apply the rules for a number of cores to what a tuning leaves open; all values are set."""
     from tritonpose_pipeline.limits import Limits, default_workers
 
     most = tuning.max_in_flight or max(Limits.max_in_flight, tuning.workers or 0)

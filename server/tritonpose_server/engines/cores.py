@@ -18,12 +18,7 @@ _MAX_DEFAULT_STREAMS = 4
 
 @dataclass(frozen=True)
 class CorePlan:
-    """How a model uses the machine.
-
-    Attributes:
-        streams: Batches that run at the same time.
-        threads: Threads of all streams together.
-    """
+    """The batches (streams) that run at the same time, and the threads of all of them together."""
 
     streams: int
     threads: int
@@ -47,16 +42,11 @@ def available_cores() -> int:
 def plan_cores(
     streams: int | None, threads: int | None, *, cores_per_stream: int, cores: int | None = None
 ) -> CorePlan:
-    """Choose streams and threads; never more threads than cores.
+    """Choose streams and threads; never more threads than cores, at least one for each stream.
 
-    Args:
-        streams: Streams asked for, None for one per ``cores_per_stream``, at most four.
-        threads: Threads asked for, None for all cores.
-        cores_per_stream: What a stream of the engine makes good use of.
-        cores: Cores to divide, None for those available.
-
-    Returns:
-        The plan; every stream has at least one thread.
+    ``cores_per_stream`` is what a stream of the engine makes good use of. None means for
+    ``streams`` one per that many, at most four; for ``threads`` all cores; for ``cores`` those
+    available.
     """
     cores = available_cores() if cores is None else cores
     total = min(threads or cores, cores)
@@ -67,11 +57,7 @@ def plan_cores(
 def cpu_quota(process: Path = Path("/proc/self")) -> float | None:
     """Read the least CPU limit of the process's control group and those around it.
 
-    Args:
-        process: The process's directory under ``/proc``.
-
-    Returns:
-        Cores, such as 1.5; None where nothing is limited or can be read.
+    In cores, such as 1.5; None where nothing is limited or can be read.
     """
     limits = [limit for group in _groups(process) if (limit := _limit(group)) is not None]
     return min(limits, default=None)

@@ -34,13 +34,7 @@ class EngineConfigError(Exception):
 
 @dataclass(frozen=True)
 class TensorConfig:
-    """A tensor as configured.
-
-    Attributes:
-        name: Its name.
-        dtype: Its numpy type.
-        dims: Its shape without the batch dimension; -1 for any size.
-    """
+    """A tensor as configured; ``dims`` is without the batch dimension, -1 for any size."""
 
     name: str
     dtype: npt.DTypeLike
@@ -49,16 +43,9 @@ class TensorConfig:
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """A model as configured.
+    """A model as configured, an ONNX file; parameters in capitals are the engine's.
 
-    Attributes:
-        name: Triton model name.
-        path: The ONNX file.
-        max_batch_size: Largest batch.
-        inputs: Its inputs.
-        outputs: Its outputs.
-        parameters: Free parameters; those in capitals are the engine's.
-        gpu: Number of the NVIDIA GPU to compute on, None for the CPU.
+    ``gpu`` is the number of the NVIDIA GPU to compute on, None for the CPU.
     """
 
     name: str
@@ -73,8 +60,7 @@ class EngineConfig:
     def from_triton(cls, args: Mapping[str, str]) -> EngineConfig:
         """Read the arguments of ``TritonPythonModel.initialize``.
 
-        Raises:
-            EngineConfigError: The configuration asks for what these backends don't do.
+        Raises EngineConfigError if the configuration asks for what these backends don't do.
         """
         config = json.loads(args["model_config"])
         name = config["name"]
@@ -104,11 +90,7 @@ class EngineConfig:
         )
 
     def positive_integer(self, key: str) -> int | None:
-        """Read a parameter as a positive integer; None if it is absent or ``AUTO``.
-
-        Raises:
-            EngineConfigError: It is something else.
-        """
+        """Read a positive integer; None if absent or ``AUTO``, else EngineConfigError."""
         text = self.parameters.get(key, "AUTO")
         if text.upper() == "AUTO":
             return None
@@ -120,11 +102,7 @@ class EngineConfig:
         return int(text)
 
     def flag(self, key: str) -> bool:
-        """Read a parameter that is ``YES`` or ``NO``; absent means no.
-
-        Raises:
-            EngineConfigError: It is something else.
-        """
+        """Read a parameter that is ``YES`` or ``NO``, the default; else EngineConfigError."""
         text = self.parameters.get(key, "NO").upper()
         if text not in ("YES", "NO"):
             raise EngineConfigError(
@@ -142,14 +120,7 @@ class LoadedModel(Protocol):
         ...
 
     def run(self, inputs: Mapping[str, Array]) -> Sequence[Array]:
-        """Run a batch.
-
-        Args:
-            inputs: The inputs by name, ``[B, ...]`` each.
-
-        Returns:
-            The outputs, ``[B, ...]`` each, in the order of the configuration.
-        """
+        """Run a batch: inputs by name, outputs in the configuration's order, ``[B, ...]`` each."""
         ...
 
 
@@ -159,12 +130,7 @@ Engine = Callable[[EngineConfig], LoadedModel]
 
 @dataclass(frozen=True)
 class TensorSignature:
-    """A tensor as the model declares it.
-
-    Attributes:
-        dtype: Its numpy type.
-        shape: Its shape with the batch dimension; None for any size.
-    """
+    """A tensor as the model declares it; ``shape`` has the batch dimension, None is any size."""
 
     dtype: npt.DTypeLike
     shape: tuple[int | None, ...]
@@ -175,15 +141,9 @@ def check_signature(
     inputs: Mapping[str, TensorSignature],
     outputs: Mapping[str, TensorSignature],
 ) -> None:
-    """Check that a model is what its configuration says.
+    """Check that a model's inputs and outputs, by name, are what its configuration says.
 
-    Args:
-        config: The configuration.
-        inputs: The model's inputs by name.
-        outputs: The model's outputs by name.
-
-    Raises:
-        EngineConfigError: They differ; the message lists every difference.
+    The message of EngineConfigError lists every difference.
     """
     problems = [
         *_differences("input", config.inputs, inputs),

@@ -56,8 +56,7 @@ class OnnxRuntimeModel:
 def load_onnxruntime(config: EngineConfig) -> OnnxRuntimeModel:
     """Load a model (see ``Engine``).
 
-    Raises:
-        EngineConfigError: ONNX Runtime can't load it, or it is not what its configuration says.
+    Raises EngineConfigError if ONNX Runtime can't load it, or it is not as configured.
     """
     wanted = config.positive_integer("NUM_STREAMS")
     if config.gpu is None:

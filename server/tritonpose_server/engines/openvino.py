@@ -47,8 +47,7 @@ class OpenVinoEngine:
     def __call__(self, config: EngineConfig) -> OpenVinoModel:
         """Compile a model (see ``Engine``).
 
-        Raises:
-            EngineConfigError: OpenVINO can't load it, or it is not what its configuration says.
+        Raises EngineConfigError if OpenVINO can't load it, or it is not as configured.
         """
         plan = plan_cores(
             config.positive_integer("NUM_STREAMS"),
@@ -89,13 +88,7 @@ class OpenVinoModel:
         plan: CorePlan,
         config: EngineConfig,
     ) -> None:
-        """Compile a model.
-
-        Args:
-            compile_model: Compiles it, for a batch of one.
-            plan: Streams and threads.
-            config: The model's configuration.
-        """
+        """Compile a model, with a function that compiles it for a batch of one."""
         self.streams = plan.streams
         self._inputs = [tensor.name for tensor in config.inputs]
         self._outputs = [tensor.name for tensor in config.outputs]

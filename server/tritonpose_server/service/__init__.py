@@ -4,11 +4,7 @@ from importlib.util import find_spec
 
 
 def require_extra(extra: str, *modules: str) -> None:
-    """Check that the packages of an extra are installed, without importing them.
-
-    Raises:
-        ModuleNotFoundError: One is not; the message names the extra.
-    """
+    """Check that an extra's packages are there, importing none; else ModuleNotFoundError."""
     for module in modules:
         if find_spec(module) is None:
             raise ModuleNotFoundError(

@@ -13,24 +13,16 @@ STEADY_SECONDS = 2.0
 
 
 class Backoff:
-    """Computes restart delays.
-
-    Args:
-        clock: Gives the time in seconds.
-    """
+    """Computes restart delays; ``clock`` gives the time in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._delay: float | None = None
 
     def next_delay(self, became_ready: float | None) -> float | None:
-        """Compute the delay after an exit.
+        """Compute the seconds to wait after an exit; ``became_ready`` is a time on the clock.
 
-        Args:
-            became_ready: When the process was ready, on the clock; None if it never was.
-
-        Returns:
-            Seconds to wait, None if no run was ever ready: another attempt would fail, too.
+        None if no run was ever ready: another attempt would fail, too.
         """
         if became_ready is None and self._delay is None:
             return None

@@ -31,13 +31,9 @@ _INIT_SECONDS, _CLOCK_SECONDS = 20.0, 2.0
 
 
 def make_directory(server_id: str) -> tuple[Path, int]:
-    """Make a server's temporary directory.
+    """Make the temporary directory of a server, its id ``tritonpose-`` and 12 hexadecimal digits.
 
-    Args:
-        server_id: The server's id, ``tritonpose-`` and 12 hexadecimal digits.
-
-    Returns:
-        The directory, and the descriptor of its lock, for the server's processes to inherit.
+    The descriptor is that of its lock, for the server's processes to inherit.
     """
     # Under another name until it is locked, so that no other server takes it for abandoned.
     unlocked = Path(tempfile.mkdtemp(prefix=f".{server_id}-"))
@@ -47,11 +43,7 @@ def make_directory(server_id: str) -> tuple[Path, int]:
 
 
 def remove_abandoned() -> list[str]:
-    """Remove what is left of servers that have no process any more.
-
-    Returns:
-        The servers' ids.
-    """
+    """Remove what is left of servers that have no process any more; return their ids."""
     removed = []
     for directory in Path(tempfile.gettempdir()).glob("tritonpose-*"):
         match = _DIRECTORY.fullmatch(directory.name)
@@ -88,11 +80,8 @@ def remove_python_environments(
 ) -> None:
     """Remove those directories for Python environments that are empty and that no Triton may need.
 
-    Triton makes its own while it starts, and aborts at its end if that is missing.
-
-    Args:
-        directories: The directories.
-        starts: Lists when the running tritonservers were started.
+    Triton makes its own while it starts, and aborts at its end if that is missing; ``starts`` lists
+    when the running tritonservers were started.
     """
     running = list(starts())
     for directory in directories:

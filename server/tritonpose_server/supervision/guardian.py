@@ -63,15 +63,7 @@ _IDLE_CLIENT_SECONDS = 2.0
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command under guard.
-
-    Args:
-        arguments: Prefix of the shared-memory regions to remove, directory to delete, seconds
-            the command gets to end by itself, and the command.
-
-    Returns:
-        The command's exit status, negative for the signal that ended it.
-    """
+    """Run the command under guard; return its exit status, negative for a signal that ended it."""
     shm_prefix, directory, grace, *command_line = arguments
     os.environ[DRAIN_VARIABLE] = str(Path(directory, _DRAIN_FILE))
     text = os.environ.pop(WATCH_VARIABLE, None)
@@ -110,8 +102,7 @@ def main(arguments: list[str]) -> int:
 class _StopRequest:
     """Waits for the request to stop: a signal, or the end of the standard input or the parent.
 
-    Attributes:
-        repeated: Whether a signal came after the request.
+    ``repeated`` is whether a signal came after the request.
     """
 
     def __init__(self) -> None:
@@ -132,14 +123,9 @@ class _StopRequest:
             self._handles.append(os.pidfd_open(self._parent))
 
     def wait(self, seconds: float, handles: Iterable[int] = ()) -> bool:
-        """Wait for the request, until some time has passed or another descriptor is readable.
+        """Wait for the request, for some seconds or until another descriptor is readable.
 
-        Args:
-            seconds: How long to wait at most.
-            handles: The other descriptors.
-
-        Returns:
-            Whether the request has come.
+        Returns whether the request has come.
         """
         deadline = time.monotonic() + seconds
         others = list(handles)
@@ -159,11 +145,7 @@ class _StopRequest:
 
 
 class _Run:
-    """One run of the command.
-
-    Attributes:
-        command: Its process.
-    """
+    """One run of the command."""
 
     def __init__(
         self,
@@ -253,12 +235,9 @@ class _Run:
         return port is not None and port in connected_ports(self.command.pid)
 
     def _drain(self, deadline: float, stop: _StopRequest) -> bool:
-        """Make the pipeline refuse requests, and wait for those in flight.
+        """Make the pipeline refuse requests, await those in flight; return whether none is left.
 
         Triton itself stops the composing models while the pipeline still needs them.
-
-        Returns:
-            Whether none is left.
         """
         drain_file = self._directory / _DRAIN_FILE
         # The directory may have been deleted already.

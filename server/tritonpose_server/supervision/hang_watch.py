@@ -39,16 +39,11 @@ _BROKEN = (PendingResponse.LOST, http.HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 class HangWatch:
-    """Watches one server.
+    """Watches one server, with ``pause`` seconds between two rounds of checks.
 
-    Args:
-        api: Sends requests to the server.
-        cpu_seconds: Returns the processor time that a model's processes have used so far.
-        timeout: Seconds without a response after which the server or a model hangs.
-        clock: Gives the time in seconds.
-
-    Attributes:
-        pause: Seconds between two rounds of checks.
+    ``cpu_seconds`` returns the processor time that a model's processes have used so far;
+    ``timeout`` is the seconds without a response after which the server or a model hangs; ``clock``
+    gives the time in seconds.
     """
 
     def __init__(
@@ -126,12 +121,7 @@ class _Model:
         self._idle_before_probe = SHORTEST_IDLE
 
     def hangs(self, succeeded: int, cpu_seconds: float) -> bool:
-        """Update with new figures; return whether the model hangs.
-
-        Args:
-            succeeded: Requests that it has answered well so far.
-            cpu_seconds: The processor time that it has used so far.
-        """
+        """Update with its successes and processor time so far; return whether the model hangs."""
         computes = cpu_seconds - self._cpu_seconds > self._busy_seconds
         self._cpu_seconds = cpu_seconds
         status = self._pending.status() if self._pending else None

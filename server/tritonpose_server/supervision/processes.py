@@ -33,13 +33,7 @@ _ROLES_OF_MODELS: dict[str, Role] = {
 
 @dataclass(frozen=True)
 class ServiceProcess:
-    """A process of a service.
-
-    Attributes:
-        pid: Its number.
-        role: What it does.
-        model: Triton's name of the model that it runs; None where it runs none.
-    """
+    """A process of a service; ``model`` is Triton's name of the model it runs, if any."""
 
     pid: int
     role: Role
@@ -47,15 +41,9 @@ class ServiceProcess:
 
 
 def service_processes(pid: int) -> list[ServiceProcess]:
-    """Find the processes of a service, by what they do.
+    """Find the descendants with a role of ``tritonpose serve`` or another program with a server.
 
-    Processes that start or end meanwhile may be missing.
-
-    Args:
-        pid: ``tritonpose serve``, or another program that has started an embedded server.
-
-    Returns:
-        Its descendants that have a role, parents before their children.
+    Parents come before their children. Processes that start or end meanwhile may be missing.
     """
     return list(filter(None, map(_classify, children(pid, recursive=True))))
 
@@ -103,8 +91,7 @@ def cpu_seconds(pid: int) -> float:
 def kill_processes_of(server_id: str) -> None:
     """Kill tritonserver and stubs of a server, and wait until they are gone.
 
-    Args:
-        server_id: The server's name; its shared-memory regions start with it.
+    Its shared-memory regions start with its id.
     """
     deadline = time.monotonic() + _KILL_SECONDS
     while time.monotonic() < deadline:
@@ -128,11 +115,7 @@ def triton_start_times() -> list[float]:
 
 
 def stub_instance(pid: int) -> str | None:
-    """Name the instance that a stub of Triton's Python backend runs, ``MODEL_<group>_<number>``.
-
-    Returns:
-        None for any other process.
-    """
+    """Name the instance that a Python backend's stub runs, ``MODEL_<group>_<number>``, or None."""
     return _stub_instance(_command_line(pid))
 
 

@@ -32,12 +32,8 @@ _POLL_SECONDS = 0.05
 class RestProcess:
     """A supervised REST service.
 
-    The supervisor holds its socket: connections wait while the process is restarted.
-
-    Args:
-        listener: The socket, bound to the service's address.
-        settings: How to serve.
-        log: How it logs.
+    The supervisor holds its socket, bound to the service's address: connections wait while the
+    process is restarted.
     """
 
     def __init__(self, listener: socket.socket, settings: RestSettings, log: LogOptions) -> None:
@@ -56,8 +52,7 @@ class RestProcess:
     def ensure_running(self) -> None:
         """Start it unless it runs well; call this a few times a second.
 
-        Raises:
-            EmbeddedServerError: It ended before it was ever ready.
+        Raises EmbeddedServerError if it ended before it was ever ready.
         """
         if self._process is None:
             if time.monotonic() >= self._start_at:
@@ -71,11 +66,7 @@ class RestProcess:
             self._handle_fault("the REST service does not answer")
 
     def stop(self, force: Callable[[], bool]) -> None:
-        """Stop it once the requests in flight are finished.
-
-        Args:
-            force: Polled while waiting; once true, requests in flight are abandoned.
-        """
+        """Stop it once the requests in flight are finished, or ``force``, polled, returns true."""
         process = self._process
         if process is None:
             return

@@ -62,18 +62,10 @@ class StopSignals:
 
 
 def supervise(triton: Triton, rest: RestProcess, signals: StopSignals) -> int | None:
-    """Restart what dies, until a signal comes.
+    """Restart what dies, until a signal comes; EmbeddedServerError if one can't be started.
 
-    Args:
-        triton: The server; its guardian restarts it, so only the guardian's death matters here.
-        rest: The service in front of it.
-        signals: Records the signals that ask to stop.
-
-    Returns:
-        Triton's exit status if that was ended from outside, None after a signal.
-
-    Raises:
-        EmbeddedServerError: One of them can't be started.
+    Triton's guardian restarts it, so only the guardian's death matters here. Returns Triton's exit
+    status if that was ended from outside, None after a signal.
     """
     while not signals.received:
         status = triton.poll()

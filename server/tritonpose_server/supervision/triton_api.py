@@ -42,13 +42,7 @@ class RequestCounts(NamedTuple):
 
 @dataclass(frozen=True)
 class Probe:
-    """A small request that shows whether a model works, in KServe's binary form (version 2).
-
-    Attributes:
-        path: Where to post it.
-        headers: HTTP headers.
-        body: What to post.
-    """
+    """A POST that shows whether a model works, in KServe's binary form (version 2)."""
 
     path: str
     headers: Mapping[str, str]
@@ -56,12 +50,7 @@ class Probe:
 
 
 class TritonApi:
-    """One server.
-
-    Args:
-        address: Its HTTP endpoint, ``host:port``.
-        control_key: The key that opens its control endpoints.
-    """
+    """One server: its HTTP endpoint ``host:port`` and the key to its control endpoints."""
 
     def __init__(self, address: str, control_key: str) -> None:
         self._address = address
@@ -127,11 +116,7 @@ class TritonApi:
 
 
 class PendingResponse:
-    """The response to a probe, which may come or not.
-
-    Attributes:
-        LOST: Status of a probe that will get no response.
-    """
+    """The response to a probe, which may come or not; status ``LOST``: it will not."""
 
     LOST = 0
 
@@ -162,17 +147,12 @@ class PendingResponse:
 
 
 def probe_for(config: Mapping[str, Any]) -> Probe | None:
-    """Make the cheapest request that shows that a model works.
+    """Make the cheapest request that shows that a model works; None for a model of an unknown kind.
 
     The pipeline gets a tiny image and an empty list of person boxes, so it calls no other model;
     the HPS model a body that lacks all fields, as its refusal shows that it works; and a composing
-    model a black image, as only an inference shows that it computes.
-
-    Args:
-        config: The model's configuration, as Triton returns it.
-
-    Returns:
-        None for a model of an unknown kind.
+    model a black image, as only an inference shows that it computes. ``config`` is as Triton
+    returns it.
     """
     name = config["name"]
     if name == _PIPELINE:

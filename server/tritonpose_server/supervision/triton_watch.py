@@ -32,13 +32,7 @@ _FAILED_START_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """How a tritonserver is watched.
-
-    Attributes:
-        address: Its HTTP endpoint, ``host:port``.
-        control_key: The key that opens its control endpoints.
-        hang_timeout: Seconds without a response after which it, or a model of it, hangs.
-    """
+    """How a tritonserver is watched; see `TritonApi` and `HangWatch`."""
 
     address: str
     control_key: str
@@ -47,12 +41,7 @@ class WatchSettings:
 
 @dataclass(frozen=True)
 class _Stub:
-    """A stub process.
-
-    Attributes:
-        instance: Name of the model's instance that it runs.
-        handle: Its pidfd, readable once it has ended.
-    """
+    """A stub process of a model's instance; the handle is a pidfd, readable once it has ended."""
 
     instance: str
     handle: int
@@ -63,14 +52,9 @@ class _Stub:
 
 
 class TritonWatch:
-    """Watches one tritonserver.
+    """Watches one tritonserver, a process.
 
-    Args:
-        pid: Its process.
-        settings: How to watch it.
-
-    Attributes:
-        became_ready: When it was first seen ready, on the monotonic clock; None before.
+    ``became_ready`` is when it was first seen ready, on the monotonic clock; None before.
     """
 
     def __init__(self, pid: int, settings: WatchSettings) -> None:

@@ -25,15 +25,8 @@ if TYPE_CHECKING:
 def success_body(request: KeypointRequest, image: bytes, poses: PoseResponse, log_id: str) -> bytes:
     """Write the answer to a request that succeeded; draw its picture if the client wants one.
 
-    Args:
-        request: The request.
-        image: The bytes of its image.
-        poses: The people in it.
-        log_id: Id of the request.
-
-    Returns:
-        JSON, UTF-8, as `contract.schema.InferResponse` describes it; float32
-        values are written as the double-precision numbers that equal them.
+    JSON, UTF-8, as `contract.schema.InferResponse` describes it; float32 values are written as the
+    double-precision numbers that equal them.
     """
     result: dict[str, Any] = {"persons": _persons(poses)}
     if poses.truncated:
@@ -51,16 +44,9 @@ def error_body(error: ServiceError, log_id: str) -> bytes:
 
 
 def notice_body(message: str, log_id: str, *, code: int = 0, **fields: Any) -> bytes:
-    """Write an answer without a result.
+    """Write an answer without a result as JSON, UTF-8; empty ``fields`` are left out.
 
-    Args:
-        message: Its text.
-        log_id: Id of the request.
-        code: 0, or the HTTP status of a failure.
-        fields: Further fields; empty ones are left out.
-
-    Returns:
-        JSON, UTF-8.
+    ``code`` is 0, or the HTTP status of a failure.
     """
     further = {name: content for name, content in fields.items() if content}
     return pydantic_core.to_json(
@@ -69,17 +55,10 @@ def notice_body(message: str, log_id: str, *, code: int = 0, **fields: Any) -> b
 
 
 def draw_picture(image: bytes, keypoints: NDArray[np.float32]) -> bytes:
-    """Draw poses on an image.
+    """Draw poses on an image; JPEG of Pillow's default quality, as PaddleX's are.
 
-    Args:
-        image: An image file that the pipeline has accepted.
-        keypoints: (N, 17, 3) float32: x, y in pixels of the decoded image, score.
-
-    Returns:
-        A JPEG file, of Pillow's default quality as PaddleX's are.
-
-    Raises:
-        DamagedImageError: The image can't be decoded.
+    ``keypoints`` are (N, 17, 3) float32: x, y in pixels of the decoded image, score. Raises
+    DamagedImageError if the image can't be decoded.
     """
     canvas = draw_poses(decode_image(check_file(image)), keypoints)
     file = io.BytesIO()

@@ -25,12 +25,9 @@ _INVALID = frozenset(
 
 
 class ServiceError(Exception):
-    """A request that is answered with an error.
+    """A request that is answered with an error; ``log_id`` is the client's own ``logId``, if known.
 
-    Attributes:
-        status: HTTP status, and ``errorCode`` of the body.
-        message: ``errorMsg`` of the body.
-        log_id: The ``logId`` that the client chose for its request, None if it is not known.
+    ``status`` is the HTTP status and ``errorCode`` of the body, ``message`` its ``errorMsg``.
     """
 
     def __init__(self, status: HTTPStatus, message: str, log_id: str | None = None) -> None:
@@ -41,11 +38,7 @@ class ServiceError(Exception):
 
 
 class BusyError(ServiceError):
-    """An error 503: a request is refused because others have used up a limit, or it is too late.
-
-    Attributes:
-        reason: Its label in the metrics.
-    """
+    """An error 503: others have used up a limit, or it is too late; ``reason`` labels metrics."""
 
     def __init__(self, why: str, reason: str = BUSY) -> None:
         super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, f"{why}; try again later")
@@ -83,14 +76,8 @@ def internal_error(message: str = "Internal server error") -> ServiceError:
 def failure_of_pipeline(code: str | None, text: str) -> ServiceError | None:
     """Choose the client's error for one that the pipeline model answered with.
 
+    ``code`` is one of `tritonpose_pipeline.errors`, or None. Returns None where it doesn't tell.
     Details of faults of the server are for the log alone; a model that failed is named.
-
-    Args:
-        code: The error's code, see `tritonpose_pipeline.errors`; None where it has none.
-        text: The error's text.
-
-    Returns:
-        The error; None where the code doesn't tell.
     """
     if code in _INVALID:
         return invalid_image("image", text)

@@ -31,7 +31,6 @@ class KeypointRequest:
     Attributes:
         image: The bytes of a file, supposedly an image; or the URL to fetch it from.
         det_threshold: Lowest detection score, 0 to 1; None for that of the served pipeline.
-        visualize: Whether the answer contains the image with the poses drawn on it.
         log_id: The id that the client gave its request, None if it gave no usable one.
     """
 
@@ -42,11 +41,7 @@ class KeypointRequest:
 
 
 def parse_json(body: bytes | bytearray) -> object:
-    """Parse JSON text, UTF-8.
-
-    Raises:
-        ServiceError: 422 if the text is not JSON.
-    """
+    """Parse JSON text, UTF-8; ServiceError 422 if it is not JSON."""
     try:
         document: object = pydantic_core.from_json(body)
     except ValueError as error:
@@ -55,17 +50,10 @@ def parse_json(body: bytes | bytearray) -> object:
 
 
 def check_request(document: object, *, visualize: bool) -> KeypointRequest:
-    """Check the parsed JSON of a request.
+    """Check the parsed JSON of a request; ServiceError 422, with its ``log_id``, if it is wrong.
 
-    Numbers and booleans may be strings that spell them, as PaddleX allows.
-
-    Args:
-        document: The parsed text.
-        visualize: Default for requests without the field ``visualize``.
-
-    Raises:
-        ServiceError: 422 where the request is malformed. Its ``log_id`` is that of the request,
-            if it has one.
+    Numbers and booleans may be strings that spell them, as PaddleX allows. ``visualize`` is the
+    default for requests without that field.
     """
     log_id = usable_log_id(document.get("logId")) if isinstance(document, dict) else None
     try:
@@ -85,19 +73,11 @@ def check_request(document: object, *, visualize: bool) -> KeypointRequest:
 
 
 def read_image(text: str) -> bytes | str:
-    """Decode the field ``image``.
+    """Decode the field ``image``: to bytes or a URL, neither checked yet to be of an image.
 
-    Args:
-        text: Base64 (RFC 4648, section 4), with or without a header ``data:...;base64,``. Line
-            breaks and blanks, as some encoders insert them, are skipped. Or a URL, ``http:`` or
-            ``https:``.
-
-    Returns:
-        The file's bytes, not yet checked to be an image; or the URL as it is, not yet checked
-        either.
-
-    Raises:
-        ServiceError: 422 if it is not base64, or empty.
+    It is base64 (RFC 4648, section 4), with or without a header ``data:...;base64,``; line breaks
+    and blanks, as some encoders insert them, are skipped. Or it is a URL, ``http:`` or ``https:``.
+    Raises ServiceError 422 if it is not base64, or empty.
     """
     if _URL.match(text):
         return text

@@ -39,7 +39,6 @@ class HpsSettings:
         visualize: Whether answers contain a picture by default.
         workers: Requests worked on at the same time.
         max_in_flight: Requests accepted at the same time, waiting ones included.
-        urls: Which URLs are fetched.
     """
 
     visualize: bool
@@ -49,11 +48,7 @@ class HpsSettings:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str]) -> HpsSettings:
-        """Read the ``parameters`` of the model's ``config.pbtxt``.
-
-        Raises:
-            ValueError: One is missing or malformed.
-        """
+        """Read the ``parameters`` of the model's ``config.pbtxt``; ValueError if one is wrong."""
         return cls(
             visualize=_read(parameters, "visualize", "true|false", "true or false") == "true",
             workers=_read_count(parameters, "workers"),
@@ -82,11 +77,9 @@ class HpsHandler:
     ) -> None:
         """Prepare to answer.
 
-        Args:
-            settings: The model's configuration.
-            estimate: Finds the people in an image; raises PipelineError.
-            fetch: Fetches the image at a URL; raises ServiceError.
-            log: Logs requests that fail through a fault of the server, with their ``logId``.
+        ``estimate`` finds the people in an image or raises PipelineError; ``fetch`` fetches the
+        image at a URL or raises ServiceError; ``log`` logs requests that fail through a fault
+        of the server, with their ``logId``.
         """
         self._visualize = settings.visualize
         self._estimate = estimate
@@ -96,16 +89,10 @@ class HpsHandler:
         self._pixels = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 
     def answer(self, tensor: npt.NDArray[Any]) -> bytes:
-        """Answer a request, whether it succeeds or not.
+        """Answer a request, an object tensor ``[1, 1]``, whether it succeeds or not.
 
-        Args:
-            tensor: object ``[1, 1]``, the request's JSON as bytes, UTF-8.
-
-        Returns:
-            The answer's JSON, UTF-8.
-
-        Raises:
-            MalformedTensorError: The tensor has another shape, or its element is not JSON.
+        The element and the answer are JSON, UTF-8. Raises MalformedTensorError if the tensor has
+        another shape, or its element is not JSON.
         """
         document = _document(tensor)
         log_id = None

@@ -41,12 +41,7 @@ def main() -> None:
 
 
 def write_spec(settings: RestSettings, log: LogOptions) -> bytes:
-    """Write what the process reads from its standard input.
-
-    Args:
-        settings: How to serve.
-        log: How to log.
-    """
+    """Write what the process reads from its standard input."""
     return pickle.dumps((settings, log))
 
 

@@ -33,12 +33,8 @@ _OPEN_BELOW = ("/page/", "/docs/")
 def parse_keys(text: str, origin: str) -> tuple[str, ...]:
     """Parse keys, separated by commas or line breaks; lines that begin with ``#`` are skipped.
 
-    Args:
-        text: The keys.
-        origin: Where they come from, for messages, which show no key.
-
-    Raises:
-        ConfigError: There are no keys, or one is too short or has unusable characters.
+    Raises ConfigError, whose message names ``origin`` and shows no key, if there are no keys, or
+    one is too short or has unusable characters.
     """
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
     keys = [key.strip() for line in lines for key in line.split(",") if key.strip()]
@@ -54,11 +50,7 @@ def parse_keys(text: str, origin: str) -> tuple[str, ...]:
 
 
 def read_keys(path: str) -> tuple[str, ...]:
-    """Read the keys in a file; see `parse_keys`.
-
-    Raises:
-        ConfigError: The file can't be read, or `parse_keys` refuses its content.
-    """
+    """Read the keys in a file; ConfigError if that fails or `parse_keys` refuses its content."""
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -70,12 +62,7 @@ class KeyGate:
     """ASGI middleware: answers 401 to requests without a key, before it reads their bodies."""
 
     def __init__(self, app: ASGIApp, keys: Iterable[str]) -> None:
-        """Wrap an application.
-
-        Args:
-            app: The application.
-            keys: A request needs one of them.
-        """
+        """Wrap an application; a request needs one of the keys."""
         self._app = app
         self._digests = [_digest(key) for key in keys]
 

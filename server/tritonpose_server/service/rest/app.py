@@ -53,15 +53,9 @@ def create_app(
 ) -> FastAPI:
     """Make the application; it connects to Triton with the first request.
 
-    Args:
-        settings: How to serve.
-        slots: For the requests under way, by default as many as the settings allow; once they
-            are closed, requests are refused and the service is not ready.
-        transport: Sends requests to Triton, by default to the settings' URL.
-
-    Raises:
-        ConfigError: The URL of the Triton server is wrong, or traces are asked for without what
-            sends them.
+    There are as many ``slots`` by default as the settings allow; once they are closed, requests are
+    refused and the service is not ready. Raises ConfigError if the URL of the Triton server is
+    wrong, or traces are asked for without what sends them.
     """
     service = KeypointService(
         settings,
@@ -163,9 +157,7 @@ def _add_monitoring(app: FastAPI, service: KeypointService, settings: RestSettin
 def _add_pages(app: FastAPI, threshold: float) -> None:
     """Serve the web page at ``/`` and the interactive description of the interface at ``/docs``.
 
-    Args:
-        app: The service.
-        threshold: Detection score above which the page shows people at first, 0 to 1.
+    The page shows people above the threshold, 0 to 1, at first.
     """
     html = (_PAGE / "index.html").read_text("utf-8")
     html = html.replace(_PAGE_THRESHOLD, f'value="{threshold:.2f}"')

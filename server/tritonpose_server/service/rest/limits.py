@@ -28,12 +28,10 @@ _JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
 
 
 class Slots:
-    """Counts the requests that are here and those worked on; used within one event loop.
+    """Counts requests; used within one event loop.
 
-    Attributes:
-        present: Number of requests that are here, including those still being received.
-        taken: Number of requests worked on.
-        closed: Whether new requests are refused; present ones go on.
+    ``present`` requests are here, including those still being received; ``taken`` ones are worked
+    on. Once ``closed``, new requests are refused; present ones go on.
     """
 
     def __init__(self, limit: int) -> None:
@@ -45,11 +43,7 @@ class Slots:
 
     @contextmanager
     def admit(self) -> Iterator[None]:
-        """Let a request in; called before its body is received.
-
-        Raises:
-            BusyError: The limit is reached, or the service is shutting down.
-        """
+        """Let a request in before its body comes; BusyError at the limit or when shutting down."""
         if self.closed:
             raise BusyError("the service is shutting down")
         self._require_room()
@@ -61,11 +55,7 @@ class Slots:
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """Count an admitted request as worked on.
-
-        Raises:
-            BusyError: The limit is reached.
-        """
+        """Count an admitted request as worked on; BusyError if the limit is reached."""
         self._require_room()
         self.taken += 1
         try:
@@ -93,9 +83,8 @@ class BodyMemory:
     def share(self) -> Iterator[TakeMemory]:
         """Count the body of one request, until the context ends.
 
-        Yields:
-            A function to call with the number of further bytes, before they are kept; raises
-            BusyError if there is no room for them.
+        The function yielded is called with the number of further bytes, before they are kept; it
+        raises BusyError if there is no room for them.
         """
         held = 0
 
@@ -117,15 +106,9 @@ async def receive_json(
 ) -> bytearray:
     """Receive a body that is declared as JSON.
 
-    Args:
-        request: The request.
-        settings: The limits.
-        take_memory: Counts the body, see `BodyMemory.share`.
-
-    Raises:
-        ServiceError: 415 if the body is declared otherwise, 413 if it is too large, 408 if it
-            doesn't arrive in time, 503 if there is no room for it.
-        ClientDisconnect: The client has closed its connection.
+    Raises ServiceError 415 if it is declared otherwise, 413 if it is too large, 408 if it doesn't
+    arrive in time, 503 if there is no room for it; ClientDisconnect if the client closes its
+    connection.
     """
     kind = request.headers.get("content-type", "")
     # Browsers let any web page send other types here, without asking us first.
@@ -150,14 +133,9 @@ async def receive_json(
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do work for a client, or cancel it when the client closes its connection.
+    """Do work for a client whose request's body is read, or cancel it when the client disconnects.
 
-    Args:
-        request: The client's request, its body read.
-        work: The work to do.
-
-    Raises:
-        ClientDisconnect: The client has closed its connection.
+    Then it raises ClientDisconnect.
     """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_wait_for_disconnect(request))

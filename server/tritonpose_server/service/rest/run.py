@@ -39,16 +39,11 @@ def run_rest(
 
     Then the service is not ready and refuses requests, while those under way get
     ``settings.shutdown_timeout`` seconds to finish; a second signal cuts that short. Signals are
-    only handled in the main thread.
+    only handled in the main thread. A ``listener`` is bound to the address in the settings, and
+    left open; ``ended`` is called about twice a second and returns whether to stop.
 
-    Args:
-        settings: How to serve.
-        listener: A socket bound to the address in the settings, and left open; None to bind one.
-        ended: Called about twice a second; returns whether to stop.
-
-    Raises:
-        ConfigError: The URL of the Triton server is wrong, or the certificate can't be used.
-        EmbeddedServerError: The address can't be listened on.
+    Raises ConfigError if the URL of the Triton server is wrong, or the certificate can't be used;
+    EmbeddedServerError if the address can't be listened on.
     """
     settings.check_certificate()
     slots = Slots(settings.in_flight_limit)

@@ -74,14 +74,9 @@ class KeypointService:
     def __init__(self, settings: RestSettings, slots: Slots, transport: AsyncTransport) -> None:
         """Prepare everything; nothing is connected yet.
 
-        Args:
-            settings: How to serve.
-            slots: For the requests under way; once they are closed, further ones are refused.
-            transport: Sends requests to Triton, without repeating them: that is for the clients
-                of this service to decide. It is closed with the service.
-
-        Raises:
-            ConfigError: The environment asks for traces, but what sends them is not installed.
+        Once ``slots`` are closed, further requests are refused. ``transport`` must not repeat
+        requests: that is for the clients of this service to decide. It is closed with the service.
+        Raises ConfigError if the environment asks for traces, but what sends them is not installed.
         """
         self._settings = settings
         self._slots = slots
@@ -105,11 +100,7 @@ class KeypointService:
         await asyncio.to_thread(self.tracing.close)
 
     async def answer(self, request: Request) -> Response:
-        """Answer a request, whether it succeeds or not.
-
-        Raises:
-            ClientDisconnect: The client has closed its connection.
-        """
+        """Answer a request, whether it succeeds or not; ClientDisconnect if its client has gone."""
         try:
             with self._slots.admit(), self._memory.share() as take_memory:
                 with self._stage("read"):

@@ -77,9 +77,8 @@ class RestSettings:
     def check_certificate(self) -> None:
         """Check that `cert_file` and `key_file` can be used.
 
-        Raises:
-            ConfigError: They can't be read, aren't PEM files or don't belong together, the key
-                is encrypted, or only one of them is given.
+        Raises ConfigError if they can't be read, aren't PEM files or don't belong together, the key
+        is encrypted, or only one of them is given.
         """
         TlsFiles.from_paths(None, self.cert_file, self.key_file)
 

@@ -53,18 +53,11 @@ _UNTRACED = "/health$,/health/ready$,/metrics$"
 class RestMetrics:
     """Metrics of one service; only requests for keypoints count.
 
-    Attributes:
-        stages: Seconds by stage: ``read``, ``fetch``, ``triton`` and ``write``.
-        people: Number of people found.
+    ``stages`` are seconds by stage: ``read``, ``fetch``, ``triton`` and ``write``.
     """
 
     def __init__(self, in_flight: Callable[[], int], receiving: Callable[[], int]) -> None:
-        """Start at zero.
-
-        Args:
-            in_flight: Returns the number of requests worked on.
-            receiving: Returns the number of requests whose body is being received.
-        """
+        """Start at zero; the functions count requests worked on, and those being received."""
         registry = self._registry = CollectorRegistry()
         self._requests = Counter(
             "tritonpose_rest_requests",
@@ -109,12 +102,9 @@ class RestMetrics:
         ).set_function(receiving)
 
     def count_request(self, status: int, seconds: float, reason: str | None = None) -> None:
-        """Count a request.
+        """Count a request that took some seconds, by the HTTP status of its answer.
 
-        Args:
-            status: HTTP status of its answer.
-            seconds: Time that it took.
-            reason: Why it got no result, where the status alone doesn't tell.
+        ``reason`` says why it got no result, where the status alone doesn't tell.
         """
         self._requests.labels(str(status)).inc()
         self._seconds.observe(seconds)
@@ -136,23 +126,14 @@ class RestTracing:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> RestTracing:
-        """Read OpenTelemetry's environment variables.
-
-        Raises:
-            ConfigError: They ask for traces, but OpenTelemetry's packages are missing.
-        """
+        """Read OpenTelemetry's environment variables; ConfigError if its packages are missing."""
         try:
             return cls(make_provider(environ, "tritonpose-rest"))
         except TracingNotInstalledError as error:
             raise ConfigError(str(error)) from error
 
     def span(self, name: str, *, to_triton: bool = False) -> AbstractContextManager[Any]:
-        """Make a span of the context; an exception marks it as failed.
-
-        Args:
-            name: Its name.
-            to_triton: Whether it is a request to another service.
-        """
+        """Make a span of the context; an exception marks it as failed."""
         if self._tracer is None:
             return nullcontext()
         from opentelemetry.trace import SpanKind

@@ -56,29 +56,19 @@ class ImageFetcher:
     ) -> None:
         """Prepare to fetch.
 
-        Args:
-            settings: Which URLs are fetched, and their limits.
-            resolve: Returns the addresses of a host.
-            network: Makes connections to addresses; default: anyio's.
-            trust: Makes the TLS context that checks hosts' certificates.
+        ``resolve`` returns the addresses of a host, ``network`` connects to addresses (default:
+        anyio's), ``trust`` makes the TLS context that checks hosts' certificates.
         """
         self._settings = settings
         self._network = PublicNetwork(resolve, network or httpcore.AnyIOBackend())
         self._trust = trust
 
     async def fetch(self, url: str) -> bytes:
-        """Fetch an image file.
+        """Fetch an image file; only its first bytes are checked to be those of an image.
 
-        Args:
-            url: Where it is.
-
-        Returns:
-            Its bytes; only the first ones are checked to be those of an image.
-
-        Raises:
-            ServiceError: 403 if the URL, or one that it redirects to, must not be fetched; 413 if
-                the file is too large, 422 if it is not an image or the URL is not valid, 502 if
-                the host doesn't send it, 504 if it doesn't in time.
+        Raises ServiceError: 403 if the URL, or one that it redirects to, must not be fetched; 413
+        if the file is too large, 422 if it is not an image or the URL is not valid, 502 if the host
+        doesn't send it, 504 if it doesn't in time.
         """
         settings = self._settings
         if not settings.schemes:
@@ -172,12 +162,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
     """
 
     def __init__(self, resolve: Resolve, network: httpcore.AsyncNetworkBackend) -> None:
-        """Wrap a network.
-
-        Args:
-            resolve: Returns the addresses of a host.
-            network: Makes the connections; called with addresses only.
-        """
+        """Wrap a network; it is called with addresses from ``resolve`` only, never with names."""
         self._resolve = resolve
         self._network = network
 
@@ -189,11 +174,9 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address of a host that answers.
+        """Connect to the first address of a host that answers; httpcore.ConnectError if none does.
 
-        Raises:
-            RefusedError: One of its addresses is not public.
-            httpcore.ConnectError: It has no address, or none answers.
+        Raises RefusedError if one of its addresses is not public.
         """
         try:
             addresses = list(dict.fromkeys(await self._resolve(host, port)))

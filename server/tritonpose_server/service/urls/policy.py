@@ -40,12 +40,8 @@ _NOT_HOSTS = (
 class Target(NamedTuple):
     """A URL that may be fetched.
 
-    Attributes:
-        scheme: ``https`` or ``http``.
-        host: Host name, or IP address without brackets; ASCII, lower case.
-        port: TCP port.
-        path: Path and query, percent-encoded.
-        url: The whole URL, for redirects relative to it.
+    ``host`` has no brackets and is ASCII, lower case; ``path`` includes the query, percent-encoded;
+    the whole ``url`` is for redirects relative to it.
     """
 
     scheme: str
@@ -62,11 +58,7 @@ class Target(NamedTuple):
 
 
 class RefusedError(ServiceError):
-    """An error 403: a rule forbids fetching the URL.
-
-    Attributes:
-        rule: What is wrong with it.
-    """
+    """An error 403: a rule forbids fetching the URL; ``rule`` says what is wrong with it."""
 
     def __init__(self, rule: str) -> None:
         super().__init__(
@@ -80,14 +72,8 @@ class RefusedError(ServiceError):
 def check_url(text: str, settings: UrlSettings, base: httpx.URL | None = None) -> Target:
     """Check a URL by itself; the addresses of its host are checked when it is connected.
 
-    Args:
-        text: The URL.
-        settings: The rules.
-        base: For a redirect, the URL that it came from.
-
-    Raises:
-        RefusedError: It must not be fetched.
-        ServiceError: 422 if it is not a valid URL.
+    ``base`` is the URL that a redirect came from. Raises RefusedError if it must not be fetched,
+    ServiceError 422 if it is not a valid URL.
     """
     try:
         if len(text) > _LONGEST:
@@ -110,14 +96,10 @@ def check_url(text: str, settings: UrlSettings, base: httpx.URL | None = None) -
 
 
 def is_public(text: str) -> bool:
-    """Return whether an address can be reached from anywhere on the Internet.
+    """Return whether an IP address can be reached from anywhere; ValueError if it is none.
 
-    Args:
-        text: An IPv4 or IPv6 address; with a zone (``fe80::1%eth0``) it is never public. An IPv6
-            address that embeds one of IPv4 is public only if that one is.
-
-    Raises:
-        ValueError: It is not an address.
+    With a zone (``fe80::1%eth0``) it is never public. An IPv6 address that embeds one of IPv4 is
+    public only if that one is.
     """
     address = ip_address(text)
     if isinstance(address, IPv4Address):

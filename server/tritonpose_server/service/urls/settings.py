@@ -74,11 +74,7 @@ class UrlSettings:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str]) -> UrlSettings:
-        """Read what `parameters` writes; any of them may be missing.
-
-        Raises:
-            ConfigError: One is malformed.
-        """
+        """Read what `parameters` writes, any of it optional; ConfigError if one is malformed."""
         texts = {**URLS_OFF.parameters(), **parameters}
         return cls(
             mode=texts["image_urls"],
@@ -99,11 +95,7 @@ def host_names(text: str) -> tuple[str, ...]:
 
 
 def port_numbers(text: str) -> tuple[int, ...]:
-    """Split a list of ports at its commas.
-
-    Raises:
-        ConfigError: One is not a number.
-    """
+    """Split a list of ports at its commas; ConfigError if one is not a number."""
     parts = list(_parts(text))
     for part in parts:
         if not re.fullmatch(r"[0-9]{1,5}", part):
