@@ -35,24 +35,11 @@ def calibration_inputs(
     *,
     max_inputs: int = MAX_INPUTS,
 ) -> list[Image]:
-    """Make what a model gets for photos.
+    """Make what a model gets for photos, uint8 ``[h, w, 3]`` RGB each.
 
-    Args:
-        store: Where models are kept.
-        name: The model.
-        images: Image files, and directories that are searched for them. From more than
-            ``max_inputs``, that many are taken evenly.
-        detector: Finds the people in them where the model is a keypoint model.
-        max_inputs: Most inputs.
-
-    Returns:
-        At most ``max_inputs`` inputs, uint8 ``[h, w, 3]`` RGB each. Of a keypoint model: of each
-        image its surest people, no more than its even share.
-
-    Raises:
-        InputError: A file can't be read or is not an image.
-        EmbeddedServerError: There is no image, one can't be decoded, no person was found in them,
-            or the detector is not installed.
+    From more than ``max_inputs`` images, that many are taken evenly. For a keypoint model,
+    ``detector`` finds the people, and each image gives its surest, no more than its even share.
+    Files that can't be read are an `InputError`; no images or no people an `EmbeddedServerError`.
     """
     repository = ModelRepository(store.root)
     files = _choose(images, max_inputs)

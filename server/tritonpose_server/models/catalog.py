@@ -31,14 +31,7 @@ STAND_INS: dict[Role, str] = {"detector": DEFAULT_DETECTOR, "keypoint": DEFAULT_
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model of PaddleX.
-
-    Attributes:
-        name: As its publisher names it.
-        role: What the model is for.
-        accuracy: As published, empty where it is not.
-        size_mb: Published size of its files in MB, None where there is none.
-    """
+    """A model of PaddleX; published accuracy and size in MB are empty and None where unknown."""
 
     name: str
     role: Role
@@ -50,10 +43,8 @@ class KnownModel:
 class Detection:
     """How an open detector is used.
 
-    Attributes:
-        threshold: Score from which a box counts as a person.
-        letterbox: Whether images keep their aspect ratio within the network's size.
-        nms: What comes before the threshold.
+    From the score ``threshold`` on a box counts as a person; ``nms`` comes before. With
+    ``letterbox``, images keep their aspect ratio within the network's size.
     """
 
     threshold: float
@@ -65,16 +56,10 @@ class Detection:
 class OpenModel(KnownModel):
     """A public network, from a pinned npm package that has it as a TensorFlow.js graph model.
 
-    Attributes:
-        upstream: Where it was published first.
-        license: SPDX identifier of the license there.
-        topology: JSON file of its graph model.
-        weights: Weight file beside it.
-        mean: Subtracted from 0..255 pixels, for each channel in the network's channel order.
-        std: Then divides them.
-        bgr: Whether the network takes the channels in the order blue, green, red.
-        detection: For a detector; None for a keypoint model.
-        build: Makes the ONNX model of the graph model.
+    ``license`` is the SPDX identifier where it was published first, ``upstream``. ``topology`` is
+    the graph model's JSON file, ``weights`` the file beside it. From 0..255 pixels ``mean`` is
+    subtracted, then ``std`` divides, each in the network's channel order: BGR if ``bgr``, else RGB.
+    ``detection`` is None for a keypoint model.
     """
 
     upstream: str

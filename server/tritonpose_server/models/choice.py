@@ -27,14 +27,7 @@ from tritonpose_server.models.triton_config import read_config
 
 @dataclass(frozen=True)
 class Installers:
-    """Functions that put models into the store.
-
-    Attributes:
-        by_name: Fetches and installs one of PaddleX's models; see `commands.install`.
-        open_models: See `install_open_models`.
-        directory: See `install_paddle_model`.
-        sources: Where to look for PaddleX's models; see `answering_sources`.
-    """
+    """Functions that put models into the store, and where to look for PaddleX's models."""
 
     by_name: Callable[..., Path] = install
     open_models: Callable[..., None] = install_open_models
@@ -134,13 +127,9 @@ def choose_models(
 
 
 def local_stand_ins(store: ModelStore) -> dict[str, str]:
-    """Find the open models that stand in here unless PaddleX's models can be fetched.
+    """Find the installed open model by the name of each model of PaddleX that is not installed.
 
-    Args:
-        store: Where models are kept; nothing is asked of the network.
-
-    Returns:
-        The installed open model, by the name of each model of PaddleX that is not installed.
+    Those stand in here unless PaddleX's models can be fetched; nothing is asked of the network.
     """
     installed = {
         role: name for role, name in STAND_INS.items() if store.provenance(name) is not None
@@ -175,8 +164,7 @@ def _install_or_stand_in(
 ) -> dict[str, str]:
     """Install PaddleX's models where they are missing.
 
-    Returns:
-        The open model that stands in, by the name of each model that can't be fetched.
+    Returned is the open model that stands in, by the name of each model that can't be fetched.
     """
     missing = {
         role: name

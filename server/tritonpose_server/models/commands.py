@@ -21,15 +21,8 @@ from tritonpose_server.models.triton_config import read_config
 class ModelEntry:
     """A model that is known or installed.
 
-    Attributes:
-        name: Its name.
-        role: ``detector`` or ``keypoint``.
-        installed: Whether it can be served.
-        source: Where it comes from.
-        accuracy: As published, empty where it is not.
-        size_mb: Size of the installed ONNX file, else the published size; None where unknown.
-        sha256: Of the installed ONNX file, empty where it is not installed or was not asked for.
-        backends: Backends it is configured for.
+    ``size_mb`` is of the installed ONNX file, else as published, None where unknown; ``sha256`` is
+    empty where it is not installed or was not asked for, ``accuracy`` where it is not published.
     """
 
     name: str
@@ -55,9 +48,7 @@ def default_lock() -> ModelLock:
 def list_models(store: ModelStore, *, digests: bool = True) -> list[ModelEntry]:
     """List the installed models and the known models that are not installed.
 
-    Args:
-        store: Where models are kept.
-        digests: Whether to compute the SHA-256 of those installed, which reads all their files.
+    ``digests`` are the SHA-256 of those installed, for which all their files are read.
     """
     entries = [_installed_entry(store, name, digests) for name in store.names()]
     installed = {entry.name for entry in entries}
@@ -76,20 +67,9 @@ def fetch(
     *,
     sources: Sequence[ModelSource] | None = None,
 ) -> Path:
-    """Fetch one of PaddleX's models, unless it is there already.
+    """Fetch one of PaddleX's models, as PaddleX publishes it, unless it is there already.
 
-    Args:
-        name: Its name.
-        progress: Called with lines for the user.
-        lock: Checksums of earlier fetches.
-        sources: Where to look; default: everywhere that PaddleX publishes its models.
-
-    Returns:
-        The model directory, as PaddleX publishes it.
-
-    Raises:
-        ConversionError: The name is unknown.
-        FetchError: No source has it.
+    An unknown name is a `ConversionError`; that no source has it, a `FetchError`.
     """
     if name not in PADDLEX_MODELS:
         raise ConversionError(f"no model {name!r} is known; known: {', '.join(PADDLEX_MODELS)}")
@@ -109,22 +89,11 @@ def install(
     name: str | None = None,
     sources: Sequence[ModelSource] | None = None,
 ) -> Path:
-    """Make a model servable.
+    """Make a known model, or a model directory, servable; return its directory in the store.
 
-    Args:
-        what: Name of a known model, or path of a model directory.
-        store: Where models are kept.
-        progress: Called with lines for the user.
-        lock: Checksums of earlier fetches.
-        name: Name to serve a model directory under; default: its own name with a digest.
-        sources: Where to look for a known model of PaddleX; see `fetch`.
-
-    Returns:
-        The model's directory.
-
-    Raises:
-        ConversionError: The model does not fit, or the name is taken or reserved.
-        FetchError: The model can't be fetched.
+    ``name``, for a model directory only, defaults to its own with a digest. A model that does not
+    fit, or a name that is taken or reserved, is a `ConversionError`; one that can't be fetched a
+    `FetchError`.
     """
     if Path(what).is_dir():
         if name in KNOWN_MODELS:

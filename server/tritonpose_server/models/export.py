@@ -28,17 +28,9 @@ def export_repository(target: Path, models: Sequence[Path], settings: PipelineSe
     """Write the pipeline's models and the models that it calls.
 
     Each model keeps its own configurations and gets one more, for ONNX Runtime on the CPU, which
-    every tritonserver of NVIDIA's has; the pipeline models are the same everywhere.
-
-    Args:
-        target: The model repository; models in it that have one of the names are replaced,
-            others are left alone.
-        models: Model directories, each named like its Triton model.
-        settings: The pipeline's settings.
-
-    Raises:
-        EmbeddedServerError: A default names a model that is not among the models, or a model can't
-            be written.
+    every tritonserver of NVIDIA's has; the pipeline models are the same everywhere. Models in
+    ``target`` with one of the names are replaced, others left alone. A default that names none of
+    the models is an `EmbeddedServerError`.
     """
     with tempfile.TemporaryDirectory() as temporary:
         stage_pipeline(Path(temporary) / "models", models, settings)

@@ -36,14 +36,7 @@ Precision = Literal["bf16", "int8"]
 
 @dataclass(frozen=True)
 class BareModel:
-    """An installed model that variants can be made of.
-
-    Attributes:
-        name: Its name.
-        model: Its ONNX file.
-        config: Its Triton configuration.
-        provenance: Where it came from.
-    """
+    """An installed model that variants can be made of, with the path of its ONNX file."""
 
     name: str
     model: Path
@@ -52,11 +45,7 @@ class BareModel:
 
 
 def read_base(store: ModelStore, name: str) -> BareModel:
-    """Read a model of which a variant is to be made.
-
-    Raises:
-        ConversionError: It is not installed, or is a variant itself.
-    """
+    """Read a model of which a variant is to be made; it must not be a variant itself."""
     provenance = store.require(name)
     if "precision" in provenance:
         raise ConversionError(
@@ -77,26 +66,11 @@ def make_variant(
     *,
     has_bf16: Callable[[], bool] = cpu_has_bf16,
 ) -> Path:
-    """Make a variant of an installed model that computes in less than FP32.
+    """Make the variant ``NAME-PRECISION`` of an installed model, replacing one that exists.
 
-    Args:
-        store: Where models are kept.
-        name: The model.
-        precision: ``bf16`` or ``int8``.
-        images: Image files and directories to calibrate ``int8`` with; none for ``bf16``.
-        progress: Called with lines for the user.
-        detector: Finds the people in these images where the model is a keypoint model; default:
-            the open detector.
-        has_bf16: Whether the CPU has instructions for bf16.
-
-    Returns:
-        Directory of the variant, a model named ``NAME-PRECISION``. One that exists is replaced.
-
-    Raises:
-        ConversionError: The model is not installed, is a variant itself, or does not fit.
-        InputError: A calibration file can't be read or is not an image.
-        EmbeddedServerError: The CPU has no bf16, or the calibration images or the detector can't
-            be used.
+    ``images``, files and directories, calibrate ``int8``; in them ``detector``, by default the open
+    one, finds people for a keypoint model. A CPU without bf16, or images or a detector that can't
+    be used, are an `EmbeddedServerError`; files that can't be read an `InputError`.
     """
     read_base(store, name)
     if precision == "bf16":
@@ -114,18 +88,7 @@ def make_variant(
 
 
 def make_bf16(store: ModelStore, name: str) -> Path:
-    """Make the variant ``NAME-bf16``: the same file, computed in bfloat16 by OpenVINO.
-
-    Args:
-        store: Where models are kept.
-        name: The model to make a variant of.
-
-    Returns:
-        The variant's directory; one of the same name is replaced.
-
-    Raises:
-        ConversionError: The model is not installed, is a variant, or does not run on OpenVINO.
-    """
+    """Make or replace ``NAME-bf16``: the same file, computed in bfloat16 by OpenVINO."""
     base = read_base(store, name)
     if base.config.backend != "openvino":
         raise ConversionError(
@@ -135,20 +98,10 @@ def make_bf16(store: ModelStore, name: str) -> Path:
 
 
 def make_int8(store: ModelStore, name: str, calibration: Iterable[npt.NDArray[np.uint8]]) -> Path:
-    """Make the variant ``NAME-int8``: most convolutions in 8-bit integers.
+    """Make or replace the variant ``NAME-int8``: most convolutions in 8-bit integers.
 
-    Args:
-        store: Where models are kept.
-        name: The model to make a variant of.
-        calibration: Typical inputs of the model, uint8 ``[h, w, 3]`` RGB. Photos that resemble
-            those to come, and other ones than accuracy is measured on.
-
-    Returns:
-        The variant's directory; one of the same name is replaced.
-
-    Raises:
-        ConversionError: The model is not installed, is a variant or can't be quantized, there is
-            no calibration input, or one does not fit.
+    ``calibration`` are typical inputs of the model, uint8 ``[h, w, 3]`` RGB: photos that resemble
+    those to come, and other ones than accuracy is measured on.
     """
     base = read_base(store, name)
     images = list(calibration)

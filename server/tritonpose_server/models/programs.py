@@ -21,12 +21,7 @@ _NOISE = re.compile(r"^\s*(\[notice\]|WARNING\b|warnings\.warn|npm (?i:warn))|Us
 
 @dataclass(frozen=True)
 class Outcome:
-    """End of a program.
-
-    Attributes:
-        status: Exit status; negative where a signal ended it.
-        output: What it wrote to its standard output and error together, without colors.
-    """
+    """End of a program: exit status, negative for a signal, and all output without colors."""
 
     status: int
     output: str
@@ -46,18 +41,11 @@ def run_tool(
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run a program to its end.
+    """Run a program to its end, calling ``on_line`` with each line that it writes, as it comes.
 
-    Args:
-        name: What messages call it.
-        command: The program and its arguments.
-        timeout_s: Longest that it may take; then it is killed with whatever it started.
-        on_line: Called with each line that it writes, as it comes.
-        directory: Where it runs; default: where the caller does.
-        environment: Its variables; default: `process_environment`.
-
-    Raises:
-        ConversionError: It can't be started or takes too long.
+    If it can't be started, or takes longer than ``timeout_s`` and is killed with whatever it
+    started, `ConversionError` is raised. ``name`` is for messages; ``environment`` defaults to
+    `process_environment`.
     """
     try:
         # A session of its own, so that whatever it starts can be ended with it.

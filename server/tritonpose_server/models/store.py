@@ -54,11 +54,7 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
 
 
 def check_model_name(name: str) -> None:
-    """Refuse names that can't be served.
-
-    Raises:
-        ConversionError: It is such a name.
-    """
+    """Raise `ConversionError` for names that can't be served."""
     if not _MODEL_NAME.fullmatch(name):
         raise ConversionError(
             f"{name!r} can't be a model name: use up to 128 letters, digits, '_', '.', '+' and '-'"
@@ -74,11 +70,9 @@ def config_path(model: Path, name: str) -> Path:
 class ModelFiles:
     """Content of a model directory.
 
-    Attributes:
-        model: The ONNX model, or a file whose content it shares where the file system can.
-        config: Its ``config.pbtxt``.
-        provenance: Where it came from: JSON-serializable facts kept beside it.
-        configs: Further configurations, by what ``--model-config-name`` calls them.
+    ``model`` is the ONNX model, or a file whose content it shares where the file system can.
+    ``provenance`` are JSON-serializable facts; ``configs`` further configurations, by what
+    ``--model-config-name`` calls them.
     """
 
     model: onnx.ModelProto | Path
@@ -108,11 +102,7 @@ class ModelStore:
         return sorted(path.parent.name for path in self.root.glob(f"[!.]*/{CONFIG_FILE}"))
 
     def remove(self, name: str) -> None:
-        """Remove the model ``name``.
-
-        Raises:
-            ConversionError: It is not installed.
-        """
+        """Remove the model ``name``, or raise `ConversionError` if it is not installed."""
         self.require(name)
         # Hidden first: a running server must not see half a model.
         retired = _part_directory(self.path(name))
@@ -120,11 +110,7 @@ class ModelStore:
         shutil.rmtree(retired)
 
     def require(self, name: str) -> dict[str, object]:
-        """Return the provenance of the model ``name``.
-
-        Raises:
-            ConversionError: It is not installed.
-        """
+        """Return the provenance of a model, or raise `ConversionError` if it is not installed."""
         check_model_name(name)
         provenance = self.provenance(name)
         if provenance is None:
@@ -142,18 +128,7 @@ class ModelStore:
         return dict(content)
 
     def add(self, name: str, files: ModelFiles) -> Path:
-        """Put a model in place as a whole, replacing one of the same name.
-
-        Args:
-            name: Triton model name.
-            files: What it is made of.
-
-        Returns:
-            The model's directory.
-
-        Raises:
-            ConversionError: The name can't be served.
-        """
+        """Put a model in place as a whole, replacing one of the same name; return its directory."""
         check_model_name(name)
         with replaced_directory(self.path(name)) as staging:
             (staging / "1").mkdir()
@@ -175,17 +150,11 @@ class ModelStore:
 
 @contextlib.contextmanager
 def locked_directory(directory: Path) -> Iterator[None]:
-    """Wait until no other thread or process is in this block for the same directory.
+    """Wait until no other thread or process is in this block for the same, existing directory.
 
     The directory itself is locked: a lock file, as ``filelock`` leaves one, would stay behind in
-    model repositories and directories of the user's. The lock ends with the process and must not
-    be nested.
-
-    Args:
-        directory: Exists.
-
-    Raises:
-        OSError: The directory can't be opened or locked.
+    model repositories and directories of the user's. The lock ends with the process and must not be
+    nested.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -197,14 +166,7 @@ def locked_directory(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replaced_directory(target: Path) -> Iterator[Path]:
-    """Fill a temporary directory that takes the place of ``target`` when all went well.
-
-    Args:
-        target: The directory to make or replace; its parent is made where missing.
-
-    Yields:
-        An empty directory beside it.
-    """
+    """Fill an empty directory beside ``target`` that takes its place when all went well."""
     staging = _part_directory(target)
     try:
         yield staging
@@ -225,8 +187,7 @@ def _link(source: Path, target: Path) -> None:
 def _swap(staging: Path, target: Path) -> bool:
     """Put ``staging`` in the place of ``target``, which may exist.
 
-    Returns:
-        False where another process was between the two steps first.
+    False where another process was between the two steps first.
     """
     retired = _part_directory(target)
     with contextlib.suppress(FileNotFoundError):

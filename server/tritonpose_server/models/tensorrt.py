@@ -39,12 +39,9 @@ _INSTEAD = "or serve models on the CPU, or run this where the engines are to be 
 class EngineOptions:
     """How engines are built.
 
-    Attributes:
-        precision: ``fp16``, ``fp32``, or ``int8`` with calibration images.
-        calibration: Image files and directories, for ``int8``.
-        detector: Finds the people in them for a keypoint model.
-        max_batch: Largest batch, None for the model's.
-        workspace_mib: GPU memory in MiB that a layer may take, None for all.
+    ``calibration`` are image files and directories for ``int8``; ``detector`` finds the people in
+    them for a keypoint model. ``max_batch`` is None for the model's; ``workspace_mib`` is the GPU
+    memory in MiB that a layer may take, None for all.
     """
 
     precision: EnginePrecision = "fp16"
@@ -55,14 +52,7 @@ class EngineOptions:
 
 
 def use_gpu(number: int) -> None:
-    """Make a GPU the only one that this process sees; CUDA must not be initialized yet.
-
-    Args:
-        number: Which one, counted from 0 among those visible.
-
-    Raises:
-        EmbeddedServerError: There is no such GPU.
-    """
+    """Make a GPU, from 0 among those visible, the only one; CUDA must not be initialized yet."""
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_devices(number, os.environ)
     require_visible([0], _INSTEAD)
 
@@ -72,10 +62,8 @@ def network_and_config(
 ) -> tuple[Any, Any]:
     """Return polygraphy's loaders of an engine's network and of how it is built.
 
-    Args:
-        graph: Types of its tensors are the precisions to compute in; input ``image``.
-        max_batch: Largest batch size; the smallest is 1.
-        workspace_mib: GPU memory in MiB that a layer may take, None for all.
+    Types of the graph's tensors are the precisions to compute in; its input is ``image``. Batches
+    are 1 to ``max_batch``; a layer may take ``workspace_mib`` MiB of GPU memory, None for all.
     """
     import tensorrt
     from polygraphy.backend.trt import CreateConfig, NetworkFromOnnxBytes, Profile
@@ -96,13 +84,9 @@ def network_and_config(
 def build_plan(
     graph: onnx.ModelProto, max_batch: int, workspace_mib: int | None
 ) -> tuple[bytes, str]:
-    """Build an engine on the first visible GPU; for the arguments see `network_and_config`.
+    """Build an engine on the first visible GPU, or raise `EmbeddedServerError`.
 
-    Returns:
-        The serialized engine and the version of TensorRT.
-
-    Raises:
-        EmbeddedServerError: TensorRT can't read or build the graph.
+    It is returned serialized, with the version of TensorRT. For arguments see `network_and_config`.
     """
     import tensorrt
     from polygraphy.backend.trt import EngineBytesFromNetwork
@@ -127,22 +111,9 @@ def build_engine(
     progress: Progress,
     build: Callable[[onnx.ModelProto, int, int | None], tuple[bytes, str]] = build_plan,
 ) -> Path:
-    """Build the engine of a model: ``1/model.plan`` and ``configs/tensorrt.pbtxt``.
+    """Build a model's ``1/model.plan`` and ``configs/tensorrt.pbtxt``; return the plan's path.
 
-    Args:
-        store: Where models are kept.
-        name: The model.
-        options: How to build it.
-        progress: Called with lines for the user.
-        build: Builds the engine; see `build_plan`.
-
-    Returns:
-        The plan; one that exists is replaced.
-
-    Raises:
-        ConversionError: The model is not installed, is a variant, or can't be converted.
-        InputError: A calibration file can't be read or is not an image.
-        EmbeddedServerError: TensorRT can't build it, or calibration images are missing.
+    One that exists is replaced. The model must not be a variant.
     """
     base = read_base(store, name)
     max_batch = options.max_batch or base.config.max_batch_size
@@ -182,11 +153,7 @@ def _replace(path: Path, content: bytes) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``scripts/build_engines``.
 
-    Args:
-        arguments: Command line without the program's name; default: that of the process.
-
-    Returns:
-        Exit status, see ``tritonpose.cli.console.exit_status``; 3 without a GPU or TensorRT.
+    The exit status is that of ``tritonpose.cli.console.exit_status``; 3 without a GPU or TensorRT.
     """
     options = _parser().parse_args(arguments)
     return exit_status(lambda: _run(options))

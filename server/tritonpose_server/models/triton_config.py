@@ -44,12 +44,8 @@ def detector_parameters(
 ) -> dict[str, str]:
     """Render what the pipeline must know of a detector.
 
-    Args:
-        interpolation: Of the resize, by OpenCV's name in lower case.
-        keep_ratio: Whether the resize keeps the aspect ratio.
-        pad_value: R, G, B of the padding that this needs, 0..255.
-        threshold: Score threshold where nobody names one.
-        nms: Its non-maximum suppression.
+    ``interpolation`` is OpenCV's name in lower case, ``pad_value`` R, G, B in 0..255, ``threshold``
+    the score where nobody names one.
     """
     return {
         "role": "detector",
@@ -67,9 +63,8 @@ def detector_parameters(
 def keypoint_parameters(*, flip_shift: bool, use_udp: bool) -> dict[str, str]:
     """Render what the pipeline must know of a keypoint model.
 
-    Args:
-        flip_shift: Whether mirrored heatmaps are shifted by one pixel when averaged.
-        use_udp: Whether it was trained with unbiased data processing.
+    ``flip_shift``: mirrored heatmaps are shifted by one pixel when averaged; ``use_udp``: it was
+    trained with unbiased data processing.
     """
     return {"role": "keypoint", "flip_shift": _flag(flip_shift), "use_udp": _flag(use_udp)}
 
@@ -82,15 +77,7 @@ def make_config(
     max_batch_size: int,
     backend: Backend = "openvino",
 ) -> pb.ModelConfig:
-    """Make the configuration of a model.
-
-    Args:
-        name: Triton model name.
-        model: The model: input ``image`` uint8 ``[batch, h, w, 3]``, float32 outputs.
-        parameters: What the pipeline must know of it.
-        max_batch_size: Largest batch the model takes.
-        backend: Triton backend that runs ``model.onnx``.
-    """
+    """Make the configuration of a model from uint8 ``[batch, h, w, 3]`` to float32 outputs."""
     config = pb.ModelConfig(name=name, backend=backend, max_batch_size=max_batch_size)
     config.default_model_filename = "model.onnx"
     for tensor in model.graph.input:
@@ -107,11 +94,7 @@ def make_config(
 
 
 def onnxruntime_config(config: pb.ModelConfig) -> pb.ModelConfig:
-    """Make the configuration that serves ``model.onnx`` on every GPU with ONNX Runtime.
-
-    Args:
-        config: The model's ``config.pbtxt``.
-    """
+    """Make the configuration that serves ``model.onnx`` on every GPU with ONNX Runtime."""
     gpu = _for_gpus(config, ONNXRUNTIME, instances=1, max_batch_size=config.max_batch_size)
     gpu.parameters["cudnn_conv_algo_search"].string_value = _CUDNN_HEURISTIC
     if gpu.HasField("dynamic_batching"):
@@ -125,13 +108,8 @@ def tensorrt_config(
 ) -> pb.ModelConfig:
     """Make the configuration that serves ``model.plan`` on every GPU with TensorRT.
 
-    Args:
-        config: The model's ``config.pbtxt``.
-        max_batch_size: Largest batch of the plan.
-        facts: How the plan was made; kept as ``parameters`` with the prefix ``engine_``.
-
-    Raises:
-        ConversionError: The plan's largest batch is smaller than what the pipeline sends at once.
+    ``facts`` on how the plan was made are kept as ``parameters`` with the prefix ``engine_``. A
+    plan for smaller batches than the pipeline sends at once is a `ConversionError`.
     """
     if max_batch_size < config.max_batch_size:
         raise ConversionError(
@@ -147,11 +125,7 @@ def tensorrt_config(
 
 
 def batch_buckets(max_batch_size: int) -> list[int]:
-    """Return the batch sizes that are warmed up: powers of two, and the largest.
-
-    Args:
-        max_batch_size: Largest batch, at least 1.
-    """
+    """Return the batch sizes that are warmed up: powers of two, and the largest."""
     powers = [1 << exponent for exponent in range(max_batch_size.bit_length())]
     return sorted({*powers, max_batch_size})
 
@@ -169,14 +143,7 @@ def config_text(config: pb.ModelConfig) -> str:
 def for_backend(
     config: pb.ModelConfig, backend: str, kind: pb.ModelInstanceGroup.Kind, instances: int = 1
 ) -> pb.ModelConfig:
-    """Copy a configuration for another backend.
-
-    Args:
-        config: The model's ``config.pbtxt``.
-        backend: Triton's name of the backend.
-        kind: Whether instances are on the CPU, or on each GPU of the server.
-        instances: How many there are, of the latter on each GPU.
-    """
+    """Copy a configuration for another backend; of GPUs, each one has ``instances``."""
     copy = pb.ModelConfig()
     copy.CopyFrom(config)
     copy.backend = backend

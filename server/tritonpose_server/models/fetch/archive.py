@@ -52,23 +52,12 @@ def unpack_model(
     max_bytes: int = MAX_UNPACKED_BYTES,
     max_members: int = MAX_MEMBERS,
 ) -> dict[str, str]:
-    """Take the files of a model out of an archive.
+    """Take a model's files out of a tar file's top or one folder; return their SHA-256 in hex.
 
     Only `MODEL_FILES` are ever written, by their plain names; anything else in the archive is
-    ignored, unless it is of a kind that no honest archive has.
-
-    Args:
-        archive: Tar file, plain or compressed, that has the files at its top or in one folder.
-        directory: Where to put them; exists. After an error some may be in it.
-        max_bytes: Most bytes that all its members may have.
-        max_members: Most members that it may have.
-
-    Returns:
-        SHA-256 in hex of each file, by name.
-
-    Raises:
-        ArchiveError: The archive is damaged or cut short, too large, has links, devices or paths
-            that lead out of it, or holds no complete model; or a file can't be written.
+    ignored, unless it is of a kind that no honest archive has: links, devices and paths that lead
+    out of it are an `ArchiveError`, as damage is and too much content. After an error some files
+    may be in the directory.
     """
     taken: dict[str, str] = {}
     folders: set[str] = set()
@@ -96,14 +85,7 @@ def unpack_model(
 
 
 def require_model(names: Collection[str]) -> None:
-    """Make sure that files are a whole model.
-
-    Args:
-        names: The files' names.
-
-    Raises:
-        ArchiveError: Something is missing; the message says what.
-    """
+    """Raise `ArchiveError`, saying what is missing, unless files are a whole model."""
     graphs = {"inference.json", "inference.pdmodel"}
     has_network = "inference.onnx" in names or (
         "inference.pdiparams" in names and not graphs.isdisjoint(names)

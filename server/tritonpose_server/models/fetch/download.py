@@ -37,16 +37,10 @@ class TransientError(DownloadError):
 
 @dataclass(frozen=True)
 class DownloadLimits:
-    """When to give up.
+    """When to give up; in each ``stall_window_s`` at least ``stall_bytes`` must arrive.
 
-    Attributes:
-        connect_timeout_s: Longest wait for a connection, in seconds.
-        read_timeout_s: Longest silence of the server, in seconds.
-        stall_window_s: Length of a span of time in seconds, in each of which ...
-        stall_bytes: ... at least this many bytes must arrive.
-        attempts: How often to try in all, where trying again makes sense.
-        backoff_s: Wait before the second attempt in seconds; doubles with each one.
-        max_bytes: Largest file that is accepted.
+    ``read_timeout_s`` is the longest silence. ``attempts`` are those in all, where trying again
+    makes sense; ``backoff_s`` is the wait before the second, and doubles with each one.
     """
 
     connect_timeout_s: float = 5.0
@@ -64,19 +58,11 @@ DEFAULT_LIMITS = DownloadLimits()
 def download_file(
     address: str, destination: Path, *, limits: DownloadLimits = DEFAULT_LIMITS
 ) -> str:
-    """Download a file, with a progress bar where standard error is a terminal.
+    """Download a file, replacing what is there, and return its SHA-256 in hex.
 
-    Args:
-        address: Of ``http`` or ``https``; redirects from ``https`` to ``http`` are not followed.
-        destination: Where to put it, replacing what is there; its directory must exist.
-        limits: When to give up.
-
-    Returns:
-        The file's SHA-256 in hex.
-
-    Raises:
-        NotFoundError: The server has no such file.
-        DownloadError: It could not be downloaded, is too large, or can't be written.
+    A progress bar is shown where standard error is a terminal. Redirects from ``https`` to ``http``
+    are not followed. A file that the server does not have is a `NotFoundError`, all else a
+    `DownloadError`.
     """
     # A name of its own for each download, so that none writes into another's file.
     part = destination.with_name(f".{destination.name}.{uuid.uuid4().hex[:8]}.part")

@@ -20,12 +20,9 @@ class LockError(FetchError):
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What was fetched for a model.
+    """What was fetched for a model: its address without credentials, and SHA-256 of files in hex.
 
-    Attributes:
-        source: Address it came from, without credentials.
-        files: SHA-256 in hex of each file, by name.
-        archive_sha256: Of the archive that held them, None where they came one by one.
+    ``archive_sha256`` is None where the files came one by one.
     """
 
     source: str
@@ -41,25 +38,14 @@ class ModelLock:
         self.path = path
 
     def record(self, model: str) -> ModelRecord | None:
-        """Return what is recorded of a model, None if nothing is.
-
-        Raises:
-            LockError: The file is not a lock file, or can't be read.
-        """
+        """Return what is recorded of a model, None if nothing is; raise `LockError` if damaged."""
         return self._read().get(model)
 
     def verify_or_add(self, model: str, found: ModelRecord) -> None:
-        """Compare what was fetched with the record, or record it where there is none.
+        """Compare what was fetched with the record, or record it; a difference is a `LockError`.
 
-        The same files may come from another source. Archives are compared where both came from
-        the same address.
-
-        Args:
-            model: The model's name.
-            found: What was fetched.
-
-        Raises:
-            LockError: It is not what is recorded, or the file can't be read or written.
+        The same files may come from another source. Archives are compared where both came from the
+        same address.
         """
         directory = self.path.absolute().parent
         try:

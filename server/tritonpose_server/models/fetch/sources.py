@@ -35,10 +35,8 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class ModelSource:
     """A place where models are published.
 
-    Attributes:
-        title: What messages call it.
-        address: With ``{model}`` for the model's name: of a tar archive, or with ``{file}`` of
-            single files.
+    In its address ``{model}`` is the model's name; it is of a tar archive, or with ``{file}`` of
+    single files.
     """
 
     title: str
@@ -47,19 +45,7 @@ class ModelSource:
     def fetch(
         self, model: str, directory: Path, limits: DownloadLimits = DEFAULT_LIMITS
     ) -> ModelRecord:
-        """Put the files of a model into a directory.
-
-        Args:
-            model: The model's name.
-            directory: Where to; exists, is empty, and gets nothing but the model's files.
-            limits: When to give up on a file.
-
-        Returns:
-            What was fetched.
-
-        Raises:
-            FetchError: The model can't be fetched here.
-        """
+        """Put a model's files, and nothing else, into an empty directory, or raise `FetchError`."""
         address = self.address.replace("{model}", model)
         shown = redact_credentials(address)
         archive = directory / f"{model}_infer.tar"
@@ -91,8 +77,7 @@ DEFAULT_SOURCES = (
 def default_sources() -> tuple[ModelSource, ...]:
     """Return `DEFAULT_SOURCES`, after the mirror of ``$TRITONPOSE_MODEL_MIRROR`` if that is set.
 
-    Raises:
-        FetchError: The variable does not hold an address of archives.
+    If the variable does not hold an address of archives, `FetchError` is raised.
     """
     mirror = os.environ.get(MIRROR_VARIABLE)
     if not mirror:
@@ -111,15 +96,8 @@ def answering_sources(
 ) -> tuple[ModelSource, ...]:
     """Return the sources whose servers answer at all, all asked at the same time.
 
-    On a machine without a network, the timeouts of one server after the other would add up to
-    half a minute; that of name resolution can't even be set.
-
-    Args:
-        sources: Which ones; default: `default_sources`.
-        patience_s: Longest wait for all answers together, in seconds.
-
-    Raises:
-        FetchError: The mirror's address is malformed.
+    On a machine without a network, the timeouts of one server after the other would add up to half
+    a minute; that of name resolution can't even be set.
     """
     asked = default_sources() if sources is None else tuple(sources)
     answered: set[str] = set()
@@ -150,25 +128,12 @@ def fetch_model(
     progress: Progress = lambda _line: None,
     limits: DownloadLimits = DEFAULT_LIMITS,
 ) -> ModelSource:
-    """Fetch a model from the first source that has it.
+    """Fetch a model from the first source that has it, and return that.
 
-    Args:
-        name: The model's name, as PaddleX writes it.
-        directory: The model's own directory. It appears, or is replaced, when all is there.
-        sources: Where to look, in this order; default: `default_sources`.
-        lock: What earlier fetches gave: a source that gives other files is passed over. A model
-            not in it yet is recorded.
-        progress: Called with lines for the user.
-        limits: When to give up on a file.
-
-    Returns:
-        The source it came from.
-
-    Raises:
-        FetchError: No source has it, or the lock file or the mirror's address is malformed; the
-            message has one line per source.
-        ValueError: The name can't be a model's.
-        OSError: The directory can't be made.
+    The directory is the model's own: it appears, or is replaced, when all is there. A source that
+    gives other files than ``lock`` has is passed over; a model not in it yet is recorded. If no
+    source has the model, the message of the `FetchError` has one line per source; a name that can't
+    be a model's is a `ValueError`.
     """
     if not _MODEL_NAME.fullmatch(name):
         raise ValueError(f"{name!r} can't be the name of a model")

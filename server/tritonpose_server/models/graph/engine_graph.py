@@ -24,24 +24,14 @@ _OPSET = 19
 def engine_graph(
     servable: onnx.ModelProto, precision: EnginePrecision, calibration: Images = ()
 ) -> onnx.ModelProto:
-    """Make the graph that TensorRT builds an engine from.
+    """Make the graph that TensorRT builds an engine from, or raise `ConversionError`.
 
-    From version 11 on, TensorRT has no switches for precision any more: every layer computes in
-    the type of its tensors. So FP16 and INT8 are written into the graph, which versions from 10
-    on obey as well (as "strongly typed" networks).
-
-    Args:
-        servable: Input ``image`` uint8 ``[batch, h, w, 3]``, float32 outputs.
-        precision: ``fp32``; ``fp16`` between the first and the last convolutions; ``int8`` for
-            the larger convolutions and ``fp16`` for what is between them.
-        calibration: For ``int8``, typical inputs, uint8 ``[h, w, 3]``.
-
-    Returns:
-        A graph with the model's inputs and outputs, without batch normalizations and constants to
-        compute.
-
-    Raises:
-        ConversionError: The model can't be converted, or the calibration inputs don't fit.
+    From version 11 on, TensorRT has no switches for precision any more: every layer computes in the
+    type of its tensors. So FP16 (between the first and the last convolutions) and INT8 (the larger
+    convolutions, with FP16 between them) are written into the graph, which versions from 10 on obey
+    as well (as "strongly typed" networks). ``servable`` takes ``image`` uint8 ``[batch, h, w, 3]``
+    and gives float32; ``calibration`` are typical inputs for ``int8``, uint8 ``[h, w, 3]``. The
+    graph has the same inputs and outputs, but no batch normalizations and no constants to compute.
     """
     model = _simplify(servable)
     if precision == "int8":

@@ -21,19 +21,12 @@ _GREATEST = float(np.finfo(np.float16).max)
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """Convert what lies between the first and the last convolutions to FP16.
 
-    What comes before (preprocessing) and after (decoding of boxes, sigmoid, final scaling) stays
-    in FP32: it costs little, and boxes of several hundred pixels would lose a quarter of a pixel.
-    Inputs and outputs keep their types. ONNX Runtime's own converter is not used because it also
-    rounds to FP16 what passes between two nodes that it leaves in FP32.
-
-    Args:
-        model: Nodes sorted, each tensor written once, no subgraphs.
-
-    Returns:
-        The same network with casts at the borders; graphs without convolutions are unchanged.
-
-    Raises:
-        ConversionError: A weight is too large for FP16, or the result is not valid ONNX.
+    What comes before (preprocessing) and after (decoding of boxes, sigmoid, final scaling) stays in
+    FP32: it costs little, and boxes of several hundred pixels would lose a quarter of a pixel.
+    Inputs and outputs keep their types; graphs without convolutions are unchanged. Nodes must be
+    sorted, each tensor written once, without subgraphs. A weight too large for FP16 is a
+    `ConversionError`. ONNX Runtime's own converter is not used because it also rounds to FP16 what
+    passes between two nodes that it leaves in FP32.
     """
     half = onnx.ModelProto()
     half.CopyFrom(model)

@@ -21,19 +21,11 @@ _BATCH = "batch"
 
 
 def servable_keypoint_model(model: onnx.ModelProto, yml: InferenceYml) -> onnx.ModelProto:
-    """Make a top-down heatmap model servable.
+    """Make a top-down heatmap model servable, or raise `ConversionError`.
 
-    Args:
-        model: Input float32 ``[B, 3, h, w]``; one output is the heatmap, float32
-            ``[B, 17, h/4, w/4]``.
-        yml: Its ``inference.yml``.
-
-    Returns:
-        Input ``image`` uint8 ``[batch, h, w, 3]`` RGB, output ``heatmap`` float32
-        ``[batch, 17, h/4, w/4]``.
-
-    Raises:
-        ConversionError: No output is such a heatmap, or an input does not fit.
+    Its input is float32 ``[B, 3, h, w]``, one of its outputs the heatmap, float32
+    ``[B, 17, h/4, w/4]``. The result takes ``image`` uint8 ``[batch, h, w, 3]`` RGB and gives
+    ``heatmap`` float32 ``[batch, 17, h/4, w/4]``.
     """
     image = _image_input(model, yml)
     expected = [JOINTS, yml.height // 4, yml.width // 4]
@@ -56,20 +48,12 @@ def servable_keypoint_model(model: onnx.ModelProto, yml: InferenceYml) -> onnx.M
 def servable_detector(
     model: onnx.ModelProto, yml: InferenceYml
 ) -> tuple[onnx.ModelProto, NmsSettings]:
-    """Make a detector that ends in ``NonMaxSuppression`` servable.
+    """Make a detector that ends in ``NonMaxSuppression`` servable, or raise `ConversionError`.
 
-    Args:
-        model: Inputs ``image`` float32 ``[B, 3, H, W]`` and perhaps ``scale_factor``
-            ``[B, 2]``; the graph ends in non-maximum suppression.
-        yml: Its ``inference.yml``.
-
-    Returns:
-        The model, input ``image`` uint8 ``[batch, H, W, 3]`` RGB, outputs ``boxes`` float32
-        ``[batch, A, 4]`` (x1, y1, x2, y2 in network pixels) and ``scores`` float32
-        ``[batch, A]`` of the person class; and the settings of the suppression cut away.
-
-    Raises:
-        ConversionError: The graph does not end that way, or an input or label does not fit.
+    Its inputs are ``image`` float32 ``[B, 3, H, W]`` and perhaps ``scale_factor`` ``[B, 2]``. The
+    result takes ``image`` uint8 ``[batch, H, W, 3]`` RGB and gives ``boxes`` float32
+    ``[batch, A, 4]`` (x1, y1, x2, y2 in network pixels) and ``scores`` float32 ``[batch, A]`` of
+    the person class; beside it are the settings of the suppression cut away.
     """
     suppressions = [node for node in model.graph.node if node.op_type == "NonMaxSuppression"]
     if len(suppressions) != 1:
@@ -117,18 +101,10 @@ def finish_model(
 ) -> onnx.ModelProto:
     """Put preprocessing in front of a network and give inputs and outputs their final names.
 
-    Args:
-        network: Input ``image`` float32 ``[B, 3, h, w]``, all outputs float32.
-        image: Name of its input.
-        outputs: Final name of each of its outputs.
-        normalization: Of the network's input; mean and std in the network's channel order.
-        bgr: Whether the network takes its channels in the order blue, green, red.
-
-    Returns:
-        Input ``image`` uint8 ``[batch, h, w, 3]`` RGB.
-
-    Raises:
-        ConversionError: The result is not a valid ONNX model.
+    The network's input is float32 ``[B, 3, h, w]``, in BGR order if ``bgr``, and ``normalization``
+    is in the same order; all its outputs are float32. ``image`` is the input's name, ``outputs``
+    has the final name of each output. The result's input is ``image`` uint8 ``[batch, h, w, 3]``
+    RGB.
     """
     height, width = onnx_graph.tensor_shape(network.graph.input[0])[2:]
     network = compose.add_prefix(network, "network/")

@@ -20,11 +20,7 @@ _LARGEST_RESULT = 1 << 22
 
 
 def load_model(path: Path) -> onnx.ModelProto:
-    """Load an ONNX file.
-
-    Raises:
-        ConversionError: It is missing or no ONNX model.
-    """
+    """Load an ONNX file; raise `ConversionError` if it is missing or no ONNX model."""
     try:
         model = onnx.load(path)
         onnx.checker.check_model(model)
@@ -49,14 +45,9 @@ def constant(model: onnx.ModelProto, name: str) -> npt.NDArray[np.generic] | Non
 
 
 def cut_at(model: onnx.ModelProto, tensors: Mapping[str, Shape]) -> onnx.ModelProto:
-    """Keep only what computes the given float tensors and make them the outputs.
+    """Return a model of only what computes the given float tensors, which become its outputs.
 
-    Args:
-        model: The model to cut; not changed.
-        tensors: Name of each tensor that becomes an output, with its shape.
-
-    Returns:
-        A model with the same inputs as far as they are still needed and have no initializer.
+    Inputs that are not needed or have an initializer are left out. ``model`` is not changed.
     """
     producers = {output: node for node in model.graph.node for output in node.output}
     needed: set[str] = set()
@@ -118,9 +109,6 @@ def fold_constants(model: onnx.ModelProto) -> None:
 
     Nothing else is rewritten and no shape is taken for fixed, so the batch size stays free. Graphs
     with subgraphs are left as they are.
-
-    Args:
-        model: A valid model.
     """
     graph = model.graph
     if any(

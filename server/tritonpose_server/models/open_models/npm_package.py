@@ -41,13 +41,7 @@ _ERROR_CODE = re.compile(
 
 @dataclass(frozen=True)
 class NpmPackage:
-    """An exact version of a package.
-
-    Attributes:
-        name: With its scope, if any.
-        version: Exact version.
-        sha256: Of the packed tarball, in hex.
-    """
+    """An exact version of a package, with the SHA-256 of its packed tarball in hex."""
 
     name: str
     version: str
@@ -59,12 +53,7 @@ class NpmPackage:
 
 @dataclass(frozen=True)
 class Member:
-    """A file in a package.
-
-    Attributes:
-        path: Its name in the tarball.
-        sha256: Of its content, in hex.
-    """
+    """A file in a package: its name in the tarball, and the SHA-256 of its content in hex."""
 
     path: str
     sha256: str
@@ -81,20 +70,9 @@ def fetch_package(
     progress: Progress,
     timeout_s: float = _TIMEOUT_S,
 ) -> Path:
-    """Fetch a package with ``npm pack``.
+    """Fetch a package with ``npm pack`` and return the verified tarball, or raise `FetchError`.
 
-    Args:
-        package: What to fetch.
-        directory: Where to put the tarball; made if missing.
-        progress: Called with lines for the user.
-        timeout_s: Longest that npm may take.
-
-    Returns:
-        The verified tarball. It appears under its name only when it is whole.
-
-    Raises:
-        FetchError: There is no npm, it failed or took too long, or the tarball's hash is not
-            the pinned one.
+    The tarball appears under its name only when it is whole.
     """
     command = _find_npm()
     environment = _environment(command)
@@ -121,19 +99,10 @@ def fetch_package(
 
 
 def extract_members(tarball: Path, members: Sequence[Member], directory: Path) -> None:
-    """Take named files out of a tarball.
+    """Take named files out of a gzipped tarball, or raise `FetchError`.
 
     Nothing else of the tarball is ever written, whatever it holds. Each file appears under its
     `Member.filename` only when it is whole and verified, and none appears unless all do.
-
-    Args:
-        tarball: Gzipped tar file.
-        members: What to take out; no two have the same file name.
-        directory: Where to; made if missing.
-
-    Raises:
-        FetchError: The tarball is damaged, a member is missing, there more than once, or no
-            regular file, or its hash is not the pinned one.
     """
     wanted = {member.path: member for member in members}
     contents: dict[str, bytes] = {}

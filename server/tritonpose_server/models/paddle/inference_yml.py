@@ -21,13 +21,7 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Normalization:
-    """Per-channel normalization ``(pixel * scale - mean) / std`` of 0..255 RGB pixels.
-
-    Attributes:
-        scale: Factor applied first.
-        mean: R, G, B.
-        std: R, G, B.
-    """
+    """Normalization ``(pixel * scale - mean) / std`` of 0..255 pixels in the order R, G, B."""
 
     scale: float
     mean: tuple[float, float, float]
@@ -41,19 +35,11 @@ class Normalization:
 
 @dataclass(frozen=True)
 class InferenceYml:
-    """Content of an ``inference.yml``.
+    """Content of an ``inference.yml``; without ``Global.model_name`` the name is the architecture.
 
-    Attributes:
-        model_name: ``Global.model_name``, or the architecture where that is absent.
-        role: What the model is for.
-        height: Input height in pixels.
-        width: Input width in pixels.
-        normalization: Of the network's input.
-        interpolation: Resize interpolation of a detector, by OpenCV's name in lower case.
-        keep_ratio: Whether a detector's resize keeps the aspect ratio.
-        labels: Class labels.
-        threshold: Score threshold of a detector (``draw_threshold``).
-        use_udp: Whether a keypoint model was trained with unbiased data processing.
+    Height and width are in pixels. ``interpolation`` (by OpenCV's name in lower case),
+    ``keep_ratio`` and ``threshold`` (``draw_threshold``) are of a detector; ``use_udp`` says
+    whether a keypoint model was trained with unbiased data processing.
     """
 
     model_name: str
@@ -71,12 +57,8 @@ class InferenceYml:
 def read_inference_yml(path: Path) -> InferenceYml:
     """Read ``inference.yml``.
 
-    Args:
-        path: The file.
-
-    Raises:
-        ConversionError: It is missing or malformed, or asks for preprocessing that the pipeline
-            does not do; the message names the key.
+    If it is malformed or asks for preprocessing that the pipeline does not do, the
+    `ConversionError` names the key.
     """
     try:
         content = yaml.safe_load(path.read_text("utf-8"))

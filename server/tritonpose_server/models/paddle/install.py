@@ -36,29 +36,13 @@ def install_paddle_model(
     progress: Progress = lambda _line: None,
     open_model: Callable[[Path], PaddleModel] = PaddleModel,
 ) -> Path:
-    """Convert a model directory and put the model into the store, unless it is there already.
+    """Convert a directory with ``inference.yml`` and a `PaddleModel`, and install the model.
 
     Unless a name is given, the model's name carries a digest of the source, so that one name never
-    stands for different weights. Only a model that was found to agree with its source is installed.
-
-    Args:
-        directory: Holds ``inference.yml`` and ``inference.onnx``, or instead of the latter a Paddle
-            model: ``inference.json`` or ``inference.pdmodel``, and ``inference.pdiparams``.
-        role: What the model is to be used for, None for what its ``inference.yml`` says.
-        store: Where models are kept.
-        model_name: Name given by the user's configuration; default: that of ``inference.yml``.
-        name: Name of the model.
-        img_size: Height and width in pixels to run at, for a graph that leaves them open; default:
-            those of ``inference.yml``.
-        progress: Called with lines for the user.
-        open_model: Opens the directory.
-
-    Returns:
-        The model's directory.
-
-    Raises:
-        ConversionError: The directory or the model does not fit, or the model does not agree with
-            it; the message says how.
+    stands for different weights; one that is there already is kept. Only a model that was found to
+    agree with its source is installed, else a `ConversionError` says what is wrong. ``role`` and
+    ``model_name`` default to those of ``inference.yml``, and so does ``img_size``, height and width
+    in pixels, for a graph that leaves them open.
     """
     model = open_model(directory)
     yml = read_inference_yml(model.yml)
@@ -97,18 +81,7 @@ def install_paddle_model(
 
 
 def convert(model: onnx.ModelProto, yml: InferenceYml) -> tuple[onnx.ModelProto, dict[str, str]]:
-    """Convert a model's graph to what Triton serves.
-
-    Args:
-        model: The model as PaddleX gives it; not changed.
-        yml: Its ``inference.yml``.
-
-    Returns:
-        The servable graph and what the pipeline must know of it.
-
-    Raises:
-        ConversionError: The model does not fit; the message says how.
-    """
+    """Convert a model's graph to what Triton serves and what the pipeline must know of it."""
     if yml.role == "keypoint":
         servable = model_graph.servable_keypoint_model(model, yml)
         # PaddleX decides by name which models need the one-pixel shift when flipping.

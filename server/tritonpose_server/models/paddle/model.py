@@ -38,13 +38,7 @@ _UNLISTED = re.compile(r"^unlisted operators: (.+)$", re.MULTILINE)
 
 
 class PaddleModel:
-    """A model directory whose files were found and checked.
-
-    Attributes:
-        directory: The directory.
-        yml: Its ``inference.yml``, which may be missing.
-        runs_with: What `run` runs, for messages.
-    """
+    """A model directory whose files were found and checked; ``inference.yml`` may be missing."""
 
     def __init__(
         self,
@@ -52,16 +46,10 @@ class PaddleModel:
         environment: ToolEnvironment = PADDLE_ENVIRONMENT,
         timeout_s: float = _TIMEOUT_S,
     ) -> None:
-        """Find and check the files.
+        """Find and check the files; a `ConversionError` says what is missing or damaged.
 
-        Args:
-            directory: Holds ``inference.onnx``, or a Paddle model: ``inference.json`` or
-                ``inference.pdmodel``, and ``inference.pdiparams``.
-            environment: Where Paddle runs.
-            timeout_s: Longest that Paddle may take, in seconds.
-
-        Raises:
-            ConversionError: The model is missing, incomplete or damaged; the message says how.
+        They are ``inference.onnx``, or a Paddle model: ``inference.json`` or ``inference.pdmodel``,
+        and ``inference.pdiparams``.
         """
         if not directory.is_dir():
             raise ConversionError(f"model directory {directory} does not exist")
@@ -91,14 +79,8 @@ class PaddleModel:
     def export(self, progress: Progress) -> onnx.ModelProto:
         """Return the model as ONNX, converted once where it is a Paddle model.
 
-        The first time on a machine the environment for that is made.
-
-        Args:
-            progress: Called with lines for the user.
-
-        Raises:
-            ConversionError: The model or the environment does not allow it; the message says what
-                to do.
+        The first time on a machine the environment for that is made. A `ConversionError` says what
+        to do.
         """
         if self._exported is None:
             self._exported = (
@@ -111,17 +93,8 @@ class PaddleModel:
     def run(self, images: Sequence[FloatArray], progress: Progress) -> list[Arrays]:
         """Run the model before conversion on images one by one, detectors with ``scale_factor`` 1.
 
-        Paddle runs it where that is possible, else ONNX Runtime.
-
-        Args:
-            images: Normalized float32 ``[1, 3, h, w]`` each.
-            progress: Called with lines for the user.
-
-        Returns:
-            Its outputs for each image.
-
-        Raises:
-            ConversionError: It does not run.
+        Paddle runs it where that is possible, else ONNX Runtime. Images are normalized float32
+        ``[1, 3, h, w]``; there are outputs for each.
         """
         model = self.export(progress)
         constants = {tensor.name for tensor in model.graph.initializer}
@@ -240,11 +213,7 @@ class PaddleModel:
 
 
 def _find_paddle(directory: Path) -> list[Path]:
-    """Return program and parameters of the Paddle model in a directory, none where it has neither.
-
-    Raises:
-        ConversionError: It is incomplete or damaged; the message says how.
-    """
+    """Return program and parameters of a Paddle model, none where a directory has neither."""
     programs = [directory / name for name in _PROGRAMS if (directory / name).exists()]
     parameters = directory / _PARAMETERS
     if not programs and not parameters.exists():

@@ -38,18 +38,10 @@ _NO_NETWORK = re.compile(
 class ToolEnvironment:
     """A Python environment that a tool runs in.
 
-    Attributes:
-        name: Its directory's name, with a digest of what it is made of.
-        purpose: What messages call it, such as ``the environment for Paddle models``.
-        requirements: What pip installs.
-        imports: Modules that must be importable in it.
-        libraries: Debian packages that these need and a minimal machine lacks.
-        size: What is downloaded and how much disk it takes, for the user.
-        pythons: Pythons that its packages exist for, for the user.
-        without_network: What to do where there is no network, for the user.
-        pip: The command that installs.
-        install_timeout_s: Longest that this may take, in seconds: it may be hundreds of megabytes
-            over a slow line.
+    ``name`` gets a digest of what it is made of added. ``imports`` must be importable in it;
+    ``libraries`` are Debian packages that these need and a minimal machine lacks. ``purpose``,
+    ``size``, ``pythons`` and ``without_network`` are for messages. Installing may take long: it may
+    be hundreds of megabytes over a slow line.
     """
 
     name: str
@@ -70,18 +62,9 @@ class ToolEnvironment:
         return python if python.exists() else None
 
     def ensure(self, progress: Progress) -> Path:
-        """Make it unless it is there.
+        """Make it unless it is there, and return its Python; a `ConversionError` says what to do.
 
         Of several processes that want it, one makes it and the others wait.
-
-        Args:
-            progress: Called with lines for the user.
-
-        Returns:
-            Its Python.
-
-        Raises:
-            ConversionError: It can't be made; the message says what to do.
         """
         found = self.find()
         if found is not None:

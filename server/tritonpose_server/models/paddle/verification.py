@@ -48,16 +48,11 @@ class SourceModel(Protocol):
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well a model agrees with its source.
+    """How well a model agrees with its source, as the largest differences on some images.
 
-    Attributes:
-        compared_with: What it was compared with.
-        images: How many images were tried.
-        batches: Whether a batch of different images gives what they give one by one.
-        heatmap: Largest difference of a heatmap's cell, None for detectors.
-        box_px: Largest difference of a box edge in network pixels, None for keypoint models.
-        score: Largest difference of a detector's score, None for keypoint models.
-        rows: Detections compared, None for keypoint models.
+    ``batches`` says whether a batch of different images gives what they give one by one.
+    ``heatmap`` is None for detectors; ``box_px`` (edges in network pixels), ``score`` and ``rows``
+    (detections compared) are None for keypoint models.
     """
 
     compared_with: str
@@ -86,20 +81,9 @@ def verify_model(
 
     Keypoint models are compared by their heatmaps. A detector's source ends in non-maximum
     suppression, its model does not: each detection of the source must be among the model's
-    candidates, and the model's best candidate must be one that the source returns.
-
-    Args:
-        model: Input ``image`` uint8 ``[batch, h, w, 3]`` RGB; outputs as `model_graph` makes them.
-        yml: Its ``inference.yml``.
-        source: The model before conversion.
-        progress: Called with lines for the user.
-
-    Returns:
-        How well they agree. Where batches are wrong, only single images were compared.
-
-    Raises:
-        ConversionError: They do not agree, the source does not run, or a detector finds nothing
-            to compare.
+    candidates, and the model's best candidate must be one that the source returns. ``model`` is as
+    `model_graph` makes it. Where batches are wrong, only single images were compared; where these
+    differ, or a detector finds nothing to compare, `ConversionError` is raised.
     """
     progress(f"comparing {yml.model_name} with {source.runs_with}")
     session = onnxruntime.InferenceSession(
@@ -229,10 +213,8 @@ def _compare(outputs: Arrays, expected: Arrays, yml: InferenceYml) -> _Differenc
 def _compare_detections(boxes: FloatArray, scores: FloatArray, rows: FloatArray) -> _Difference:
     """Find each detection of the source among the model's candidates.
 
-    Args:
-        boxes: ``[A, 4]``, x1, y1, x2, y2 in network pixels.
-        scores: ``[A]``.
-        rows: The source's detections ``[n, 6]``: class, score, box.
+    ``boxes`` ``[A, 4]`` are x1, y1, x2, y2 in network pixels, ``scores`` ``[A]``, ``rows`` the
+    source's detections ``[n, 6]``: class, score, box.
     """
     if len(rows) == 0:
         return _Difference()

@@ -14,13 +14,7 @@ _SKIN = (205, 160, 130)
 def verification_images(height: int, width: int, series: int) -> Images:
     """Make four images: a person, several people, shapes on a gradient, coarse and fine noise.
 
-    Args:
-        height: In pixels.
-        width: In pixels.
-        series: Other series have other images.
-
-    Returns:
-        uint8 ``[4, height, width, 3]``, RGB.
+    They are uint8 ``[4, height, width, 3]``, RGB, others for each ``series``.
     """
     rng = np.random.default_rng([series, height, width])
     portrait = _gradient(rng, height, width)
@@ -51,15 +45,7 @@ def _gradient(rng: np.random.Generator, height: int, width: int) -> Images:
 def _draw_person(
     image: Images, rng: np.random.Generator, middle: float, bottom: float, size: float
 ) -> None:
-    """Draw a standing figure of limbs, torso and head.
-
-    Args:
-        image: Drawn on in place.
-        rng: Decides pose and clothes.
-        middle: x of its middle, pixels.
-        bottom: y of its feet, pixels.
-        size: Its height, pixels.
-    """
+    """Draw a standing figure; x of its middle, y of its feet and its height are in pixels."""
     shirt, trousers = _color(rng), _color(rng)
     thickness = max(1, int(0.07 * size))
 

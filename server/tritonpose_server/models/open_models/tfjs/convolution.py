@@ -59,11 +59,7 @@ def _fused(node: Node, operands: Sequence[Operand]) -> tuple[Array | None, tuple
 def _windows(
     node: Node, x: Value, kernel: tuple[int, int]
 ) -> tuple[dict[str, Any], tuple[int, int]]:
-    """Compute how windows slide over a feature map.
-
-    Returns:
-        ONNX's attributes, and rows and columns of the output.
-    """
+    """Compute how windows slide: ONNX's attributes, and rows and columns of the output."""
     strides = _rows_columns(node, "strides")
     dilations = _rows_columns(node, "dilations")
     padding = node.text("padding", "VALID")

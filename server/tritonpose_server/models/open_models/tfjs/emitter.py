@@ -45,25 +45,13 @@ class Emitter:
         self._outputs: dict[str, list[Value]] = {}
 
     def feed(self, node: str, value: Value) -> None:
-        """Let a tensor stand for a node's output; what the node depends on is not emitted.
-
-        Raises:
-            GraphModelError: The model has no such node.
-        """
+        """Let a tensor stand for a node's output; what the node depends on is not emitted."""
         self._outputs[self._model.node(node).name] = [value]
 
     def emit(self, tensor: str) -> Value:
-        """Emit what a tensor depends on.
+        """Emit a tensor, named ``node`` or ``node:k`` for output k, and what it depends on.
 
-        Args:
-            tensor: TensorFlow's name, ``node`` or ``node:k`` for output k.
-
-        Returns:
-            The tensor in the ONNX graph.
-
-        Raises:
-            UnsupportedOpError: A node's operation, or a setting of it, is not known.
-            GraphModelError: A node that the tensor depends on is not there.
+        An operation or a setting that is not known is an `UnsupportedOpError`.
         """
         name, index = split_tensor_name(tensor)
         for node in self._pending(name):

@@ -19,13 +19,10 @@ IR_VERSION = 8
 
 @dataclass(frozen=True)
 class Value:
-    """A float32 tensor of the ONNX graph, seen as TensorFlow sees it.
+    """A float32 tensor of the ONNX graph; its shape is TensorFlow's, with None for the batch size.
 
-    Attributes:
-        name: Name in the ONNX graph.
-        shape: Shape in TensorFlow's axis order; None for the batch size.
-        feature_map: Whether it is NHWC to TensorFlow and stored NCHW in ONNX, so that
-            convolutions need no transposes. Other tensors are stored as TensorFlow sees them.
+    A feature map is NHWC to TensorFlow and stored NCHW in ONNX, so that convolutions need no
+    transposes. Other tensors are stored as TensorFlow sees them.
     """
 
     name: str
@@ -61,16 +58,9 @@ class GraphBuilder:
         output: str | None = None,
         **attributes: Any,
     ) -> str:
-        """Add a node with one output.
+        """Add a node and return the name of its one output, made up where not given.
 
-        Args:
-            op: ONNX operator.
-            inputs: Tensor names; an empty one leaves out an optional input.
-            output: Name of the output; made up where not given.
-            **attributes: ONNX attributes: numbers, strings or sequences of them.
-
-        Returns:
-            Name of the output.
+        An empty name in ``inputs`` leaves out an optional input.
         """
         name = output or self._unique(op)
         self._nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
@@ -90,20 +80,10 @@ class GraphBuilder:
         inputs: Mapping[str, Sequence[int]],
         outputs: Mapping[str, Sequence[int]],
     ) -> onnx.ModelProto:
-        """Close the graph.
+        """Close the graph and return the checked model, its shapes inferred.
 
-        Args:
-            name: Name of the graph.
-            inputs: Shape of each float32 input without the batch axis, which comes first and
-                may have any size.
-            outputs: The same for each float32 output.
-
-        Returns:
-            The checked model, its shapes inferred.
-
-        Raises:
-            onnx.checker.ValidationError: The graph is not valid ONNX.
-            onnx.shape_inference.InferenceError: Shapes do not fit together.
+        Inputs and outputs are float32, their shapes without the batch axis, which comes first and
+        may have any size. An invalid graph raises onnx's errors.
         """
         graph = helper.make_graph(
             self._nodes,

@@ -28,13 +28,9 @@ class UnsupportedOpError(GraphModelError):
 
 @dataclass(frozen=True)
 class Node:
-    """One operation of the graph.
+    """One operation of the graph, with TensorFlow's JSON form of its attributes.
 
-    Attributes:
-        name: Unique in the graph.
-        op: TensorFlow operation, such as ``Conv2D``.
-        inputs: Tensor names, ``node`` or ``node:k`` for output k; no control inputs.
-        attributes: TensorFlow's JSON form of the attributes; read them by the methods.
+    Inputs are tensor names, ``node`` or ``node:k`` for output k; no control inputs.
     """
 
     name: str
@@ -73,35 +69,21 @@ class Node:
 
 @dataclass(frozen=True)
 class GraphModel:
-    """A graph model in memory.
-
-    Attributes:
-        name: File name without its suffix.
-        nodes: Every node by name.
-        weights: Constant tensors by node name, in TensorFlow's axis order.
-    """
+    """Nodes by name, and constant tensors by node name in TensorFlow's axis order."""
 
     name: str
     nodes: Mapping[str, Node]
     weights: Mapping[str, Array]
 
     def node(self, name: str) -> Node:
-        """Return the node of this name.
-
-        Raises:
-            GraphModelError: There is none.
-        """
+        """Return the node of this name, or raise `GraphModelError`."""
         try:
             return self.nodes[name]
         except KeyError:
             raise GraphModelError(f"graph model {self.name!r} has no node {name!r}") from None
 
     def weight(self, name: str) -> Array:
-        """Return the constant tensor of this name.
-
-        Raises:
-            GraphModelError: There is none.
-        """
+        """Return the constant tensor of this name, or raise `GraphModelError`."""
         try:
             return self.weights[name]
         except KeyError:
@@ -115,14 +97,7 @@ def split_tensor_name(name: str) -> tuple[str, int]:
 
 
 def load_graph_model(path: Path) -> GraphModel:
-    """Load a graph model, whose files were verified by their hashes.
-
-    Args:
-        path: The JSON file; the weight files that it names lie beside it.
-
-    Returns:
-        The model, its weights in the declared dtype.
-    """
+    """Load a graph model from its JSON file and the weight files beside it, verified before."""
     content = json.loads(path.read_text("utf-8"))
     nodes = [_node(entry) for entry in content["modelTopology"]["node"]]
     weights: dict[str, Array] = {}

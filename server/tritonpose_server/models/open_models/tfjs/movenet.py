@@ -62,22 +62,12 @@ class _Grid:
 
 
 def build_movenet(model: GraphModel, height: int = 256, width: int = 192) -> onnx.ModelProto:
-    """Re-emit MoveNet fully convolutionally, for any size and batch, up to its heatmaps.
+    """Re-emit MoveNet, Lightning or Thunder, fully convolutionally up to its heatmaps.
 
-    Args:
-        model: Graph model of MoveNet single-pose, Lightning or Thunder.
-        height: Of the input in pixels, a multiple of 32.
-        width: Likewise.
-
-    Returns:
-        A model with input ``image`` FP32 [N,3,height,width], RGB as ``x / 127.5 - 1``, and output
-        ``heatmap`` FP32 [N,17,height/4,width/4] in 0..1, joints in COCO's order: the sigmoid of
-        MoveNet's heatmap times 1.8 / (d + 1.8), d being the distance in cells to the joint as
-        regressed from the best person center. Cell (r, c) stands for pixel (4r, 4c).
-
-    Raises:
-        ValueError: A size is not a positive multiple of 32.
-        GraphModelError: The model is not the one expected.
+    Height and width are multiples of 32 pixels. Input ``image`` FP32 [N,3,height,width], RGB as
+    ``x / 127.5 - 1``; output ``heatmap`` FP32 [N,17,height/4,width/4] in 0..1, joints in COCO's
+    order: the sigmoid of MoveNet's heatmap times 1.8 / (d + 1.8), d being the distance in cells to
+    the joint as regressed from the best person center. Cell (r, c) stands for pixel (4r, 4c).
     """
     if height < 1 or width < 1 or height % _LARGEST_STRIDE or width % _LARGEST_STRIDE:
         raise ValueError(
@@ -129,17 +119,10 @@ def _shifted(graph: GraphBuilder, image: str, height: int, width: int) -> str:
 def _regressed_joints(
     graph: GraphBuilder, grid: _Grid, center_logits: str, vectors: str
 ) -> list[str]:
-    """Read where the best person center places the joints.
+    """Read rows and columns, in cells, where the best person center places the joints.
 
-    Args:
-        graph: The graph to add to.
-        grid: Grid of the heads.
-        center_logits: [N,1,rows,columns].
-        vectors: From each cell to its joints, in cells: [N,34,rows,columns], for each joint its
-            row, then its column.
-
-    Returns:
-        Rows and columns in cells, each [N,17,1,1].
+    Each is [N,17,1,1]. ``center_logits`` is [N,1,rows,columns]; ``vectors`` lead from each cell to
+    its joints, in cells: [N,34,rows,columns], for each joint its row, then its column.
     """
     scores = graph.add("Sigmoid", [center_logits])
     flat_scores = graph.add("Reshape", [scores, graph.int64(0, grid.cells)])

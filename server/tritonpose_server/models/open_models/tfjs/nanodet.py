@@ -28,18 +28,11 @@ _LEFT_TOP_RIGHT_BOTTOM = np.array([-1.0, -1.0, 1.0, 1.0]).reshape(1, 4, 1)
 
 
 def build_nanodet(model: GraphModel) -> onnx.ModelProto:
-    """Re-emit NanoDet with its boxes decoded, before NMS.
+    """Re-emit NanoDet, for 416x416 images and the classes of COCO, with boxes decoded, before NMS.
 
-    Args:
-        model: Graph model of NanoDet for 416x416 images and the classes of COCO.
-
-    Returns:
-        A model with input ``image`` FP32 [N,3,416,416], normalized BGR, and outputs ``boxes`` FP32
-        [N,3549,4], x1,y1,x2,y2 in network pixels within 0..416, and ``scores`` FP32 [N,3549],
-        each box's probability of showing a person.
-
-    Raises:
-        GraphModelError: The model is not the one expected.
+    Input ``image`` FP32 [N,3,416,416], normalized BGR; outputs ``boxes`` FP32 [N,3549,4],
+    x1,y1,x2,y2 in network pixels within 0..416, and ``scores`` FP32 [N,3549], each box's
+    probability of showing a person.
     """
     graph = GraphBuilder()
     emitter = Emitter(model, graph)

@@ -56,12 +56,9 @@ def main(model: Path, parameters: Path, target: Path, opset: int) -> None:
 
 
 def translate(model: Path, work: Path) -> tuple[Path, Path]:
-    """Bring a ``.pdmodel`` into the form that paddle2onnx reads.
+    """Bring a ``.pdmodel`` into the form that paddle2onnx reads: program and parameters.
 
     It would do so by itself, but with attributes that it can't read afterwards.
-
-    Returns:
-        The program and its parameters.
     """
     executor = paddle.static.Executor(paddle.CPUPlace())
     with paddle.pir_utils.OldIrGuard():
@@ -73,16 +70,10 @@ def translate(model: Path, work: Path) -> tuple[Path, Path]:
 
 
 def narrow_attributes(program: dict[str, Any]) -> bool:
-    """Make the operators' float64 attributes float32, in place.
+    """Make the operators' float64 attributes float32, in place; return whether there were any.
 
     Since Paddle 3.3 many are float64. paddle2onnx knows them only as float32: it fails at lists of
     them and takes arbitrary numbers for single ones.
-
-    Args:
-        program: As in the ``.json`` file.
-
-    Returns:
-        Whether there were any.
     """
     changed = False
     for operator in operators(program):
