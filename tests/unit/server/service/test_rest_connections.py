@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -11,6 +12,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import uvicorn
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from rest_service import rest_service
 
@@ -172,3 +177,26 @@ def test_more_connections_than_allowed(address: str) -> None:
         for each in idle:
             each.close()
     assert alive(address)
+
+
+def test_the_private_names_of_uvicorn_exist() -> None:
+    """An upgrade that changes them must be noticed here first."""
+    methods = {
+        *("connection_made", "connection_lost", "data_received", "pause_writing"),
+        *("resume_writing", "on_headers_complete", "on_message_complete", "on_response_complete"),
+        *("timeout_keep_alive_handler", "send_400_response", "_unset_keepalive_if_required"),
+    }
+    assert methods <= set(dir(HttpToolsProtocol))
+    config = uvicorn.Config(app=None, http=HttpToolsProtocol, log_config=None)
+    config.load()
+    loop = asyncio.new_event_loop()
+    protocol = HttpToolsProtocol(config, ServerState(), {}, loop)
+    loop.close()
+    attributes = {
+        *("connections", "server_state", "client", "cycle", "transport", "loop"),
+        *("timeout_keep_alive", "timeout_keep_alive_task"),
+    }
+    assert attributes <= set(vars(protocol))
+    assert STATUS_LINE[431] == b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    assert CLOSE_HEADER == (b"connection", b"close")
+    assert {"handle_exit", "capture_signals", "startup"} <= set(dir(uvicorn.Server))
