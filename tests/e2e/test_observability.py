@@ -160,7 +160,9 @@ def test_one_trace_from_rest_to_the_models(service: Service, photo: Path) -> Non
     for span in spans.values():
         outer = next((each for each in spans.values() if each.id == span.parent), root)
         # Clocks of one machine, each read twice.
-        assert outer.start - 2_000_000 <= span.start <= span.end <= outer.end + 2_000_000, span
+        assert outer.start - 2_000_000 <= span.start <= span.end, span
+        # A process may go on after its answer has reached the one that waits for it.
+        assert span.service != outer.service or span.end <= outer.end + 2_000_000, span
         assert not span.failed
     assert {span.service for span in spans.values()} == {
         "tritonpose-rest",
