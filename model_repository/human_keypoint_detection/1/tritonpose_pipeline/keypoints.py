@@ -18,6 +18,10 @@ FLIPPED_JOINTS = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 
 _LOG_FLOOR = 1e-10
 
+# Of OpenCV's fixed-point warp: coordinates are rounded to 1/1024 of a pixel, then cut to 1/32.
+_COORDINATE_STEPS = 1024
+_WEIGHT_BITS = 5
+
 
 def boxes_to_centers_and_scales(
     boxes: FloatArray, aspect_ratio: float
@@ -113,9 +117,58 @@ def crop_people(
     width, height = size
     crops = np.empty((len(matrices), height, width, 3), np.uint8)
     for matrix, crop in zip(matrices, crops, strict=True):
-        warped = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR)
+        warped = cv2.remap(image, *sampling_maps(matrix, size), cv2.INTER_LINEAR)
         cv2.cvtColor(warped, cv2.COLOR_BGR2RGB, dst=crop)
     return crops
+
+
+def sampling_maps(
+    matrix: DoubleArray, size: tuple[int, int]
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16]]:
+    """Compute where each pixel of a crop lies in its image, in fixed point.
+
+    ``cv2.warpAffine`` rounds so up to OpenCV 4.12, and with it PaddleX; later versions compute
+    in floating point and give other crops. ``cv2.remap`` is the same in all of them.
+
+    Args:
+        matrix: float64 ``[2, 3]``, from image pixels to crop pixels.
+        size: Width and height of the crop in pixels.
+
+    Returns:
+        The maps of ``cv2.remap``: whole pixels int16 ``[height, width, 2]``, x, y, and uint16
+        ``[height, width]``, the fractions in 1/32, y times 32 plus x.
+
+    Source: OpenCV ``warpAffine`` and ``invertAffineTransform``.
+    """
+    (a, b, c), (d, e, f) = matrix.tolist()
+    determinant = a * e - b * d
+    scale = 1 / determinant if determinant else 0.0
+    a, b, d, e = e * scale, b * -scale, d * -scale, a * scale
+    columns, rows = np.arange(size[0]), np.arange(size[1])
+    origin_x, origin_y = -a * c - b * f, -d * c - e * f
+    half = _COORDINATE_STEPS >> (_WEIGHT_BITS + 1)
+    shift = _COORDINATE_STEPS.bit_length() - 1 - _WEIGHT_BITS
+
+    def positions(of_column: float, of_row: float, origin: float) -> npt.NDArray[np.int64]:
+        along = np.rint(of_column * columns * _COORDINATE_STEPS).astype(np.int64)
+        down = np.rint((of_row * rows + origin) * _COORDINATE_STEPS).astype(np.int64) + half
+        # A person's crop is not turned: then one row, or one column, says it all.
+        if not along.any():
+            along = along[:1]
+        if (down == down[0]).all():
+            down = down[:1]
+        return np.asarray((along + down[:, None]) >> shift, np.int64)
+
+    x, y = positions(a, b, origin_x), positions(d, e, origin_y)
+    limits, mask = np.iinfo(np.int16), (1 << _WEIGHT_BITS) - 1
+    whole = np.empty((size[1], size[0], 2), np.int16)
+    for axis, position in enumerate((x, y)):
+        pixels = np.clip(position >> _WEIGHT_BITS, limits.min, limits.max)
+        whole[..., axis] = pixels.astype(np.int16)
+    fractions = np.empty((size[1], size[0]), np.uint16)
+    rows_of_weights = ((y & mask) << _WEIGHT_BITS).astype(np.uint16)
+    np.add(rows_of_weights, (x & mask).astype(np.uint16), out=fractions)
+    return whole, fractions
 
 
 def transform_points(points: DoubleArray, matrices: DoubleArray) -> DoubleArray:
