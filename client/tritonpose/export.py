@@ -8,6 +8,7 @@ import numpy as np
 
 from tritonpose.coco import COCO_KEYPOINT_NAMES, VISIBLE_SCORE
 from tritonpose.extras import install_command
+from tritonpose.saving import as_text
 
 if TYPE_CHECKING:
     import pandas
@@ -139,11 +140,12 @@ def keypoint_table(
 
     count, joints, _ = people.keypoints.shape
     rows = count * joints
+    shown = None if input_path is None else as_text(input_path)
     per_person = {"det_score": people.det_scores}
     per_person |= dict(zip(("x1", "y1", "x2", "y2"), people.boxes.T, strict=True))
     return pandas.DataFrame(
         {
-            "input_path": pandas.array([input_path] * rows, dtype="string"),
+            "input_path": pandas.array([shown] * rows, dtype="string"),
             "page_index": pandas.array([page_index] * rows, dtype="Int64"),
             "frame_index": pandas.array([frame_index] * rows, dtype="Int64"),
             "person": np.arange(count, dtype=np.int64).repeat(joints),

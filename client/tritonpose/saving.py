@@ -97,6 +97,15 @@ def write_image(path: Path, image: Image) -> None:
     image.save(path)
 
 
+def as_text(path: str) -> str:
+    r"""Write bytes of a file's name that are no UTF-8 as ``\xd0``, for files of Unicode alone.
+
+    Python has such bytes as lone surrogates, which JSON can hold, but neither Parquet nor pandas.
+    """
+    bytes_shown = re.sub("[\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", path)
+    return bytes_shown.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def to_jsonable(value: Any) -> Any:
     """Turn NumPy arrays and scalars within dicts and lists into plain lists and numbers."""
     if isinstance(value, np.ndarray | np.generic):

@@ -44,7 +44,7 @@ def write_coco(parts: Sequence[Path], path: Path) -> None:
             file.write('{"categories": ')
             json.dump([CATEGORY], file)
             file.write(',\n"images": [')
-            _write_list(file, map(_image, _numbered(parts, ["path", *_PLACE])))
+            _write_list(file, map(_image, _numbered(parts, ["item", "path", *_PLACE])))
             file.write('],\n"annotations": [')
             _write_list(file, _annotations(_numbered(parts, _PEOPLE)))
             file.write("]}\n")
@@ -63,7 +63,7 @@ def _numbered(
     """Read the rows without an error, with the ids of their images."""
     image_id = 0
     for part in parts:
-        with parquet.ParquetFile(part) as file:
+        with part.open("rb") as opened, parquet.ParquetFile(opened) as file:
             for batch in file.iter_batches(256, columns=[*columns, "error_class"]):
                 for row in batch.to_pylist():
                     if row.pop("error_class") is None:
@@ -74,7 +74,8 @@ def _numbered(
 def _image(numbered: tuple[int, dict[str, Any]]) -> dict[str, Any]:
     image_id, row = numbered
     place = {key: row[key] for key in _PLACE if row[key] is not None}
-    return {"id": image_id, "file_name": row["path"], **place}
+    # With the columns that tell rows of the Parquet files apart.
+    return {"id": image_id, "file_name": row["path"], "item": row["item"], **place}
 
 
 def _annotations(rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[dict[str, Any]]:

@@ -18,8 +18,11 @@ from tritonpose_batch.items import Item
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the files of a job change so that a job of an older version can't be continued."""
+
+
+_PATH_CODEC = ("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ def read_shard(layout: Layout, shard: int) -> list[tuple[int, Item]]:
     """Read the items of a shard, with their numbers."""
     from pyarrow import parquet
 
-    with parquet.ParquetFile(layout.inputs) as file:
+    with layout.inputs.open("rb") as opened, parquet.ParquetFile(opened) as file:
         return _items_of(file.read_row_group(shard))
 
 
@@ -190,16 +193,20 @@ def _write_items(layout: Layout, shards: Iterator[list[tuple[int, Item]]]) -> in
     schema = pa.schema(
         [
             ("item", pa.int64()),
-            ("path", pa.string()),
+            # As the file system has it, which need not be UTF-8.
+            ("path", pa.binary()),
             ("video", pa.bool_()),
             ("version", pa.string()),
         ]
     )
     count = 0
     temporary = temporary_beside(layout.inputs)
-    with parquet.ParquetWriter(temporary, schema) as writer:
+    with temporary.open("wb") as file, parquet.ParquetWriter(file, schema) as writer:
         for shard in shards:
-            rows = [{"item": number, **vars(item)} for number, item in shard]
+            rows = [
+                {"item": number, **vars(item), "path": item.path.encode(*_PATH_CODEC)}
+                for number, item in shard
+            ]
             writer.write_table(
                 pa.Table.from_pylist(rows, schema=schema), row_group_size=max(len(rows), 1)
             )
@@ -211,7 +218,7 @@ def _write_items(layout: Layout, shards: Iterator[list[tuple[int, Item]]]) -> in
 def _items_of(table: pa.Table) -> list[tuple[int, Item]]:
     columns = [table.column(name).to_pylist() for name in ("item", "path", "video", "version")]
     return [
-        (number, Item(path, video, version))
+        (number, Item(path.decode(*_PATH_CODEC), video, version))
         for number, path, video, version in zip(*columns, strict=True)
     ]
 
@@ -228,7 +235,8 @@ def _check_settings(layout: Layout, begun: Mapping[str, Any], wanted: Mapping[st
 def _check_items(layout: Layout, items: Sequence[Item]) -> None:
     from pyarrow import parquet
 
-    begun = {item.path: item for _, item in _items_of(parquet.read_table(layout.inputs))}
+    with layout.inputs.open("rb") as file:
+        begun = {item.path: item for _, item in _items_of(parquet.read_table(file))}
     wanted = {item.path: item for item in items}
     differences = {
         "new": [path for path in wanted if path not in begun],

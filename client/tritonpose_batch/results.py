@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from tritonpose.saving import as_text
 from tritonpose_batch.job import publish, temporary_beside
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ class PartWriter:
         self.counts = Counts()
 
     def __enter__(self) -> PartWriter:
-        self._writer = parquet.ParquetWriter(self._temporary, SCHEMA, compression="zstd")
+        # pyarrow takes a path for UTF-8, and one with a colon for an address.
+        self._file = self._temporary.open("wb")
+        self._writer = parquet.ParquetWriter(self._file, SCHEMA, compression="zstd")
         return self
 
     def add(self, row: dict[str, Any]) -> None:
@@ -110,9 +113,11 @@ class PartWriter:
                     {_key(name): str(count) for name, count in asdict(self.counts).items()}
                 )
             self._writer.close()
+            self._file.close()
             if error is None:
                 publish(self._temporary, self._path)
         finally:
+            self._file.close()
             self._temporary.unlink(missing_ok=True)
 
     def _flush(self) -> None:
@@ -124,7 +129,8 @@ class PartWriter:
 def finished_counts(path: Path) -> Counts | None:
     """Read what a finished part holds; None if there is none that can be read."""
     try:
-        metadata = parquet.read_metadata(path).metadata or {}
+        with path.open("rb") as file:
+            metadata = parquet.read_metadata(file).metadata or {}
     except (OSError, pa.ArrowException):
         return None
     names = [field.name for field in fields(Counts)]
@@ -142,7 +148,7 @@ def row_of(item: int, path: str, result: KeypointResult) -> dict[str, Any]:
     """Make a row of `SCHEMA` of the input numbered ``item``, or one of its pages or frames."""
     row: dict[str, Any] = {
         "item": item,
-        "path": path,
+        "path": as_text(path),
         "page_index": result.get("page_index"),
         "frame_index": result.get("frame_index"),
         "error_class": None,
@@ -151,7 +157,8 @@ def row_of(item: int, path: str, result: KeypointResult) -> dict[str, Any]:
     row["width"], row["height"] = image_size(result.held_image())
     if result.error is not None:
         # The columns of people stay null: an image that failed isn't one without people.
-        row |= {"error_class": type(result.error).__name__, "error_message": str(result.error)}
+        message = as_text(str(result.error))
+        row |= {"error_class": type(result.error).__name__, "error_message": message}
         return row
     people = result.arrays
     return row | {

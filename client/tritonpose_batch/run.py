@@ -46,7 +46,7 @@ def run_job(
     used. ConfigError: another job was begun in the directory or another run works on it.
     """
     config = PipelineConfig.load(options.pipeline)
-    items = list_items(inputs)
+    items = list_items(inputs, report)
     # Absolute, as workers run elsewhere.
     layout = Layout(output.absolute())
     with lone_run(layout) as scratch:

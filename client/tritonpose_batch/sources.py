@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -61,13 +63,27 @@ def sources_of(items: Iterable[Item]) -> Iterator[object]:
     """
     for item in items:
         stored = is_stored(item.path)
-        if not item.video:
+        problem = None if has_scheme(item.path) else _no_file(item.path)
+        if problem is not None:
+            yield FileInput(item.path, problem=problem)
+        elif not item.video:
             read = partial(_read_stored, item.path) if stored else None
             yield FileInput(item.path, read=read)
         elif stored:
             yield from _stored_frames(item.path)
         else:
             yield from read_frames(FileInput(item.path))
+
+
+def _no_file(path: str) -> str | None:
+    """Say what a path is that is no regular file: reading it might never end."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 (reading says what is wrong with the path)
+    except (OSError, ValueError):
+        return None
+    if stat.S_ISDIR(mode):
+        return f"{path!r} is a directory: give it as an input of its own, or list its files"
+    return None if stat.S_ISREG(mode) else f"{path!r} is a pipe or a device, not a file"
 
 
 def _read_stored(address: str) -> bytes:

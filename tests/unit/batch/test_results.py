@@ -105,9 +105,9 @@ def test_coco(tmp_path: Path) -> None:
     write_coco(parts, tmp_path / "coco.json")
     coco = json.loads((tmp_path / "coco.json").read_text())
     assert coco["images"] == [
-        {"id": 1, "file_name": "0.jpg", "width": 64, "height": 48},
-        {"id": 2, "file_name": "1.jpg", "width": 64, "height": 48},
-        {"id": 3, "file_name": "1.jpg", "width": 64, "height": 48},
+        {"id": 1, "file_name": "0.jpg", "item": 0, "width": 64, "height": 48},
+        {"id": 2, "file_name": "1.jpg", "item": 0, "width": 64, "height": 48},
+        {"id": 3, "file_name": "1.jpg", "item": 0, "width": 64, "height": 48},
     ]
     annotations = coco["annotations"]
     assert [(entry["id"], entry["image_id"]) for entry in annotations] == [(1, 1), (2, 1), (3, 3)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 from pathlib import Path
 
 import cv2
@@ -15,6 +17,7 @@ from poses import people
 from tritonpose import AsyncPipeline, InputError, ServerUnavailableError
 from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_batch.cluster import cause_of
+from tritonpose_batch.coco import write_coco
 from tritonpose_batch.items import Item
 from tritonpose_batch.job import Layout, open_job
 from tritonpose_batch.results import Counts, finished_counts
@@ -79,6 +82,37 @@ def test_images_and_videos_of_object_stores(tmp_path: Path) -> None:
     assert errors[1] == "no such file: 'memory:///shard/gone.jpg'"
     assert errors[3].startswith("'memory:///shard/c.mp4' can't be opened as a video")
     assert errors[4].startswith("can't read 'memory:///shard/gone.mp4': FileNotFoundError")
+
+
+def test_paths_that_are_no_utf_8(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xd0\xd0")
+    folder.mkdir()
+    image = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+    good, bad = folder / "a.jpg", folder / os.fsdecode(b"\xc8\xcb.jpg")
+    good.write_bytes(image)
+    bad.write_bytes(b"no image")
+    items = [Item(str(path), False, "") for path in (good, bad)]
+    layout = Layout(folder / "out")
+    assert work(layout, items, Nobody()) == [Counts(1, 0, 1)]
+    assert work(layout, items, Nobody()) == [Counts(1, 0, 1)]
+    write_coco([layout.part(0)], layout.coco)
+    shown = f"{tmp_path}/" + r"\xd0\xd0/"
+    with layout.part(0).open("rb") as part:
+        rows = parquet.read_table(part).to_pylist()
+    assert [row["path"] for row in rows] == [f"{shown}a.jpg", shown + r"\xc8\xcb.jpg"]
+    assert "looks like text" in rows[1]["error_message"]
+    assert json.loads(layout.coco.read_text())["images"][0]["file_name"] == f"{shown}a.jpg"
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder").mkdir()
+    items = [Item(str(tmp_path / name), False, "") for name in ("pipe.jpg", "folder")]
+    layout = Layout(tmp_path / "out")
+    assert work(layout, items, Nobody()) == [Counts(0, 0, 2)]
+    pipe, folder = (row["error_message"] for row in parquet.read_table(layout.poses).to_pylist())
+    assert pipe.endswith("pipe.jpg' is a pipe or a device, not a file")
+    assert "is a directory: give it as an input of its own" in folder
 
 
 def test_without_a_server_there_is_no_part(tmp_path: Path) -> None:

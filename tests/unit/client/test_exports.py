@@ -1,6 +1,7 @@
 """Results in other libraries' formats: COCO and pandas."""
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -99,6 +100,11 @@ def test_a_table_has_one_row_per_person_and_keypoint() -> None:
         assert wrists.loc[person, ["x1", "y1", "x2", "y2"]].tolist() == box["coordinate"]
         assert wrists.loc[person, "det_score"] == np.float32(box["det_score"])
         assert wrists.loc[person, "x"] == box["keypoints"][9, 0]
+
+
+def test_a_table_shows_names_that_are_no_utf_8() -> None:
+    table = made_up_result(1, os.fsdecode(b"\xd0.jpg")).to_dataframe()
+    assert set(table["input_path"]) == {r"\xd0.jpg"}
 
 
 def test_tables_of_many_results_make_one(tmp_path: Any) -> None:

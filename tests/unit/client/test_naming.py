@@ -12,6 +12,7 @@ from poses import people
 from tritonpose import InputError, KeypointResult
 from tritonpose._requests import result_of, unreadable_result
 from tritonpose.inputs import expand_inputs, load_source
+from tritonpose.saving import as_text
 from videos import gray_frames, write_video
 
 PIXELS = np.full((40, 60, 3), (10, 20, 200), dtype=np.uint8)
@@ -133,6 +134,12 @@ def test_errors_are_saved_where_results_would_be(tmp_path: Path) -> None:
     saved = json.loads((tmp_path / "out" / "a" / "x_res.json").read_text())
     assert saved["input_path"] == str(tmp_path / "in" / "a" / "x.jpg")
     assert saved["error"] == "InputError: it is empty"
+
+
+def test_names_that_are_no_text_are_shown_where_only_text_is_allowed() -> None:
+    path = b"\xd0\xd0/caf\xe9.jpg".decode(errors="surrogateescape")
+    assert as_text(path) == r"\xd0\xd0/caf\xe9.jpg"
+    assert as_text("行人.jpg\ud83d") == r"行人.jpg\ud83d"
 
 
 def test_names_that_are_no_text_are_saved(tmp_path: Path) -> None:
