@@ -93,7 +93,7 @@ def _local_item(path: str) -> Item:
         status = os.stat(path)  # noqa: PTH116 (an invalid path fails when it is read)
     except (OSError, ValueError):
         return Item(path, video=False, version="")
-    # What is no regular file may block whoever opens it.
+    # What is no regular file may block the process that opens it.
     video = stat.S_ISREG(status.st_mode) and is_video(path)
     return Item(path, video, f"{status.st_size}-{status.st_mtime_ns}")
 

@@ -37,7 +37,7 @@ def is_list(name: str) -> bool:
 def read_list(name: str, report: Callable[[str], None]) -> list[str]:
     """Read the addresses of a list; bytes that are no UTF-8 are kept as `os.fsdecode` does.
 
-    ``report`` is told of a first line that was taken for a header. InputError: the list can't be
+    ``report`` is called with a first line that was taken for a header. InputError: the list can't be
     read, holds nothing, or it isn't clear where its addresses are.
     """
     system, path = file_system(name)

@@ -1,4 +1,4 @@
-"""Which addresses a list names, whoever wrote it."""
+"""Which addresses a list names, in whichever form."""
 
 from __future__ import annotations
 
