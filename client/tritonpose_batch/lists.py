@@ -37,8 +37,8 @@ def is_list(name: str) -> bool:
 def read_list(name: str, report: Callable[[str], None]) -> list[str]:
     """Read the addresses of a list; bytes that are no UTF-8 are kept as `os.fsdecode` does.
 
-    ``report`` is called with a first line that was taken for a header. InputError: the list can't be
-    read, holds nothing, or it isn't clear where its addresses are.
+    ``report`` is called with a first line that was taken for a header. InputError: the list is
+    unreadable or holds nothing, or it is unclear where its addresses are.
     """
     system, path = file_system(name)
     folder = None if has_scheme(name) else Path(name).parent
