@@ -13,7 +13,8 @@ from pathlib import Path
 import cv2
 
 from tritonpose_server.errors import EmbeddedServerError
-from tritonpose_server.models.store import cache_home, replaced_directory
+from tritonpose_server.models.directories import replaced_directory
+from tritonpose_server.models.home import cache_home
 
 # Sports2D (BSD-3-Clause, perfanalytics): two people in a park, exercising and walking.
 _PACKAGE = "sports2d==0.8.34"

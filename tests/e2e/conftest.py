@@ -16,9 +16,10 @@ from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
+from tritonpose_server.models.home import cache_home
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.install import install_paddle_model
-from tritonpose_server.models.store import ModelStore, cache_home
+from tritonpose_server.models.store import ModelStore
 from twins import predict_all, url_of
 
 

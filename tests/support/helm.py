@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tritonpose_server.models.store import cache_home
+from tritonpose_server.models.home import cache_home
 
 CHART = Path(__file__).resolve().parents[2] / "docker" / "helm" / "tritonpose"
 

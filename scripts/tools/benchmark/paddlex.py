@@ -18,9 +18,9 @@ from tools.benchmark.workload import Sample
 from tools.errors import ToolError
 from tritonpose.config import PIPELINE_NAME, ModuleConfig, PipelineConfig
 from tritonpose_server.models.catalog import OPEN_MODELS
+from tritonpose_server.models.home import cache_home
 from tritonpose_server.models.paddle.inference_yml import read_inference_yml
 from tritonpose_server.models.paddle.tool_environment import ToolEnvironment
-from tritonpose_server.models.store import cache_home
 
 _ENVIRONMENT = ToolEnvironment(
     name="paddlex",

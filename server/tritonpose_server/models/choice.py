@@ -19,6 +19,7 @@ from tritonpose_server.models.catalog import (
 from tritonpose_server.models.commands import default_lock, default_store, install, list_models
 from tritonpose_server.models.errors import ConversionError, FetchError
 from tritonpose_server.models.fetch.sources import answering_sources
+from tritonpose_server.models.home import writable_directory
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress
@@ -173,6 +174,8 @@ def _install_or_stand_in(
     }
     if not missing:
         return {}
+    # Before anything is asked for: an open model could not be put there, either.
+    writable_directory(store.root)
     progress(f"looking for {' and '.join(missing.values())} where PaddleX publishes them")
     sources = installers.sources()
 

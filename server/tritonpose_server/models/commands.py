@@ -11,10 +11,14 @@ from tritonpose_server.models.catalog import KNOWN_MODELS, OPEN_MODELS, PADDLEX_
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.fetch.lock import ModelLock
 from tritonpose_server.models.fetch.sources import ModelSource, fetch_model
+from tritonpose_server.models.home import cache_home, writable_directory
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.install import install_paddle_model
-from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress, cache_home
+from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress
 from tritonpose_server.models.triton_config import read_config
+
+# Of the largest published archive, with what it holds.
+_ARCHIVE_BYTES = 500 << 20
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ def fetch(
         raise ConversionError(f"no model {name!r} is known; known: {', '.join(PADDLEX_MODELS)}")
     directory = cache_home() / "archives" / name
     if not directory.is_dir():
+        writable_directory(directory.parent, _ARCHIVE_BYTES)
         source = fetch_model(name, directory, sources=sources, lock=lock, progress=progress)
         progress(f"{name}: fetched from {source.title}")
     return directory

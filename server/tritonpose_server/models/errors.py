@@ -11,3 +11,7 @@ class ConversionError(TritonPoseError):
 
 class FetchError(TritonPoseError):
     """Something could not be fetched, or is not what was expected; the message says what to do."""
+
+
+class HomeError(TritonPoseError):
+    """The directory of models can't be used; the message says why and how to name another."""

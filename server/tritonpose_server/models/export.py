@@ -12,7 +12,7 @@ from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.staging import stage_pipeline
 from tritonpose_server.errors import EmbeddedServerError
-from tritonpose_server.models.store import replaced_directory
+from tritonpose_server.models.directories import replaced_directory
 from tritonpose_server.models.triton_config import (
     ONNXRUNTIME,
     config_text,

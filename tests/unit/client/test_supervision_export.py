@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tritonpose_server.models.store import cache_home
+from tritonpose_server.models.home import cache_home
 
 # supervision, and what `import supervision` needs beyond the environment of the tests.
 PACKAGES = ("supervision==0.31.2", "pydeprecate==0.13.0", "scipy==1.15.3", "defusedxml==0.7.1")

@@ -12,15 +12,9 @@ import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from paddle_networks import keypoint_network
-from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.store import (
-    ModelFiles,
-    ModelStore,
-    cache_home,
-    config_path,
-    digest_files,
-    replaced_directory,
-)
+from tritonpose_server.models.directories import replaced_directory
+from tritonpose_server.models.errors import ConversionError, HomeError
+from tritonpose_server.models.store import ModelFiles, ModelStore, config_path, digest_files
 
 
 def files(text: str) -> ModelFiles:
@@ -34,35 +28,6 @@ def listing(directory: Path) -> list[str]:
 
 
 WHOLE = ["a", "a/1", "a/1/model.onnx", "a/config.pbtxt", "a/provenance.json"]
-
-
-# --- where ---
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, "~/.cache/tritonpose"),
-        ({"TRITONPOSE_HOME": "/t"}, "/t"),
-        ({"XDG_CACHE_HOME": "/x"}, "/x/tritonpose"),
-        ({"TRITONPOSE_HOME": "/t", "XDG_CACHE_HOME": "/x"}, "/t"),
-        ({"TRITONPOSE_HOME": "", "XDG_CACHE_HOME": "/x"}, "/x/tritonpose"),
-        ({"TRITONPOSE_HOME": "", "XDG_CACHE_HOME": ""}, "~/.cache/tritonpose"),
-        ({"TRITONPOSE_HOME": "~/t"}, "~/t"),
-        ({"XDG_CACHE_HOME": "~/x"}, "~/x/tritonpose"),
-        ({"TRITONPOSE_HOME": "relative"}, "~/relative"),
-    ],
-)
-def test_cache_home(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], expected: str
-) -> None:
-    for name in ("TRITONPOSE_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert str(cache_home()) == expected.replace("~", str(tmp_path))
 
 
 # --- models ---
@@ -188,3 +153,45 @@ def test_digest_files(tmp_path: Path) -> None:
     assert digest(b"1", b"2") == hashlib.sha256(parts).hexdigest()
     others = [(b"2", b"1"), (b"12", b""), (b"", b"12"), (b"1", b"2")]
     assert len({digest(*contents) for contents in others}) == 4
+
+
+# --- names ---
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "human_keypoint_detection",
+        "human-keypoint-detection",
+        "Human_Keypoint-Detection",
+        "HUMAN-KEYPOINT-DETECTION",
+    ],
+)
+def test_names_of_the_pipeline_are_reserved(tmp_path: Path, name: str) -> None:
+    store = ModelStore(tmp_path / "store")
+    with pytest.raises(ConversionError, match="is the name of the pipeline itself"):
+        store.add(name, files("first"))
+    assert not store.root.exists()
+    # What an earlier version installed can be removed.
+    store.add("other", files("first"))
+    store.path("other").rename(store.path(name))
+    store.remove(name)
+    assert store.names() == []
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".", ".x", "a b", "ä", "x\n", "x" * 129])
+def test_names_that_triton_or_file_systems_can_not_take(tmp_path: Path, name: str) -> None:
+    store = ModelStore(tmp_path / "store")
+    with pytest.raises(ConversionError, match="can't be a model name"):
+        store.add(name, files("first"))
+    with pytest.raises(ConversionError, match="no model .* is installed"):
+        store.require(name)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", ""])
+def test_damaged_provenance(tmp_path: Path, content: str) -> None:
+    store = ModelStore(tmp_path / "store")
+    store.add("a", files("first"))
+    (store.path("a") / "provenance.json").write_text(content)
+    with pytest.raises(HomeError, match="provenance.json is damaged: remove"):
+        store.provenance("a")

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tritonpose_server.models.directories import locked_directory
 from tritonpose_server.models.errors import FetchError
-from tritonpose_server.models.store import locked_directory
+from tritonpose_server.models.store import Progress
 
 _VERSION = 1
 
@@ -41,7 +42,9 @@ class ModelLock:
         """Return what is recorded of a model, None if nothing is; raise `LockError` if damaged."""
         return self._read().get(model)
 
-    def verify_or_add(self, model: str, found: ModelRecord) -> None:
+    def verify_or_add(
+        self, model: str, found: ModelRecord, progress: Progress = lambda _line: None
+    ) -> None:
         """Compare what was fetched with the record, or record it; a difference is a `LockError`.
 
         The same files may come from another source. Archives are compared where both came from the
@@ -50,7 +53,7 @@ class ModelLock:
         directory = self.path.absolute().parent
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            with locked_directory(directory):
+            with locked_directory(directory, progress):
                 records = self._read()
                 known = records.get(model)
                 if known is None:

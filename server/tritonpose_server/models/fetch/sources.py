@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from tritonpose_server.models.directories import replaced_directory
 from tritonpose_server.models.errors import FetchError
 from tritonpose_server.models.fetch.archive import MODEL_FILES, require_model, unpack_model
 from tritonpose_server.models.fetch.download import (
@@ -24,7 +25,7 @@ from tritonpose_server.models.fetch.download import (
     redact_credentials,
 )
 from tritonpose_server.models.fetch.lock import ModelLock, ModelRecord
-from tritonpose_server.models.store import Progress, replaced_directory
+from tritonpose_server.models.store import Progress
 
 MIRROR_VARIABLE = "TRITONPOSE_MODEL_MIRROR"
 
@@ -147,7 +148,7 @@ def fetch_model(
             try:
                 found = source.fetch(name, Path(work), limits)
                 if lock is not None:
-                    lock.verify_or_add(name, found)
+                    lock.verify_or_add(name, found, progress)
             except FetchError as error:
                 failures.append(f"{source.title}: {' '.join(str(error).split())}")
                 progress(failures[-1])

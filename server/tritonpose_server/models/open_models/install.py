@@ -10,6 +10,7 @@ from tritonpose_server.models import triton_config
 from tritonpose_server.models.catalog import OPEN_MODELS, OpenModel
 from tritonpose_server.models.errors import FetchError
 from tritonpose_server.models.graph import model_graph
+from tritonpose_server.models.home import cache_home, explained_errors, writable_directory
 from tritonpose_server.models.open_models.npm_package import (
     Member,
     NpmPackage,
@@ -19,13 +20,7 @@ from tritonpose_server.models.open_models.npm_package import (
 )
 from tritonpose_server.models.open_models.tfjs.graph_model import load_graph_model
 from tritonpose_server.models.paddle.inference_yml import Normalization
-from tritonpose_server.models.store import (
-    CONVERTER_VERSION,
-    ModelFiles,
-    ModelStore,
-    Progress,
-    cache_home,
-)
+from tritonpose_server.models.store import CONVERTER_VERSION, ModelFiles, ModelStore, Progress
 
 # Its packager's license is MIT; each model has its own.
 PACKAGE = NpmPackage(
@@ -33,6 +28,9 @@ PACKAGE = NpmPackage(
     "3.0.4",
     "adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935",
 )
+
+# The tarball, and what is taken out of it.
+_NEEDED_BYTES = 200 << 20
 
 
 def install_open_models(
@@ -47,14 +45,16 @@ def install_open_models(
 
     Names of other models are left alone.
     """
-    downloads = cache_home() / "downloads"
     missing = [
         known[name]
         for name in dict.fromkeys(names)
         if name in known and store.provenance(name) != _provenance(known[name])
     ]
-    if missing:
-        (fetch or fetch_open_models)(downloads, missing, progress)
+    if not missing:
+        return
+    writable_directory(store.root)
+    downloads = writable_directory(cache_home() / "downloads")
+    (fetch or fetch_open_models)(downloads, missing, progress)
     for model in missing:
         progress(f"converting {model.name}")
         store.add(model.name, _convert(model, downloads))
@@ -71,9 +71,12 @@ def fetch_open_models(
     missing = [member for member in members if not _is_there(directory, member)]
     if not missing:
         return
-    directory.mkdir(parents=True, exist_ok=True)
+    writable_directory(directory, _NEEDED_BYTES)
     # A directory of its own, thrown away: the tarball is mostly other models.
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as work:
+    with (
+        explained_errors(directory),
+        tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as work,
+    ):
         tarball = fetch_package(package, Path(work), progress)
         progress(f"taking {', '.join(member.filename for member in missing)} out of {package}")
         extract_members(tarball, missing, directory)

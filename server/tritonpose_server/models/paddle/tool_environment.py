@@ -16,14 +16,11 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritonpose_server.models.directories import locked_directory, replaced_directory
 from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.home import cache_home, writable_directory
 from tritonpose_server.models.programs import Outcome, run_tool
-from tritonpose_server.models.store import (
-    Progress,
-    cache_home,
-    locked_directory,
-    replaced_directory,
-)
+from tritonpose_server.models.store import Progress
 
 _IMPORT_TIMEOUT_S = 120.0
 
@@ -53,6 +50,7 @@ class ToolEnvironment:
     pythons: str
     without_network: str
     pip: tuple[str, ...] = (sys.executable, "-m", "pip")
+    bytes_needed: int = 0
     install_timeout_s: float = 1800.0
 
     def find(self) -> Path | None:
@@ -72,8 +70,8 @@ class ToolEnvironment:
         directory = self._directory()
         progress(f"making {self.purpose} (once; {self.size} in {directory.parent})")
         try:
-            directory.parent.mkdir(parents=True, exist_ok=True)
-            with locked_directory(directory.parent):
+            writable_directory(directory.parent, self.bytes_needed)
+            with locked_directory(directory.parent, progress):
                 found = self.find()
                 if found is not None:
                     return found
@@ -169,6 +167,7 @@ PADDLE_ENVIRONMENT = ToolEnvironment(
     imports=("paddle", "paddle2onnx"),
     libraries=("libgomp1",),
     size="it downloads 240 MB and takes 1 GB",
+    bytes_needed=1 << 30,
     pythons="Python 3.10 to 3.12 on Linux x86_64",
     without_network="convert on a machine that has one and copy the model",
 )
