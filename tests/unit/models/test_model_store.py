@@ -184,7 +184,7 @@ def test_names_that_triton_or_file_systems_can_not_take(tmp_path: Path, name: st
     store = ModelStore(tmp_path / "store")
     with pytest.raises(ConversionError, match="can't be a model name"):
         store.add(name, files("first"))
-    with pytest.raises(ConversionError, match="no model .* is installed"):
+    with pytest.raises(ConversionError, match=r"no model .* is installed"):
         store.require(name)
 
 
@@ -193,5 +193,5 @@ def test_damaged_provenance(tmp_path: Path, content: str) -> None:
     store = ModelStore(tmp_path / "store")
     store.add("a", files("first"))
     (store.path("a") / "provenance.json").write_text(content)
-    with pytest.raises(HomeError, match="provenance.json is damaged: remove"):
+    with pytest.raises(HomeError, match=r"provenance\.json is damaged: remove"):
         store.provenance("a")
