@@ -24,7 +24,7 @@ def locked_directory(
 ) -> Iterator[None]:
     """Wait until no other thread or process is in this block for the same, existing directory.
 
-    What is waited for is told to ``progress``. The directory itself is locked: a lock file, as
+    ``progress`` gets a line where there is a wait. The directory itself is locked: a lock file, as
     ``filelock`` leaves one, would stay behind in model repositories and directories of the user's.
     The lock ends with the process and must not be nested.
     """

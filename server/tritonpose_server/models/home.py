@@ -38,7 +38,7 @@ def cache_home() -> Path:
 
 
 def writable_directory(directory: Path, needed_bytes: int = 0) -> Path:
-    """Make sure that files of so many bytes can be put into a directory, and return it.
+    """Make sure that ``needed_bytes`` can be written into a directory, and return it.
 
     It is made where it is missing, for this user alone. A `HomeError` says what is wrong and, for
     directories of `cache_home`, that ``$TRITONPOSE_HOME`` names another place.
@@ -64,7 +64,7 @@ def writable_directory(directory: Path, needed_bytes: int = 0) -> Path:
 def require_trusted(directory: Path) -> None:
     """Raise `HomeError` if another user may have put a directory where all users can.
 
-    Whoever owns a directory can replace the models in it.
+    The owner of a directory can replace the models in it.
     """
     for place in (directory, *directory.parents):
         try:

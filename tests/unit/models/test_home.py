@@ -61,7 +61,7 @@ def test_directories_are_private(tmp_path: Path) -> None:
     assert list(made.iterdir()) == []
     made.chmod(0o755)
     assert writable_directory(made) == made
-    # Whoever opened it to others meant it.
+    # Its owner opened it to others on purpose.
     assert stat.S_IMODE(made.stat().st_mode) == 0o755
 
 
