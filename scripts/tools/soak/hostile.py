@@ -53,6 +53,10 @@ def refused_files(pixels: Pixels) -> list[HostileFile]:
         "JPEG: of 65500x65500": jpeg[: frame + 5]
         + struct.pack(">HH", 65500, 65500)
         + jpeg[frame + 9 :],
+        "JPEG: of 1x32767": saved(Image.new("RGB", (1, 32767)), "JPEG"),
+        "PNG: of 32767x1": png_bomb(32767, 1),
+        "JPEG: a camera's stream": jpeg * 3,
+        "PNG: two after each other": png * 2,
         "JPEG: of 1x65500": saved(Image.new("RGB", (1, 65500)), "JPEG"),
         "JPEG: of 65500x1": saved(Image.new("RGB", (65500, 1)), "JPEG"),
         "JPEG: a second, huge frame": jpeg[:frame]
@@ -106,6 +110,8 @@ def unusual_files(pixels: Pixels) -> list[HostileFile]:
         "JPEG: gray": saved(picture.convert("L"), "JPEG"),
         "JPEG: progressive": saved(picture, "JPEG", progressive=True),
         "JPEG: junk as color profile": saved(picture, "JPEG", icc_profile=b"junk" * 500),
+        "JPEG: motion photo": saved(picture, "JPEG") + b"\0\0\0\x18ftypmp42" + b"\xff\xda" * 200,
+        "JPEG: multi-picture": saved(picture, "MPO", save_all=True, append_images=[turned]),
         "JPEG: bytes after its end": saved(picture, "JPEG") + b"more" * 999,
         "PNG: 16 bits": cv2.imencode(".png", deep)[1].tobytes(),
         "PNG: 16 bits, gray": cv2.imencode(".png", deep[:, :, 1])[1].tobytes(),
@@ -125,8 +131,8 @@ def unusual_files(pixels: Pixels) -> list[HostileFile]:
         "PNG: 1x1": saved(picture.resize((1, 1)), "PNG"),
         "WebP: 1x1": saved(picture.resize((1, 1)), "WEBP"),
         "BMP: 1x1": saved(picture.resize((1, 1)), "BMP"),
-        "JPEG: 1x32767": saved(Image.new("RGB", (1, 32767), "gray"), "JPEG"),
-        "PNG: 32767x1": saved(Image.new("RGB", (32767, 1), "gray"), "PNG"),
+        "JPEG: 1x32766": saved(Image.new("RGB", (1, 32766), "gray"), "JPEG"),
+        "PNG: 32766x1": saved(Image.new("RGB", (32766, 1), "gray"), "PNG"),
     }
     for orientation in range(1, 9):
         exif = Image.Exif()

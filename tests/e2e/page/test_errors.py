@@ -106,6 +106,6 @@ def test_the_reason_of_the_service_is_told(visit: Callable[..., Visit], tmp_path
     opened.expected = (LOADING_FAILED,)
     opened.choose(wide)
     assert opened.error() == (
-        "The service answered: the image is 33000x8; sides up to 32767 pixels are supported: "
+        "The service answered: the image is 33000x8; sides up to 32766 pixels are supported: "
         "downscale it first."
     )

@@ -130,7 +130,17 @@ def zip_archive() -> bytes:
         (saved(Image.fromarray(GRAY), "GIF"), "it is a GIF file"),
         (saved(Image.fromarray(RGB), "TIFF"), "it is a TIFF file"),
         (b"MM\x00*" + bytes(20), "it is a TIFF file"),
-        (b"\0\0\0\x1cftypheic" + bytes(20), "it is an ISO media file (HEIC, AVIF or video)"),
+        (b"\0\0\0\x1cftypheic" + bytes(20), "it is a HEIC file"),
+        (b"\0\0\0\x1cftypavif" + bytes(20), "it is an AVIF file"),
+        (b"\0\0\0\x18ftypisom" + bytes(20), "it is a video (MP4 or QuickTime)"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(9), "it is a JPEG 2000 file"),
+        (b"\xff\x4f\xff\x51" + bytes(9), "it is a JPEG 2000 file"),
+        (b"\x76\x2f\x31\x01" + bytes(9), "it is an OpenEXR file"),
+        (b"#?RADIANCE\n", "it is a Radiance HDR file"),
+        (b"\x59\xa6\x6a\x95" + bytes(9), "it is a Sun raster file"),
+        (b"PF\n4 4\n-1\n", "it is a PFM file"),
+        (b"P7\nWIDTH 4\n", "it is a PAM file"),
+        (b"P6 4 4 255\n", "it is a PNM file"),
         (b"%PDF-1.7\n%\xe2\xe3", "it is a PDF file"),
         (zip_archive(), "it is a ZIP archive"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "it is markup text (SVG, XML or HTML)"),
@@ -141,8 +151,8 @@ def zip_archive() -> bytes:
         ("grün\tist\r\n".encode(), "it is text, beginning with 'grün\\tist\\r\\n'"),
         (b"/9j/4AAQSkZJRgABAQAAAQABAAD/", "it is text, beginning with '/9j/4AAQSkZJRgABAQAAAQAB'"),
         (
-            b"\x93NUMPY\x01\x00v\x00",
-            "it is 10 bytes of an unknown format, beginning with 93 4e 55 4d 50 59 01 00",
+            b"\x93OTHER\x01\x00v\x00",
+            "it is 10 bytes of an unknown format, beginning with 93 4f 54 48 45 52 01 00",
         ),
         (b"\0", "it is 1 bytes of an unknown format, beginning with 00"),
         (b"RIFF\0\0\0\0AVI " + bytes(9), "unknown format, beginning with 52 49 46 46"),
@@ -157,8 +167,8 @@ def test_what_is_no_supported_image_is_described(content: bytes, words: str) -> 
 
 def test_files_that_are_empty_too_long_or_objected_to_are_refused() -> None:
     assert refusal(b"") == "`image` is empty: send the bytes of an image file"
-    long = np.zeros((1, 32768, 3), np.uint8)
-    assert "the image is 32768x1; sides up to 32767" in refusal(encoded(".png", long))
+    long = np.zeros((1, 32767, 3), np.uint8)
+    assert "the image is 32767x1; sides up to 32766" in refusal(encoded(".png", long))
     bmp = bytearray(encoded(".bmp"))
     bmp[18:26] = np.array([30_000, 1], "<i4").tobytes()
     assert refusal(bytes(bmp)).startswith("`image` ")
@@ -203,7 +213,7 @@ def test_formats_are_known_by_their_first_bytes(head: bytes, name: str | None) -
     assert identify_format(head) == name
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 3), (32767, 1, 3), (1, 32767, 3)])
+@pytest.mark.parametrize("shape", [(1, 1, 3), (32766, 1, 3), (1, 32766, 3)])
 def test_usable_frames_pass_unchanged(shape: tuple) -> None:
     frame = np.zeros(shape, np.uint8)
     assert check_frame(frame, LIMITS) is frame
@@ -218,8 +228,8 @@ def test_usable_frames_pass_unchanged(shape: tuple) -> None:
         ((1, 4, 5, 3), "got shape [1, 4, 5, 3]"),
         ((0, 5, 3), "`frame` has no pixels: it is 5x0"),
         ((4, 0, 3), "`frame` has no pixels: it is 0x4"),
-        ((32768, 1, 3), "the image is 1x32768; sides up to 32767 pixels are supported"),
-        ((1, 32768, 3), "the image is 32768x1; sides up to 32767 pixels are supported"),
+        ((32767, 1, 3), "the image is 1x32767; sides up to 32766 pixels are supported"),
+        ((1, 32767, 3), "the image is 32767x1; sides up to 32766 pixels are supported"),
         ((4, 50, 3), "is 50x4, 200 pixels; up to 199 (max_pixels)"),
     ],
 )

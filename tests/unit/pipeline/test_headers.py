@@ -60,7 +60,8 @@ def test_sizes(kind: str) -> None:
     header = read_header(data, str(identify_format(data[:16])))
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape == (24, 40, 3)
-    assert header == ImageHeader(40, 24, 10 if kind == "JPEG, progressive" else 1)
+    scans = 10 if kind == "JPEG, progressive" else 1
+    assert header == ImageHeader(40, 24, scans, animated="animated" in kind)
 
 
 @pytest.mark.parametrize("kind", FILES)

@@ -13,7 +13,7 @@ from PIL import Image
 from tools.soak.hostile import saved, webp_bomb
 from tools.soak.mutations import PIXELS
 from tritonpose_pipeline.errors import DamagedImageError
-from tritonpose_pipeline.file_formats import first_webp_frame, is_animated_webp
+from tritonpose_pipeline.file_formats.webp import first_webp_frame, is_animated_webp
 from tritonpose_pipeline.image import check_file, decode_image
 
 

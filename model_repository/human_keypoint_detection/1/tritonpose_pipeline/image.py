@@ -10,23 +10,31 @@ import numpy.typing as npt
 
 from tritonpose_pipeline.errors import BadImageError, DamagedImageError
 from tritonpose_pipeline.file_formats import (
-    SUPPORTED_FORMATS,
+    SENT_FORMATS,
     ImageHeader,
     describe_content,
-    first_webp_frame,
     identify_format,
-    is_animated_webp,
     read_header,
-    still_png,
 )
+from tritonpose_pipeline.file_formats.exif import swaps_sides
+from tritonpose_pipeline.file_formats.png import still_png
+from tritonpose_pipeline.file_formats.webp import first_webp_frame, is_animated_webp
 from tritonpose_pipeline.limits import Limits
 
 Image = npt.NDArray[np.uint8]
 
-_MAX_SIDE = 32767  # OpenCV's warpAffine addresses source pixels with 16-bit integers
+# OpenCV's warpAffine asserts that sides of its source are below 32767.
+_MAX_SIDE = 32766
 
 # Each scan of a progressive JPEG passes over the whole image; encoders write about ten.
 _MAX_SCANS = 100
+
+# Orientation is read here: which formats OpenCV turns depends on its version.
+_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+# What is left to flip of each orientation, once it is transposed where its sides are swapped.
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 
 
 class EncodedImage(NamedTuple):
@@ -45,7 +53,7 @@ class EncodedImage(NamedTuple):
     @property
     def pixels(self) -> int:
         """Count the pixels that it has according to its header."""
-        return self.header.width * self.header.height
+        return self.header.pixels
 
 
 def copy_file(tensor: npt.NDArray[np.uint8], limits: Limits) -> bytes:
@@ -66,63 +74,86 @@ def copy_file(tensor: npt.NDArray[np.uint8], limits: Limits) -> bytes:
     return tensor.tobytes()
 
 
-def check_file(data: bytes, limits: Limits | None = None) -> EncodedImage:
-    """Check an encoded image by its first bytes, without decoding it.
+def check_file(data: bytes, limits: Limits | None = None, name: str = "`image`") -> EncodedImage:
+    """Check an encoded image by its header, without decoding it.
 
     Args:
         data: The file's bytes.
         limits: Bounds on the size of the image; None for those of OpenCV alone.
+        name: What messages call the file.
 
     Raises:
-        BadImageError: The bytes are empty, of another format, garbled, or the image would be too
-            large.
+        BadImageError: The bytes are empty, of another format, garbled, hold several pictures, or
+            the image would be too large.
     """
     if not data:
-        raise BadImageError("`image` is empty: send the bytes of an image file")
-    name = identify_format(data[:16])
-    if name is None:
+        raise BadImageError(f"{name} is empty: send the bytes of an image file")
+    kind = identify_format(data[:16])
+    if kind not in SENT_FORMATS:
         raise BadImageError(
-            f"`image` is not an image the server decodes: it is {describe_content(data)}; "
-            f"send the bytes of a {SUPPORTED_FORMATS} file"
+            f"{name} is not an image the server decodes: it is {describe_content(data)}; "
+            f"send the bytes of a {', '.join(SENT_FORMATS[:-1])} or {SENT_FORMATS[-1]} file"
         )
-    header = read_header(data, name)
+    return EncodedImage(kind, check_header(data, kind, limits, name), data)
+
+
+def check_header(data: bytes, kind: str, limits: Limits | None, name: str) -> ImageHeader:
+    """Check the header of a file of the format ``kind``; arguments and errors of `check_file`."""
+    header = read_header(data, kind)
     if header is None:
-        raise BadImageError(_damage(data, name))
+        raise BadImageError(_damage(data, kind, name))
+    if header.several:
+        raise BadImageError(
+            f"{name} holds several {kind} pictures one after the other, as a camera's stream "
+            "does: send each picture by itself"
+        )
     if header.scans > _MAX_SCANS:
         raise BadImageError(
-            f"`image` is a progressive JPEG of {header.scans} scans; up to {_MAX_SCANS} are "
+            f"{name} is a progressive JPEG of {header.scans} scans; up to {_MAX_SCANS} are "
             "accepted: save it as a baseline JPEG"
         )
-    _check_size(header.width, header.height, limits)
-    return EncodedImage(name, header, data)
+    check_size(header.width, header.height, limits)
+    return header
 
 
-def decode_image(image: EncodedImage) -> Image:
-    """Decode an encoded image as PaddleX reads image files.
+def decode_image(image: EncodedImage, name: str = "`image`") -> Image:
+    """Decode an encoded image as PaddleX reads image files, with any version of OpenCV.
 
     Args:
         image: The file.
+        name: What messages call the file.
 
     Returns:
         Pixels, uint8 ``[H, W, 3]``, BGR; EXIF orientation of JPEG and PNG applied, alpha
-        dropped, 16-bit samples reduced to 8 bits (``cv2.IMREAD_COLOR``). Of an animation, the
-        still picture or first frame.
+        dropped, 16-bit samples reduced to 8 bits (``cv2.IMREAD_COLOR`` of OpenCV 4.10). Of an
+        animation, the still picture or first frame.
 
     Raises:
+        BadImageError: OpenCV's environment variables forbid images of its size.
         DamagedImageError: The bytes can't be decoded.
     """
-    try:
-        if image.format == "WebP" and is_animated_webp(image.data):
-            pixels = _decode_animation(image)
-        else:
-            pixels = _decode_still(still_png(image.data) if image.format == "PNG" else image.data)
-    except cv2.error as error:
-        raise DamagedImageError(
-            f"`image` can't be decoded as {image.format}: {error.err}"
-        ) from error
+    if image.format == "WebP" and is_animated_webp(image.data):
+        pixels = _decode_animation(image, name)
+    else:
+        still = still_png(image.data) if image.format == "PNG" else image.data
+        pixels = None if still is None else decode_stored(still, image.format, name)
     if pixels is None:
-        raise DamagedImageError(_damage(image.data, image.format))
-    return pixels
+        raise DamagedImageError(_damage(image.data, image.format, name))
+    return _turned(pixels, image.header.orientation)
+
+
+def decode_stored(data: bytes | bytearray, kind: str, name: str) -> Image | None:
+    """Decode a file as its pixels are stored; None where OpenCV can't. Raises as `decode_image`."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
+    except cv2.error as error:
+        if "CV_IO_MAX_IMAGE" in str(error):
+            raise BadImageError(
+                f"{name} is larger than the environment variables OPENCV_IO_MAX_IMAGE_WIDTH, "
+                "_HEIGHT and _PIXELS allow OpenCV to decode: unset them"
+            ) from error
+        raise DamagedImageError(f"{name} can't be decoded as {kind}: {error.err}") from error
+    return None if image is None else np.asarray(image, dtype=np.uint8)
 
 
 def check_frame(image: npt.NDArray[np.uint8], limits: Limits) -> Image:
@@ -145,22 +176,23 @@ def check_frame(image: npt.NDArray[np.uint8], limits: Limits) -> Image:
     height, width = image.shape[:2]
     if height == 0 or width == 0:
         raise BadImageError(f"`frame` has no pixels: it is {width}x{height}")
-    _check_size(width, height, limits)
+    check_size(width, height, limits)
     return image
 
 
-def _decode_still(data: bytes | None) -> Image | None:
-    if data is None:
-        return None
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    return None if image is None else np.asarray(image, dtype=np.uint8)
+def _turned(image: Image, orientation: int) -> Image:
+    """Turn a stored picture by its EXIF orientation, which maps rows and columns to sides."""
+    if swaps_sides(orientation):
+        image = np.asarray(cv2.transpose(image), np.uint8)
+    flip = _FLIPS.get(orientation)
+    return image if flip is None else np.asarray(cv2.flip(image, flip), np.uint8)
 
 
-def _decode_animation(image: EncodedImage) -> Image | None:
+def _decode_animation(image: EncodedImage, name: str) -> Image | None:
     """Decode the first frame of a WebP, on its canvas."""
     canvas = image.header
     frame = first_webp_frame(image.data, canvas)
-    picture = None if frame is None else _decode_still(frame.file)
+    picture = None if frame is None else decode_stored(frame.file, "WebP", name)
     if frame is None or picture is None:
         return None
     height, width = picture.shape[:2]
@@ -171,7 +203,8 @@ def _decode_animation(image: EncodedImage) -> Image | None:
     return pixels
 
 
-def _check_size(width: int, height: int, limits: Limits | None) -> None:
+def check_size(width: int, height: int, limits: Limits | None) -> None:
+    """Raise BadImageError for an image that is too large, width and height in pixels."""
     if max(height, width) > _MAX_SIDE:
         raise BadImageError(
             f"the image is {width}x{height}; sides up to {_MAX_SIDE} pixels are supported: "
@@ -184,8 +217,8 @@ def _check_size(width: int, height: int, limits: Limits | None) -> None:
         )
 
 
-def _damage(data: bytes, name: str) -> str:
+def _damage(data: bytes, kind: str, name: str) -> str:
     return (
-        f"`image` begins like a {name} file but can't be decoded: "
+        f"{name} begins like a {kind} file but can't be decoded: "
         f"the {len(data)} bytes are truncated or corrupt"
     )

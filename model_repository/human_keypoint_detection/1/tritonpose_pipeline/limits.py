@@ -11,6 +11,9 @@ from dataclasses import dataclass, fields, replace
 
 from tritonpose_pipeline.errors import MemoryDeadlineError, ModelError
 
+MAX_PIXELS = 8192 * 8192
+"""Pixels of an image that are accepted by default: the cameras of phones have up to 64 million."""
+
 _MAX_AUTO_WORKERS = 64
 
 
@@ -34,7 +37,7 @@ class Limits:
     threads: int = 1
     max_in_flight: int = 128
     max_image_bytes: int = 16_000_000
-    max_pixels: int = 50_000_000
+    max_pixels: int = MAX_PIXELS
     max_pixels_in_flight: int = 100_000_000
     max_persons: int = 100
     deadline_s: int = 10
