@@ -2,7 +2,8 @@
 
 Other servers have no settings for these limits either: granian 2.8 and hypercorn 0.18 limit neither
 the number of connections nor the time to take an answer, and answer malformed requests with bodies
-of their own. So this subclasses uvicorn's protocol, whose names are private: pyproject.toml
+of their own; h11, uvicorn's other parser, takes a second of the event loop for a packet of
+one-byte chunks. So this subclasses uvicorn's protocol, whose names are private: pyproject.toml
 allows only the versions that this is tested with, and a test checks that the names exist.
 """
 
@@ -12,7 +13,8 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+import httptools
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER, HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tritonpose_server.service.contract.failures import ServiceError, unavailable
@@ -24,7 +26,20 @@ if TYPE_CHECKING:
     from asyncio import TimerHandle
     from collections.abc import Callable
 
+    from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
     from tritonpose_server.service.rest.settings import RestSettings
+
+# What is parsed at once, so that the limits are looked at in between.
+_SLICE_BYTES = 65_536
+
+_MAX_HEADERS = 128
+
+# Requests sent before the answer to an earlier one.
+_MAX_QUEUED = 8
+
+_UPGRADE_HEADERS = frozenset({b"upgrade", b"connection", b"http2-settings"})
 
 
 def connection_class(settings: RestSettings) -> type[asyncio.Protocol]:
@@ -37,11 +52,14 @@ def connection_class(settings: RestSettings) -> type[asyncio.Protocol]:
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's connection, closed when its client takes too long.
+    """uvicorn's connection, closed when its client takes too long or sends too much.
 
     Requests whose headers don't arrive, are too large or malformed never reach the application, so
     they are answered and logged here. The application itself limits the bodies it reads; the rest
     of a body that it has answered early is limited here.
+
+    Where a client sends what can't be served while an earlier request is worked on, that one is
+    answered, the rest is ignored, and the connection closed.
     """
 
     limits: RestSettings
@@ -52,10 +70,16 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         # Each runs while the client has to send something, or to take something.
         self._sending_timer: TimerHandle | None = None
         self._taking_timer: TimerHandle | None = None
-        # Bytes of the headers being received, and number of requests so far.
-        self._head_bytes = 0
-        self._heads = 0
+        # Bytes since the last part of a body, or the last complete head or request.
+        self._overhead = 0
+        self._head_begun = False
         self._in_body = False
+        self._upgrading = False
+        # Whether all that comes is ignored, and why the parser was stopped.
+        self._deaf = False
+        self._refusal: ServiceError | None = None
+        # The request that the application works on; uvicorn's `cycle` is the latest one.
+        self._working: RequestResponseCycle | None = None
         if len(self.connections) > self.limits.max_connections:
             self._refuse(unavailable("too many connections are open; try again later"))
         else:
@@ -63,35 +87,113 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Process data from the client."""
-        in_head, heads = not self._in_body, self._heads
-        super().data_received(data)
-        if self.transport.is_closing() or self._in_body:
+        if self._deaf:
+            self._overhead += len(data)
+            if self._overhead > self.limits.max_body_bytes:
+                self.transport.abort()
             return
-        if in_head and heads == self._heads:
-            self._head_bytes += len(data)
-            if self._head_bytes > self.limits.max_header_bytes:
-                self._refuse(
-                    ServiceError(
-                        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                        f"the headers are larger than {self.limits.max_header_bytes} bytes",
-                    )
-                )
-                return
-        answering = self.cycle is not None and not self.cycle.response_complete
+        self._unset_keepalive_if_required()
+        rest = memoryview(data)
+        while rest and not (self._deaf or self.transport.is_closing()):
+            rest = self._parse(rest)
+        if self._deaf or self._in_body or self.transport.is_closing():
+            return
         waiting = self._sending_timer is not None or self.timeout_keep_alive_task is not None
-        if not answering and not waiting:
+        if not self._answering() and not waiting:
             self._expect(self.limits.header_timeout, self._head_is_late)
+
+    def _parse(self, data: memoryview) -> memoryview:
+        """Parse some of the data; returns the rest."""
+        part = data[:_SLICE_BYTES]
+        self._overhead += len(part)
+        try:
+            self.parser.feed_data(part)
+        except httptools.HttpParserUpgrade as upgrade:
+            return self._without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._reject(self._refusal or _malformed(error, bytes(part[:1])))
+        else:
+            if self._overhead > self.limits.max_header_bytes:
+                self._reject(self._too_large())
+        return data[len(part) :]
+
+    def _without_upgrade(self, rest: memoryview) -> memoryview:
+        """Begin the same request again as one that asks for no other protocol, for there is none.
+
+        The parser would take the body of the request for that protocol's. Returns what to parse.
+        """
+        self._upgrading = False
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version.encode())]
+        for name, value in self.headers:
+            if name not in _UPGRADE_HEADERS:
+                lines.append(b"%b: %b" % (name, value))
+            elif name == b"connection" and b"close" in value.lower():
+                lines.append(b"connection: close")
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return memoryview(b"\r\n".join([*lines, b"", b""]) + bytes(rest))
+
+    def on_message_begin(self) -> None:
+        """Begin a request, unless too many wait already."""
+        if len(self.pipeline) >= _MAX_QUEUED:
+            self._stop(unavailable("too many requests were sent before an answer; try again later"))
+        self._head_begun = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; what follows a body in chunks is nothing that we use."""
+        if self._in_body:
+            return
+        if len(self.headers) >= _MAX_HEADERS:
+            self._stop(
+                ServiceError(
+                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    f"the request has more than {_MAX_HEADERS} headers",
+                )
+            )
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Hand a request to the application."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._upgrading = True
+            return
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.limits.max_header_bytes:
+            self._stop(self._too_large())
+        if [name for name, _ in self.headers].count(b"host") > 1:
+            self._stop(_bad_request("it has several `Host` headers"))
+        if httptools.parse_url(self.url).path is None:
+            self._stop(_bad_request("its target has no path"))
+        if self.parser.get_http_version() == "1.0":
+            # Its clients don't know that answer.
+            self.expect_100_continue = False
         self._expect_nothing()
-        self._head_bytes = 0
-        self._heads += 1
+        self._overhead = 0
+        self._head_begun = False
         self._in_body = True
         super().on_headers_complete()
+        if self.cycle is not self._working:
+            # uvicorn stops reading while a request waits, and would miss a hang-up.
+            self.flow.resume_reading()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._working = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_body(self, body: bytes) -> None:
+        """Pass a part of a body on; requests that wait must be small."""
+        self._overhead = 0
+        super().on_body(body)
+        if self.cycle is not self._working and len(self.cycle.body) > HIGH_WATER_LIMIT:
+            self._stop(unavailable("a request was sent before an answer; try again later"))
 
     def on_message_complete(self) -> None:
         """Note that a request has arrived completely."""
+        if self._upgrading:
+            return
+        self._overhead = 0
         self._in_body = False
         super().on_message_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
@@ -107,9 +209,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._close()
+        elif self._answering():
+            pass
         elif self._in_body:
             # Some clients send everything before they read.
             self._expect(self.limits.receive_timeout, self._close)
+        elif self._head_begun:
+            self._expect(self.limits.header_timeout, self._head_is_late)
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection."""
@@ -128,18 +234,17 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._taking_timer = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the timers."""
+        """Cancel the timers, and the work for the client."""
         self._expect_nothing()
         if self._taking_timer is not None:
             self._taking_timer.cancel()
+        # uvicorn itself does so for the latest request only, which may still wait for others.
+        self.pipeline.clear()
+        self._leave()
         super().connection_lost(exc)
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer data that is not HTTP."""
-        self._refuse(ServiceError(HTTPStatus.BAD_REQUEST, msg))
-
     def _head_is_late(self) -> None:
-        if self._head_bytes == 0:
+        if not (self._head_begun or self._overhead):
             # Browsers open connections in advance, and may not use them.
             self._close()
             return
@@ -148,6 +253,42 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             ServiceError(
                 HTTPStatus.REQUEST_TIMEOUT, f"the headers did not arrive within {seconds:g} s"
             )
+        )
+
+    def _answering(self) -> bool:
+        return self._working is not None and not self._working.response_complete
+
+    def _leave(self) -> None:
+        """Tell the application that nobody waits for its answer."""
+        if self._working is not None and not self._working.response_complete:
+            self._working.disconnected = True
+            self._working.message_event.set()
+
+    def _stop(self, error: ServiceError) -> None:
+        """Stop the parser, which calls this, and refuse the request."""
+        self._refusal = error
+        raise error
+
+    def _reject(self, error: ServiceError) -> None:
+        """Refuse what is being received; an earlier request gets its answer first."""
+        self._deaf = True
+        working = self._working
+        if working is None or not self._answering():
+            self._refuse(error)
+        elif working is self.cycle and self._in_body and not working.response_started:
+            self._leave()
+            self._refuse(error)
+        else:
+            working.keep_alive = False
+            self.pipeline.clear()
+            self.flow.resume_reading()
+
+    def _too_large(self) -> ServiceError:
+        limit = self.limits.max_header_bytes
+        if self._in_body:
+            return _bad_request(f"more than {limit} bytes of its body are neither data nor chunks")
+        return ServiceError(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the headers are larger than {limit} bytes"
         )
 
     def _refuse(self, error: ServiceError) -> None:
@@ -185,3 +326,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._expect_nothing()
         self.transport.close()
         self._must_take()
+
+
+def _malformed(error: httptools.HttpParserError, first: bytes) -> ServiceError:
+    """Say what is wrong with data that is not HTTP/1.1, in its client's terms."""
+    if first == b"\x16":
+        return _bad_request(
+            "it is encrypted, and this service is not: use http://, or start it with a certificate"
+        )
+    if "PRI" in str(error):
+        return _bad_request("this service speaks HTTP/1.1 only: switch HTTP/2 off in the client")
+    # Reasons of the application's half of the parser are errors of their own.
+    return _bad_request(str(error.__context__ or error)[:200])
+
+
+def _bad_request(why: str) -> ServiceError:
+    return ServiceError(HTTPStatus.BAD_REQUEST, f"the request is not valid: {why}")

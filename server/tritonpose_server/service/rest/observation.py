@@ -8,7 +8,7 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
 from tritonpose_server.service.contract.failures import internal_error
@@ -97,6 +97,7 @@ class _Exchange:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._asked = False
         self.begun = False
         # Unless an answer says otherwise.
         self.status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -104,6 +105,7 @@ class _Exchange:
         self.sent = 0
 
     async def receive(self) -> Message:
+        self._asked = True
         message = await self._receive()
         self.received += len(message.get("body", b""))
         return message
@@ -117,6 +119,9 @@ class _Exchange:
             for name, value in BROWSER_HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault(REQUEST_ID_HEADER, request_id(self._scope))
+            if not self._asked and "expect" in Headers(scope=self._scope):
+                # Whether the client now sends the body that it has announced can't be known.
+                headers["Connection"] = "close"
         self.sent += len(message.get("body", b""))
         await self._send(message)
 
