@@ -8,7 +8,7 @@ from tritonpose.transport.connection import DEFAULT_TIMEOUT_SECONDS, Connection
 from tritonpose.transport.failover import AsyncTransport, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from typing_extensions import Unpack
 
@@ -42,7 +42,9 @@ def connect_async(
     return AsyncTransport(servers, connection.timeout, connection.retries)
 
 
-def _kinds(connection: Connection) -> tuple[type[Server], type[AsyncServer]]:
+def _kinds(
+    connection: Connection,
+) -> tuple[Callable[[str, Connection], Server], Callable[[str, Connection], AsyncServer]]:
     """Import a protocol's classes, which takes longer than importing the rest of the client."""
     if connection.scheme in ("grpc", "grpcs"):
         from tritonpose.transport.grpc import AsyncGrpcServer, GrpcServer

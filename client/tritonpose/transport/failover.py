@@ -12,25 +12,52 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from tritonpose.errors import ServerUnavailableError, TritonPoseError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-    from tritonpose.transport.grpc import AsyncGrpcServer, GrpcServer
-    from tritonpose.transport.http import AsyncHttpServer, HttpServer
     from tritonpose.transport.messages import InferRequest, PoseResponse
-
-    Server = GrpcServer | HttpServer
-    AsyncServer = AsyncGrpcServer | AsyncHttpServer
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
 
 COOL_DOWN_SECONDS = 2.0
 """For how long a server that was unavailable is asked last."""
+
+
+class Server(Protocol):
+    """Answers requests: a server behind a connection, or the engine in this process."""
+
+    def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
+        """Answer once, within `timeout` seconds; raise what `Transport.infer` raises."""
+        ...
+
+    def is_ready(self, timeout: float) -> bool:
+        """Ask whether it serves the pipeline now, within `timeout` seconds."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds."""
+        ...
+
+
+class AsyncServer(Protocol):
+    """The twin of `Server` for one event loop."""
+
+    async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
+        """See `Server.infer`."""
+        ...
+
+    async def is_ready(self, timeout: float) -> bool:
+        """See `Server.is_ready`."""
+        ...
+
+    async def close(self) -> None:
+        """See `Server.close`."""
+        ...
 
 
 AnyServer = TypeVar("AnyServer")

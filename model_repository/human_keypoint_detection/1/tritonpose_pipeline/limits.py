@@ -40,7 +40,7 @@ class Limits:
     max_pixels: int = MAX_PIXELS
     max_pixels_in_flight: int = 100_000_000
     max_persons: int = 100
-    deadline_s: int = 10
+    deadline_s: float = 10
     slow_s: int = 3
 
     @classmethod

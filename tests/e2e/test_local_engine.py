@@ -1,0 +1,109 @@
+"""The engine in this process gives what Triton gives, to the last bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import reference_data
+from reference_data import Setting
+from tritonpose.config import PipelineConfig
+from tritonpose.errors import TritonPoseError
+from tritonpose.transport import Transport, connect
+from tritonpose.transport.messages import InferRequest, PoseResponse
+from tritonpose_pipeline.settings import PipelineSettings
+from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.local.engine import LocalEngine
+from tritonpose_server.local.options import LocalOptions
+from tritonpose_server.models.choice import ModelChoice
+
+# One of each way through the pipeline.
+DIFFERENT_SETTINGS = [
+    setting
+    for setting in reference_data.SETTINGS
+    if setting.name in ("picodet192_tinypose128", "picodet320_tinypose256_flip")
+    or setting.name.endswith(("128_udp", "_thr0.3"))
+]
+
+Infer = Callable[[InferRequest], PoseResponse]
+
+
+@pytest.fixture(scope="module")
+def local(installed_open_models: list[Path]) -> Iterator[Infer]:
+    settings = PipelineSettings(*(model.name for model in installed_open_models))
+    choice = ModelChoice(tuple(installed_open_models), settings)
+    engine = LocalEngine(PipelineConfig(), LocalOptions("openvino"), 60, lambda *_, **__: choice)
+    with closing(Transport([engine], 60, retries=0)) as transport:
+        yield transport.infer
+
+
+@pytest.fixture(scope="module")
+def served(server: EmbeddedServer) -> Iterator[Infer]:
+    """Over gRPC; that HTTP gives the same is tested elsewhere."""
+    with closing(connect(server.grpc_url)) as transport:
+        yield transport.infer
+
+
+def assert_same(one: PoseResponse, other: PoseResponse) -> None:
+    for name, values in vars(one).items():
+        np.testing.assert_array_equal(values, getattr(other, name), name)
+
+
+@reference_data.needed
+@pytest.mark.parametrize("setting", DIFFERENT_SETTINGS, ids=lambda setting: setting.name)
+def test_same_bits(
+    setting: Setting, local: Infer, served: Infer, installed_paddle_models: dict[str, Path]
+) -> None:
+    people = 0
+    for content in reference_data.golden(setting.name):
+        image = reference_data.image(Path(content["input_path"]).name)
+        request = InferRequest(
+            image=image.read_bytes(),
+            det_threshold=setting.threshold,
+            detector=installed_paddle_models[setting.detector].name,
+            keypoint_model=installed_paddle_models[setting.keypoint_model].name,
+            flip=setting.flip,
+            use_udp=setting.use_udp,
+        )
+        found = local(request)
+        assert_same(found, served(request))
+        people += len(found.boxes)
+    assert people > 40
+
+
+def test_same_bits_of_frames_and_given_boxes(local: Infer, served: Infer, photo: Path) -> None:
+    frame = np.asarray(cv2.imread(str(photo)), np.uint8)
+    boxes = np.array([[10, 20, 200, 300], [-50, -50, 90, 90]], np.float32)
+    for options in ({}, {"person_boxes": boxes}, {"det_threshold": 0.0}, {"det_threshold": 1.0}):
+        request = InferRequest(frame=frame, **options)
+        assert_same(local(request), served(request))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"image": b""},
+        {"image": b"no image"},
+        {"image": b"\xff\xd8\xff\xe0" + bytes(100)},
+        {"image": bytes(16_000_001)},
+        {"frame": np.zeros((0, 5, 3), np.uint8)},
+        {"frame": np.zeros((4, 4, 3), np.uint8), "det_threshold": 1.5},
+        {"frame": np.zeros((4, 4, 3), np.uint8), "det_threshold": float("nan")},
+        {"frame": np.zeros((4, 4, 3), np.uint8), "detector": "unknown"},
+        {"frame": np.zeros((4, 4, 3), np.uint8), "keypoint_model": "../../etc"},
+        {"frame": np.zeros((4, 4, 3), np.uint8), "person_boxes": np.ones((1, 4), np.float32)},
+        {"frame": np.zeros((4, 4, 3), np.uint8), "person_boxes": np.ones((101, 4), np.float32)},
+    ],
+)
+def test_same_errors(wrong: dict, local: Infer, served: Infer) -> None:
+    errors = []
+    for infer in (local, served):
+        with pytest.raises(TritonPoseError) as caught:
+            infer(InferRequest(**wrong))
+        errors.append((type(caught.value), caught.value.code, caught.value.detail))
+    assert errors[0] == errors[1]
