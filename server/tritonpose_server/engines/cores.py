@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -34,7 +35,7 @@ def available_cores() -> int:
 
     A limit of 1.5 cores counts as 2: with fewer threads, half a core would lie idle.
     """
-    bound = len(os.sched_getaffinity(0))
+    bound = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     quota = cpu_quota()
     return bound if quota is None else min(bound, max(math.ceil(quota), 1))
 

@@ -80,9 +80,10 @@ class LocalEngine:
 
         Raises what `Transport.infer` raises.
         """
-        pipeline = self._load()
         try:
-            return pipeline.estimate(request, is_cancelled)
+            return self._load().estimate(request, is_cancelled)
+        except TritonPoseError:
+            raise
         except RequestError as error:
             raise _client_error(error) from error
         except Exception as error:

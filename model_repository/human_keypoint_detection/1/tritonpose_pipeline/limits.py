@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ class Limits:
         Raises:
             ModelError: A limit is not a positive integer or ``AUTO``.
         """
-        cores = len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
         chosen = {}
         for field in fields(cls):
             text = parameters.get(field.name, "AUTO")
