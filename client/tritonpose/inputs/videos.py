@@ -1,0 +1,226 @@
+"""Decode videos with PyAV: frames in order, turned upright, with their times.
+
+The decoder sees the bytes of one open file and nothing else: formats that name other files, such as
+playlists, are not among those that it may read, and no protocol is.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+import numpy as np
+
+from tritonpose.errors import InputError
+from tritonpose.inputs.truncation import missing_bytes
+from tritonpose_pipeline.limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
+# FFmpeg's names of the containers and of the bare streams that are read.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,live_flv,mpeg,mpegvideo,mpegts,mxf,ogg,ivf,"
+    "nut,rm,wtv,dv,gxf,yuv4mpegpipe,h264,hevc,m4v,obu,vc1,mjpeg,mpjpeg,gif,apng"
+)
+# More would hold a frame each, on machines with many cores.
+_MOST_THREADS = 4
+_USUAL_RATE = 25.0
+_TOO_LARGE = f"up to {Limits.max_pixels} pixels are accepted; downscale it first"
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of a video.
+
+    Attributes:
+        image: (H, W, 3) uint8, BGR, contiguous; turned as the video says.
+        index: Its number in the video, from 0.
+        time: Seconds since the first frame; by the usual rate where the video tells no times.
+    """
+
+    image: NDArray[np.uint8]
+    index: int
+    time: float
+
+
+def decode_video(file: BinaryIO, name: str) -> Iterator[Frame | InputError]:
+    """Decode an open file one frame at a time, and leave it open.
+
+    Yields an InputError in the place of each frame that is damaged, and one at the end of a file
+    that breaks off, holds no video or can't be read; they call the file ``name``.
+    """
+    import av
+
+    count = 0
+    damage: InputError | None = None
+    reason = cut = ""
+    try:
+        missing = missing_bytes(file)
+        if missing:
+            cut = f"it is truncated: its last {missing} bytes are missing"
+        with _open_alone(file) as container:
+            stream = _choose_stream(container)
+            if stream is None:
+                yield InputError(f"{name!r} holds no video, only sound or a cover picture", name)
+                return
+            for item in _Decoding(container, stream, name).frames():
+                if damage is not None:
+                    yield damage
+                damage = item if isinstance(item, InputError) else None
+                if damage is None:
+                    yield item
+                    count += 1
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = _reason(error)
+    if not count:
+        reason = cut or reason
+        problem = (
+            f"can't be decoded as a video: {reason}" if reason else "is a video without frames"
+        )
+        yield InputError(f"{name!r} {problem}", name)
+    elif cut or reason:
+        # The last frame, which is not whole, needs no error of its own.
+        yield InputError(f"{name!r} breaks off after {count} frames: {cut or reason}", name)
+    elif damage is not None:
+        yield damage
+
+
+def _open_alone(file: BinaryIO) -> InputContainer:
+    """Open a container that can open no other file and no address."""
+    import av
+
+    options = {
+        "format_whitelist": _FORMATS,
+        "protocol_whitelist": "",
+        "max_pixels": str(Limits.max_pixels),
+    }
+    # Titles may be in any encoding.
+    return av.open(file, "r", options=options, metadata_errors="replace", io_open=_open_nothing)
+
+
+def _open_nothing(*_: object) -> NoReturn:
+    raise PermissionError("it names another file, and these are not read")
+
+
+def _choose_stream(container: InputContainer) -> VideoStream | None:
+    """Choose the video that FFmpeg thinks best, but no picture that belongs to sound."""
+    from av.stream import Disposition
+
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+    videos = [
+        stream
+        for stream in container.streams.video
+        if stream.codec_context is not None and not stream.disposition & pictures
+    ]
+    best = container.streams.best("video")
+    return best if best in videos else next(iter(videos), None)
+
+
+class _Decoding:
+    """Decode one stream of a container."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, name: str) -> None:
+        self._container, self._stream, self._name = container, stream, name
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        context = stream.codec_context
+        context.thread_type = "AUTO"
+        context.thread_count = min(cores, _MOST_THREADS)
+        context.options = {"max_pixels": str(Limits.max_pixels)}
+        self._step = 1 / float(stream.average_rate or stream.guessed_rate or _USUAL_RATE)
+        self._count = 0
+        self._start: float | None = None
+        self._time = -self._step
+
+    def frames(self) -> Iterator[Frame | InputError]:
+        """Yield the frames, and errors in the places of damaged ones.
+
+        Raises FFmpegError, or an error of the file itself, where reading can't go on.
+        """
+        import av
+
+        early: av.FFmpegError | None = None
+        try:
+            for packet in self._container.demux(self._stream):
+                try:
+                    decoded = packet.decode()
+                except av.FFmpegError as error:
+                    # Recordings of cameras begin anywhere, with frames that need earlier ones.
+                    if self._count == 0:
+                        early = error
+                        continue
+                    yield self._damage("can't be decoded")
+                    continue
+                for frame in decoded:
+                    yield self._frame(frame)
+        except (av.FFmpegError, OSError, ValueError):
+            # What the decoder still holds comes before the error.
+            yield from map(self._frame, self._rest())
+            raise
+        if early is not None and self._count == 0:
+            raise early
+
+    def _rest(self) -> list[VideoFrame]:
+        import av
+
+        try:
+            return self._stream.decode(None)
+        except av.FFmpegError:
+            return []
+
+    def _frame(self, frame: VideoFrame) -> Frame | InputError:
+        self._time = max(self._elapsed(frame), self._time + 1e-6)
+        if frame.is_corrupt:
+            item: Frame | InputError = self._damage("is damaged")
+        else:
+            item = Frame(_upright(frame), self._count, round(self._time, 6))
+        self._count += 1
+        return item
+
+    def _elapsed(self, frame: VideoFrame) -> float:
+        """Return the seconds since the first frame."""
+        if frame.time is None:
+            return self._time + self._step
+        if self._start is None:
+            self._start = frame.time
+        return frame.time - self._start
+
+    def _damage(self, problem: str) -> InputError:
+        place = f"frame {self._count} of {self._name!r}"
+        return InputError(f"{place} {problem}", self._name)
+
+
+def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
+    """Convert a frame to BGR, turned and mirrored as its display matrix says.
+
+    As OpenCV does, which takes all colors for BT.601's, so that frames are those that PaddleX's
+    users have had so far.
+    """
+    image = frame.to_ndarray(format="bgr24", src_colorspace="ITU601", interpolation="BICUBIC")
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is not None:
+        # Rows: where the x axis and the y axis of the stored picture point to, times 2**16.
+        (ax, ay, _), (bx, by, _), _ = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3).tolist()
+        if ax * by - ay * bx < 0:
+            image = image[::-1]
+        quarters = round(math.atan2(ay, ax) / (math.pi / 2))
+        image = np.rot90(image, -quarters)
+    return np.ascontiguousarray(image, dtype=np.uint8)
+
+
+def _reason(error: Exception) -> str:
+    """Say what happened, in FFmpeg's or the system's words where these are plain."""
+    import av
+
+    if isinstance(error, av.InvalidDataError):
+        return "it is damaged, or of a kind that FFmpeg can't decode"
+    if isinstance(error, av.ArgumentError):
+        return f"it is of a kind that isn't read, or has more than {Limits.max_pixels} pixels"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
