@@ -57,6 +57,7 @@ class KeypointResult(LazyDict):
       from `arrays` when first asked for.
     - ``page_index``: only for files with several images, the number of this one, from 0.
     - ``frame_index``: only for videos, the number of this frame, from 0.
+    - ``frame_time``: only for videos, the seconds from the first frame to this one.
 
     Attributes:
         truncated: Whether more people were found than the server gives for one image; ``boxes``
@@ -66,7 +67,7 @@ class KeypointResult(LazyDict):
 
     Args:
         input_path: See above, as for the further arguments of these names; None as
-            `page_index` or `frame_index` leaves the key out.
+            `page_index`, `frame_index` or `frame_time` leaves the key out.
         source: The image: an encoded file, a decoded image, or None.
         boxes: See above; or the arrays to make them of.
         saved_as: Relative path that the names of saved files derive from, by default the last
@@ -84,6 +85,7 @@ class KeypointResult(LazyDict):
         *,
         page_index: int | None = None,
         frame_index: int | None = None,
+        frame_time: float | None = None,
         saved_as: str | None = None,
         truncated: bool = False,
         error: TritonPoseError | None = None,
@@ -99,6 +101,8 @@ class KeypointResult(LazyDict):
             self["page_index"] = page_index
         if frame_index is not None:
             self["frame_index"] = frame_index
+        if frame_time is not None:
+            self["frame_time"] = frame_time
         self.truncated = truncated
         self.error = error
         self._saved_as = saved_as

@@ -8,15 +8,13 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import partial
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tritonpose.errors import InputError
 from tritonpose.file_types import is_url
 from tritonpose.inputs import FileInput, ImageInput
-from tritonpose.inputs.expansion import read_frames
+from tritonpose.inputs.frames import read_frames
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -103,23 +101,17 @@ def _unreadable(address: str, error: Exception) -> str:
 
 
 def _stored_frames(address: str) -> Iterator[ImageInput | FileInput]:
-    """Read a video's frames from a local copy: OpenCV reads files only."""
-    suffix = PurePosixPath(address.partition("::")[0]).suffix
-    with tempfile.NamedTemporaryFile(prefix="tritonpose-", suffix=suffix) as copy:
+    """Read a video's frames from a local copy: a decoder jumps about, which stores are slow at."""
+    with tempfile.TemporaryFile(prefix="tritonpose-") as copy:
         try:
             system, path = file_system(address)
             with system.open(path, "rb") as video:
                 shutil.copyfileobj(video, copy, 2**20)
-            copy.flush()
+            copy.seek(0)
         except InputError as error:
             yield FileInput(address, problem=str(error))
             return
         except Exception as error:
             yield FileInput(address, problem=_unreadable(address, error))
             return
-        for frame in read_frames(FileInput(copy.name)):
-            if isinstance(frame, ImageInput):
-                yield replace(frame, input_path=address)
-            else:
-                problem = (frame.problem or "").replace(repr(copy.name), repr(address))
-                yield FileInput(address, problem=problem)
+        yield from read_frames(FileInput(address), copy)

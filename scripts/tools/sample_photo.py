@@ -8,10 +8,12 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import cv2
 
+from tritonpose.inputs.videos import Frame, decode_video
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.directories import replaced_directory
 from tritonpose_server.models.home import cache_home
@@ -66,13 +68,9 @@ def _reason(error: subprocess.SubprocessError) -> str:
 
 
 def _decode_frame(video: Path, photo: Path) -> None:
-    capture = cv2.VideoCapture(str(video))
-    try:
-        # Frame by frame: seeking is not exact in every build of OpenCV.
-        for _ in range(_FRAME):
-            capture.grab()
-        found, frame = capture.read()
-    finally:
-        capture.release()
-    if not found or not cv2.imwrite(str(photo), frame, [cv2.IMWRITE_JPEG_QUALITY, 95]):
-        raise EmbeddedServerError(f"OpenCV can't decode {video.name} of {_PACKAGE}")
+    with video.open("rb") as file:
+        # From the start: seeking is not exact in every video.
+        frame = next(islice(decode_video(file, video.name), _FRAME, None), None)
+    if not isinstance(frame, Frame):
+        raise EmbeddedServerError(f"can't decode {video.name} of {_PACKAGE}: {frame}")
+    cv2.imwrite(str(photo), frame.image, [cv2.IMWRITE_JPEG_QUALITY, 95])

@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-import cv2
+import av
 import numpy as np
 
+_CODECS = {
+    ".avi": ("mjpeg", "yuvj420p"),
+    ".mjpeg": ("mjpeg", "yuvj420p"),
+    ".y4m": ("wrapped_avframe", "yuv420p"),
+    ".ts": ("mpeg4", "yuv420p"),
+    ".m2ts": ("mpeg4", "yuv420p"),
+}
 
-def write_video(path: Path, frames: Iterable[np.ndarray]) -> Path:
-    """Write BGR frames of one size as a video of the kind that the suffix names."""
-    codec = "MJPG" if path.suffix == ".avi" else "mp4v"
-    writer: cv2.VideoWriter | None = None
-    for frame in frames:
-        if writer is None:
-            size = frame.shape[1], frame.shape[0]
-            writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 10, size)
-            assert writer.isOpened(), f"this OpenCV can't write {path.suffix} files"
-        writer.write(frame)
-    assert writer is not None
-    writer.release()
+
+def write_video(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    *,
+    codec: str | None = None,
+    pixels: str | None = None,
+    times: Sequence[float] | None = None,
+    turned: int = 0,
+    mirrored: bool = False,
+    options: Mapping[str, str] | None = None,
+    codec_options: Mapping[str, str] | None = None,
+) -> Path:
+    """Write BGR frames of one size as a video of the kind that the suffix names.
+
+    At 10 frames per second, or at the times. To be shown turned counterclockwise by so many degrees
+    and then mirrored. The options are those of FFmpeg's container and codec.
+    """
+    name, layout = _CODECS.get(path.suffix, ("mpeg4", "yuv420p"))
+    with av.open(str(path), "w", options=dict(options or {})) as container:
+        stream: Any = container.add_stream(
+            codec or name, rate=10, options=dict(codec_options or {})
+        )
+        stream.pix_fmt = pixels or layout
+        stream.bit_rate = 10_000_000
+        if turned or mirrored:
+            stream.set_display_rotation(turned, hflip=mirrored)
+        for index, image in enumerate(frames):
+            if index == 0:
+                stream.height, stream.width = image.shape[:2]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
+            if times is not None:
+                frame.pts, frame.time_base = round(1000 * times[index]), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return path
 
 

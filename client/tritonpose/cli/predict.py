@@ -52,10 +52,13 @@ def main(arguments: Sequence[str]) -> int:
     log_to_stderr(verbose=options.verbose)
     warn_without_effect(options)
     warn_of_server_options(options, "device", "strict_models")
-    if options.url is None and all(map(_is_missing, inputs)):
+    # As for other commands; the rest of the product takes only paths.
+    inputs = ["/dev/stdin" if name == "-" else name for name in inputs]
+    problems = [problem for name in inputs if (problem := _unreadable(name)) is not None]
+    if options.url is None and len(problems) == len(inputs):
         # Starting a server takes seconds: report misspelled names before.
-        for path in inputs:
-            print_error(f"no such file or directory: {path!r}")
+        for problem in problems:
+            print_error(problem)
         return FAILED
     return predict(inputs, options)
 
@@ -66,7 +69,7 @@ def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help="image, video, directory of these, or URL",
+        help="image, video, directory of these, URL, or - for standard input",
     )
     parser.add_argument(
         "--input",
@@ -107,17 +110,22 @@ def predict(inputs: Sequence[str], options: argparse.Namespace) -> int:
         return write_results(results, output, inputs)
 
 
-def _is_missing(path: str) -> bool:
+def _unreadable(name: str) -> str | None:
+    """Say what is wrong with an input, where that is known without reading it."""
     from tritonpose.file_types import is_url
+    from tritonpose.inputs.addresses import local_path, unread_address
 
+    path = local_path(name)
+    problem = unread_address(path)
+    if problem is not None or is_url(path):
+        return problem
     try:
-        if not is_url(path):
-            Path(path).stat()
+        Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
-        return True
+        return f"no such file or directory: {path!r}"
     except (OSError, ValueError):
         pass  # reported when the input is read
-    return False
+    return None
 
 
 def _drawables(text: str) -> tuple[str, ...]:

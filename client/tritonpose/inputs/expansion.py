@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import logging
+import io
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tritonpose.file_types import has_image_name, has_video_name, is_url, is_video
+from tritonpose.errors import InputError
+from tritonpose.file_types import has_image_name, is_found, is_url, is_video
+from tritonpose.inputs.addresses import local_path, unread_address
+from tritonpose.inputs.arrays import frame_of, is_pillow
+from tritonpose.inputs.frames import read_frames
 from tritonpose.inputs.images import FileInput, ImageInput
+from tritonpose.inputs.streams import read_open_file, read_special
 
-LOGGER = logging.getLogger("tritonpose")
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+    from typing_extensions import TypeIs
 
 
 def expand_inputs(inputs: object) -> Iterator[object]:
@@ -22,17 +32,29 @@ def expand_inputs(inputs: object) -> Iterator[object]:
     Iterators may be endless; they are read one item at a time, and videos one frame at a time.
 
     Yields items for `load_source`: paths and URLs as ``str``; arrays, copied, so that the caller
-    may reuse the buffer; the frames of a video; the images and the frames of the videos in a
-    directory and below, sorted by path, or its own path if there are none; whatever else was given,
-    untouched. None of them makes this raise: bad ones fail in `load_source`.
+    may reuse the buffer, as are bytes; open files and Pillow images, read here for the same reason;
+    the frames of a video; the images and the frames of the videos in a directory and below, sorted
+    by path, or its own path if there are none; whatever else was given, untouched. None of them
+    makes this raise: bad ones fail in `load_source`.
     """
-    if isinstance(inputs, np.ndarray):
-        yield inputs.copy()
+    if isinstance(inputs, FileInput | ImageInput):
+        yield inputs
     elif isinstance(inputs, str | os.PathLike):
         yield from _expand_path(os.fsdecode(inputs))
+    elif _holds_objects(inputs):
+        yield from expand_inputs(inputs.tolist())
+    elif isinstance(inputs, np.ndarray):
+        yield inputs.copy()
+    elif isinstance(inputs, bytes | bytearray | memoryview):
+        yield from read_open_file(io.BytesIO(inputs), "")
+    elif is_pillow(inputs):
+        yield _frame_of_pillow(inputs)
+    elif hasattr(inputs, "read"):
+        name = getattr(inputs, "name", None)
+        yield from read_open_file(inputs, name if isinstance(name, str) else "")
     elif (
         isinstance(inputs, Iterable)
-        and not isinstance(inputs, bytes | bytearray | memoryview | Mapping)
+        and not isinstance(inputs, Mapping)
         # Tensors of other libraries iterate over rows of pixels.
         and not hasattr(inputs, "__array__")
     ):
@@ -53,7 +75,7 @@ def files_in(directory: str) -> list[FileInput]:
         os.path.join(folder, name)  # noqa: PTH118 (PaddleX's spelling: "./a" stays "./a")
         for folder, _, names in os.walk(directory)
         for name in names
-        if has_image_name(name) or has_video_name(name)
+        if is_found(os.path.join(folder, name))  # noqa: PTH118
     ]
     # Files that differ in their suffix alone, such as x.jpg and x.png, would overwrite each
     # other's x_res.json. Videos need no such care among images: "_frame" keeps them apart.
@@ -68,50 +90,42 @@ def files_in(directory: str) -> list[FileInput]:
     return files
 
 
-def read_frames(video: FileInput) -> Iterator[ImageInput | FileInput]:
-    """Read a video's frames in order, as decoded images, with its rotation applied.
-
-    OpenCV reports the end of a truncated video like that of a whole one. So the log (at level INFO)
-    says how many frames were read. If the video can't be opened or has no frames, yields the file
-    with its problem. The file is open until the last frame was taken or this is closed.
-    """
-    import cv2
-
-    count = 0
-    capture = cv2.VideoCapture(video.path)
+def _expand_path(address: str) -> Iterator[object]:
+    problem = unread_address(path := local_path(address))
+    if problem is not None:
+        yield FileInput(address, problem=problem)
+        return
     try:
-        opened = capture.isOpened()
-        while True:
-            read, frame = capture.read()
-            if not read:
-                break
-            image = np.asarray(frame, dtype=np.uint8)
-            yield ImageInput(video.path, image, frame_index=count, saved_as=video.saved_as)
-            count += 1
-    finally:
-        capture.release()
-    LOGGER.info("%s: %d frames read", video.path, count)
-    if count == 0:
-        problem = (
-            "is a video without frames"
-            if opened
-            else "can't be opened as a video: it is damaged, or of a kind that this OpenCV can't "
-            "decode; ffmpeg can say more, and convert it to MP4"
-        )
-        yield FileInput(video.path, video.saved_as, f"{video.path!r} {problem}")
-
-
-def _expand_path(path: str) -> Iterator[object]:
-    if not is_url(path):
+        mode = None if is_url(path) else os.stat(path).st_mode  # noqa: PTH116 (as Path's, of any str)
+    except (OSError, ValueError):
+        mode = None
+    if mode is None or (stat.S_ISREG(mode) and not is_video(path)):
+        yield path
+    elif stat.S_ISREG(mode):
+        yield from read_frames(FileInput(path))
+    elif stat.S_ISDIR(mode):
         files = files_in(path)
-        if files:
-            for file in files:
-                yield from read_frames(file) if is_video(file.path) else [file]
-            return
-        if is_video(path):
-            yield from read_frames(FileInput(path))
-            return
-    yield path
+        for file in files:
+            yield from read_frames(file) if is_video(file.path) else [file]
+        if not files:
+            yield path
+    else:
+        yield from read_special(path, mode)
+
+
+def _holds_objects(inputs: object) -> TypeIs[NDArray[np.object_]]:
+    """Check whether this is an array or a column of a table that holds paths or other inputs."""
+    kind = getattr(getattr(inputs, "dtype", None), "kind", None)
+    return kind in ("O", "U") and hasattr(inputs, "tolist")
+
+
+def _frame_of_pillow(image: Image) -> ImageInput | FileInput:
+    path = getattr(image, "filename", "")
+    path = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
+    try:
+        return ImageInput(path or None, frame_of(image))
+    except InputError as error:
+        return FileInput(path, problem=str(error))
 
 
 def _rival_key(path: str) -> tuple[PurePath, bool]:

@@ -1,6 +1,6 @@
 """Find videos that were cut off, which FFmpeg reads like whole ones as far as they go.
 
-Sources: the specifications of ISO base media files (MP4, MOV), RIFF (AVI) and EBML (Matroska, WebM).
+Sources: the specifications of ISO base media files (MP4, MOV), RIFF (AVI) and EBML (Matroska).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from tritonpose import __version__
 from tritonpose.errors import InputError
+from tritonpose.inputs.addresses import CAMERA_ADVICE
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -83,7 +84,12 @@ def _request_for(url: str) -> urllib.request.Request:
 
 
 def _read(response: HTTPResponse, deadline: float) -> bytes:
-    """Read a body; raise OSError if it is too large, too slow or incomplete."""
+    """Read a body; raise OSError if it is a stream, too large, too slow or incomplete."""
+    kind = response.headers.get_content_type()
+    if kind == "multipart/x-mixed-replace":
+        raise OSError(f"it is a camera's stream, which has no end; {CAMERA_ADVICE}")
+    if kind.startswith("video/") or "mpegurl" in kind or kind == "application/dash+xml":
+        raise OSError(f"it is a video ({kind}); download it first")
     announced = response.length
     limit = f"is larger than the {MAX_BYTES >> 20} MiB that are fetched; download it first"
     if announced is not None and announced > MAX_BYTES:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from tritonpose.inputs.truncation import missing_bytes
 from tritonpose_pipeline.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from av.container import InputContainer
     from av.video.frame import VideoFrame
@@ -51,7 +51,7 @@ class Frame:
     time: float
 
 
-def decode_video(file: BinaryIO, name: str) -> Iterator[Frame | InputError]:
+def decode_video(file: BinaryIO, name: str) -> Generator[Frame | InputError, None, None]:
     """Decode an open file one frame at a time, and leave it open.
 
     Yields an InputError in the place of each frame that is damaged, and one at the end of a file
@@ -203,8 +203,11 @@ def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
     As OpenCV does, which takes all colors for BT.601's, so that frames are those that PaddleX's
     users have had so far.
     """
-    image = frame.to_ndarray(format="bgr24", src_colorspace="ITU601", interpolation="BICUBIC")
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    image = cast(
+        "NDArray[np.uint8]",
+        frame.to_ndarray(format="bgr24", src_colorspace="ITU601", interpolation="BICUBIC"),
+    )
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is not None:
         # Rows: where the x axis and the y axis of the stored picture point to, times 2**16.
         (ax, ay, _), (bx, by, _), _ = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3).tolist()
@@ -212,7 +215,7 @@ def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
             image = image[::-1]
         quarters = round(math.atan2(ay, ax) / (math.pi / 2))
         image = np.rot90(image, -quarters)
-    return np.ascontiguousarray(image, dtype=np.uint8)
+    return np.ascontiguousarray(image)
 
 
 def _reason(error: Exception) -> str:

@@ -80,7 +80,7 @@ def test_images_and_videos_of_object_stores(tmp_path: Path) -> None:
     assert {(row["width"], row["height"]) for row in rows if row["boxes"] is not None} == {(64, 48)}
     errors = {row["item"]: row["error_message"] for row in rows if row["error_class"]}
     assert errors[1] == "no such file: 'memory:///shard/gone.jpg'"
-    assert errors[3].startswith("'memory:///shard/c.mp4' can't be opened as a video")
+    assert errors[3].startswith("'memory:///shard/c.mp4' can't be decoded as a video")
     assert errors[4].startswith("can't read 'memory:///shard/gone.mp4': FileNotFoundError")
 
 

@@ -106,13 +106,13 @@ async def test_a_blocking_iterator_does_not_block_the_event_loop() -> None:
 @in_event_loop
 async def test_files_are_read_in_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readers = []
-    original = Path.read_bytes
+    original = Path.open
 
-    def read_bytes(path: Path) -> bytes:
+    def opened(path: Path, *arguments: Any) -> Any:
         readers.append(threading.current_thread())
-        return original(path)
+        return original(path, *arguments)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(Path, "open", opened)
 
     async with AsyncPipeline(StandIn()) as pipeline:
         (result,) = [

@@ -62,7 +62,7 @@ def zipped(path: Path) -> None:
         ("cut.tif", lambda path: path.write_bytes(encoded(".tiff")[:12]), "a TIFF image"),
         ("missing.jpg", Path.exists, "no such file"),
         ("folder", lambda path: path.mkdir(), "no images in the directory"),
-        ("clip.mp4", lambda path: path.write_bytes(b"whatever"), "can't be opened as a video"),
+        ("clip.mp4", lambda path: path.write_bytes(b"whatever"), "can't be decoded as a video"),
         ("gone.mp4", Path.exists, "no such file"),
     ],
 )
@@ -100,7 +100,13 @@ def test_arrays_that_are_no_images(frame: np.ndarray, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("source", "word"),
-    [(b"bytes", "bytes"), (None, "NoneType"), (3, "int"), ({"a.jpg": 1}, "dict"), ("a\0b", "null")],
+    [
+        (b"bytes", "looks like text"),
+        (None, "NoneType"),
+        (3, "int"),
+        ({"a.jpg": 1}, "dict"),
+        ("a\0b", "null"),
+    ],
 )
 def test_what_can_be_no_input_is_refused(source: object, word: str) -> None:
     (item,) = expand_inputs(source)

@@ -1,0 +1,50 @@
+"""Tell addresses from paths: which are files here, and which aren't read."""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import unquote
+
+from tritonpose.file_types import is_url
+
+# Two letters at least: C: is a drive.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_LIVE = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "mms", "mmsh", "rtspt"))
+CAMERA_ADVICE = (
+    "read a camera's frames with cv2.VideoCapture, and give them as an iterator of arrays"
+)
+"""What to do with an input that has no end."""
+
+
+def local_path(address: str) -> str:
+    """Return the path in a ``file://`` URL of this machine; anything else as it is.
+
+    A file whose name has the escapes in it is found, too.
+    """
+    if not re.match("file:", address, re.IGNORECASE):
+        return address
+    # By hand, as urlsplit finds queries, fragments and IPv6 addresses in names of files.
+    path = re.sub("^//(localhost(?=/))?", "", address[len("file:") :], flags=re.IGNORECASE)
+    if not path.startswith("/"):
+        return address
+    return path if os.path.lexists(path) else unquote(path, errors="surrogateescape")
+
+
+def unread_address(address: str) -> str | None:
+    """Say what to do instead with an address that isn't read; None for all else."""
+    if re.match("data:[^,]*,", address):
+        return "data: URLs aren't read: give the bytes, base64.b64decode(...)"
+    match = _SCHEME.match(address)
+    if match is None or is_url(address) or os.path.lexists(address):
+        return None
+    scheme = match[1].lower()
+    if scheme in _LIVE:
+        return f"{address!r} is the address of a live stream, which isn't read: {CAMERA_ADVICE}"
+    if scheme == "file":
+        return f"{address!r} is a file of another machine, or no absolute path: copy it here first"
+    return (
+        f"{address!r}: {scheme}:// addresses aren't read: give a local copy, an https:// address, "
+        "or a file that is open in mode 'rb', such as fsspec's; `tritonpose batch` reads object "
+        "stores by itself"
+    )
