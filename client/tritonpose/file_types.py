@@ -52,7 +52,7 @@ _MJPEG_NAME = re.compile(r".*\.mjpe?g", re.I | re.S)
 _TRANSPORT_STREAM_NAME = re.compile(r".*\.ts", re.I | re.S)
 
 HEAD_BYTES = 1024
-"""So many bytes from the start of a file tell its type."""
+"""How much of a file, from its start, tells its type."""
 
 
 def is_url(path: str) -> bool:

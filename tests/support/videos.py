@@ -33,8 +33,8 @@ def write_video(
 ) -> Path:
     """Write BGR frames of one size as a video of the kind that the suffix names.
 
-    At 10 frames per second, or at the times. To be shown turned counterclockwise by so many degrees
-    and then mirrored. The options are those of FFmpeg's container and codec.
+    At 10 frames per second, or at the times. To be shown turned counterclockwise, by degrees, and
+    then mirrored. The options are those of FFmpeg's container and codec.
     """
     name, layout = _CODECS.get(path.suffix, ("mpeg4", "yuv420p"))
     with av.open(str(path), "w", options=dict(options or {})) as container:

@@ -45,7 +45,7 @@ def read_open_file(file: Any, path: str) -> Iterator[FileInput | ImageInput]:
             if not is_video_format(head) or is_server_format(head):
                 data = head + _read(file, MAX_BYTES + 1 - len(head))
                 if len(data) > MAX_BYTES:
-                    raise InputError(f"{name!r} {too_long()}")
+                    raise InputError(f"it {too_long()}")
                 yield FileInput(path, read=lambda: data)
                 return
             if seekable:
@@ -61,8 +61,7 @@ def read_open_file(file: Any, path: str) -> Iterator[FileInput | ImageInput]:
                     video = copy
         except Exception as error:
             # Of any class: files of stores and of HTTP have their own.
-            reason = error if isinstance(error, InputError) else f"can't read {name!r}: {error}"
-            yield FileInput(path, problem=str(reason))
+            yield FileInput(path, problem=f"can't read {name!r}: {error}")
             return
         yield from read_frames(FileInput(path), cast("BinaryIO", video))
 
@@ -119,17 +118,17 @@ def _first_bytes(descriptor: int, path: str) -> bytes:
 
 
 def _read(file: Any, size: int) -> bytes:
-    """Read so many bytes, or to the end."""
+    """Read ``size`` bytes, or to the end."""
+    if isinstance(file, io.TextIOBase):
+        raise InputError("it is open as text: open it in mode 'rb'")
     parts: list[bytes] = []
     while size > 0:
         part = file.read(size)
-        if isinstance(part, str):
-            raise InputError("the file is open as text: open it in mode 'rb'")
         if not isinstance(part, bytes | bytearray | memoryview):
             if hasattr(part, "close"):
                 part.close()  # a coroutine
             raise InputError(
-                f"the read() of a {type(file).__name__} gives {type(part).__name__}, not bytes: "
+                f"its read() gives {type(part).__name__}, not bytes: "
                 "give its content, or a file open in mode 'rb'"
             )
         if not part:

@@ -45,7 +45,7 @@ def missing_bytes(file: BinaryIO) -> int:
 
 
 def _box_ends(file: BinaryIO, offset: int) -> Iterator[int]:
-    """Yield where each box of an MP4 file ends that holds pictures or tells of them."""
+    """Yield where each box of an MP4 file ends that holds pictures or their index."""
     while True:
         file.seek(offset)
         head = file.read(16)

@@ -1,7 +1,7 @@
 """Decode videos with PyAV: frames in order, turned upright, with their times.
 
-The decoder sees the bytes of one open file and nothing else: formats that name other files, such as
-playlists, are not among those that it may read, and no protocol is.
+The decoder sees the bytes of one open file and nothing else: it may read no format that names other
+files, such as a playlist, and use no protocol.
 """
 
 from __future__ import annotations
@@ -200,8 +200,7 @@ class _Decoding:
 def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
     """Convert a frame to BGR, turned and mirrored as its display matrix says.
 
-    As OpenCV does, which takes all colors for BT.601's, so that frames are those that PaddleX's
-    users have had so far.
+    All colors are taken for BT.601's, as OpenCV does: PaddleX's users read videos with it.
     """
     image = cast(
         "NDArray[np.uint8]",
