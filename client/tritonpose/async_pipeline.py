@@ -28,6 +28,8 @@ _END = object()
 class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
     """PaddleX's human keypoint pipeline, run by a server, for one event loop.
 
+    It belongs to the first that uses it: in another one it is a TritonPoseError.
+
     Use it with ``async with``, or call `close`. Images are read and decoded in threads. Its
     arguments are those of `BasePipeline`.
     """
@@ -35,9 +37,13 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
     def _set_up(self, max_in_flight: int) -> None:
         self._slots = asyncio.Semaphore(max_in_flight)
         self._scopes: set[_TaskScope] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def close(self) -> None:
         """Cancel the requests in flight and close the connection; may be called again."""
+        if self._closed:
+            return
+        self._check_loop()
         self._closed = True
         for scope in list(self._scopes):
             await scope.cancel()
@@ -52,6 +58,7 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
     async def _stream(
         self, inputs: object, threshold: float | None, on_error: OnError
     ) -> AsyncResults:
+        self._check_loop()
         scope = _TaskScope()
         self._scopes.add(scope)
         window: asyncio.Queue[asyncio.Task[list[KeypointResult]] | None] = asyncio.Queue()
@@ -79,6 +86,18 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
         finally:
             await scope.cancel()
             self._scopes.discard(scope)
+
+    def _check_loop(self) -> None:
+        """Raise TritonPoseError in another event loop than the first, which has the connections."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise TritonPoseError(
+                "this AsyncPipeline belongs to another event loop, in which it was first used: "
+                "each asyncio.run() makes one. Create the pipeline within the coroutine that you "
+                "run, and close it there"
+            )
 
     async def _outcome(self, task: asyncio.Task[T]) -> T:
         """Wait for one of our tasks; being cancelled meanwhile leaves it as it is."""

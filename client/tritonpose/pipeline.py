@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from tritonpose._requests import failed_result, request_for, result_of, unreadable_result
 from tritonpose.config import PipelineConfig, check_threshold, is_positive
 from tritonpose.errors import ConfigError, InputError, TritonPoseError
+from tritonpose.forks import leave_behind, renew_in_children
 from tritonpose.inputs import expand_inputs, load_source
 from tritonpose.result import KeypointResult
 from tritonpose.transport import Transport
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from tritonpose.inputs import ImageInput
 
 OnError = Literal["raise", "collect"]
@@ -38,6 +42,8 @@ are requests in flight, the server would wait with them.
 class BasePipeline(Generic[AnyTransport, AnyResults]):
     """PaddleX's human keypoint pipeline, run by a server.
 
+    It is its settings: copies, also those that are pickled for another process, connect anew.
+
     Args:
         transport: The connection; closed with the pipeline.
         config: What to ask of the server; by default its own settings.
@@ -59,9 +65,18 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
             raise ConfigError(f"max_in_flight={max_in_flight!r}: expected a positive whole number")
         self._transport = transport
         self._config = PipelineConfig() if config is None else config
+        self._max_in_flight = max_in_flight
         self._window = _READ_AHEAD * max_in_flight
         self._closed = False
         self._set_up(max_in_flight)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._closed:
+            raise RuntimeError(CLOSED)
+        return _remake, (type(self), self._transport, self._config, self._max_in_flight)
+
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)
 
     def predict(
         self,
@@ -124,11 +139,19 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
 class HumanKeypointPipeline(BasePipeline[Transport, Results]):
     """PaddleX's human keypoint pipeline, run by a server. Safe to use from several threads.
 
-    Use it as a context manager, or call `close`. Its arguments are those of `BasePipeline`.
+    Use it as a context manager, or call `close`. Its arguments are those of `BasePipeline`. Forked
+    processes may use it, with connections of their own, and close it without effect on the parent's
+    (over gRPC unless their parent was amid a request: then that is a TritonPoseError).
     """
 
     def _set_up(self, max_in_flight: int) -> None:
         self._pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="tritonpose")
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Begin with threads of its own, in a forked process."""
+        leave_behind(self._pool)
+        self._pool = ThreadPoolExecutor(self._max_in_flight, thread_name_prefix="tritonpose")
 
     def close(self) -> None:
         """Wait for the requests in flight and close the connection; may be called again."""
@@ -144,6 +167,7 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
 
     def _stream(self, inputs: object, threshold: float | None, on_error: OnError) -> Results:
         window: deque[Future[list[KeypointResult]]] = deque()
+        pool = self._pool
         try:
             for future in self._submit_all(inputs, threshold):
                 window.append(future)
@@ -151,12 +175,23 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
                 # be held back until the window is full.
                 while window and (len(window) >= self._window or window[0].done()):
                     yield from _take_first(window, on_error)
+                    self._check_process(pool)
             while window:
                 yield from _take_first(window, on_error)
+                self._check_process(pool)
         finally:
-            for future in window:
-                future.cancel()
-            wait(window)
+            # In a forked process, whoever closes this: nobody works on them there.
+            if self._pool is pool:
+                for future in window:
+                    future.cancel()
+                wait(window)
+
+    def _check_process(self, pool: ThreadPoolExecutor) -> None:
+        """Raise RuntimeError where this process was forked since the pool was made."""
+        if self._pool is not pool:
+            raise RuntimeError(
+                "this generator of results began before the process was forked: call predict again"
+            )
 
     def _submit_all(
         self, inputs: object, threshold: float | None
@@ -190,6 +225,16 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
         except TritonPoseError as error:
             return failed_result(image, error)
         return result_of(image, response)
+
+
+def _remake(
+    kind: type[BasePipeline[Any, Any]],
+    transport: Any,
+    config: PipelineConfig,
+    max_in_flight: int,
+) -> BasePipeline[Any, Any]:
+    """Make a pipeline from its settings."""
+    return kind(transport, config, max_in_flight=max_in_flight)
 
 
 def _take_first(window: deque[Future[list[KeypointResult]]], on_error: OnError) -> Results:

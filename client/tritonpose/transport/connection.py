@@ -31,6 +31,9 @@ _HEADER_NAME = re.compile(r"[0-9a-z_.-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _RESERVED_HEADER = re.compile(r"grpc-.*|.*-bin|content-.*|transfer-encoding|connection|host")
 
+# Shorter values of headers are no secrets, and may be part of any text.
+_SECRET_LETTERS = 4
+
 
 class ConnectionOptions(TypedDict, total=False):
     """Arguments of `Connection.from_options` that functions pass on; it describes them."""
@@ -104,6 +107,13 @@ class Connection:
                 "or leave them out"
             )
         return cls(scheme, addresses, timeout, retries, _checked_headers(headers, api_key), tls)
+
+    def without_secrets(self, text: str) -> str:
+        """Hide what the headers hold in a text from elsewhere, which may repeat a request."""
+        for value in self.headers.values():
+            for secret in (value, value.removeprefix("Bearer ")):
+                text = text.replace(secret, "***") if len(secret) >= _SECRET_LETTERS else text
+        return text
 
     def url_of(self, address: str) -> str:
         """Return the URL of one of the servers, for messages."""

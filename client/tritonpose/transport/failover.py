@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from tritonpose.errors import ServerUnavailableError, TritonPoseError
+from tritonpose.forks import renew_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -73,8 +74,16 @@ class _Failover(Generic[AnyServer]):
         self._servers = servers
         self._timeout = timeout
         self._retries = retries
-        self._turns = RoundRobin(len(servers))
         self._closed = False
+        self.renew()
+        renew_in_children(self)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self._servers, self._timeout, self._retries)
+
+    def renew(self) -> None:
+        """Begin the choice among servers anew, in a forked process as well."""
+        self._turns = RoundRobin(len(self._servers))
 
     @contextmanager
     def _attempts(self, request: InferRequest) -> Iterator[Attempts]:

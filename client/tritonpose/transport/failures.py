@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tritonpose.errors import (
@@ -17,7 +18,7 @@ from tritonpose.errors import (
 from tritonpose.transport.messages import MODEL_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 # Statuses of servers, and of proxies before them, as tritonclient spells them.
 _KINDS: Mapping[str | None, type[TritonPoseError]] = {
@@ -48,8 +49,26 @@ _CODE = re.compile(r"(?:^|message: )\[([a-z_]+)\] ")
 # "is not found".
 _UNLOADED = "has no available versions"
 
-NO_TRITON = "its answer isn't one of Triton's; perhaps another server uses this port"
-"""The detail of a failure to read an answer."""
+MAX_ANSWER_BYTES = 64 * 2**20
+"""The largest answer that is read: a hundred times that of the largest crowd."""
+
+_MAX_DETAIL_LETTERS = 1000
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+@contextmanager
+def reading_answer(url: str) -> Iterator[None]:
+    """Make whatever goes wrong with reading an answer a ServerError: anybody may have sent it."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error) if isinstance(error, ServerError) else repr(error)
+        raise make_error(
+            ServerError,
+            url,
+            f"its answer can't be read ({reason[:200]}); perhaps another server uses this port, or "
+            "client and server don't fit together",
+        ) from error
 
 
 def error_from_status(status: str | None, url: str, detail: str | None) -> TritonPoseError:
@@ -73,7 +92,8 @@ def error_from_status(status: str | None, url: str, detail: str | None) -> Trito
 
 def make_error(kind: type[TritonPoseError], url: str, detail: str) -> TritonPoseError:
     """Make the error of a failed request; ``detail`` is from the server or the network layer."""
-    detail = detail.rstrip(".")
+    # It may be anybody's text, and is printed to terminals.
+    detail = _UNPRINTABLE.sub("?", detail[:_MAX_DETAIL_LETTERS]).rstrip(".")
     # To gRPC, a refused certificate is a server that can't be reached.
     encryption = (
         "; if it runs, check that it speaks TLS and that ca_file=... fits its certificate"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +11,10 @@ import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
+from tritonpose.errors import TritonPoseError
+from tritonpose.forks import leave_behind, renew_in_children
 from tritonpose.transport.connection import CONNECT_SECONDS
-from tritonpose.transport.failures import error_from_status
+from tritonpose.transport.failures import MAX_ANSWER_BYTES, error_from_status, reading_answer
 from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse, trace_headers
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ _SERVICE_CONFIG = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 _CHANNEL_ARGUMENTS = [
     # A decoded 8K frame is 100 MB; gRPC's own limit is 4 MB.
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     # Servers end connections now and then, so that clients look up others; a request that comes
     # too late for its connection goes over the next one, but only if it fits into this buffer.
     # gRPC's own size is 256 KiB; larger images would be lost.
@@ -40,14 +44,71 @@ _CHANNEL_ARGUMENTS = [
     ("grpc.dns_min_time_between_resolutions_ms", 2000),
     # As over HTTP, $http_proxy doesn't stand between us and localhost.
     ("grpc.enable_http_proxy", 0),
+    # Or a forked process would write to a connection of its parent.
+    ("grpc.use_local_subchannel_pool", 1),
     ("grpc.service_config", _SERVICE_CONFIG),
 ]
+
+
+class _ForkGuard:
+    """Know whether gRPC, whose state is one per process, can be used after a fork.
+
+    It renews itself in the child, unless a thread of the parent was within gRPC at that moment (as
+    one of `grpc.aio` always is), or the user's environment switched that off. Then it would hang or
+    abort, so that using it is an error.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._used = False
+        self._broken = False
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self._lock.acquire,
+                after_in_parent=self._lock.release,
+                after_in_child=self._renew,
+            )
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """Count a call while the context is active; raise TritonPoseError where none can work."""
+        self.enter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calls -= 1
+
+    def enter(self) -> None:
+        """Count a call that never ends."""
+        with self._lock:
+            if self._broken:
+                raise TritonPoseError(
+                    "gRPC can't be used in this process: it was forked from one in which gRPC was "
+                    "at work. Use the pipeline in the forked processes only, give the server's "
+                    "http:// address, or start workers by spawn (multiprocessing_context='spawn')"
+                )
+            self._calls += 1
+            self._used = True
+
+    def _renew(self) -> None:
+        switch = os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "1").lower()
+        off = self._used and switch in ("0", "false", "no", "off")
+        self._broken = self._broken or off or self._calls > 0
+        self._calls = 0
+        self._lock.release()
+
+
+_GUARD = _ForkGuard()
 
 
 class _GrpcCalls:
     """Keep what both kinds of servers (``host:port``) share: arguments of calls, and errors."""
 
     def __init__(self, address: str, connection: Connection) -> None:
+        self._settings = (address, connection)
+        self._made: Any = None
         self._url = connection.url_of(address)
         self._headers = connection.headers
         self._client_arguments: dict[str, Any] = {
@@ -61,6 +122,9 @@ class _GrpcCalls:
                 "certificate_chain": connection.tls.cert_file,
                 "private_key": connection.tls.key_file,
             }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._settings
 
     def _infer_arguments(self, request: InferRequest, timeout: float) -> dict[str, Any]:
         return {
@@ -81,7 +145,18 @@ class _GrpcCalls:
         try:
             yield
         except InferenceServerException as error:
-            raise error_from_status(error.status(), self._url, error.message()) from error
+            message = self._settings[1].without_secrets(error.message() or "")
+            raise error_from_status(error.status(), self._url, message) from None
+
+    def _response(self, result: triton.InferResult) -> PoseResponse:
+        with reading_answer(self._url):
+            outputs = result.get_response().outputs
+            # Neither of which tritonclient minds.
+            if len({output.name for output in outputs}) < len(outputs):
+                raise ValueError(f"two outputs of one name: {[output.name for output in outputs]}")
+            if any(size < 0 for output in outputs for size in output.shape):
+                raise ValueError(f"shapes {[tuple(output.shape) for output in outputs]}")
+            return PoseResponse.from_outputs(result.as_numpy)
 
 
 class GrpcServer(_GrpcCalls):
@@ -89,36 +164,49 @@ class GrpcServer(_GrpcCalls):
 
     def __init__(self, address: str, connection: Connection) -> None:
         super().__init__(address, connection)
-        self._client = triton.InferenceServerClient(**self._client_arguments)
+        self._lock = threading.Lock()
+        renew_in_children(self)
 
     def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
-        with self._failures():
-            result = self._client.infer(**self._infer_arguments(request, timeout))
-        return PoseResponse.from_outputs(result.as_numpy)
+        with self._failures(), _GUARD.calling():
+            result = self._client().infer(**self._infer_arguments(request, timeout))
+        return self._response(result)
 
     def is_ready(self, timeout: float) -> bool:
         """Ask whether it serves the pipeline now, within `timeout` seconds."""
         try:
-            return bool(self._client.is_model_ready(**self._ready_arguments(timeout)))
+            with _GUARD.calling():
+                return bool(self._client().is_model_ready(**self._ready_arguments(timeout)))
         except InferenceServerException:
             return False
 
     def close(self) -> None:
         """Close the channel."""
-        self._client.close()
+        if self._made is not None:
+            self._made.close()
+
+    def renew(self) -> None:
+        """Connect anew, in a forked process."""
+        leave_behind(self._made)
+        self._made = None
+        self._lock = threading.Lock()
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = triton.InferenceServerClient(**self._client_arguments)
+            return self._made
 
 
 class AsyncGrpcServer(_GrpcCalls):
     """The twin of `GrpcServer` for one event loop; connects with the first request."""
 
-    _made: Any = None
-
     async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """See `GrpcServer.infer`."""
         with self._failures():
             result = await self._client().infer(**self._infer_arguments(request, timeout))
-        return PoseResponse.from_outputs(result.as_numpy)
+        return self._response(result)
 
     async def is_ready(self, timeout: float) -> bool:
         """See `GrpcServer.is_ready`."""
@@ -135,5 +223,6 @@ class AsyncGrpcServer(_GrpcCalls):
     def _client(self) -> Any:
         """Return the client, made at first use, as its channel belongs to the event loop."""
         if self._made is None:
+            _GUARD.enter()
             self._made = triton_aio.InferenceServerClient(**self._client_arguments)
         return self._made

@@ -1,4 +1,4 @@
-"""HTTP: aiohttp sends what tritonclient encodes, also for callers without an event loop.
+"""HTTP: aiohttp sends the requests, also for callers without an event loop.
 
 tritonclient's own clients don't serve here. The synchronous one makes an event loop of gevent's in
 each thread that uses it, whose file descriptors stay open when the thread ends; the asynchronous
@@ -16,15 +16,21 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
-from tritonclient.http import InferenceServerClient, InferInput
 
-from tritonpose.errors import DeadlineExceededError, ServerError, ServerUnavailableError
+from tritonpose.errors import DeadlineExceededError, ServerUnavailableError
+from tritonpose.forks import leave_behind, renew_in_children
 from tritonpose.transport.connection import CONNECT_SECONDS
-from tritonpose.transport.failures import NO_TRITON, error_from_status, make_error
+from tritonpose.transport.failures import (
+    MAX_ANSWER_BYTES,
+    error_from_status,
+    make_error,
+    reading_answer,
+)
+from tritonpose.transport.kserve import decode_answer, encode_request
 from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse, trace_headers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Coroutine, Sequence
 
     from tritonpose.transport.connection import Connection
 
@@ -38,23 +44,23 @@ class AsyncHttpServer:
     """A connection to one ``host:port`` by HTTP, for one event loop; made by the first request."""
 
     def __init__(self, address: str, connection: Connection) -> None:
+        self._address = address
         self._connection = connection
         self._url = connection.url_of(address)
         self._session: aiohttp.ClientSession | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._address, self._connection)
+
     async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
-        body, header_length = InferenceServerClient.generate_request_body(
-            request.infer_inputs(InferInput),
-            request_id=request.request_id,
-            parameters=request.parameters(),
-        )
+        parts, header_length = encode_request(request)
         try:
             async with self._session_of_loop().post(
                 f"{self._url}/v2/models/{MODEL_NAME}/infer",
-                data=_chunks(body),
+                data=_chunks(parts),
                 headers={
-                    "content-length": str(len(body)),
+                    "content-length": str(sum(map(len, parts))),
                     _HEADER_LENGTH: str(header_length),
                     **trace_headers(),
                 },
@@ -62,20 +68,21 @@ class AsyncHttpServer:
                 # Following one would send the headers, with their key, to another host.
                 allow_redirects=False,
             ) as response:
-                content = await response.read()
+                content = await _read(response)
         except aiohttp.ClientError as error:
             # Without its cause: some of aiohttp's errors hold the request's headers.
             raise make_error(ServerUnavailableError, self._url, _cause(error)) from None
         except asyncio.TimeoutError as error:
             raise make_error(DeadlineExceededError, self._url, "the time is over") from error
         if response.status != 200:
-            raise error_from_status(str(response.status), self._url, _reason(content))
-        length = response.headers.get(_HEADER_LENGTH)
-        try:
-            result = InferenceServerClient.parse_response_body(content, header_length=length)
-        except ValueError as error:
-            raise make_error(ServerError, self._url, NO_TRITON) from error
-        return PoseResponse.from_outputs(result.as_numpy)
+            raise error_from_status(
+                str(response.status), self._url, self._connection.without_secrets(_reason(content))
+            )
+        with reading_answer(self._url):
+            if content is None:
+                raise ValueError(f"it has more than {MAX_ANSWER_BYTES >> 20} MiB")
+            outputs = decode_answer(content, response.headers.get(_HEADER_LENGTH))
+            return PoseResponse.from_outputs(outputs.get)
 
     async def is_ready(self, timeout: float) -> bool:
         """Ask whether it serves the pipeline now, within `timeout` seconds."""
@@ -102,6 +109,8 @@ class AsyncHttpServer:
                 # Compressed responses would cost both sides more time than they save.
                 headers={"accept-encoding": "identity", **self._connection.headers},
                 connector=aiohttp.TCPConnector(limit=0, ssl=tls.context() if tls else True),
+                # What is sent compressed all the same must not grow beyond all bounds.
+                auto_decompress=False,
             )
         return self._session
 
@@ -113,11 +122,16 @@ class HttpServer:
     """
 
     def __init__(self, address: str, connection: Connection) -> None:
+        self._settings = (address, connection)
         self._server = AsyncHttpServer(address, connection)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
-        self._stop: Callable[[], object]
+        self._stop: weakref.finalize[..., HttpServer]
+        renew_in_children(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._settings
 
     def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """See `AsyncHttpServer.infer`."""
@@ -133,6 +147,15 @@ class HttpServer:
             if self._thread is not None:
                 self._stop()
                 self._thread.join()
+
+    def renew(self) -> None:
+        """Begin with a thread and connections of its own, in a forked process."""
+        if self._thread is not None:
+            self._stop.detach()
+            leave_behind((self._server, self._loop, self._thread))
+        self._server = AsyncHttpServer(*self._settings)
+        self._lock = threading.Lock()
+        self._thread = None
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         with self._lock:
@@ -167,18 +190,30 @@ async def _serve(
         await server.close()
 
 
-async def _chunks(body: bytes) -> AsyncIterator[memoryview]:
+async def _chunks(parts: Sequence[bytes | memoryview]) -> AsyncIterator[memoryview]:
     """Split a body into chunks; aiohttp itself would make them small, and copy each of them."""
-    for start in range(0, len(body), _CHUNK_BYTES):
-        yield memoryview(body)[start : start + _CHUNK_BYTES]
+    for part in parts:
+        for start in range(0, len(part), _CHUNK_BYTES):
+            yield memoryview(part)[start : start + _CHUNK_BYTES]
 
 
-def _reason(content: bytes) -> str:
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    """Read a body; None where it is larger than any answer of a tritonpose server."""
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            response.close()
+            return None
+    return bytes(content)
+
+
+def _reason(content: bytes | None) -> str:
     """Read what an answer with an error says: Triton's JSON, or a proxy's page."""
     try:
-        return str(json.loads(content)["error"])
-    except (ValueError, LookupError, TypeError):
-        return content.decode(errors="replace")[:500]
+        return str(json.loads(content or b"")["error"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return (content or b"").decode(errors="replace")
 
 
 def _cause(error: aiohttp.ClientError) -> str:

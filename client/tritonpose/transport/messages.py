@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MODEL_NAME = "human_keypoint_detection"
 """The Triton model that requests go to."""
 
+# In pixels: beyond the sides of all images, also for boxes and keypoints that leave them.
+_LARGEST = 2.0**20
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InferRequest:
@@ -131,8 +134,13 @@ class PoseResponse:
         A missing tensor, or another shape or dtype than agreed, is a ServerError.
         """
         boxes = output("boxes")
-        count = 0 if boxes is None else len(boxes)
+        count = 0 if boxes is None or boxes.ndim == 0 else len(boxes)
         truncated = output("truncated")
+        if truncated is not None and (truncated.dtype != np.bool_ or truncated.size != 1):
+            raise ServerError(
+                f"the output 'truncated' should be one bool, but is {truncated.shape} "
+                f"{truncated.dtype}"
+            )
         return cls(
             _checked(boxes, "boxes", (count, 4)),
             _checked(output("det_scores"), "det_scores", (count,)),
@@ -183,4 +191,7 @@ def _checked(
             f"the output {name!r} should be {shape} float32, but is {tensor.shape} "
             f"{tensor.dtype}: client and server don't fit together"
         )
+    # False for NaN, too.
+    if not np.all(np.abs(tensor) <= _LARGEST):
+        raise ServerError(f"the output {name!r} has values that no image can have")
     return tensor.astype(np.float32)
