@@ -42,7 +42,7 @@ are requests in flight, the server would wait with them.
 class BasePipeline(Generic[AnyTransport, AnyResults]):
     """PaddleX's human keypoint pipeline, run by a server.
 
-    It is its settings: copies, also those that are pickled for another process, connect anew.
+    It is its settings: copies, in other processes as well, make connections of their own.
 
     Args:
         transport: The connection; closed with the pipeline.
@@ -141,7 +141,7 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
 
     Use it as a context manager, or call `close`. Its arguments are those of `BasePipeline`. Forked
     processes may use it, with connections of their own, and close it without effect on the parent's
-    (over gRPC unless their parent was amid a request: then that is a TritonPoseError).
+    (over gRPC unless their parent has used gRPC by asyncio: then that is a TritonPoseError).
     """
 
     def _set_up(self, max_in_flight: int) -> None:
@@ -180,7 +180,7 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
                 yield from _take_first(window, on_error)
                 self._check_process(pool)
         finally:
-            # In a forked process, whoever closes this: nobody works on them there.
+            # In a forked process nobody works on them.
             if self._pool is pool:
                 for future in window:
                     future.cancel()

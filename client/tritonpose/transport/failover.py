@@ -82,7 +82,7 @@ class _Failover(Generic[AnyServer]):
         return type(self), (self._servers, self._timeout, self._retries)
 
     def renew(self) -> None:
-        """Begin the choice among servers anew, in a forked process as well."""
+        """Forget which servers were available, in a forked process as well."""
         self._turns = RoundRobin(len(self._servers))
 
     @contextmanager

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # A name with several addresses, such as that of a Kubernetes headless service, is served by all.
 _SERVICE_CONFIG = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 
+_FORK_WAIT_SECONDS = 5.0
+
 _CHANNEL_ARGUMENTS = [
     # A decoded 8K frame is 100 MB; gRPC's own limit is 4 MB.
     ("grpc.max_send_message_length", -1),
@@ -51,53 +53,72 @@ _CHANNEL_ARGUMENTS = [
 
 
 class _ForkGuard:
-    """Know whether gRPC, whose state is one per process, can be used after a fork.
+    """Keep gRPC, whose state is one per process, usable after a fork.
 
-    It renews itself in the child, unless a thread of the parent was within gRPC at that moment (as
-    one of `grpc.aio` always is), or the user's environment switched that off. Then it would hang or
-    abort, so that using it is an error.
+    It renews itself in the child if no thread of the parent is within it at that moment. So a fork
+    waits for the requests in flight, and new ones for the fork. Where that doesn't help (`grpc.aio`
+    has a thread within gRPC always, or the user's environment switched its renewal off) the child
+    would hang or abort, so that using gRPC there is an error.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._calls = 0
-        self._used = False
-        self._broken = False
+        self._forks = 0
+        self._used = self._asynchronous = self._broken = False
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
-                before=self._lock.acquire,
-                after_in_parent=self._lock.release,
+                before=self._before_fork,
+                after_in_parent=self._after_fork,
                 after_in_child=self._renew,
             )
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """Count a call while the context is active; raise TritonPoseError where none can work."""
-        self.enter()
+        """Let no fork happen while the context is active; TritonPoseError where no call works."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._forks)
+            self._check()
+            self._calls += 1
         try:
             yield
         finally:
-            with self._lock:
+            with self._changed:
                 self._calls -= 1
+                self._changed.notify_all()
 
-    def enter(self) -> None:
-        """Count a call that never ends."""
-        with self._lock:
-            if self._broken:
-                raise TritonPoseError(
-                    "gRPC can't be used in this process: it was forked from one in which gRPC was "
-                    "at work. Use the pipeline in the forked processes only, give the server's "
-                    "http:// address, or start workers by spawn (multiprocessing_context='spawn')"
-                )
-            self._calls += 1
-            self._used = True
+    def use_asynchronously(self) -> None:
+        """Note that `grpc.aio` is used; TritonPoseError where it would not work."""
+        with self._changed:
+            self._check()
+            self._asynchronous = True
+
+    def _check(self) -> None:
+        if self._broken:
+            raise TritonPoseError(
+                "gRPC can't be used in this process: it was forked from one in which gRPC was at "
+                "work. Use the pipeline in the forked processes only, give the server's http:// "
+                "address, or start workers by spawn (multiprocessing_context='spawn')"
+            )
+        self._used = True
+
+    def _before_fork(self) -> None:
+        self._changed.acquire()
+        self._forks += 1
+        if not self._asynchronous:
+            self._changed.wait_for(lambda: not self._calls, _FORK_WAIT_SECONDS)
+
+    def _after_fork(self) -> None:
+        self._forks -= 1
+        self._changed.notify_all()
+        self._changed.release()
 
     def _renew(self) -> None:
         switch = os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "1").lower()
         off = self._used and switch in ("0", "false", "no", "off")
-        self._broken = self._broken or off or self._calls > 0
-        self._calls = 0
-        self._lock.release()
+        self._broken = self._broken or off or self._asynchronous or self._calls > 0
+        self._calls = self._forks = 0
+        self._changed = threading.Condition()
 
 
 _GUARD = _ForkGuard()
@@ -184,10 +205,11 @@ class GrpcServer(_GrpcCalls):
     def close(self) -> None:
         """Close the channel."""
         if self._made is not None:
-            self._made.close()
+            with _GUARD.calling():
+                self._made.close()
 
     def renew(self) -> None:
-        """Connect anew, in a forked process."""
+        """Connect again, in a forked process."""
         leave_behind(self._made)
         self._made = None
         self._lock = threading.Lock()
@@ -223,6 +245,6 @@ class AsyncGrpcServer(_GrpcCalls):
     def _client(self) -> Any:
         """Return the client, made at first use, as its channel belongs to the event loop."""
         if self._made is None:
-            _GUARD.enter()
+            _GUARD.use_asynchronously()
             self._made = triton_aio.InferenceServerClient(**self._client_arguments)
         return self._made

@@ -1,4 +1,4 @@
-"""What a server answers, whoever it is: an error of ours, in time, and no secret in it."""
+"""What servers of any kind answer: an error of ours, in time, and no secret in it."""
 
 from __future__ import annotations
 

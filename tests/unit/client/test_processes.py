@@ -61,30 +61,55 @@ print(len(list(results)), people(pipeline))
 pipeline.close()
 """
 
-# The fork comes while a thread is within gRPC.
+# Forks come while threads are amid requests.
 BUSY = """
-import os, socket, sys, threading, time
+import os, sys, threading
 import numpy as np
-from tritonpose import TritonPoseError, create_pipeline
-silent = socket.create_server(("127.0.0.1", 0))
+from tritonpose import create_pipeline
+
 image = np.zeros((4, 6, 3), np.uint8)
-pipeline, other = (
-    create_pipeline("human_keypoint_detection", url=url, timeout=2, retries=0)
-    for url in (f"grpc://127.0.0.1:{silent.getsockname()[1]}", sys.argv[1])
-)
-thread = threading.Thread(target=lambda: list(pipeline.predict(image, on_error="collect")))
+pipeline = create_pipeline("human_keypoint_detection", url=sys.argv[1], timeout=10, retries=0)
+results = pipeline.predict(image for _ in iter(int, 1))
+stopped = threading.Event()
+
+def go_on():
+    while not stopped.is_set():
+        next(results)
+
+thread = threading.Thread(target=go_on)
 thread.start()
-silent.accept()
+for _ in range(5):
+    child = os.fork()
+    if child == 0:
+        print(len(next(iter(pipeline.predict(image)))["boxes"]), flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stopped.set()
+thread.join()
+results.close()
+pipeline.close()
+"""
+
+ASYNCHRONOUS = """
+import asyncio, os, sys
+import numpy as np
+from tritonpose import TritonPoseError, create_async_pipeline, create_pipeline
+
+image = np.zeros((4, 6, 3), np.uint8)
+
+async def use():
+    async with create_async_pipeline("human_keypoint_detection", url=sys.argv[1]) as pipeline:
+        return [res async for res in pipeline.predict(image)]
+
+asyncio.run(use())
 child = os.fork()
 if child == 0:
     try:
-        print(list(other.predict(image)))
+        print(next(create_pipeline("human_keypoint_detection", url=sys.argv[1]).predict(image)))
     except TritonPoseError as error:
-        print(error)
-    sys.stdout.flush()
+        print(error, flush=True)
     os._exit(0)
 os.waitpid(child, 0)
-thread.join()
 """
 
 
@@ -109,8 +134,12 @@ def test_forked_processes(scheme: str, triton: PretendedTriton) -> None:
     assert parent == "2 2"
 
 
-def test_a_fork_while_grpc_is_at_work_is_told(triton: PretendedTriton) -> None:
-    (line,) = run(BUSY, triton.urls["grpc"])
+def test_forks_amid_requests(triton: PretendedTriton) -> None:
+    assert run(BUSY, triton.urls["grpc"]) == ["2"] * 5
+
+
+def test_a_fork_after_asynchronous_grpc_is_told(triton: PretendedTriton) -> None:
+    (line,) = run(ASYNCHRONOUS, triton.urls["grpc"])
     assert "gRPC can't be used in this process: it was forked" in line
     assert "http:// address" in line
 
