@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,13 +33,7 @@ def ray_cluster(
     is for Ray's own files, ``report`` is given lines for the user. TritonPoseError: there is no
     cluster at the address, or Ray can't be started.
     """
-    # Read when Ray is imported, and by the processes that it starts.
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # Ray would warn of Ray Data's own habits; failures come as exceptions.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    if address is None:
-        # Despite its name: without it, Ray listens for other machines.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    _set_environment(own=address is None)
     import ray
 
     arguments: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -51,9 +46,10 @@ def ray_cluster(
             "object_store_memory": _STORE_BYTES,
             "_temp_dir": str(scratch / "ray"),
             "_plasma_directory": _store_directory(scratch, report),
+            "runtime_env": {"env_vars": {"HOME": str(Path.home())}},
         }
     try:
-        with _stderr_to(scratch / "ray.log"):
+        with _stderr_to(scratch / "ray.log"), _home_of_ray(scratch, own=address is None):
             ray.init(address or "local", **arguments)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"Ray at {address!r}" if address else "Ray"
@@ -66,6 +62,46 @@ def ray_cluster(
         )
     finally:
         ray.shutdown()
+
+
+def _set_environment(*, own: bool) -> None:
+    """Set what is read when Ray is imported, and by the processes that it starts.
+
+    ``own`` tells whether Ray runs for this job alone. What the user has set stays.
+    """
+    # Or Ray reports its use to its makers.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray would warn of Ray Data's own habits; failures come as exceptions.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    if own:
+        # Despite its name: without it, Ray listens for other machines.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        # Or every user of this machine could run code as this one, through Ray's ports. Ray would
+        # make a token by itself, and keep it in the user's home.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+@contextmanager
+def _home_of_ray(scratch: Path, *, own: bool) -> Iterator[None]:
+    """Give Ray's own processes a home where they find what they would ask for otherwise.
+
+    Whatever the settings, Ray looks for a description of its cluster there, and without one asks
+    the metadata services of three clouds where it is.
+    """
+    if not own:
+        yield
+        return
+    (scratch / "ray_bootstrap_config.yaml").write_text("{}\n", "utf-8")
+    before = os.environ.get("HOME")
+    os.environ["HOME"] = str(scratch)
+    try:
+        yield
+    finally:
+        del os.environ["HOME"]
+        if before is not None:
+            os.environ["HOME"] = before
 
 
 @contextmanager

@@ -8,11 +8,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from pyarrow import parquet
 from pycocotools.coco import COCO
 
@@ -149,3 +153,46 @@ def test_a_killed_job_is_continued(tmp_path: Path, photo: Path, server: Embedded
     again = run(tmp_path, *job)
     assert again.returncode == 1
     assert "starting Ray" not in again.stderr
+
+
+RAY = """
+import os, subprocess, sys
+from pathlib import Path
+from tritonpose_batch.cluster import ray_cluster
+
+with ray_cluster(None, 1, Path(sys.argv[1]), print):
+    import ray
+
+    assert ray.get(ray.remote(os.path.expanduser).remote("~")) == os.environ["HOME"]
+    address = ray.get_runtime_context().gcs_address
+    stranger = {k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH")}
+    attack = [sys.executable, "-c", sys.argv[2], address]
+    assert subprocess.run(attack, check=True).returncode == 0
+    done = subprocess.run(attack, env=stranger, capture_output=True, text=True)
+    assert done.returncode != 0 and "AuthenticationError" in done.stderr, done
+"""
+ATTACK = """
+import sys
+from ray._raylet import GcsClient
+GcsClient(address=sys.argv[1]).internal_kv_keys(b"", b"session", timeout=10)
+"""
+
+
+def test_ray_answers_nobody_else_and_asks_nobody(tmp_path: Path) -> None:
+    """It runs code for all who reach it; and asks clouds where it is, if it is let."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        variables = {"http_proxy": address, "https_proxy": address, "no_proxy": "127.0.0.1"}
+        # Ray's sockets have long names.
+        with tempfile.TemporaryDirectory(dir="/tmp") as scratch:
+            done = subprocess.run(
+                [sys.executable, "-c", RAY, scratch, ATTACK],
+                env={**environment(), **variables, "HOME": str(tmp_path)},
+                capture_output=True,
+                text=True,
+            )
+        assert done.returncode == 0, done.stderr
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+    assert not (tmp_path / ".ray").exists()
