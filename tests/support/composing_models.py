@@ -57,16 +57,14 @@ def keypoint_network(
 def pose_options(
     detector: DetectorModel | None = None,
     keypoint_model: KeypointModel | None = None,
-    threshold: float = 0.5,
+    threshold: float | Sequence[float] = 0.5,
     flip: bool = False,
     use_udp: bool = False,
 ) -> PoseOptions:
+    model = keypoint_model or keypoint_network()
+    thresholds = (threshold,) if isinstance(threshold, float | int) else tuple(threshold)
     return PoseOptions(
-        detector or detector_network(),
-        keypoint_model or keypoint_network(),
-        threshold,
-        flip,
-        use_udp,
+        detector or detector_network(), model, thresholds, flip, use_udp, model.schema
     )
 
 

@@ -13,67 +13,53 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from tritonpose.coco import COCO_SKELETON, VISIBLE_SCORE
+from tritonpose.coco import VISIBLE_SCORE
+from tritonpose_pipeline.keypoint_schema import default_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from tritonpose_pipeline.keypoint_schema import KeypointSchema
+
 _JOINT_RADIUS = 2
 _LIMB_HALF_WIDTH = 1
 _CANVAS_WEIGHT, _LIMB_WEIGHT = 0.4, 0.6
-_LIMB_STARTS, _LIMB_ENDS = (list(joints) for joints in zip(*COCO_SKELETON, strict=True))
-
-# Steps around the hue circle, one per joint and one per limb; PaddleX passes them to OpenCV as
-# BGR.
-COLORS_BGR = (
-    (255, 0, 0),
-    (255, 85, 0),
-    (255, 170, 0),
-    (255, 255, 0),
-    (170, 255, 0),
-    (85, 255, 0),
-    (0, 255, 0),
-    (0, 255, 85),
-    (0, 255, 170),
-    (0, 255, 255),
-    (0, 170, 255),
-    (0, 85, 255),
-    (0, 0, 255),
-    (85, 0, 255),
-    (170, 0, 255),
-    (255, 0, 255),
-    (255, 0, 170),
-)
 
 
-def draw_poses(image: NDArray[np.uint8], keypoints: NDArray[np.float32]) -> NDArray[np.uint8]:
+def draw_poses(
+    image: NDArray[np.uint8], keypoints: NDArray[np.float32], schema: KeypointSchema | None = None
+) -> NDArray[np.uint8]:
     """Draw the joints and limbs of all people on a copy of the image.
 
     Args:
         image: (H, W, 3) uint8, BGR. Not changed.
-        keypoints: (N, 17, 3) float32: x, y in pixels of ``image``, score; COCO order. N may
-            be 0.
+        keypoints: (N, K, 3) float32: x, y in pixels of ``image``, score. N may be 0.
+        schema: The K keypoints' limbs and colors; by default COCO's if there are 17, else points
+            without limbs.
 
     Returns:
         (H, W, 3) uint8, BGR.
     """
+    if schema is None:
+        schema = default_schema(keypoints.shape[1])
     canvas = np.array(image, order="C")
     # Joint by joint and limb by limb over all people, not person by person: where people
     # overlap, the order of drawing shows. Python's own numbers are drawn, as OpenCV takes them
     # several times faster than NumPy's.
-    for people, color in zip(keypoints.swapaxes(0, 1), COLORS_BGR, strict=True):
+    for joint, people in enumerate(keypoints.swapaxes(0, 1)):
+        color = schema.color(joint)[::-1]
         for x, y in people[people[:, 2] >= VISIBLE_SCORE, :2].astype(int).tolist():
             cv2.circle(canvas, (x, y), _JOINT_RADIUS, color, thickness=-1)
-    starts = keypoints[:, _LIMB_STARTS].swapaxes(0, 1)
-    ends = keypoints[:, _LIMB_ENDS].swapaxes(0, 1)
+    limbs = np.array(schema.skeleton, np.intp).reshape(-1, 2)
+    starts, ends = (keypoints[:, joints].swapaxes(0, 1) for joints in limbs.T)
     # Differences and middles in float32, as in PaddleX: their last bit can count below.
     deltas = (starts - ends)[..., :2]
     middles = ((starts + ends) / np.float32(2))[..., :2].astype(int)
     visible = np.minimum(starts[..., 2], ends[..., 2]) >= VISIBLE_SCORE
-    for limb, color in enumerate(COLORS_BGR):
-        drawn = visible[limb]
+    for limb, drawn in enumerate(visible):
+        color = schema.color(limb)[::-1]
         for middle, delta in zip(
             middles[limb, drawn].tolist(), deltas[limb, drawn].tolist(), strict=True
         ):

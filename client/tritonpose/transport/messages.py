@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import sys
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tritonpose.errors import ServerError
+from tritonpose_pipeline.keypoint_schema import (
+    KeypointSchema,
+    KeypointSchemaError,
+    default_schema,
+    schema_from_json,
+)
+from tritonpose_pipeline.thresholds import Threshold, threshold_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,7 +38,7 @@ class InferRequest:
     Attributes:
         image: An encoded JPEG, PNG, WebP or BMP file. Exactly one of `image` and `frame`.
         frame: A decoded image, (H, W, 3) uint8, BGR.
-        det_threshold: Lowest detection score, 0 to 1.
+        det_threshold: Lowest detection score, 0 to 1; or of each class, by its label or id.
         detector: Name of the detector.
         keypoint_model: Name of the keypoint model.
         flip: Average the result with that of the mirrored crop.
@@ -45,7 +53,7 @@ class InferRequest:
 
     image: bytes | None = None
     frame: NDArray[np.uint8] | None = None
-    det_threshold: float | None = None
+    det_threshold: Threshold | None = None
     detector: str | None = None
     keypoint_model: str | None = None
     flip: bool | None = None
@@ -64,7 +72,7 @@ class InferRequest:
             tensors.append(("image", "UINT8", np.frombuffer(self.image, dtype=np.uint8)))
         if self.frame is not None:
             tensors.append(("frame", "UINT8", self.frame))
-        if self.det_threshold is not None:
+        if self.det_threshold is not None and not isinstance(self.det_threshold, Mapping):
             threshold = np.array([self.det_threshold], dtype=np.float32)
             tensors.append(("det_threshold", "FP32", threshold))
         if self.person_boxes is not None:
@@ -83,12 +91,14 @@ class InferRequest:
 
     def parameters(self) -> dict[str, str | bool]:
         """Make the Triton request parameters: the choices that were made."""
-        choices = {
+        choices: dict[str, str | bool | None] = {
             "detector": self.detector,
             "keypoint_model": self.keypoint_model,
             "flip": self.flip,
             "use_udp": self.use_udp,
         }
+        if isinstance(self.det_threshold, Mapping):
+            choices["det_threshold"] = threshold_text(self.det_threshold)
         return {name: value for name, value in choices.items() if value is not None}
 
 
@@ -116,9 +126,10 @@ class PoseResponse:
     Attributes:
         boxes: (N, 4) float32: x1, y1, x2, y2 in pixels of the image.
         det_scores: (N,) float32.
-        keypoints: (N, 17, 3) float32: x, y in pixels, score; COCO order.
+        keypoints: (N, K, 3) float32: x, y in pixels, score.
         kpt_scores: (N,) float32, the mean keypoint score of each person.
         truncated: Whether more people were found than the server gives; these are the best.
+        keypoint_schema: What the K keypoints are; None where nobody said it: see `schema`.
     """
 
     boxes: NDArray[np.float32]
@@ -126,6 +137,12 @@ class PoseResponse:
     keypoints: NDArray[np.float32]
     kpt_scores: NDArray[np.float32]
     truncated: bool = False
+    keypoint_schema: KeypointSchema | None = None
+
+    @property
+    def schema(self) -> KeypointSchema:
+        """What the keypoints are; if nobody said it, COCO's if there are 17, else only points."""
+        return self.keypoint_schema or default_schema(self.keypoints.shape[1])
 
     @classmethod
     def from_outputs(cls, output: Callable[[str], NDArray[np.generic] | None]) -> PoseResponse:
@@ -133,8 +150,9 @@ class PoseResponse:
 
         A missing tensor, or another shape or dtype than agreed, is a ServerError.
         """
-        boxes = output("boxes")
+        boxes, keypoints = output("boxes"), output("keypoints")
         count = 0 if boxes is None or boxes.ndim == 0 else len(boxes)
+        joints = keypoints.shape[1] if keypoints is not None and keypoints.ndim == 3 else 17
         truncated = output("truncated")
         if truncated is not None and (truncated.dtype != np.bool_ or truncated.size != 1):
             raise ServerError(
@@ -144,15 +162,21 @@ class PoseResponse:
         return cls(
             _checked(boxes, "boxes", (count, 4)),
             _checked(output("det_scores"), "det_scores", (count,)),
-            _checked(output("keypoints"), "keypoints", (count, 17, 3)),
+            _checked(keypoints, "keypoints", (count, joints, 3)),
             _checked(output("kpt_scores"), "kpt_scores", (count,)),
             # Servers of the first versions lack it.
             truncated is not None and bool(truncated.all()),
+            _parsed_schema(output("keypoint_schema"), joints),
         )
 
     @classmethod
-    def from_paddlex(cls, boxes: Sequence[Mapping[str, Any]]) -> PoseResponse:
+    def from_paddlex(
+        cls, boxes: Sequence[Mapping[str, Any]], schema: KeypointSchema | None = None
+    ) -> PoseResponse:
         """Collect the people of a PaddleX result; the inverse of `to_paddlex`."""
+        joints = 17 if schema is None else len(schema.names)
+        if schema is None and boxes:
+            joints = len(boxes[0]["keypoints"])
 
         def collect(key: str, *shape: int) -> NDArray[np.float32]:
             values = np.array([person[key] for person in boxes], dtype=np.float32)
@@ -161,8 +185,9 @@ class PoseResponse:
         return cls(
             collect("coordinate", 4),
             collect("det_score"),
-            collect("keypoints", 17, 3),
+            collect("keypoints", joints, 3),
             collect("kpt_score"),
+            keypoint_schema=schema,
         )
 
     def to_paddlex(self) -> list[dict[str, Any]]:
@@ -178,6 +203,24 @@ class PoseResponse:
                 self.boxes, self.det_scores, self.keypoints, self.kpt_scores, strict=True
             )
         ]
+
+
+def _parsed_schema(tensor: NDArray[np.generic] | None, joints: int) -> KeypointSchema | None:
+    """Read the output `keypoint_schema`; raise ServerError."""
+    # Servers of the first versions lack it.
+    text = b"" if tensor is None or not tensor.size else tensor.reshape(-1)[0]
+    if not text:
+        return None
+    try:
+        schema = schema_from_json(text.decode() if isinstance(text, bytes) else str(text))
+    except (KeypointSchemaError, UnicodeDecodeError) as error:
+        raise ServerError(f"the output 'keypoint_schema' can't be read: {error}") from error
+    if len(schema.names) != joints:
+        raise ServerError(
+            f"the output 'keypoint_schema' names {len(schema.names)} keypoints, but there are "
+            f"{joints}: client and server don't fit together"
+        )
+    return schema
 
 
 def _checked(

@@ -15,7 +15,7 @@ from tritonpose.inputs.expansion import files_in
 from tritonpose_pipeline.detection import resize_for_detector
 from tritonpose_pipeline.errors import BadRequestError, ModelError
 from tritonpose_pipeline.image import check_file, decode_image
-from tritonpose_pipeline.pipeline import JOINTS, detect_people, estimate_keypoints
+from tritonpose_pipeline.pipeline import detect_people, estimate_keypoints
 from tritonpose_pipeline.repository import DetectorModel, KeypointModel, ModelRepository
 from tritonpose_pipeline.request import PoseOptions
 from tritonpose_server.errors import EmbeddedServerError
@@ -69,11 +69,17 @@ def _person_crops(
         if model == detector.name:
             return list(session.run(list(outputs), {"image": images}))
         crops.extend(images)
-        shape = (len(images), JOINTS, keypoint_model.height // 4, keypoint_model.width // 4)
+        joints = len(keypoint_model.schema.names)
+        shape = (len(images), joints, keypoint_model.height // 4, keypoint_model.width // 4)
         return [np.zeros(shape, np.float32)]
 
     options = PoseOptions(
-        detector, keypoint_model, detector.threshold, flip=False, use_udp=keypoint_model.use_udp
+        detector,
+        keypoint_model,
+        (detector.threshold,) * len(detector.classes),
+        flip=False,
+        use_udp=keypoint_model.use_udp,
+        schema=keypoint_model.schema,
     )
     share = max_inputs // len(files)
     for file in files:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tritonpose.config import DetectorConfig, ModuleConfig, PipelineConfig
 from tritonpose_pipeline.settings import PipelineSettings
+from tritonpose_pipeline.thresholds import UNLISTED
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.catalog import (
     OPEN_MODELS,
@@ -59,9 +60,12 @@ class ModelChoice:
 
     @property
     def threshold(self) -> float:
-        """Detector score threshold of requests that name none."""
-        if self.settings.threshold is not None:
-            return self.settings.threshold
+        """Detector score threshold of requests that name none; of several, the lowest."""
+        chosen = self.settings.threshold
+        if isinstance(chosen, Mapping):
+            return min(chosen.values(), default=UNLISTED)
+        if chosen is not None:
+            return chosen
         (detector,) = (model for model in self.models if model.name == self.settings.detector)
         return float(read_config(detector / CONFIG_FILE).parameters["threshold"].string_value)
 

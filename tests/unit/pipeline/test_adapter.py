@@ -110,6 +110,7 @@ def test_an_image_is_answered(start: Start, triton: Triton) -> None:
         "keypoints": (2, 17, 3),
         "kpt_scores": (2,),
         "truncated": (1,),
+        "keypoint_schema": (1,),
     }
     np.testing.assert_allclose(outputs["boxes"][0], [4, 4, 40, 60])
     assert [call.model_name for call in triton.calls] == ["small", "pose"]
@@ -282,7 +283,7 @@ def test_errors_of_models_while_the_launcher_shuts_down(
 
 
 def test_what_nobody_foresaw_is_logged_and_named_internal(start: Start, triton: Triton) -> None:
-    triton.models["pose"] = lambda _call: {"heatmap": np.zeros((1, 1), np.float32)}
+    triton.models["pose"] = lambda _call: {"heatmap": np.zeros((1, 17), np.float32)}
     model, asked = start(), request(request_id="mine")
     answered(model, asked)
     assert asked.sender.error().startswith("[internal] internal error: ")

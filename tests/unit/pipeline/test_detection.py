@@ -75,7 +75,7 @@ def select(
         np.array(scores, np.float32),
         np.array(scale, np.float32),
         size,
-        threshold,
+        [threshold],
         detector_network(**facts),
     )
     assert persons.boxes.dtype == persons.scores.dtype == np.float32

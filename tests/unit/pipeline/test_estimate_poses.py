@@ -210,7 +210,7 @@ def test_when_nobody_is_found_the_keypoint_model_is_not_called(
     assert len(models.detector_inputs) == 1
     assert models.crops == []
     shapes = [array.shape for array in poses]
-    assert shapes == [(0, 4), (0,), (0, 17, 3), (0,), (1,)]
+    assert shapes == [(0, 4), (0,), (0, 17, 3), (0,), (1,), (1,)]
     assert all(array.dtype == np.float32 for array in poses[:4])
     assert poses.truncated.tolist() == [False]
 

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tritonpose_pipeline.keypoint_schema import default_schema
 from tritonpose_pipeline.keypoints import average_flipped, decode_heatmaps, smooth
 
 PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -155,7 +156,9 @@ def mirrored_joint(joint: int) -> int:
 def test_averaging_with_the_mirrored_crop(shift: bool) -> None:
     rng = np.random.default_rng(0)
     plain, flipped = rng.uniform(size=(2, 3, 17, 5, 6)).astype(np.float32)
-    averaged = average_flipped(plain, flipped, shift)
+    mirrored_joints = default_schema(17).mirrored
+    assert mirrored_joints is not None
+    averaged = average_flipped(plain, flipped, mirrored_joints, shift)
     assert averaged.dtype == np.float32
     assert averaged.shape == plain.shape
     for person, joint, y, x in np.ndindex(*plain.shape):

@@ -10,6 +10,7 @@ from composing_models import (
     parse_keypoint,
 )
 from tritonpose_pipeline.errors import ModelError
+from tritonpose_pipeline.keypoint_schema import default_schema
 from tritonpose_pipeline.repository import DetectorModel, KeypointModel, NmsSettings
 
 DIMS = (320, 256, 3)
@@ -31,7 +32,13 @@ def test_a_detector() -> None:
 
 def test_a_keypoint_model() -> None:
     assert parse_keypoint("pose", (128, 96, 3), 16, KEYPOINT_PARAMETERS) == KeypointModel(
-        name="pose", height=128, width=96, max_batch_size=16, flip_shift=False, use_udp=False
+        name="pose",
+        height=128,
+        width=96,
+        max_batch_size=16,
+        flip_shift=False,
+        use_udp=False,
+        schema=default_schema(17),
     )
 
 

@@ -61,9 +61,9 @@ def test_defaults(parameters: dict, defaults: tuple) -> None:
     [
         ({"detector": ""}, "the pipeline's configuration has no parameter `detector`"),
         ({"keypoint_model": ""}, "the pipeline's configuration has no parameter `keypoint_model`"),
-        ({"threshold": "1.5"}, "the pipeline's parameter `threshold` must .* 0 to 1, got '1.5'"),
-        ({"threshold": "-0.1"}, "the pipeline's parameter `threshold` must .* 0 to 1, got '-0.1'"),
-        ({"threshold": "nan"}, "the pipeline's parameter `threshold` must .* 0 to 1, got 'nan'"),
+        ({"threshold": "1.5"}, "the pipeline's parameter `threshold` must .* 0 to 1, got 1.5"),
+        ({"threshold": "-0.1"}, "the pipeline's parameter `threshold` must .* 0 to 1, got -0.1"),
+        ({"threshold": "nan"}, "the pipeline's parameter `threshold` must .* 0 to 1, got nan"),
         ({"threshold": "low"}, "the pipeline's parameter `threshold` must .*'low'"),
         ({"flip": "yes"}, "the pipeline's parameter `flip` must be true or false, got 'yes'"),
         ({"use_udp": "1"}, "the pipeline's parameter `use_udp` must be true or false, got '1'"),
@@ -92,7 +92,7 @@ def test_threshold(
     resolve: Resolve, call: float | None, pipeline: str, detector: str, threshold: float
 ) -> None:
     options = resolve({"detector": detector}, call, threshold=pipeline)
-    assert options.threshold == threshold
+    assert options.thresholds == (threshold,)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -70,17 +71,17 @@ def select_people(
     scores: FloatArray,
     scale: FloatArray,
     image_size: tuple[int, int],
-    threshold: float,
+    thresholds: Sequence[float],
     model: DetectorModel,
 ) -> Detections:
     """Turn the detector's raw output into the people of one image.
 
     Args:
         boxes: float32 ``[A, 4]``, x1, y1, x2, y2 in network pixels, before NMS.
-        scores: float32 ``[A]``.
+        scores: float32 ``[C, A]``, of each class that counts; ``[A]`` if there is one.
         scale: Network pixels per image pixel, float32 ``[2]``: x, y.
         image_size: Width and height of the image in pixels.
-        threshold: People need a score strictly above it.
+        thresholds: People of each class need a score strictly above it.
         model: The detector's facts (NMS settings).
 
     Returns:
@@ -90,13 +91,27 @@ def select_people(
     """
     # Threshold before NMS: lower scores never suppress higher ones, and this drops ~90 % of the
     # candidates.
-    likely = scores > threshold
-    boxes, scores = boxes[likely] / np.tile(scale, 2), scores[likely]
-    kept = nms(boxes, scores, model.nms)
+    found = []
+    for of_class, threshold in zip(np.atleast_2d(scores), thresholds, strict=True):
+        likely = of_class > threshold
+        candidates, certainty = boxes[likely] / np.tile(scale, 2), of_class[likely]
+        kept = nms(candidates, certainty, model.nms)
+        found.append(Detections(candidates[kept], certainty[kept]))
+    people = found[0] if len(found) == 1 else _merge(found, model.nms.keep_top_k)
     limits = np.array(image_size * 2, np.float32)
-    clipped = np.clip(boxes[kept], 0, limits)
+    clipped = np.clip(people.boxes, 0, limits)
     has_area = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
-    return Detections(clipped[has_area], scores[kept][has_area])
+    return Detections(clipped[has_area], people.scores[has_area])
+
+
+def _merge(found: Sequence[Detections], keep_top_k: int) -> Detections:
+    """Put the detections of several classes together, the best ones first."""
+    boxes = np.concatenate([each.boxes for each in found])
+    scores = np.concatenate([each.scores for each in found])
+    order = np.argsort(-scores, kind="stable")
+    if keep_top_k > -1:
+        order = order[:keep_top_k]
+    return Detections(boxes[order], scores[order])
 
 
 def nms(boxes: FloatArray, scores: FloatArray, settings: NmsSettings) -> npt.NDArray[np.intp]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +14,6 @@ FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 
 BOX_PADDING = 1.25
-
-# Joints with left and right exchanged, COCO order.
-FLIPPED_JOINTS = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 
 _LOG_FLOOR = 1e-10
 
@@ -187,21 +186,24 @@ def transform_points(points: DoubleArray, matrices: DoubleArray) -> DoubleArray:
     return np.asarray(points @ rotation + matrices[:, None, :, 2], np.float64)
 
 
-def average_flipped(heatmaps: FloatArray, flipped: FloatArray, shift: bool) -> FloatArray:
+def average_flipped(
+    heatmaps: FloatArray, flipped: FloatArray, mirrored: Sequence[int], shift: bool
+) -> FloatArray:
     """Average heatmaps with those of the horizontally mirrored crops.
 
     Args:
-        heatmaps: float32 ``[N, 17, h, w]`` of the crops.
-        flipped: float32 ``[N, 17, h, w]`` of the mirrored crops.
+        heatmaps: float32 ``[N, K, h, w]`` of the crops.
+        flipped: float32 ``[N, K, h, w]`` of the mirrored crops.
+        mirrored: Where each keypoint is found among those of the mirrored crops.
         shift: Move the mirrored-back heatmaps one pixel to the right (the first column keeps
             its value), which aligns them for models trained with PP-TinyPose's sampling.
 
     Returns:
-        float32 ``[N, 17, h, w]``.
+        float32 ``[N, K, h, w]``.
 
     Source: PaddleX ``KptRunnerPredictor.process`` and ``flip_back``.
     """
-    restored = flipped[:, FLIPPED_JOINTS, :, ::-1]
+    restored = flipped[:, list(mirrored), :, ::-1]
     if shift:
         restored = np.concatenate([restored[..., :1], restored[..., :-1]], axis=-1)
     return (heatmaps + restored) * np.float32(0.5)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tritonpose_pipeline.detection import Detections, resize_for_detector, select_people
-from tritonpose_pipeline.errors import CancelledError, DeadlineError
+from tritonpose_pipeline.errors import CancelledError, DeadlineError, ModelFailedError
 from tritonpose_pipeline.image import EncodedImage, Image, decode_image
+from tritonpose_pipeline.keypoint_schema import KeypointSchema, default_schema
 from tritonpose_pipeline.keypoints import (
     average_flipped,
     boxes_to_centers_and_scales,
@@ -23,14 +25,12 @@ from tritonpose_pipeline.keypoints import (
     udp_matrices,
 )
 from tritonpose_pipeline.limits import ComputeSlots, Limits, PixelBudget
-from tritonpose_pipeline.repository import KeypointModel, ModelRepository
+from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_pipeline.request import PipelineRequest, PoseOptions, resolve_options
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_pipeline.telemetry.spans import Stages, TimeStage, untimed
 
 FloatArray = npt.NDArray[np.float32]
-
-JOINTS = 17
 
 # Check for cancellation only after 50 ms: each check costs 0.5 ms.
 _CANCELLATION_SECONDS = 0.05
@@ -52,9 +52,11 @@ class Poses(NamedTuple):
     Attributes:
         boxes: float32 ``[N, 4]``, x1, y1, x2, y2 in image pixels.
         det_scores: float32 ``[N]``.
-        keypoints: float32 ``[N, 17, 3]``, x, y in image pixels, score; COCO order.
+        keypoints: float32 ``[N, K, 3]``, x, y in image pixels, score.
         kpt_scores: float32 ``[N]``, mean keypoint score of each person.
         truncated: bool ``[1]``, whether more people were found than are given.
+        keypoint_schema: bytes ``[1]``, the keypoints as JSON; empty where they are what the reader
+            assumes without it: COCO's if there are 17, else points without names and limbs.
     """
 
     boxes: FloatArray
@@ -62,6 +64,7 @@ class Poses(NamedTuple):
     keypoints: FloatArray
     kpt_scores: FloatArray
     truncated: npt.NDArray[np.bool_]
+    keypoint_schema: npt.NDArray[np.object_]
 
 
 class RequestPipeline:
@@ -186,6 +189,7 @@ def estimate_poses(
         keypoints,
         kpt_scores=keypoints[:, :, 2].mean(axis=1),
         truncated=np.array([len(people.boxes) > len(boxes)]),
+        keypoint_schema=np.array([_schema_text(options.schema)], np.object_),
     )
 
 
@@ -210,7 +214,7 @@ def detect_people(
         boxes, scores = run_model(model.name, resized.pixels[None], ("boxes", "scores"))
     size = (image.shape[1], image.shape[0])
     with stages("persons"):
-        return select_people(boxes[0], scores[0], resized.scale, size, options.threshold, model)
+        return select_people(boxes[0], scores[0], resized.scale, size, options.thresholds, model)
 
 
 def estimate_keypoints(
@@ -230,10 +234,14 @@ def estimate_keypoints(
         stages: Times the stages.
 
     Returns:
-        float32 ``[N, 17, 3]``, x, y in image pixels, score.
+        float32 ``[N, K, 3]``, x, y in image pixels, score.
+
+    Raises:
+        ModelFailedError: The model has another number of keypoints than its configuration says.
     """
+    joints = len(options.schema.names)
     if not len(boxes):
-        return np.zeros((0, JOINTS, 3), np.float32)
+        return np.zeros((0, joints, 3), np.float32)
     model = options.keypoint_model
     size = (model.width, model.height)
     with stages("crops"):
@@ -241,7 +249,12 @@ def estimate_keypoints(
         to_crop = (udp_matrices if options.use_udp else crop_matrices)(centers, scales, size)
         crops = crop_people(image, to_crop, size)
     with stages("keypoint_model"):
-        heatmaps = _predict_heatmaps(crops, model, options.flip, run_model)
+        heatmaps = _predict_heatmaps(crops, options, run_model)
+    if heatmaps.shape[1] != joints:
+        raise ModelFailedError(
+            f"model {model.name!r}: it answered with {heatmaps.shape[1]} heatmaps per person, its "
+            f"configuration says {joints} keypoints"
+        )
     with stages("heatmaps"):
         coordinates, scores = decode_heatmaps(heatmaps)
         heatmap_size = (heatmaps.shape[3], heatmaps.shape[2])
@@ -252,15 +265,23 @@ def estimate_keypoints(
 
 
 def _predict_heatmaps(
-    crops: npt.NDArray[np.uint8], model: KeypointModel, flip: bool, run_model: RunModel
+    crops: npt.NDArray[np.uint8], options: PoseOptions, run_model: RunModel
 ) -> FloatArray:
     """Predict heatmaps of crops, in as few calls as the model's batch size allows."""
-    batch = np.concatenate([crops, crops[:, :, ::-1]]) if flip else crops
+    model = options.keypoint_model
+    mirrored = options.schema.mirrored if options.flip else None
+    batch = crops if mirrored is None else np.concatenate([crops, crops[:, :, ::-1]])
     chunks = [
         run_model(model.name, batch[start : start + model.max_batch_size], ("heatmap",))[0]
         for start in range(0, len(batch), model.max_batch_size)
     ]
     heatmaps = np.concatenate(chunks) if len(chunks) > 1 else chunks[0]
-    if not flip:
+    if mirrored is None:
         return heatmaps
-    return average_flipped(heatmaps[: len(crops)], heatmaps[len(crops) :], model.flip_shift)
+    plain, flipped = heatmaps[: len(crops)], heatmaps[len(crops) :]
+    return average_flipped(plain, flipped, mirrored, model.flip_shift)
+
+
+@lru_cache(maxsize=64)
+def _schema_text(schema: KeypointSchema) -> bytes:
+    return b"" if schema == default_schema(len(schema.names)) else schema.to_json().encode()

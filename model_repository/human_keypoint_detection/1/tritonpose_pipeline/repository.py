@@ -7,6 +7,7 @@ converted, so that a fine-tuned model brings its own.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,17 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from tritonpose_pipeline.errors import ModelError
+from tritonpose_pipeline.keypoint_schema import (
+    KeypointSchema,
+    KeypointSchemaError,
+    default_schema,
+)
 
 # A name comes from outside: it must be a plain child of the repository.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
+
+# Of models of the first versions, and of configurations that say nothing of their outputs.
+_COCO_JOINTS = 17
 
 _INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
@@ -59,6 +68,8 @@ class DetectorModel:
         pad_value: R, G, B of the padding, 0..255.
         nms: Settings of non-maximum suppression.
         threshold: Score threshold where neither request nor pipeline names one.
+        labels: Of all classes of the network; empty where they are unknown.
+        classes: Ids of the classes that count as people, one per row of the output `scores`.
     """
 
     name: str
@@ -69,6 +80,8 @@ class DetectorModel:
     pad_value: tuple[int, int, int]
     nms: NmsSettings
     threshold: float
+    labels: tuple[str, ...] = ()
+    classes: tuple[int, ...] = (0,)
 
     @classmethod
     def from_config(cls, name: str, config: model_config_pb2.ModelConfig) -> DetectorModel:
@@ -91,6 +104,8 @@ class DetectorModel:
                 keep_top_k=facts.positive_or_unlimited("nms_keep_top_k"),
             ),
             threshold=facts.fraction("threshold"),
+            labels=facts.labels(),
+            classes=facts.classes(),
         )
 
 
@@ -105,6 +120,7 @@ class KeypointModel:
         max_batch_size: Crops per request.
         flip_shift: Whether mirrored heatmaps are shifted by one pixel when averaged.
         use_udp: Whether it was trained with unbiased data processing.
+        schema: Its keypoints.
     """
 
     name: str
@@ -113,6 +129,7 @@ class KeypointModel:
     max_batch_size: int
     flip_shift: bool
     use_udp: bool
+    schema: KeypointSchema
 
     @classmethod
     def from_config(cls, name: str, config: model_config_pb2.ModelConfig) -> KeypointModel:
@@ -128,6 +145,7 @@ class KeypointModel:
             max_batch_size=max(config.max_batch_size, 1),
             flip_shift=facts.flag("flip_shift"),
             use_udp=facts.flag("use_udp"),
+            schema=facts.schema(),
         )
 
 
@@ -237,6 +255,37 @@ class _Facts:
                     f"got {dims}"
                 )
         raise ModelError(f"model {self._name!r} has no input `image`")
+
+    def schema(self) -> KeypointSchema:
+        """Return the keypoints, one per channel of the output `heatmap`."""
+        channels = next((t.dims[0] for t in self._config.output if t.name == "heatmap"), -1)
+        text = self._parameters.get("keypoint_schema")
+        if not text:
+            return default_schema(channels if channels > 0 else _COCO_JOINTS)
+        try:
+            schema = KeypointSchema.from_json(text, "parameter `keypoint_schema`")
+        except KeypointSchemaError as error:
+            raise ModelError(f"model {self._name!r}: {error}") from None
+        if channels not in (-1, len(schema.names)):
+            raise ModelError(
+                f"model {self._name!r}: parameter `keypoint_schema` names {len(schema.names)} "
+                f"keypoints, but the output `heatmap` has {channels}"
+            )
+        return schema
+
+    def labels(self) -> tuple[str, ...]:
+        text = self._parameters.get("labels", "[]")
+        with contextlib.suppress(ValueError):
+            labels = json.loads(text)
+            if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
+                return tuple(labels)
+        raise self._malformed("labels", text, "a list of texts, as JSON")
+
+    def classes(self) -> tuple[int, ...]:
+        text = self._parameters.get("classes", "0")
+        if not re.fullmatch(r"\d{1,6}(,\d{1,6})*", text, re.ASCII):
+            raise self._malformed("classes", text, "ids of classes, such as 0,2")
+        return tuple(map(int, text.split(",")))
 
     def text(self, key: str) -> str:
         try:

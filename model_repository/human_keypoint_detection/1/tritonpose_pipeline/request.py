@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,19 @@ import numpy.typing as npt
 from tritonpose_pipeline.detection import Detections
 from tritonpose_pipeline.errors import BadImageError, BadRequestError, ModelError
 from tritonpose_pipeline.image import EncodedImage, Image, check_file, check_frame
+from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from tritonpose_pipeline.limits import Limits
 from tritonpose_pipeline.repository import DetectorModel, KeypointModel, ModelRepository
 from tritonpose_pipeline.settings import PipelineSettings
+from tritonpose_pipeline.thresholds import (
+    Threshold,
+    ThresholdError,
+    check_threshold,
+    class_thresholds,
+    threshold_from_text,
+)
 
-_CHOICES = ("detector", "keypoint_model", "flip", "use_udp")
+_CHOICES = ("detector", "keypoint_model", "flip", "use_udp", "det_threshold")
 
 # Triton forwards its own bookkeeping as request parameters with these prefixes.
 _PREFIXES_OF_TRITON = ("triton_", "header_", "sequence_")
@@ -44,9 +53,25 @@ class PipelineRequest:
     person_boxes: npt.NDArray[Any] | None = None
 
     @property
-    def threshold(self) -> float | None:
-        """Return the detector score threshold, if sent."""
-        return None if self.det_threshold is None else float(self.det_threshold.reshape(-1)[0])
+    def threshold(self) -> Threshold | None:
+        """Return the detector score threshold, if sent: the input, or the parameter of that name.
+
+        Raises:
+            BadRequestError: Both were sent, or the parameter can't be read.
+        """
+        by_class = self.parameters.get("det_threshold")
+        if self.det_threshold is None and by_class is None:
+            return None
+        if self.det_threshold is not None and by_class is not None:
+            raise BadRequestError(
+                "send `det_threshold` as input, or by class as request parameter, not both"
+            )
+        if self.det_threshold is not None:
+            return float(self.det_threshold.reshape(-1)[0])
+        try:
+            return threshold_from_text(str(by_class), "`det_threshold`")
+        except ThresholdError as error:
+            raise BadRequestError(str(error)) from None
 
     def check_image(self, limits: Limits) -> EncodedImage | Image:
         """Check the image as far as that is possible without decoding it.
@@ -108,22 +133,25 @@ class PoseOptions:
     Attributes:
         detector: The detector to call.
         keypoint_model: The keypoint model to call.
-        threshold: Detector score threshold, 0 to 1.
+        thresholds: Detector score threshold of each of the detector's `classes`, 0 to 1, or
+            infinity for one that doesn't count.
         flip: Whether to average over the mirrored crop.
         use_udp: Whether to crop with unbiased data processing.
+        schema: The keypoints.
     """
 
     detector: DetectorModel
     keypoint_model: KeypointModel
-    threshold: float
+    thresholds: tuple[float, ...]
     flip: bool
     use_udp: bool
+    schema: KeypointSchema
 
 
 def resolve_options(
     settings: PipelineSettings,
     repository: ModelRepository,
-    det_threshold: float | None,
+    det_threshold: Threshold | None,
     parameters: Mapping[str, object],
 ) -> PoseOptions:
     """Combine a request's choices with the pipeline's settings.
@@ -150,21 +178,66 @@ def resolve_options(
         )
     except ModelError as error:
         raise BadRequestError(str(error)) from error
-    threshold = detector.threshold if settings.threshold is None else settings.threshold
-    if det_threshold is not None:
-        threshold = det_threshold
-        # Written so that NaN is refused, too.
-        if not 0 <= threshold <= 1:
-            raise BadRequestError(f"`det_threshold` must be a number from 0 to 1, got {threshold}")
+    schema = pose_schema(settings, keypoint_model)
     flip, use_udp = _flag(parameters, "flip"), _flag(parameters, "use_udp")
+    if flip is None:
+        flip = settings.flip
+    if flip and schema.mirrored is None:
+        raise BadRequestError(
+            f"`flip` needs to know which keypoints of {keypoint_model.name!r} change places in a "
+            "mirrored image: give them as `flip_pairs` in the section `Keypoints` of the pipeline "
+            "file that the server is started with, or in keypoints.yml beside the model"
+        )
     if use_udp is None:
         use_udp = keypoint_model.use_udp if settings.use_udp is None else settings.use_udp
     return PoseOptions(
         detector=detector,
         keypoint_model=keypoint_model,
-        threshold=threshold,
-        flip=settings.flip if flip is None else flip,
+        thresholds=_thresholds(settings, detector, det_threshold),
+        flip=flip,
         use_udp=use_udp,
+        schema=schema,
+    )
+
+
+def pose_schema(settings: PipelineSettings, model: KeypointModel) -> KeypointSchema:
+    """Return the keypoints of a model: the pipeline's settings come first, for their own model.
+
+    Raises:
+        BadRequestError: The settings are of another number of keypoints.
+    """
+    chosen = settings.keypoint_schema
+    if chosen is None or model.name != settings.keypoint_model:
+        return model.schema
+    if len(chosen.names) != len(model.schema.names):
+        raise BadRequestError(
+            f"the pipeline's `Keypoints` are {len(chosen.names)}, but the model {model.name!r} has "
+            f"{len(model.schema.names)}: correct the server's pipeline file"
+        )
+    return chosen
+
+
+def _thresholds(
+    settings: PipelineSettings, detector: DetectorModel, asked: Threshold | None
+) -> tuple[float, ...]:
+    """Choose the threshold of each class of the detector."""
+    threshold, name = asked, "`det_threshold`"
+    own = detector.name == settings.detector
+    # One by class is of the detector that it was written for.
+    if threshold is None and (own or not isinstance(settings.threshold, Mapping)):
+        threshold, name = settings.threshold, "the pipeline's `threshold`"
+    if threshold is None:
+        threshold = detector.threshold
+    try:
+        checked = check_threshold(threshold, name)
+        thresholds = class_thresholds(checked, name, detector.labels, detector.classes)
+    except ThresholdError as error:
+        raise BadRequestError(str(error)) from None
+    if settings.classes is None or not own:
+        return thresholds
+    return tuple(
+        value if index in settings.classes else math.inf
+        for index, value in zip(detector.classes, thresholds, strict=True)
     )
 
 

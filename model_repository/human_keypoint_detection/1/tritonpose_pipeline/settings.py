@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tritonpose_pipeline.errors import ModelError
+from tritonpose_pipeline.keypoint_schema import KeypointSchema, KeypointSchemaError
+from tritonpose_pipeline.thresholds import (
+    Threshold,
+    ThresholdError,
+    threshold_from_text,
+    threshold_text,
+)
 
 
 @dataclass(frozen=True)
@@ -15,16 +23,20 @@ class PipelineSettings:
     Attributes:
         detector: Triton model name.
         keypoint_model: Triton model name.
-        threshold: Detector score threshold, 0 to 1; None for the detector's own.
+        threshold: Detector score threshold, also by class; None for the detector's own.
+        classes: Ids of the classes of `detector` that count; None for all that it was made for.
         flip: Whether to average over the mirrored crop.
         use_udp: Whether to crop with unbiased data processing; None for the model's own.
+        keypoint_schema: The keypoints of `keypoint_model`; None for what is known of it.
     """
 
     detector: str
     keypoint_model: str
-    threshold: float | None = None
+    threshold: Threshold | None = None
     flip: bool = False
     use_udp: bool | None = None
+    classes: tuple[int, ...] | None = None
+    keypoint_schema: KeypointSchema | None = None
 
     def to_parameters(self) -> dict[str, str | None]:
         """Write the settings as ``parameters`` of the pipeline's ``config.pbtxt``.
@@ -35,9 +47,13 @@ class PipelineSettings:
         return {
             "detector": self.detector,
             "keypoint_model": self.keypoint_model,
-            "threshold": None if self.threshold is None else f"{self.threshold:.9g}",
+            "threshold": None if self.threshold is None else threshold_text(self.threshold),
             "flip": str(self.flip).lower(),
             "use_udp": None if self.use_udp is None else str(self.use_udp).lower(),
+            "classes": None if self.classes is None else ",".join(map(str, self.classes)),
+            "keypoint_schema": None
+            if self.keypoint_schema is None
+            else self.keypoint_schema.to_json(),
         }
 
     @classmethod
@@ -56,22 +72,31 @@ class PipelineSettings:
             threshold=_threshold(parameters.get("threshold", "")),
             flip=_flag(parameters, "flip") or False,
             use_udp=_flag(parameters, "use_udp"),
+            classes=_classes(parameters.get("classes", "")),
+            keypoint_schema=_schema(parameters.get("keypoint_schema", "")),
         )
 
 
-def _threshold(text: str) -> float | None:
-    if not text:
-        return None
+def _threshold(text: str) -> Threshold | None:
     try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    # Written so that NaN is refused, too.
-    if not 0 <= value <= 1:
+        return threshold_from_text(text, "`threshold`") if text else None
+    except ThresholdError as error:
+        raise ModelError(f"the pipeline's parameter {error}") from None
+
+
+def _classes(text: str) -> tuple[int, ...] | None:
+    if text and not re.fullmatch(r"\d{1,6}(,\d{1,6})*", text, re.ASCII):
         raise ModelError(
-            f"the pipeline's parameter `threshold` must be a number from 0 to 1, got {text!r}"
+            f"the pipeline's parameter `classes` must be ids of classes, such as 0,2, got {text!r}"
         )
-    return value
+    return tuple(map(int, text.split(","))) if text else None
+
+
+def _schema(text: str) -> KeypointSchema | None:
+    try:
+        return KeypointSchema.from_json(text, "keypoint_schema") if text else None
+    except KeypointSchemaError as error:
+        raise ModelError(f"the pipeline's parameter {error}") from None
 
 
 def _flag(parameters: Mapping[str, str], key: str) -> bool | None:
