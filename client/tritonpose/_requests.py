@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tritonpose.errors import InputError, InvalidRequestError
+from tritonpose.errors import ConfigError, InputError, InvalidRequestError
 from tritonpose.inputs import FileInput, decode_image, path_of
 from tritonpose.result import KeypointResult
 from tritonpose.transport.messages import InferRequest
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from tritonpose.errors import TritonPoseError
     from tritonpose.inputs import ImageInput
     from tritonpose.transport.messages import PoseResponse
+    from tritonpose_pipeline.thresholds import Threshold
 
 
-def request_for(image: ImageInput, config: PipelineConfig, threshold: float | None) -> InferRequest:
+def request_for(
+    image: ImageInput, config: PipelineConfig, threshold: Threshold | None
+) -> InferRequest:
     """Make the request of one image; ``threshold`` None leaves it to the server."""
     encoded = image.source if isinstance(image.source, bytes) else None
     frame = None if isinstance(image.source, bytes) else image.source
@@ -34,8 +38,22 @@ def request_for(image: ImageInput, config: PipelineConfig, threshold: float | No
     )
 
 
-def result_of(image: ImageInput, response: PoseResponse) -> KeypointResult:
-    """Make the result of one image from the server's response."""
+def result_of(image: ImageInput, response: PoseResponse, config: PipelineConfig) -> KeypointResult:
+    """Make the result of one image from the server's response.
+
+    What the pipeline file says of the keypoints comes before what the server says.
+
+    Raises:
+        ConfigError: The file is about another number of keypoints.
+    """
+    schema, joints = config.keypoints, response.keypoints.shape[1]
+    if schema is not None:
+        if len(schema.names) != joints:
+            raise ConfigError(
+                f"`Keypoints` of the pipeline file are {len(schema.names)}, but the server's model "
+                f"has {joints}: correct the section, or leave it out to use what the server knows"
+            )
+        response = replace(response, keypoint_schema=schema)
     return KeypointResult(**vars(image), boxes=response, truncated=response.truncated)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from tritonpose.inputs import ImageInput
+    from tritonpose_pipeline.thresholds import Threshold
 
 T = TypeVar("T")
 AsyncResults = AsyncGenerator[KeypointResult, None]
@@ -56,7 +57,7 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
         await self.close()
 
     async def _stream(
-        self, inputs: object, threshold: float | None, on_error: OnError
+        self, inputs: object, threshold: Threshold | None, on_error: OnError
     ) -> AsyncResults:
         self._check_loop()
         scope = _TaskScope()
@@ -106,7 +107,7 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
             raise RuntimeError(CLOSED)
         return task.result()
 
-    async def _run(self, source: object, threshold: float | None) -> list[KeypointResult]:
+    async def _run(self, source: object, threshold: Threshold | None) -> list[KeypointResult]:
         async with self._slots:
             try:
                 images = await asyncio.to_thread(load_source, source)
@@ -114,13 +115,13 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
                 return [unreadable_result(source, error)]
             return [await self._infer(image, threshold) for image in images]
 
-    async def _infer(self, image: ImageInput, threshold: float | None) -> KeypointResult:
+    async def _infer(self, image: ImageInput, threshold: Threshold | None) -> KeypointResult:
         try:
             response = await self._transport.infer(request_for(image, self._config, threshold))
+            return result_of(image, response, self._config)
         except TritonPoseError as error:
             # Looks into the image, if that may be the reason.
             return await asyncio.to_thread(failed_result, image, error)
-        return result_of(image, response)
 
 
 async def _sources(inputs: object) -> AsyncGenerator[object, None]:

@@ -9,11 +9,13 @@ import ast
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from tritonpose.errors import ConfigError
+from tritonpose_pipeline.keypoint_schema import KeypointSchema, KeypointSchemaError
+from tritonpose_pipeline.thresholds import Threshold, ThresholdError
+from tritonpose_pipeline.thresholds import check_threshold as check_value
 
 PIPELINE_NAME = "human_keypoint_detection"
 """The one PaddleX pipeline that tritonpose serves."""
@@ -39,12 +41,14 @@ class DetectorConfig(ModuleConfig):
     """The ``ObjectDetection`` module.
 
     Attributes:
-        threshold: Lowest detection score, 0 to 1.
+        threshold: Lowest detection score, 0 to 1; or of each class, by its label or id.
         img_size: Network size as (height, width) in pixels.
+        classes: Labels or ids of the classes that count as people.
     """
 
-    threshold: float | None = None
+    threshold: Threshold | None = None
     img_size: tuple[int, int] | None = None
+    classes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +72,13 @@ class PipelineConfig:
         detector: The settings of the detector.
         keypoint: The settings of the keypoint model.
         visualize: Whether responses of a service have a picture, unless the request chooses.
+        keypoints: What the keypoints are: the section `Keypoints`.
     """
 
     detector: DetectorConfig = DetectorConfig()
     keypoint: KeypointConfig = KeypointConfig()
     visualize: bool | None = None
+    keypoints: KeypointSchema | None = None
 
     @classmethod
     def load(
@@ -119,6 +125,7 @@ class PipelineConfig:
                 **_module_fields(detector),
                 threshold=check_threshold(detector.get("threshold"), detector.name("threshold")),
                 img_size=_image_size(detector),
+                classes=check_classes(detector.get("classes"), detector.name("classes")),
             ),
             KeypointConfig(
                 **_module_fields(keypoint),
@@ -126,27 +133,40 @@ class PipelineConfig:
                 use_udp=_boolean(keypoint, "use_udp"),
             ),
             visualize=_boolean(root.section("Serving"), "visualize") if "Serving" in root else None,
+            keypoints=_keypoints(root),
         )
 
 
-def check_threshold(value: object, name: str) -> float | None:
+def check_threshold(value: object, name: str) -> Threshold | None:
     """Check a detection threshold; 0 is a valid one.
 
     Args:
-        value: A number from 0 to 1, or None for no choice.
+        value: A number from 0 to 1, a mapping of classes (labels or ids) to such numbers, or None
+            for no choice.
         name: What to call it in the message.
 
     Raises:
-        ConfigError: It is neither.
+        ConfigError: It is none of these.
+    """
+    try:
+        return None if value is None else check_value(value, name)
+    except ThresholdError as error:
+        raise ConfigError(str(error)) from None
+
+
+def check_classes(value: object, name: str) -> tuple[str, ...] | None:
+    """Check which classes of a detector count; an id becomes its text, None is no choice.
+
+    Raises:
+        ConfigError: It is neither a label or id nor a list of them; `name` is what to call it.
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise _wrong(name, value, "a number from 0 to 1")
-    number = float(value)
-    if not 0 <= number <= 1:  # false for NaN, too
-        raise _wrong(name, value, "a number from 0 to 1")
-    return number
+    classes = value if isinstance(value, list | tuple) else [value]
+    proper = [isinstance(each, int | str) and not isinstance(each, bool) for each in classes]
+    if not classes or not all(proper) or not all(str(each).strip() for each in classes):
+        raise _wrong(name, value, "a list of classes: labels, or ids from 0")
+    return tuple(dict.fromkeys(map(str, classes)))
 
 
 @dataclass(frozen=True)
@@ -221,6 +241,18 @@ def _image_size(section: _Section) -> tuple[int, int] | None:
     if len(set(sizes.values())) > 1:
         raise ConfigError(f"{section.path}: img_size and imgsz disagree: {sizes}; keep one of them")
     return next(iter(sizes.values()), None)
+
+
+def _keypoints(root: _Section) -> KeypointSchema | None:
+    content = root.get("Keypoints")
+    try:
+        return (
+            None
+            if content is None
+            else KeypointSchema.from_mapping(content, root.name("Keypoints"))
+        )
+    except KeypointSchemaError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _boolean(section: _Section, key: str) -> bool | None:

@@ -111,6 +111,7 @@ def _checked_config(
     settings = {
         "ObjectDetection.model_dir": parsed.detector.model_dir,
         "ObjectDetection.img_size": parsed.detector.img_size,
+        "ObjectDetection.classes": parsed.detector.classes,
         "KeypointDetection.model_dir": parsed.keypoint.model_dir,
     }
     used = [name for name, value in settings.items() if value is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from tritonpose.inputs import ImageInput
+    from tritonpose_pipeline.thresholds import Threshold
 
 OnError = Literal["raise", "collect"]
 
@@ -81,9 +82,9 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
     def predict(
         self,
         input: object,  # noqa: A002 (PaddleX's name for it)
-        det_threshold: float | None = None,
+        det_threshold: float | Mapping[str | int, float] | None = None,
         *,
-        threshold: float | None = None,
+        threshold: float | Mapping[str | int, float] | None = None,
         on_error: OnError = "raise",
     ) -> AnyResults:
         """Find the people in images and their keypoints.
@@ -95,8 +96,9 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
                 read as results are taken, so they may be endless. `AsyncPipeline` also takes an
                 asynchronous iterator, and reads others in threads, one item at a time, as they
                 may block.
-            det_threshold: Lowest detection score, 0 to 1; default from the configuration, else
-                from the server.
+            det_threshold: Lowest detection score, 0 to 1; or a mapping of the detector's classes
+                (labels or ids) to such scores, where others have 0.5. Default from the
+                configuration, else from the server.
             threshold: Another name for `det_threshold`.
             on_error: "raise" raises an image's error after all earlier results, and ends. "collect"
                 yields a result without boxes, whose ``error`` says what happened, and goes on.
@@ -131,7 +133,7 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
         """Make what bounds the requests in flight."""
         raise NotImplementedError
 
-    def _stream(self, inputs: object, threshold: float | None, on_error: OnError) -> AnyResults:
+    def _stream(self, inputs: object, threshold: Threshold | None, on_error: OnError) -> AnyResults:
         """Keep a window of requests in flight and yield their results in order."""
         raise NotImplementedError
 
@@ -165,7 +167,7 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _stream(self, inputs: object, threshold: float | None, on_error: OnError) -> Results:
+    def _stream(self, inputs: object, threshold: Threshold | None, on_error: OnError) -> Results:
         window: deque[Future[list[KeypointResult]]] = deque()
         pool = self._pool
         try:
@@ -194,7 +196,7 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
             )
 
     def _submit_all(
-        self, inputs: object, threshold: float | None
+        self, inputs: object, threshold: Threshold | None
     ) -> Iterator[Future[list[KeypointResult]]]:
         """Submit each input to a worker; an error of the caller's iterator becomes the last item.
 
@@ -211,7 +213,7 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
             failed.set_exception(error)
             yield failed
 
-    def _run(self, source: object, threshold: float | None) -> list[KeypointResult]:
+    def _run(self, source: object, threshold: Threshold | None) -> list[KeypointResult]:
         """Read one input and infer it, in a worker; errors end up in the results."""
         try:
             images = load_source(source)
@@ -219,12 +221,12 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
             return [unreadable_result(source, error)]
         return [self._infer(image, threshold) for image in images]
 
-    def _infer(self, image: ImageInput, threshold: float | None) -> KeypointResult:
+    def _infer(self, image: ImageInput, threshold: Threshold | None) -> KeypointResult:
         try:
             response = self._transport.infer(request_for(image, self._config, threshold))
+            return result_of(image, response, self._config)
         except TritonPoseError as error:
             return failed_result(image, error)
-        return result_of(image, response)
 
 
 def _remake(

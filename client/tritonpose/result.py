@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from tritonpose.errors import TritonPoseError
+    from tritonpose_pipeline.keypoint_schema import KeypointSchema
 
 StrPath = str | os.PathLike[str]
 
@@ -52,9 +53,9 @@ class KeypointResult(LazyDict):
     - ``input_img``: (H, W, 3) uint8, BGR, EXIF orientation applied. Decoded when first asked
       for. None if there is no image because of an `error`.
     - ``boxes``: one dict per person, by descending score: ``coordinate``, four np.float32 x1,
-      y1, x2, y2 in pixels; ``det_score``, a float; ``keypoints``, (17, 3) float32 x, y in
-      pixels and score, in COCO order; ``kpt_score``, np.float32, the mean keypoint score. Made
-      from `arrays` when first asked for.
+      y1, x2, y2 in pixels; ``det_score``, a float; ``keypoints``, (K, 3) float32 x, y in
+      pixels and score, in the order of `keypoint_schema`; ``kpt_score``, np.float32, the mean
+      keypoint score. Made from `arrays` when first asked for.
     - ``page_index``: only for files with several images, the number of this one, from 0.
     - ``frame_index``: only for videos, the number of this frame, from 0.
     - ``frame_time``: only for videos, the seconds from the first frame to this one.
@@ -105,6 +106,7 @@ class KeypointResult(LazyDict):
             self["frame_time"] = frame_time
         self.truncated = truncated
         self.error = error
+        self._schema = boxes.schema if isinstance(boxes, PoseResponse) else None
         self._saved_as = saved_as
         # Made here, so that all files of a result and of its copies have one name.
         self._unnamed_stem = unnamed_stem() if input_path is None else None
@@ -119,7 +121,15 @@ class KeypointResult(LazyDict):
         held = self.held("boxes")
         if isinstance(held, partial):
             return cast("PoseResponse", held.args[0])
-        return replace(PoseResponse.from_paddlex(held), truncated=self.truncated)
+        return replace(PoseResponse.from_paddlex(held, self._schema), truncated=self.truncated)
+
+    @property
+    def keypoint_schema(self) -> KeypointSchema:
+        """What the keypoints are: their names, limbs, colors, mirrored pairs and sigmas.
+
+        Those of COCO if there are 17 and nobody said anything else.
+        """
+        return self.arrays.schema
 
     def held_image(self) -> bytes | NDArray[np.uint8] | None:
         """Return the image without decoding it: the encoded file, if it has not been decoded."""
@@ -222,7 +232,7 @@ class KeypointResult(LazyDict):
         if self.error is not None:
             raise self.error
         arrays = self.arrays
-        canvas = draw_poses(self["input_img"], arrays.keypoints)
+        canvas = draw_poses(self["input_img"], arrays.keypoints, arrays.schema)
         draw_labels(canvas, arrays, boxes=boxes, scores=scores, ids=ids)
         return Image.fromarray(cv2.cvtColor(canvas, cv2.COLOR_BGR2RGB))
 

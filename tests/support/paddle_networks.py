@@ -134,7 +134,7 @@ def keypoint_network(
     rows, columns = height // HEATMAP_CELL, width // HEATMAP_CELL
     cell = [HEATMAP_CELL] * 2
     graph.node("AveragePool", ["image"], "pooled", kernel_shape=cell, strides=cell)
-    weights = _JOINT_WEIGHTS[:joints].reshape(joints, 3, 1, 1)
+    weights = joint_weights(joints).reshape(joints, 3, 1, 1)
     graph.node("Conv", ["pooled", graph.constant("weights", weights, np.float32)], "maps")
     if spoil == "reshape":
         shape = graph.constant("shape", [1, joints, rows, columns], np.int64)
@@ -163,9 +163,14 @@ def keypoint_network(
     return graph.model()
 
 
-def keypoint_reference(normalized: np.ndarray) -> np.ndarray:
+def keypoint_reference(normalized: np.ndarray, joints: int = JOINTS) -> np.ndarray:
     """What `keypoint_network` computes."""
-    return np.einsum("kc,nchw->nkhw", _JOINT_WEIGHTS, _pool(normalized, HEATMAP_CELL))
+    return np.einsum("kc,nchw->nkhw", joint_weights(joints), _pool(normalized, HEATMAP_CELL))
+
+
+def joint_weights(joints: int) -> np.ndarray:
+    """Weights of any number of joints, which begin again after 17."""
+    return np.resize(_JOINT_WEIGHTS, (joints, 3))
 
 
 def detector_network(

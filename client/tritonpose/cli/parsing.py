@@ -8,11 +8,13 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from tritonpose.cli.console import USAGE_ERROR, print_status
-from tritonpose.config import PIPELINE_NAME, check_threshold
+from tritonpose.config import PIPELINE_NAME, check_classes, check_threshold
 from tritonpose.errors import ConfigError
+from tritonpose_pipeline.thresholds import threshold_from_text
 
 if TYPE_CHECKING:
     from tritonpose.transport.connection import ConnectionOptions
+    from tritonpose_pipeline.thresholds import Threshold
 
 API_KEY_VARIABLE = "TRITONPOSE_API_KEY"
 """Environment variable with the API key to send; for ``serve``, with the keys to accept."""
@@ -46,14 +48,33 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30, width=100)
 
 
-def threshold(text: str) -> float | None:
-    """Read a detector score threshold, from 0 to 1, for ``type=``."""
+def threshold(text: str) -> Threshold | None:
+    """Read a detector score threshold, one number or one by class, for ``type=``.
+
+    By class it is CLASS=T,CLASS=T, or JSON.
+    """
     try:
-        return check_threshold(float(text), "det_threshold")
-    except (ConfigError, ValueError):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} isn't a valid detector score: expected a number from 0 to 1"
-        ) from None
+        if "=" in text and not text.lstrip().startswith("{"):
+            pairs = [part.rpartition("=") for part in text.split(",")]
+            by_class = {name.strip(): float(number) for name, _, number in pairs}
+            if len(by_class) == len(pairs):
+                return check_threshold(by_class, "det_threshold")
+        else:
+            return threshold_from_text(text, "det_threshold")
+    except ValueError:
+        pass  # ConfigError and ThresholdError are ValueErrors, too
+    raise argparse.ArgumentTypeError(
+        f"{text!r} isn't a valid detector score: expected a number from 0 to 1, or one of each "
+        "class, such as worker=0.4,visitor=0.6"
+    )
+
+
+def classes(text: str) -> tuple[str, ...]:
+    """Read a list of labels or ids, separated by commas, for ``type=``."""
+    try:
+        return check_classes([part.strip() for part in text.split(",")], "classes") or ()
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def positive_seconds(text: str) -> float:
@@ -83,7 +104,8 @@ _SHARED: dict[str, dict[str, Any]] = {
     "det_threshold": {
         "type": threshold,
         "metavar": "T",
-        "help": "detector score that a person must exceed, 0 to 1 (default: the pipeline's)",
+        "help": "detector score that a person must exceed, 0 to 1, or one of each class: "
+        "CLASS=T,CLASS=T (default: the pipeline's)",
     },
     "device": {
         "metavar": "DEVICE",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpose.cli.console import print_status
-from tritonpose.cli.parsing import add_shared, command_parser
+from tritonpose.cli.parsing import add_shared, classes, command_parser
 
 if TYPE_CHECKING:
     from tritonpose_server.models.store import ModelStore
@@ -73,6 +73,13 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
         help="a known model, or a directory with a Paddle or an ONNX model",
     )
     install.add_argument("--name", help="name to serve a directory's model under")
+    for action in (convert, install):
+        action.add_argument(
+            "--classes",
+            type=classes,
+            metavar="CLASS,...",
+            help="classes of a directory's detector that count, labels or ids (default: persons)",
+        )
 
     for action in (fetch, install):
         action.add_argument(
@@ -124,9 +131,24 @@ def _run(options: argparse.Namespace) -> None:
             from tritonpose_server.models.paddle.install import install_paddle_model
 
             target = ModelStore(options.output)
-            print(install_paddle_model(options.directory, None, target, progress=print_status))
+            print(
+                install_paddle_model(
+                    options.directory,
+                    None,
+                    target,
+                    classes=options.classes,
+                    progress=print_status,
+                )
+            )
         case "install":
-            model = commands.install(options.model, store, print_status, lock, name=options.name)
+            model = commands.install(
+                options.model,
+                store,
+                print_status,
+                lock,
+                name=options.name,
+                classes=options.classes,
+            )
             print(f"installed {model.name}")
         case "variant":
             from tritonpose_server.models.precision import make_variant

@@ -23,6 +23,7 @@ from tritonpose_server.models.fetch.sources import answering_sources
 from tritonpose_server.models.home import writable_directory
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.install import install_paddle_model
+from tritonpose_server.models.pipeline_settings import make_settings
 from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress
 from tritonpose_server.models.triton_config import read_config
 
@@ -119,13 +120,7 @@ def choose_models(
     )
     return ModelChoice(
         models=(detector, keypoint),
-        settings=PipelineSettings(
-            detector=detector.name,
-            keypoint_model=keypoint.name,
-            threshold=config.detector.threshold,
-            flip=bool(config.keypoint.flip),
-            use_udp=config.keypoint.use_udp,
-        ),
+        settings=make_settings(config, detector, keypoint),
         visualize=config.visualize is not False,
         stand_ins=stand_ins,
     )
@@ -216,6 +211,7 @@ def _convert(
         store,
         model_name=module.model_name,
         img_size=module.img_size if isinstance(module, DetectorConfig) else None,
+        classes=module.classes if isinstance(module, DetectorConfig) else None,
         progress=progress,
     )
     progress(f"{role} model: {model.name} (from {module.model_dir})")

@@ -92,11 +92,13 @@ def install(
     lock: ModelLock,
     *,
     name: str | None = None,
+    classes: tuple[str, ...] | None = None,
     sources: Sequence[ModelSource] | None = None,
 ) -> Path:
     """Make a known model, or a model directory, servable; return its directory in the store.
 
-    ``name``, for a model directory only, defaults to its own with a digest. A model that does not
+    ``name``, for a model directory only, defaults to its own with a digest; ``classes``, for that
+    of a detector only, are the labels or ids of the classes that count. A model that does not
     fit, or a name that is taken or reserved, is a `ConversionError`; one that can't be fetched a
     `FetchError`.
     """
@@ -106,10 +108,12 @@ def install(
                 f"{name!r} is the name of published weights; choose another for your own model"
             )
         return install_paddle_model(
-            Path(what).absolute(), None, store, name=name, progress=progress
+            Path(what).absolute(), None, store, name=name, classes=classes, progress=progress
         )
     if name is not None:
         raise ConversionError(f"--name works only with a directory; {what!r} isn't one")
+    if classes is not None:
+        raise ConversionError(f"--classes works only with a directory; {what!r} isn't one")
     if what in OPEN_MODELS:
         install_open_models([what], store, progress)
         return store.path(what)

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ import onnx
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from tritonpose_pipeline.repository import NmsSettings
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import onnx_graph
@@ -41,13 +43,19 @@ def detector_parameters(
     pad_value: tuple[int, int, int],
     threshold: float,
     nms: NmsSettings,
+    labels: Sequence[str] = (),
+    classes: Sequence[int] = (0,),
 ) -> dict[str, str]:
     """Render what the pipeline must know of a detector.
 
     ``interpolation`` is OpenCV's name in lower case, ``pad_value`` R, G, B in 0..255, ``threshold``
-    the score where nobody names one.
+    the score where nobody names one; ``labels`` are of all classes, ``classes`` the ids of those
+    that count, in the order of the output ``scores``.
     """
+    told = {"labels": json.dumps(list(labels), ensure_ascii=False)} if labels else {}
     return {
+        **told,
+        "classes": ",".join(map(str, classes)),
         "role": "detector",
         "interpolation": interpolation,
         "keep_ratio": _flag(keep_ratio),
@@ -60,13 +68,18 @@ def detector_parameters(
     }
 
 
-def keypoint_parameters(*, flip_shift: bool, use_udp: bool) -> dict[str, str]:
+def keypoint_parameters(
+    *, flip_shift: bool, use_udp: bool, schema: KeypointSchema | None = None
+) -> dict[str, str]:
     """Render what the pipeline must know of a keypoint model.
 
     ``flip_shift``: mirrored heatmaps are shifted by one pixel when averaged; ``use_udp``: it was
-    trained with unbiased data processing.
+    trained with unbiased data processing; ``schema``: its keypoints, None for what the pipeline
+    assumes, COCO's if there are 17.
     """
-    return {"role": "keypoint", "flip_shift": _flag(flip_shift), "use_udp": _flag(use_udp)}
+    told = {} if schema is None else {"keypoint_schema": schema.to_json()}
+    flags = {"flip_shift": _flag(flip_shift), "use_udp": _flag(use_udp)}
+    return {"role": "keypoint", **flags, **told}
 
 
 def make_config(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, model_config
 from paddle_networks import keypoint_network
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
+from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import commands as manage
@@ -37,16 +39,18 @@ class World:
         store: The user's store.
         online: Whether PaddleX's models can be fetched.
         calls: What was installed, and from where.
+        facts: Further parameters of the models that are put into the store.
     """
 
     def __init__(self, home: Path) -> None:
         self.store = ModelStore(home / "models")
         self.online = True
         self.calls: list[tuple[object, ...]] = []
+        self.facts: dict[str, str] = {}
 
     def put(self, name: str, role: str) -> Path:
-        config = ModelConfig()
-        config.parameters["role"].string_value = role
+        facts = DETECTOR_PARAMETERS if role == "detector" else KEYPOINT_PARAMETERS
+        config = model_config((32, 24, 3), {**facts, **self.facts})
         return self.store.add(name, ModelFiles(keypoint_network(), config, {"source": "nowhere"}))
 
     def install(self, name: str, store: ModelStore, *_: object, **__: object) -> Path:
@@ -224,6 +228,41 @@ def test_settings(
     chosen = choice.settings
     assert (chosen.threshold, chosen.flip, chosen.use_udp, choice.visualize) == settings
     assert type(chosen.flip) is bool
+
+
+def test_classes_of_an_installed_detector(world: World) -> None:
+    world.facts = {"labels": '["worker", "dog", "visitor"]', "classes": "0,2"}
+    world.put("mine", "detector")
+    for classes, expected in (
+        (("worker",), (0,)),
+        (("2",), (2,)),
+        (("visitor", "0"), None),
+        (None, None),
+    ):
+        detector = DetectorConfig(model_name="mine", classes=classes, threshold={"visitor": 0.25})
+        choice, _ = world.choose(PipelineConfig(detector))
+        assert choice.settings.classes == expected
+        assert choice.settings.threshold == {"visitor": 0.25}
+        assert choice.threshold == 0.25
+    for setting, words in (
+        ({"classes": ("dog",)}, "classes has 'dog', but the detector 'mine' was installed to"),
+        ({"classes": ("cat",)}, "classes has 'cat'"),
+        ({"threshold": {"cat": 0.5}}, "ObjectDetection.threshold has the class 'cat'"),
+    ):
+        with pytest.raises(EmbeddedServerError, match=words):
+            world.choose(PipelineConfig(DetectorConfig(model_name="mine", **setting)))
+
+
+def test_keypoints_of_a_configuration(world: World) -> None:
+    """The section is about the model that the configuration names, with as many keypoints."""
+    plain = KeypointSchema(tuple("abcdefghijklmnopq"))
+    schema = replace(plain, flip_pairs=((0, 1),))
+    flipped = PipelineConfig(keypoint=KeypointConfig(flip=True), keypoints=schema)
+    assert world.choose(flipped)[0].settings.keypoint_schema == schema
+    with pytest.raises(EmbeddedServerError, match="`Keypoints` of the pipeline file are 2, but"):
+        world.choose(PipelineConfig(keypoints=KeypointSchema(("a", "b"))))
+    with pytest.raises(EmbeddedServerError, match="flip needs to know .* `flip_pairs`"):
+        world.choose(replace(flipped, keypoints=plain))
 
 
 @pytest.mark.parametrize("pipeline", [config("YOLO"), config(YOLOE, "YOLO")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,18 +124,37 @@ def test_keypoint_model(tmp_path: Path, is_scale: bool, batch: int | str) -> Non
 @pytest.mark.parametrize(
     ("options", "found"),
     [
+        # The other output of that size could be the heatmap of three keypoints.
         ({"joints": 16}, "heatmap0 ['N', 16, 8, 6]"),
         ({"heatmap_outputs": 2}, "heatmap1 ['N', 17, 8, 6]"),
-        ({"heatmap_outputs": 0, "rounded": True}, "rounded ['N', 17, 8, 6]"),
     ],
 )
 def test_no_single_heatmap(tmp_path: Path, options: dict[str, Any], found: str) -> None:
     with pytest.raises(ConversionError) as caught:
         servable_keypoint_model(keypoint_network(**options), yml(tmp_path, "keypoint", 32, 24))
     message = str(caught.value)
-    assert "[batch, 17, 8, 6]" in message
+    assert "[batch, K, 8, 6]" in message
     assert "pooled ['N', 3, 8, 6]" in message
     assert found in message
+
+
+@pytest.mark.parametrize("joints", [1, 5, 26, 133])
+def test_any_number_of_keypoints(tmp_path: Path, joints: int) -> None:
+    network = keypoint_network(32, 24, joints=joints)
+    description = yml(tmp_path, "keypoint", 32, 24)
+    model = servable_keypoint_model(network, description, joints)
+    assert signature(model.graph.output) == [("heatmap", FLOAT, ["batch", joints, 8, 6])]
+    images = pixels(2, 32, 24)
+    expected = keypoint_reference(normalize(images), joints)
+    result = run_model(model, image=images)["heatmap"]
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    with pytest.raises(ConversionError, match=r"expected one output of shape \[batch, 40, 8, 6\]"):
+        servable_keypoint_model(network, description, 40)
+    # Nobody need say how many there are where only one output has the size of heatmaps.
+    del network.graph.output[0]
+    assert signature(servable_keypoint_model(network, description).graph.output) == signature(
+        model.graph.output
+    )
 
 
 # --- detectors ---
@@ -149,7 +169,7 @@ def test_detector_model(
     network = detector_network(32, 48, constants_as_nodes=constants_as_nodes, **options)
     before = network.SerializeToString()
     description = yml(tmp_path, "detector", 32, 48, NormalizeImage__is_scale=is_scale)
-    model, settings = servable_detector(network, description)
+    model, settings, _ = servable_detector(network, description)
     assert network.SerializeToString() == before
     assert signature(model.graph.input) == [("image", UINT8, ["batch", 32, 48, 3])]
     assert signature(model.graph.output) == [
@@ -192,11 +212,64 @@ def test_suppression_settings_are_the_graphs(tmp_path: Path) -> None:
 )
 def test_person_class(tmp_path: Path, labels: list[str], index: int) -> None:
     network = detector_network(classes=max(len(labels), 1))
-    model, _ = servable_detector(network, yml(tmp_path, "detector", 32, 48, label_list=labels))
+    model, _, classes = servable_detector(
+        network, yml(tmp_path, "detector", 32, 48, label_list=labels)
+    )
     images = pixels(2, 32, 48)
     _, scores = detector_reference(normalize(images))
     result = run_model(model, image=images)["scores"]
     np.testing.assert_allclose(result, scores[:, index], **CLOSE)
+    assert classes == (index,)
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted", "ids"),
+    [
+        (["工人", "visitor", "dog"], ("工人",), (0,)),
+        (["worker", "person", "dog"], ("worker", "dog"), (0, 2)),
+        (["worker", "person", "dog"], ("2", "worker"), (0, 2)),
+        ([], ("1",), (1,)),
+        ([], ("0", "2"), (0, 2)),
+        # A label that looks like an id is a label first.
+        (["2", "1", "0"], ("2",), (0,)),
+        (["worker", "dog", "worker"], ("worker",), (0, 2)),
+    ],
+)
+def test_chosen_classes(
+    tmp_path: Path, labels: list[str], wanted: tuple[str, ...], ids: tuple[int, ...]
+) -> None:
+    network = detector_network(classes=3)
+    description = replace(
+        yml(tmp_path, "detector", 32, 48, label_list=labels or None), classes=wanted
+    )
+    model, _, classes = servable_detector(network, description)
+    assert classes == ids
+    images = pixels(2, 32, 48)
+    expected = detector_reference(normalize(images))[1][:, list(ids)]
+    if len(ids) == 1:
+        expected = expected[:, 0]
+    np.testing.assert_allclose(run_model(model, image=images)["scores"], expected, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted", "words"),
+    [
+        (["worker", "dog"], "visitor", "no class 'visitor'; its classes are 0 (worker), 1 (dog)"),
+        (["worker", "dog"], "2", "no class '2'; its classes are 0 (worker), 1 (dog)"),
+        ([], "2", "no class '2'; its classes are 2, without labels"),
+        ([], "worker", "no class 'worker'"),
+        (["worker", "dog"], "-1", "no class '-1'"),
+    ],
+)
+def test_classes_that_a_detector_lacks(
+    tmp_path: Path, labels: list[str], wanted: str, words: str
+) -> None:
+    description = replace(
+        yml(tmp_path, "detector", 32, 48, label_list=labels or None), classes=(wanted,)
+    )
+    with pytest.raises(ConversionError) as caught:
+        servable_detector(detector_network(classes=2), description)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(

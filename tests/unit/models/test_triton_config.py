@@ -9,11 +9,14 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from tritonpose_pipeline.keypoint_schema import KeypointSchema, default_schema
 from tritonpose_pipeline.repository import DetectorModel, KeypointModel, NmsSettings
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.triton_config import (
+    config_text,
     detector_parameters,
     keypoint_parameters,
     make_config,
@@ -114,8 +117,27 @@ def test_keypoint_model_as_the_pipeline_reads_it(flip_shift: bool, use_udp: bool
     facts = keypoint_parameters(flip_shift=flip_shift, use_udp=use_udp)
     config = make_config("k", KEYPOINT, facts, max_batch_size=16)
     assert KeypointModel.from_config(config.name, config) == KeypointModel(
-        name="k", height=32, width=48, max_batch_size=16, flip_shift=flip_shift, use_udp=use_udp
+        name="k",
+        height=32,
+        width=48,
+        max_batch_size=16,
+        flip_shift=flip_shift,
+        use_udp=use_udp,
+        schema=default_schema(17),
     )
+
+
+def test_other_facts_as_the_pipeline_reads_them() -> None:
+    schema = KeypointSchema(tuple("鼻abcdefghijklmnop"), ((0, 1),), flip_pairs=((3, 4),))
+    facts = keypoint_parameters(flip_shift=True, use_udp=False, schema=schema)
+    config = make_config("k", KEYPOINT, facts, max_batch_size=16)
+    written = text_format.Parse(config_text(config), pb.ModelConfig())
+    assert KeypointModel.from_config("k", written).schema == schema
+
+    facts = detector_parameters(**settings(), labels=["工人", 'a "b"', "c,d"], classes=[0, 2])
+    config = make_config("d", DETECTOR, facts, max_batch_size=8)
+    read = DetectorModel.from_config("d", text_format.Parse(config_text(config), pb.ModelConfig()))
+    assert (read.labels, read.classes) == (("工人", 'a "b"', "c,d"), (0, 2))
 
 
 # --- GPUs ---

@@ -9,51 +9,68 @@ import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from tritonpose_pipeline.repository import NmsSettings
+from tritonpose_pipeline.thresholds import class_ids, describe_classes
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import onnx_graph
 from tritonpose_server.models.paddle.inference_yml import InferenceYml, Normalization
-
-JOINTS = 17
 
 _PERSON_LABELS = ("pedestrian", "person", "human", "people")
 
 _BATCH = "batch"
 
+# PaddleX's models have those of COCO.
+_COCO_JOINTS = 17
 
-def servable_keypoint_model(model: onnx.ModelProto, yml: InferenceYml) -> onnx.ModelProto:
+# Where a graph leaves their number open.
+_MOST_CLASSES = 100_000
+
+
+def servable_keypoint_model(
+    model: onnx.ModelProto, yml: InferenceYml, joints: int | None = None
+) -> onnx.ModelProto:
     """Make a top-down heatmap model servable, or raise `ConversionError`.
 
     Its input is float32 ``[B, 3, h, w]``, one of its outputs the heatmap, float32
-    ``[B, 17, h/4, w/4]``. The result takes ``image`` uint8 ``[batch, h, w, 3]`` RGB and gives
-    ``heatmap`` float32 ``[batch, 17, h/4, w/4]``.
+    ``[B, K, h/4, w/4]``, of K keypoints. The result takes ``image`` uint8 ``[batch, h, w, 3]`` RGB
+    and gives ``heatmap`` float32 ``[batch, K, h/4, w/4]``. Where several outputs could be the
+    heatmap it is the one of ``joints`` keypoints, of 17 by default.
     """
     image = _image_input(model, yml)
-    expected = [JOINTS, yml.height // 4, yml.width // 4]
-    heatmaps = [
-        tensor.name
+    size = [yml.height // 4, yml.width // 4]
+    heatmaps = {
+        tensor.name: shape
         for tensor in model.graph.output
         if tensor.type.tensor_type.elem_type == TensorProto.FLOAT
-        and onnx_graph.tensor_shape(tensor)[1:] == expected
-    ]
+        and len(shape := onnx_graph.tensor_shape(tensor)) == 4
+        and isinstance(shape[1], int)
+        and shape[2:] == size
+    }
+    if joints is not None or len(heatmaps) > 1:
+        wanted = joints or _COCO_JOINTS
+        heatmaps = {name: shape for name, shape in heatmaps.items() if shape[1] == wanted}
     if len(heatmaps) != 1:
+        wanted_shape = f"[batch, {joints or 'K'}, {size[0]}, {size[1]}]"
         raise ConversionError(
-            f"expected one output of shape [batch, {', '.join(map(str, expected))}] (a heatmap "
-            f"per COCO keypoint), the model has {_describe(model.graph.output)}"
+            f"expected one output of shape {wanted_shape} (a heatmap per keypoint, float32), the "
+            f"model has {_describe(model.graph.output)}; where several fit, keypoints.yml beside "
+            "the model says how many keypoints there are"
         )
-    network = onnx_graph.cut_at(model, {heatmaps[0]: [_BATCH, *expected]})
+    ((name, shape),) = heatmaps.items()
+    network = onnx_graph.cut_at(model, {name: [_BATCH, *shape[1:]]})
     _fix_size(network, yml)
-    return finish_model(network, image, {heatmaps[0]: "heatmap"}, yml.normalization)
+    return finish_model(network, image, {name: "heatmap"}, yml.normalization)
 
 
 def servable_detector(
     model: onnx.ModelProto, yml: InferenceYml
-) -> tuple[onnx.ModelProto, NmsSettings]:
+) -> tuple[onnx.ModelProto, NmsSettings, tuple[int, ...]]:
     """Make a detector that ends in ``NonMaxSuppression`` servable, or raise `ConversionError`.
 
     Its inputs are ``image`` float32 ``[B, 3, H, W]`` and perhaps ``scale_factor`` ``[B, 2]``. The
     result takes ``image`` uint8 ``[batch, H, W, 3]`` RGB and gives ``boxes`` float32
     ``[batch, A, 4]`` (x1, y1, x2, y2 in network pixels) and ``scores`` float32 ``[batch, A]`` of
-    the person class; beside it are the settings of the suppression cut away.
+    the class that counts, ``[batch, C, A]`` if several do; beside it are the settings of the
+    suppression cut away, and the ids of those classes.
     """
     suppressions = [node for node in model.graph.node if node.op_type == "NonMaxSuppression"]
     if len(suppressions) != 1:
@@ -76,19 +93,23 @@ def servable_detector(
     count = anchors[1] if len(anchors) == 3 else None
     network = onnx_graph.cut_at(network, {boxes: [_BATCH, count, 4], scores: [_BATCH, None, count]})
     _fix_size(network, yml)
-    person = person_class(yml.labels, class_count[1] if len(class_count) == 3 else None)
+    classes = counted_classes(yml, class_count[1] if len(class_count) == 3 else None)
+    one = len(classes) == 1
     network.graph.initializer.append(
-        numpy_helper.from_array(np.array(person, np.int64), "model/person_class")
+        numpy_helper.from_array(
+            np.array(classes[0] if one else classes, np.int64), "model/person_class"
+        )
     )
     network.graph.node.append(
         helper.make_node("Gather", [scores, "model/person_class"], ["model/person_scores"], axis=1)
     )
     del network.graph.output[1]
+    shape = [_BATCH, count] if one else [_BATCH, len(classes), count]
     network.graph.output.append(
-        helper.make_tensor_value_info("model/person_scores", TensorProto.FLOAT, [_BATCH, count])
+        helper.make_tensor_value_info("model/person_scores", TensorProto.FLOAT, shape)
     )
     names = {boxes: "boxes", "model/person_scores": "scores"}
-    return finish_model(network, image, names, yml.normalization), settings
+    return finish_model(network, image, names, yml.normalization), settings, classes
 
 
 def finish_model(
@@ -203,21 +224,38 @@ def _fix_size(network: onnx.ModelProto, yml: InferenceYml) -> None:
     dims[2].dim_value, dims[3].dim_value = yml.height, yml.width
 
 
-def person_class(labels: tuple[str, ...], class_count: int | str | None) -> int:
-    """Return the index of the person class."""
+def counted_classes(yml: InferenceYml, class_count: int | str | None) -> tuple[int, ...]:
+    """Return the ids of the classes that count: those asked for, else that of persons."""
+    labels = yml.labels
     if isinstance(class_count, int) and labels and class_count != len(labels):
         raise ConversionError(
             f"the detector scores {class_count} classes, inference.yml lists {len(labels)} labels"
         )
+    if yml.classes is not None:
+        known = range(class_count if isinstance(class_count, int) else _MOST_CLASSES)
+        return _ids(yml.classes, labels, known)
     if len(labels) <= 1 and class_count in (1, None):
-        return 0
+        return (0,)
     for index, label in enumerate(labels):
         if label.lower() in _PERSON_LABELS:
-            return index
+            return (index,)
     raise ConversionError(
         f"none of the detector's labels is a person ({', '.join(_PERSON_LABELS)}): "
-        f"{', '.join(labels) or 'label_list is missing'}"
+        f"{', '.join(labels) or 'label_list is missing'}. Say which of its classes count: "
+        "`classes` under ObjectDetection in the pipeline file, or --classes of `tritonpose models "
+        "install`, with labels or ids from 0"
     )
+
+
+def _ids(wanted: Iterable[str], labels: tuple[str, ...], known: range) -> tuple[int, ...]:
+    ids: set[int] = set()
+    for key in wanted:
+        found = class_ids(key, labels, known)
+        if not found:
+            has = describe_classes(labels, known) if labels else f"{len(known)}, without labels"
+            raise ConversionError(f"the detector has no class {key!r}; its classes are {has}")
+        ids.update(found)
+    return tuple(sorted(ids))
 
 
 def _nms_settings(model: onnx.ModelProto, node: onnx.NodeProto) -> NmsSettings:

@@ -114,6 +114,7 @@ def _parameters(model: OpenModel) -> dict[str, str]:
         pad_value=(0, 0, 0),
         threshold=model.detection.threshold,
         nms=model.detection.nms,
+        labels=("person",),
     )
 
 

@@ -39,7 +39,8 @@ class InferenceYml:
 
     Height and width are in pixels. ``interpolation`` (by OpenCV's name in lower case),
     ``keep_ratio`` and ``threshold`` (``draw_threshold``) are of a detector; ``use_udp`` says
-    whether a keypoint model was trained with unbiased data processing.
+    whether a keypoint model was trained with unbiased data processing. ``classes`` are the labels
+    or ids of the classes that the user wants; the file has none.
     """
 
     model_name: str
@@ -52,6 +53,7 @@ class InferenceYml:
     labels: tuple[str, ...]
     threshold: float
     use_udp: bool
+    classes: tuple[str, ...] | None = None
 
 
 def read_inference_yml(path: Path) -> InferenceYml:

@@ -204,10 +204,16 @@ def _compare(outputs: Arrays, expected: Arrays, yml: InferenceYml) -> _Differenc
             f"{yml.model_name} can't be compared: detections of shape (n, 6) were expected, the "
             f"model's outputs have {shapes}"
         )
-    person = model_graph.person_class(yml.labels, None)
     rows = tables[0]
-    rows = rows[(rows[:, 0] == person) & (rows[:, 1] >= _SMALLEST_SCORE)]
-    return _compare_detections(outputs[0][0], outputs[1][0], rows)
+    rows = rows[rows[:, 1] >= _SMALLEST_SCORE]
+    found = [
+        _compare_detections(outputs[0][0], scores, rows[rows[:, 0] == index])
+        for index, scores in zip(
+            model_graph.counted_classes(yml, None), np.atleast_2d(outputs[1][0]), strict=True
+        )
+    ]
+    heatmap, box_px, score = np.max([difference[:3] for difference in found], axis=0).tolist()
+    return _Difference(heatmap, box_px, score, sum(difference.rows for difference in found))
 
 
 def _compare_detections(boxes: FloatArray, scores: FloatArray, rows: FloatArray) -> _Difference:
