@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tritonpose.errors import TritonPoseError
     from tritonpose.inputs import ImageInput
     from tritonpose.transport.messages import PoseResponse
+    from tritonpose_pipeline.keypoint_schema import KeypointSchema
     from tritonpose_pipeline.thresholds import Threshold
 
 
@@ -38,15 +39,17 @@ def request_for(
     )
 
 
-def result_of(image: ImageInput, response: PoseResponse, config: PipelineConfig) -> KeypointResult:
+def result_of(
+    image: ImageInput, response: PoseResponse, schema: KeypointSchema | None = None
+) -> KeypointResult:
     """Make the result of one image from the server's response.
 
-    What the pipeline file says of the keypoints comes before what the server says.
+    What the pipeline file says of the keypoints, ``schema``, comes before what the server says.
 
     Raises:
         ConfigError: The file is about another number of keypoints.
     """
-    schema, joints = config.keypoints, response.keypoints.shape[1]
+    joints = response.keypoints.shape[1]
     if schema is not None:
         if len(schema.names) != joints:
             raise ConfigError(

@@ -118,7 +118,7 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
     async def _infer(self, image: ImageInput, threshold: Threshold | None) -> KeypointResult:
         try:
             response = await self._transport.infer(request_for(image, self._config, threshold))
-            return result_of(image, response, self._config)
+            return result_of(image, response, self._config.keypoints)
         except TritonPoseError as error:
             # Looks into the image, if that may be the reason.
             return await asyncio.to_thread(failed_result, image, error)

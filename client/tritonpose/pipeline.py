@@ -224,7 +224,7 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
     def _infer(self, image: ImageInput, threshold: Threshold | None) -> KeypointResult:
         try:
             response = self._transport.infer(request_for(image, self._config, threshold))
-            return result_of(image, response, self._config)
+            return result_of(image, response, self._config.keypoints)
         except TritonPoseError as error:
             return failed_result(image, error)
 

@@ -261,7 +261,7 @@ def test_keypoints_of_a_configuration(world: World) -> None:
     assert world.choose(flipped)[0].settings.keypoint_schema == schema
     with pytest.raises(EmbeddedServerError, match="`Keypoints` of the pipeline file are 2, but"):
         world.choose(PipelineConfig(keypoints=KeypointSchema(("a", "b"))))
-    with pytest.raises(EmbeddedServerError, match="flip needs to know .* `flip_pairs`"):
+    with pytest.raises(EmbeddedServerError, match=r"flip needs to know .* `flip_pairs`"):
         world.choose(replace(flipped, keypoints=plain))
 
 

@@ -24,7 +24,11 @@ EVALUATE = ("--images", "{files}", "--golden", "{files}")
         (benchmark, ["--images=nowhere"], "there are no images"),
         (benchmark, ["--images={files}", "--detector=MoveNet-Thunder_256x192"], "keypoint model"),
         (evaluate, [*EVALUATE, "--annotations=nowhere.json"], "nowhere.json"),
-        (evaluate, [*EVALUATE, "--det_threshold=2"], "det_threshold = 2.0: expected a number"),
+        (
+            evaluate,
+            [*EVALUATE, "--det_threshold=2"],
+            "det_threshold must be a number from 0 to 1, got 2.0",
+        ),
         (evaluate, [*EVALUATE, "--url=http://127.0.0.1:1"], "http://127.0.0.1:1 doesn't answer"),
         (evaluate, [*EVALUATE, "--url=grpc://127.0.0.1:1"], "grpc://127.0.0.1:1 doesn't answer"),
         (evaluate, [*EVALUATE, "--url=127.0.0.1:1"], "expected grpc://, grpcs://, http://"),
