@@ -18,6 +18,7 @@ from tools.evaluation.variants import Variant
 from tritonpose.errors import InvalidRequestError
 from tritonpose.transport import Transport
 from tritonpose.transport.messages import PoseResponse
+from tritonpose_pipeline.thresholds import Threshold
 
 _IN_FLIGHT = 8
 
@@ -42,7 +43,7 @@ class References:
     truth: GroundTruth | None
     saved: Mapping[str, PoseResponse] | None
     images: Path
-    det_threshold: float | None
+    det_threshold: Threshold | None
 
 
 def evaluate(
