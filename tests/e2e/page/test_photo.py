@@ -19,7 +19,7 @@ from PIL import Image
 from browser import Visit
 from tritonpose import HumanKeypointPipeline
 from tritonpose.coco import COCO_KEYPOINT_NAMES
-from tritonpose.drawing.poses import COLORS_BGR
+from tritonpose_pipeline.keypoint_schema import COLORS
 
 
 def turned_by_exif(photo: Path, directory: Path) -> Path:
@@ -120,7 +120,7 @@ def test_saves_the_picture_at_its_size_with_joints_in_their_colors(
     assert not changed[around].any()
     for joint in lone_joints(box["keypoints"], distance=16):
         x, y, _ = box["keypoints"][joint]
-        color = COLORS_BGR[joint][::-1]
+        color = COLORS[joint]
         assert np.abs(saved[int(y), int(x)] - color).max() <= 8, COCO_KEYPOINT_NAMES[joint]
 
 
