@@ -34,10 +34,16 @@ def output(name: str, array: np.ndarray) -> Output:
     return Output(name, datatype, array.shape, array.tobytes())
 
 
+def text(name: str, content: bytes) -> Output:
+    """Make an output of one text as Triton would."""
+    return Output(name, "BYTES", (1,), len(content).to_bytes(4, "little") + content)
+
+
 def answer(count: int = 2, **instead: Output | None) -> list[Output]:
     """Make the outputs of a right answer, with others instead of some, or none."""
     found = people(count)
-    outputs = {name: output(name, np.asarray(value)) for name, value in vars(found).items()}
+    told = {name: value for name, value in vars(found).items() if value is not None}
+    outputs = {name: output(name, np.asarray(value)) for name, value in told.items()}
     chosen = {**outputs, **instead}
     return [replace(value, name=name) for name, value in chosen.items() if value is not None]
 

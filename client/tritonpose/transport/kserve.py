@@ -7,12 +7,13 @@ tritonclient's own module for it would bring gevent and six more packages.
 from __future__ import annotations
 
 import json
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -71,13 +72,29 @@ def decode_answer(content: bytes, header_length: str | None) -> dict[str, NDArra
 
 def _decode(output: Mapping[str, Any], data: memoryview) -> tuple[NDArray[np.generic], int]:
     """Decode one tensor, and return it with the number of its bytes in ``data``."""
-    dtype = _DTYPES[output["datatype"]]
+    is_text = output["datatype"] == "BYTES"
+    dtype = np.object_ if is_text else _DTYPES[output["datatype"]]
     shape = tuple(map(int, output["shape"]))
     if any(size < 0 for size in shape):
         raise ValueError(f"shape {shape}")
     size = output.get("parameters", {}).get("binary_data_size")
     if size is None:
-        return np.array(output["data"], dtype=dtype).reshape(shape), 0
+        content = output["data"]
+        if is_text:
+            content = [str(text).encode() for text in content]
+        return np.array(content, dtype=dtype).reshape(shape), 0
     if not 0 <= size <= len(data):
         raise ValueError(f"{size} bytes announced, {len(data)} there")
+    if is_text:
+        return np.array(list(_texts(bytes(data[:size]))), dtype=dtype).reshape(shape), size
     return np.frombuffer(data[:size], dtype=dtype).reshape(shape), size
+
+
+def _texts(data: bytes) -> Iterator[bytes]:
+    """Split texts, each of which begins with its length in 4 bytes."""
+    while data:
+        (length,) = struct.unpack_from("<I", data)
+        text, data = data[4 : 4 + length], data[4 + length :]
+        if len(text) < length:
+            raise ValueError(f"a text of {length} bytes, {len(text)} there")
+        yield text

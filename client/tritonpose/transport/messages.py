@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MODEL_NAME = "human_keypoint_detection"
 """The Triton model that requests go to."""
 
+# Far more than any model has.
+_MOST_JOINTS = 10_000
+
 # In pixels: beyond the sides of all images, also for boxes and keypoints that leave them.
 _LARGEST = 2.0**20
 
@@ -153,6 +156,8 @@ class PoseResponse:
         boxes, keypoints = output("boxes"), output("keypoints")
         count = 0 if boxes is None or boxes.ndim == 0 else len(boxes)
         joints = keypoints.shape[1] if keypoints is not None and keypoints.ndim == 3 else 17
+        if joints > _MOST_JOINTS:
+            raise ServerError(f"the output 'keypoints' has {joints} keypoints per person")
         truncated = output("truncated")
         if truncated is not None and (truncated.dtype != np.bool_ or truncated.size != 1):
             raise ServerError(
@@ -209,10 +214,12 @@ def _parsed_schema(tensor: NDArray[np.generic] | None, joints: int) -> KeypointS
     """Read the output `keypoint_schema`; raise ServerError."""
     # Servers of the first versions lack it.
     text = b"" if tensor is None or not tensor.size else tensor.reshape(-1)[0]
+    if not isinstance(text, bytes):
+        raise ServerError("the output 'keypoint_schema' is no text")
     if not text:
         return None
     try:
-        schema = schema_from_json(text.decode() if isinstance(text, bytes) else str(text))
+        schema = schema_from_json(text.decode())
     except (KeypointSchemaError, UnicodeDecodeError) as error:
         raise ServerError(f"the output 'keypoint_schema' can't be read: {error}") from error
     if len(schema.names) != joints:

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from file_server import Route, file_server
-from pretended_triton import INFER, Output, answer, output, pretended_triton
-from tritonpose import ServerError, TritonPoseError
+from pretended_triton import INFER, Output, answer, output, pretended_triton, text
+from tritonpose import ConfigError, HumanKeypointPipeline, ServerError, TritonPoseError
+from tritonpose.config import PipelineConfig
+from tritonpose.transport import connect
 from tritonpose.transport.failures import make_error
+from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from twins import predict_all
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)
@@ -45,6 +48,17 @@ HOSTILE: dict[str, list[Output]] = {
     "absurd": answer(boxes=values(1e30)),
     "infinite scores": answer(det_scores=output("det_scores", np.full(2, np.inf, np.float32))),
     "twice": [*answer(), BOXES],
+    "a huge number of keypoints": answer(
+        0, keypoints=Output("keypoints", "FP32", (0, 2**40, 3), b"")
+    ),
+    "keypoints without names": answer(keypoint_schema=text("keypoint_schema", b"{}")),
+    "other keypoints": answer(keypoint_schema=text("keypoint_schema", b'{"preset": "mpii16"}')),
+    "names that are no text": answer(keypoint_schema=text("keypoint_schema", b"\xff")),
+    "names in names": answer(keypoint_schema=text("keypoint_schema", b"[" * 100_000)),
+    "a text that is cut short": answer(
+        keypoint_schema=Output("keypoint_schema", "BYTES", (1,), b"\xff\xff\0\0{}")
+    ),
+    "no names": answer(keypoint_schema=output("keypoint_schema", np.ones(2, np.float32))),
     "two truncated": answer(truncated=output("truncated", np.ones(2, bool))),
 }
 
@@ -56,6 +70,39 @@ def test_answers_that_do_not_fit(outputs: list[Output]) -> None:
             with pytest.raises(ServerError, match=r"its answer can't be read \(") as caught:
                 predict_all(False, IMAGE, url=url, retries=0)
             assert url in str(caught.value)
+
+
+@pytest.mark.parametrize("joints", [1, 5, 133])
+def test_any_number_of_keypoints(joints: int) -> None:
+    """With the server's words about them, or without."""
+    points = output("keypoints", np.full((2, joints, 3), 7, np.float32))
+    names = [f"關節 {index}" for index in range(joints)]
+    told = text("keypoint_schema", json.dumps({"names": names, "flip_pairs": []}).encode())
+    for schema, first in ((told, "關節 0"), (None, "keypoint_0"), (text("_", b""), "keypoint_0")):
+        with pretended_triton(answer(keypoints=points, keypoint_schema=schema)) as triton:
+            for url in triton.urls.values():
+                (found,) = predict_all(False, IMAGE, url=url)
+                assert [box["keypoints"].shape for box in found["boxes"]] == [(joints, 3)] * 2
+                assert found.keypoint_schema.names[0] == first
+                assert found.arrays.keypoints.shape == (2, joints, 3)
+                assert found.render().size == (6, 4)
+
+
+def test_the_pipeline_file_comes_before_the_server() -> None:
+    schema = KeypointSchema(tuple("abcde"), ((0, 1),))
+    wrong = KeypointSchema(("a",))
+    with pretended_triton(
+        answer(keypoints=output("keypoints", np.zeros((2, 5, 3), np.float32)))
+    ) as triton:
+        transport = connect(triton.urls["grpc"])
+        with HumanKeypointPipeline(transport, PipelineConfig(keypoints=schema)) as pipeline:
+            (found,) = pipeline.predict(IMAGE)
+            assert found.keypoint_schema == schema
+        transport = connect(triton.urls["grpc"])
+        with HumanKeypointPipeline(transport, PipelineConfig(keypoints=wrong)) as pipeline:
+            (failed,) = pipeline.predict(IMAGE, on_error="collect")
+        assert isinstance(failed.error, ConfigError)
+        assert "the pipeline file are 1, but the server's model has 5" in str(failed.error)
 
 
 @pytest.mark.parametrize("count", [0, 3])
@@ -115,9 +162,9 @@ def test_a_server_that_repeats_the_request_gives_no_key_away(status: int) -> Non
         with pytest.raises(TritonPoseError) as caught:
             predict_all(False, IMAGE, url=server.address, retries=0, api_key=KEY)
     error = caught.value
-    for text in (str(error), repr(error), str(error.detail), repr(vars(error))):
-        assert KEY not in text
-        assert "\x1b" not in text
+    for words in (str(error), repr(error), str(error.detail), repr(vars(error))):
+        assert KEY not in words
+        assert "\x1b" not in words
 
 
 def test_a_long_text_is_cut() -> None:
