@@ -49,8 +49,8 @@ def detector_parameters(
     """Render what the pipeline must know of a detector.
 
     ``interpolation`` is OpenCV's name in lower case, ``pad_value`` R, G, B in 0..255, ``threshold``
-    the score where nobody names one; ``labels`` are of all classes, ``classes`` the ids of those
-    that count, in the order of the output ``scores``.
+    the score where nobody names one; ``labels`` are of all classes, ``classes`` the ids of
+    the ones that count, in the order of the output ``scores``.
     """
     told = {"labels": json.dumps(list(labels), ensure_ascii=False)} if labels else {}
     return {
