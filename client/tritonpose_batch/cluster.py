@@ -69,8 +69,6 @@ def _set_environment(*, own: bool) -> None:
 
     ``own`` tells whether Ray runs for this job alone. What the user has set stays.
     """
-    # Or Ray reports its use to its makers.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray would warn of Ray Data's own habits; failures come as exceptions.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if own:

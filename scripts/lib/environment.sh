@@ -3,6 +3,8 @@
 
 project_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 project_python="$project_root/.venv/bin/python"
+# No script runs what lies in the current directory, such as a `json.py` beside photos.
+export PYTHONSAFEPATH=1
 # The package `tools` is not installed.
 export PYTHONPATH="$project_root/scripts${PYTHONPATH:+:$PYTHONPATH}"
 

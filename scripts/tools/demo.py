@@ -13,8 +13,9 @@ from tritonpose.cli.parsing import Parser
 from tritonpose.cli.predict import add_options, predict
 
 _DESCRIPTION = """\
-Find people and their keypoints in images (default: a sample photo), served by a real Triton server
-that runs for the demo only. Print the results, and save them as JSON and pictures."""
+Find people and their keypoints in images, videos and folders of them (default: a sample photo),
+served by a real Triton server that runs for the demo only. Print the results, and save them as JSON
+and as pictures or videos. The first run fetches models, which takes a minute or two."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from tritonpose.inputs.videos import Frame, decode_video
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.directories import replaced_directory
 from tritonpose_server.models.home import cache_home
+from tritonpose_server.python_programs import isolated_python
 
 # Sports2D (BSD-3-Clause, perfanalytics): two people in a park, exercising and walking.
 _PACKAGE = "sports2d==0.8.34"
@@ -41,7 +41,7 @@ def sample_photo(progress: Callable[[str], None]) -> Path:
 
 def _fetch_video(directory: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=directory) as work:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command = [*isolated_python(), "-m", "pip", "download", "--quiet", "--no-deps"]
         # The wheel is only unpacked: which Python it was made for does not matter.
         command += ["--only-binary=:all:", "--python-version=3.12", f"--dest={work}", _PACKAGE]
         try:

@@ -16,10 +16,15 @@ and ``cli`` (commands).
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from tritonpose.usage_data import withhold_usage_data
+
 if TYPE_CHECKING:
     from tritonpose_server.embedded.options import ServerOptions
     from tritonpose_server.embedded.server import EmbeddedServer
     from tritonpose_server.models.choice import choose_models
+
+# Before anything imports an inference engine.
+withhold_usage_data()
 
 __all__ = ["EmbeddedServer", "ServerOptions", "choose_models"]
 

@@ -38,6 +38,43 @@ def bind(address: str, port: int | None) -> socket.socket:
     return holder
 
 
+def hold(address: str, port: int | None) -> socket.socket:
+    """Hold a port that programs of this user, but no others, can listen on meanwhile.
+
+    They must ask for a shared port (``SO_REUSEPORT``); the holder itself never gets a connection.
+
+    Args:
+        address: Interface to listen on, a name or an IPv4 or IPv6 address.
+        port: The port, None for a free one.
+
+    Returns:
+        A socket that holds the port until it is closed.
+
+    Raises:
+        PortInUseError: The port is taken, be it by another server of this user.
+        EmbeddedServerError: The address can't be listened on.
+    """
+    # A shared port would not tell that another server of this user has it.
+    with bind(address, port) as free:
+        name = free.getsockname()
+    holder = socket.socket(free.family)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        try:
+            holder.bind(name)
+        except OSError:
+            # Remains of the connections of a server that did not share it. Until its next start the
+            # port is held less well.
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind(name)
+    except OSError as error:
+        holder.close()
+        raise PortInUseError(
+            f"another program has taken {address}:{name[1]} a moment ago; try again"
+        ) from error
+    return holder
+
+
 def is_loopback(address: str) -> bool:
     """Return whether only this machine can reach an interface.
 

@@ -26,6 +26,7 @@ from tools.soak.report import Outcome, Report
 from tools.soak.service import Addresses
 from tritonpose.transport import connect
 from tritonpose.transport.messages import MODEL_NAME, InferRequest
+from tritonpose.triton_http import CLIENT_HEADERS
 from tritonpose_server.embedded.server import EmbeddedServer
 
 CONCURRENCY = 8
@@ -136,7 +137,8 @@ def tensor_json(**fields: Any) -> bytes:
     ],
 )
 def test_bodies_that_lie(server: EmbeddedServer, body: bytes, length: int | None) -> None:
-    headers = {} if length is None else {"Inference-Header-Content-Length": str(length)}
+    lengths = {} if length is None else {"Inference-Header-Content-Length": str(length)}
+    headers = {**CLIENT_HEADERS, **lengths}
     connection = http.client.HTTPConnection(server.http_url.removeprefix("http://"), timeout=20)
     connection.request("POST", f"/v2/models/{MODEL_NAME}/infer", body, headers)
     response = connection.getresponse()

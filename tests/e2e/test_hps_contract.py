@@ -37,7 +37,7 @@ def test_errors_of_triton(client: HpsClient, tensor: Any, words: str) -> None:
 
 
 def test_pipeline_that_is_away(embed: Callable[..., EmbeddedServer], photo: Path) -> None:
-    with embed() as server:
+    with embed(control_key="secret") as server:
         client = HpsClient(server.grpc_url)
         triton = tritonclient.grpc.InferenceServerClient(server.grpc_url.split("//")[1])
         key = server.control_headers

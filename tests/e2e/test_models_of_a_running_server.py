@@ -16,6 +16,7 @@ from tritonpose import InvalidRequestError
 from tritonpose.transport import Transport, connect
 from tritonpose.transport.messages import InferRequest
 from tritonpose_pipeline.settings import PipelineSettings
+from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
@@ -35,7 +36,8 @@ def own_store(installed_open_models: list[Path], tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="module")
 def own_server(own_store: Path) -> Iterator[EmbeddedServer]:
     models = [own_store / name for name in (DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL)]
-    with EmbeddedServer(models, SETTINGS) as server:
+    options = ServerOptions(control_key="secret")
+    with EmbeddedServer(models, SETTINGS, options) as server:
         yield server
 
 

@@ -14,6 +14,7 @@ import tritonclient.grpc
 import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
+from tritonpose.triton_http import CLIENT_HEADERS
 from tritonpose_server.embedded.server import EmbeddedServer
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -36,7 +37,9 @@ def infer(request: pytest.FixtureRequest, server: EmbeddedServer) -> Infer:
             tensor = module.InferInput(name, list(value.shape), TYPES[value.dtype.name])
             tensor.set_data_from_numpy(value)
             inputs.append(tensor)
-        result = client.infer("human_keypoint_detection", inputs, parameters=parameters)
+        result = client.infer(
+            "human_keypoint_detection", inputs, parameters=parameters, headers=CLIENT_HEADERS
+        )
         return {name: result.as_numpy(name) for name in OUTPUTS}
 
     return call

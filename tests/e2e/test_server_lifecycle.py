@@ -17,6 +17,7 @@ import requests
 
 from leftovers import alive, descendants, directories, shared_memory, wait_until
 from tritonpose import create_pipeline
+from tritonpose.triton_http import CLIENT_HEADERS
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.errors import EmbeddedServerError
@@ -80,7 +81,8 @@ def test_probes_do_not_delay_the_stop(embed: Embed, caplog: pytest.LogCaptureFix
         url = f"{server.http_url}/v2/models/{DEFAULT_DETECTOR}/stats"
 
         def probed() -> bool:
-            (statistics,) = requests.get(url, timeout=5).json()["model_stats"]
+            answer = requests.get(url, headers=CLIENT_HEADERS, timeout=5)
+            (statistics,) = answer.json()["model_stats"]
             return bool(statistics["inference_stats"]["success"]["count"])
 
         assert wait_until(probed)

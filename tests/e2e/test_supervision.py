@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 import tritonclient.grpc as triton
 
 from leftovers import alive, descendants, shared_memory, wait_until
+from other_user import as_other_user
 from tritonpose.errors import ServerUnavailableError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest, PoseResponse
@@ -27,7 +31,7 @@ RECOVERY_SECONDS = 30
 
 @pytest.fixture(scope="module")
 def own_server(embed: Callable[..., EmbeddedServer]) -> Iterator[EmbeddedServer]:
-    with embed(hang_timeout=4) as running:
+    with embed(hang_timeout=4, control_key="secret") as running:
         yield running
 
 
@@ -153,3 +157,56 @@ def test_a_model_that_is_unloaded_is_no_fault(
         assert alive(triton_process)
         client.load_model(installed_open_models[0].name, headers=key)
     assert process_of(own_server, "--id=") == triton_process
+
+
+def test_the_key_that_the_operator_names_opens_control(own_server: EmbeddedServer) -> None:
+    key = own_server.control_headers
+    with triton.InferenceServerClient(own_server.grpc_url.removeprefix("grpc://")) as client:
+        names = [model.name for model in client.get_model_repository_index(headers=key).models]
+    assert "human_keypoint_detection" in names
+    answer = requests.post(f"{own_server.http_url}/v2/repository/index", headers=key, timeout=20)
+    assert "human_keypoint_detection" in [model["name"] for model in answer.json()]
+
+
+def test_nobody_takes_the_ports_while_it_restarts(own_server: EmbeddedServer, photo: Path) -> None:
+    """Whoever had the gRPC port would be sent the photos, and could forge results."""
+    ports = (own_server.ports.grpc, own_server.ports.http)
+    os.kill(process_of(own_server, "--id="), signal.SIGKILL)
+
+    def take_a_port() -> int:
+        deadline = time.monotonic() + 3
+        taken = 0
+        while time.monotonic() < deadline:
+            for port in ports:
+                with socket.socket() as thief:
+                    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+                        thief.setsockopt(socket.SOL_SOCKET, option, 1)
+                    with contextlib.suppress(OSError):
+                        thief.bind(("127.0.0.1", port))
+                        taken += 1
+            time.sleep(0.01)
+        return taken
+
+    assert as_other_user(take_a_port) == 0
+    with closing(connect(own_server.grpc_url, timeout=60.0, retries=100)) as transport:
+        assert len(transport.infer(InferRequest(image=photo.read_bytes())).boxes) == 2
+
+
+def test_a_stolen_port_of_the_metrics_keeps_nothing_from_restarting(
+    own_server: EmbeddedServer, photo: Path
+) -> None:
+    """It is the only port that can't be held."""
+    os.kill(process_of(own_server, "--id="), signal.SIGKILL)
+    with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+        def has_it() -> bool:
+            with contextlib.suppress(OSError):
+                thief.bind(("127.0.0.1", own_server.ports.metrics))
+                thief.listen()
+                return True
+            return False
+
+        assert wait_until(has_it)
+        with closing(connect(own_server.grpc_url, timeout=60.0, retries=100)) as transport:
+            assert len(transport.infer(InferRequest(image=photo.read_bytes())).boxes) == 2

@@ -12,6 +12,7 @@ import tritonclient.grpc
 import tritonclient.http
 
 from tritonpose.result import KeypointResult
+from tritonpose.triton_http import CLIENT_HEADERS
 
 ENDPOINT = "human-keypoint-detection"
 
@@ -52,7 +53,7 @@ class HpsClient:
         """Sends a tensor as it is."""
         tensor = self._module.InferInput("input", list(array.shape), "BYTES")
         tensor.set_data_from_numpy(array)
-        return self._client.infer(ENDPOINT, inputs=[tensor])
+        return self._client.infer(ENDPOINT, inputs=[tensor], headers=CLIENT_HEADERS)
 
     def call(self, **document: Any) -> Any:
         text = json.dumps(document, separators=(",", ":")).encode("utf-8")

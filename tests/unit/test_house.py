@@ -61,6 +61,31 @@ def test_nothing_edits_the_import_path() -> None:
     assert guilty == []
 
 
+def test_python_is_started_without_the_current_directory() -> None:
+    """A ``json.py`` beside a user's photos is no code: see `tritonpose_server.python_programs`."""
+    home = PACKAGES["tritonpose_server"] / "python_programs.py"
+    guilty = []
+    for path in [*product(), *tracked("scripts/tools/*.py")]:
+        tree = ast.parse(path.read_text("utf-8"))
+        # In messages, and where it names the folder of other programs.
+        harmless = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.JoinedStr)
+            or (isinstance(node, ast.Call) and ast.unparse(node.func) == "Path")
+            for inner in ast.walk(node)
+        }
+        guilty += [
+            f"{path.relative_to(ROOT)}:{node.lineno}"
+            for node in ast.walk(tree)
+            if ast.unparse(node) == "sys.executable"
+            if isinstance(node, ast.Attribute)
+            if path != home and id(node) not in harmless
+        ]
+    assert guilty == []
+    assert "\nexport PYTHONSAFEPATH=1\n" in (ROOT / "scripts/lib/environment.sh").read_text("utf-8")
+
+
 def test_what_scripts_and_documents_import_exists() -> None:
     named: set[str] = set()
     for path in tracked("scripts/*", "*.md"):

@@ -28,6 +28,7 @@ from tritonpose.transport.failures import (
 )
 from tritonpose.transport.kserve import decode_answer, encode_request
 from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse, trace_headers
+from tritonpose.triton_http import CLIENT_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -107,7 +108,11 @@ class AsyncHttpServer:
             tls = self._connection.tls
             self._session = aiohttp.ClientSession(
                 # Compressed responses would cost both sides more time than they save.
-                headers={"accept-encoding": "identity", **self._connection.headers},
+                headers={
+                    "accept-encoding": "identity",
+                    **CLIENT_HEADERS,
+                    **self._connection.headers,
+                },
                 connector=aiohttp.TCPConnector(limit=0, ssl=tls.context() if tls else True),
                 # What is sent compressed all the same must not grow beyond all bounds.
                 auto_decompress=False,

@@ -41,6 +41,7 @@ from tritonpose.config import PipelineConfig
 from tritonpose.transport.connection import Connection
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.models.choice import ModelChoice, choose_models
+from tritonpose_server.python_programs import isolated_python
 
 MEASUREMENTS = ("latency", "throughput", "people", "sizes", "rendering", "client")
 """What can be measured, in this order."""
@@ -199,7 +200,7 @@ def _bare_engine(choice: ModelChoice) -> InProcessContestant:
         by_name[settings.keypoint_model],
         json.dumps({key: text for key, text in settings.to_parameters().items() if text}),
     ]
-    worker = Worker("the bare engine", [sys.executable], "bare_engine.py", arguments)
+    worker = Worker("the bare engine", isolated_python(), "bare_engine.py", arguments)
     return InProcessContestant("engine", "bare engine", "limit", parallel=True, worker=worker)
 
 

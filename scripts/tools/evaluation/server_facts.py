@@ -14,6 +14,7 @@ from tools.errors import ToolError
 from tools.evaluation.variants import Variant
 from tritonpose.transport.connection import Connection
 from tritonpose.transport.messages import MODEL_NAME
+from tritonpose.triton_http import CLIENT_HEADERS
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -87,7 +88,7 @@ def _ask_grpc(address: str, connection: Connection) -> tuple[str, dict[str, Any]
 def _ask_http(address: str, connection: Connection) -> tuple[str, dict[str, Any]]:
     with httpx.Client(
         base_url=connection.url_of(address),
-        headers=dict(connection.headers),
+        headers={**CLIENT_HEADERS, **connection.headers},
         timeout=_TIMEOUT_SECONDS,
         verify=connection.tls.context() if connection.tls else False,
         # As for requests: no proxy stands between client and server.

@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 from tools.programs import Program, free_ports
+from tritonpose_server.embedded.triton_command import GRPC_HEADER
 from tritonpose_server.supervision.processes import service_processes
-from tritonpose_server.supervision.triton_api import GRPC_HEADER
 
 COMMAND, TRITON = "command", "triton"
 """Roles of two processes; for all others, see `Service.processes`."""

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import random
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from tools.soak.hostile import truncations
 from tools.soak.memory import memory_watched
 from tools.soak.mutations import PIXELS, corpus, mutated
 from tools.soak.report import Outcome, Report
+from tritonpose_server.python_programs import isolated_python
 
 _DAMAGED_PER_GOOD = 8
 _MOST_MEMORY_MB = 300
@@ -91,7 +91,7 @@ async def run_load(context: Context, report: Report) -> None:
 async def _decode(report: Report, seed: int, count: int) -> None:
     """Decode in a process of its own, because the images may crash it."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", decode_worker.__name__, str(seed), str(count)),
+        *(*isolated_python(), "-m", decode_worker.__name__, str(seed), str(count)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -90,15 +90,27 @@ def find_libpython_directory() -> Path | None:
     return None
 
 
-def triton_environment(triton: TritonInstallation, libpython: Path | None) -> dict[str, str]:
-    """Make an environment in which tritonserver and its Python processes find their libraries."""
+def triton_environment(
+    triton: TritonInstallation, libpython: Path | None, links: Path
+) -> dict[str, str]:
+    """Make an environment in which tritonserver and its Python processes find their libraries.
+
+    Their directories are linked from ``links``, a new directory: in a list of paths, some letters
+    have a meaning that they don't have in the path of an environment.
+    """
     environment = dict(os.environ)
-    libraries = [str(triton.libraries), environment.get("LD_LIBRARY_PATH", "")]
-    if libpython is not None:
-        libraries.insert(0, str(libpython))
+    links.mkdir()
+    libraries = []
+    for name, directory in (("python", libpython), ("triton", triton.libraries)):
+        if directory is not None:
+            (links / name).symlink_to(directory)
+            libraries.append(str(links / name))
+    libraries.append(environment.get("LD_LIBRARY_PATH", ""))
     environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
     # The backend's Python finds its prefix through PATH: it must be this environment.
     program = Path(sys.executable).parent
     environment["PATH"] = os.pathsep.join([str(program), environment.get("PATH", os.defpath)])
     environment["PYTHONUNBUFFERED"] = "1"
+    # Import nothing from the working directory, and read file names in UTF-8 in any locale.
+    environment["PYTHONSAFEPATH"] = environment["PYTHONUTF8"] = "1"
     return environment

@@ -26,7 +26,8 @@ class ServerOptions:
             its processes, or hangs.
         hang_timeout: Seconds without a response after which it, or one of its models, hangs.
         control_key: The key that opens Triton's control endpoints (load and unload models, shared
-            memory, traces, log settings); None for a random one.
+            memory, traces, log settings); None: nothing opens them. Every user of the machine can
+            read it from Triton's command line, and who has it runs code as the server's user.
         device: Where the models compute; None for where their configurations say.
         tuning: Threads, streams, processes, batches and queues.
         hps: What Triton's model of PaddleX's service contract does.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -14,11 +14,12 @@ from types import TracebackType
 
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.device import require_gpus
-from tritonpose_server.embedded.launch import Ports, choose_ports, launch
+from tritonpose_server.embedded.launch import hold_ports, launch
 from tritonpose_server.embedded.options import ServerOptions
+from tritonpose_server.embedded.triton_command import CONTROL_HEADER, GRPC_HEADER, Ports
 from tritonpose_server.errors import EmbeddedServerError, PortInUseError
 from tritonpose_server.supervision.processes import kill_processes_of
-from tritonpose_server.supervision.triton_api import CONTROL_HEADER, GRPC_HEADER, TritonApi
+from tritonpose_server.supervision.triton_api import TritonApi
 from tritonpose_server.supervision.triton_log import LogForwarder
 
 LOGGER = logging.getLogger("tritonpose.server")
@@ -44,7 +45,6 @@ class EmbeddedServer:
     Attributes:
         server_id: Name of this server, unique on the machine; its shared-memory regions begin
             with it. Empty before the first start.
-        control_key: The key that opens Triton's control endpoints; see `control_headers`.
 
     Example:
         with EmbeddedServer(models, PipelineSettings("det", "kpt")) as server:
@@ -61,10 +61,11 @@ class EmbeddedServer:
         self._settings = settings
         self._options = options or ServerOptions()
         self.server_id = ""
-        self.control_key = self._options.control_key or secrets.token_urlsafe(24)
         self._process: subprocess.Popen[bytes] | None = None
         self._log: LogForwarder | None = None
         self._ports: Ports | None = None
+        # They hold the ports, also while the guardian is restarted.
+        self._held: list[socket.socket] = []
 
     @property
     def ports(self) -> Ports:
@@ -94,8 +95,16 @@ class EmbeddedServer:
 
     @property
     def control_headers(self) -> dict[str, str]:
-        """Headers that open Triton's control endpoints, over either protocol."""
-        return {CONTROL_HEADER: self.control_key, GRPC_HEADER: self.control_key}
+        """Headers that open Triton's control endpoints, over either protocol.
+
+        Raises:
+            EmbeddedServerError: The options name no key; then nothing opens them.
+        """
+        if self._options.control_key is None:
+            raise EmbeddedServerError(
+                "Triton's control endpoints are closed: ServerOptions(control_key=...) opens them"
+            )
+        return dict.fromkeys((CONTROL_HEADER, GRPC_HEADER), self._options.control_key)
 
     @property
     def pid(self) -> int | None:
@@ -128,7 +137,7 @@ class EmbeddedServer:
         if self._options.device is not None:
             require_gpus(self._options.device.gpus)
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            self._ports = choose_ports(self._options)
+            self._ports, self._held = hold_ports(self._options)
             try:
                 self._launch()
                 self._wait_until_ready()
@@ -168,6 +177,7 @@ class EmbeddedServer:
             force: Polled while waiting; once true, requests in flight are abandoned.
         """
         process, self._process = self._process, None
+        self._release_ports()
         if process is None:
             return
         if process.stdin:
@@ -190,6 +200,11 @@ class EmbeddedServer:
         """Wait until the server ends by itself; return its exit status."""
         return self._running().wait()
 
+    def _release_ports(self) -> None:
+        for holder in self._held:
+            holder.close()
+        self._held = []
+
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             raise EmbeddedServerError("the server is not running")
@@ -197,7 +212,7 @@ class EmbeddedServer:
 
     def _launch(self) -> None:
         self.server_id, self._process = launch(
-            self._models, self._settings, self._options, self.ports, self.control_key
+            self._models, self._settings, self._options, self.ports, self._held
         )
         if self._process.stdout is None:
             raise EmbeddedServerError("the server's output can't be read")
@@ -205,7 +220,7 @@ class EmbeddedServer:
 
     def _wait_until_ready(self) -> None:
         address = f"{self._options.local_host}:{self.ports.http}"
-        triton = TritonApi(address, self.control_key)
+        triton = TritonApi(address)
         deadline = time.monotonic() + self._options.start_timeout
         while time.monotonic() < deadline:
             if self._running().poll() is not None:

@@ -72,7 +72,7 @@ def stage_pipeline(
             )
     repositories = model_repositories(models)
     for name in directories:
-        places = [str(root) for root in repositories if (root / name).exists()]
+        places = [str(root.resolve()) for root in repositories if (root / name).exists()]
         if len(places) > 1:
             raise EmbeddedServerError(
                 f"model {name!r} is in several of the folders that are served: "
@@ -87,6 +87,20 @@ def stage_pipeline(
     hps_parameters |= {key: chosen[key] for key in chosen.keys() & {"max_in_flight"}}
     _stage_model(target, PIPELINE, parameters)
     _stage_model(target, HPS, hps_parameters)
+
+
+def link_repositories(models: Sequence[Path], target: Path) -> list[Path]:
+    """Link the directories that models lie in; return the models' places there, in their order.
+
+    Triton and its Python processes so get paths without blanks, quotes or letters of any language,
+    whatever those of the user have.
+    """
+    target.mkdir()
+    links = {}
+    for number, repository in enumerate(model_repositories(models)):
+        links[repository] = target / str(number)
+        links[repository].symlink_to(repository)
+    return [links[model.absolute().parent] / model.name for model in models]
 
 
 def _stage_model(target: Path, name: str, parameters: Mapping[str, str | None]) -> None:

@@ -9,8 +9,8 @@ when it dies, when it has lost the process of one of its models, or when it or o
 hangs. Imports little, so that it starts at once.
 
 Usage: ``python -m tritonpose_server.supervision.guardian SHM_PREFIX DIRECTORY GRACE_SECONDS
-COMMAND [ARG ...]``, with the settings of the watch, which hold a secret, in
-``$TRITONPOSE_WATCH``; a command without them is run once.
+COMMAND [ARG ...]``, with the settings of the watch in ``$TRITONPOSE_WATCH``; a command without them
+is run once. It inherits sockets that hold Triton's ports, and keeps them for as long as it runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.parent_death import adopt_orphans, die_with_parent
+from tritonpose_server.ports import bind
+from tritonpose_server.private_memory import keep_files_private
 from tritonpose_server.supervision.backoff import Backoff
 from tritonpose_server.supervision.cleanup import (
     is_free,
@@ -59,7 +62,7 @@ _DRAIN_FILE = "draining"
 _EXIT_SECONDS = 5.0
 
 # For a request of a composing model, which the pipeline does not know of, to be answered.
-_IDLE_CLIENT_SECONDS = 2.0
+_IDLE_CLIENT_SECONDS = 1.0
 
 
 def main(arguments: list[str]) -> int:
@@ -74,6 +77,8 @@ def main(arguments: list[str]) -> int:
     died_at: float | None = None
     try:
         while True:
+            if died_at is not None:
+                command_line = _without_taken_metrics(command_line)
             run = _Run(command_line, shm_prefix, Path(directory), settings, died_at)
             try:
                 fault = run.watch(stop)
@@ -166,8 +171,7 @@ class _Run:
             stdin=subprocess.DEVNULL,
             # With the lock of the directory, where there is one.
             close_fds=False,
-            # Should the guardian itself be killed.
-            preexec_fn=lambda: die_with_parent(signal.SIGTERM, guardian),
+            preexec_fn=lambda: _prepare_command(guardian),
         )
         # Without it, where the kernel is too old, the end is noticed after the next pause.
         self._handles: list[int] = []
@@ -263,6 +267,30 @@ class _Run:
         self._environments = python_environments() - self._environments_before
         # For the case that this process is killed.
         record_python_environments(self._directory, self._environments)
+
+
+def _prepare_command(guardian: int) -> None:
+    """Prepare the process that becomes the command."""
+    # Should the guardian itself be killed.
+    die_with_parent(signal.SIGTERM, guardian)
+    if not keep_files_private():
+        _report(
+            "this kernel has no seccomp filters: other users of this machine can read the photos "
+            "in /dev/shm; run the service in a container, or where there are no other users"
+        )
+
+
+def _without_taken_metrics(command_line: list[str]) -> list[str]:
+    """Leave the metrics out if another program has taken their port, which can't be held."""
+    options = dict(word.split("=", 1) for word in command_line if "=" in word)
+    address, port = (options.get(f"--metrics-{name}") for name in ("address", "port"))
+    if address is not None and port is not None:
+        try:
+            bind(address, int(port)).close()
+        except EmbeddedServerError as error:
+            _report(f"the server goes on without metrics: {error}")
+            return [*command_line, "--allow-metrics=false"]
+    return command_line
 
 
 def _report(event: str) -> None:

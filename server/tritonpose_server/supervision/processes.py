@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -24,6 +26,9 @@ _REGION_ARGUMENT = 2
 _INSTANCE_ARGUMENT = 8
 
 _KILL_SECONDS = 5.0
+
+# A shell's exit statuses for a program that can't be executed, or isn't there.
+_NOT_RUN = (126, 127)
 
 _ROLES_OF_MODELS: dict[str, Role] = {
     "human_keypoint_detection": "pipeline",
@@ -64,6 +69,15 @@ def dead_children(pid: int) -> list[int]:
             if psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
                 found.append(child)
     return found
+
+
+def ended_abruptly(pid: int) -> bool:
+    """Return whether a dead child was ended by a signal, or could not be run by its shell."""
+    try:
+        status = int(Path(f"/proc/{pid}/stat").read_text("utf-8").split()[-1])
+    except (OSError, ValueError):
+        return False
+    return os.WIFSIGNALED(status) or os.WEXITSTATUS(status) in _NOT_RUN
 
 
 def connected_ports(pid: int) -> set[int]:

@@ -8,12 +8,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 from tritonpose.cli.logs import LogOptions
 from tritonpose_server.errors import EmbeddedServerError
+from tritonpose_server.python_programs import isolated_python
 from tritonpose_server.service.rest.__main__ import write_spec
 from tritonpose_server.service.rest.settings import RestSettings
 from tritonpose_server.supervision.backoff import Backoff
@@ -84,13 +84,11 @@ class RestProcess:
         try:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", REST_MODULE, f"--listener={listener}"),
+                    *(*isolated_python(), "-m", REST_MODULE, f"--listener={listener}"),
                     *(f"--heartbeat_fd={sender}", f"--parent={os.getpid()}"),
                 ],
                 stdin=subprocess.PIPE,
                 pass_fds=[listener, sender],
-                # Import nothing from the working directory.
-                env={**os.environ, "PYTHONSAFEPATH": "1"},
                 # Ctrl-C in a terminal reaches the supervisor alone.
                 start_new_session=True,
             )

@@ -11,14 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-CONTROL_HEADER = "tritonpose-control"
-"""HTTP header of the key that opens Triton's control endpoints; for gRPC see `GRPC_HEADER`."""
-
-GRPC_HEADER = f"triton-grpc-protocol-{CONTROL_HEADER}"
-"""The same for gRPC: Triton expects this prefix."""
-
-CONTROL_APIS = ("model-repository", "shared-memory", "trace", "logging")
-"""Groups of Triton's endpoints that change a server, or show more of it than clients need."""
+from tritonpose.triton_http import CLIENT_HEADERS
 
 PROBE_ID = "supervisor"
 """The request id of all probes, for logs."""
@@ -50,31 +43,27 @@ class Probe:
 
 
 class TritonApi:
-    """One server: its HTTP endpoint ``host:port`` and the key to its control endpoints."""
+    """One server, by its HTTP endpoint ``host:port``."""
 
-    def __init__(self, address: str, control_key: str) -> None:
+    def __init__(self, address: str) -> None:
         self._address = address
-        self._control_key = control_key
 
     def is_ready(self) -> bool:
         """Return whether the server and its models report to be ready."""
-        return self._request("GET", "/v2/health/ready") is not None
+        return self._request("/v2/health/ready") is not None
 
     def name(self) -> str | None:
         """Return the id that the server was started with; None if it does not respond."""
-        server = self._json("GET", "/v2")
+        server = self._json("/v2")
         return server.get("name") if isinstance(server, dict) else None
 
-    def ready_models(self) -> set[str] | None:
-        """List the models that the server reports as ready; None if it does not respond."""
-        models = self._json("POST", "/v2/repository/index")
-        if models is None:
-            return None
-        return {model["name"] for model in models if model.get("state") == "READY"}
+    def has_unloaded(self, model: str) -> bool:
+        """Return whether the server responds, and reports that a model is not ready."""
+        return self._get(f"/v2/models/{model}/ready")[0] == http.HTTPStatus.BAD_REQUEST
 
     def request_counts(self) -> dict[str, RequestCounts] | None:
         """Count completed requests by model; None if the server does not respond."""
-        response = self._json("GET", "/v2/models/stats")
+        response = self._json("/v2/models/stats")
         if response is None:
             return None
         return {
@@ -86,30 +75,34 @@ class TritonApi:
 
     def config(self, model: str) -> Mapping[str, Any] | None:
         """Return a model's configuration; None if the server does not give it."""
-        config = self._json("GET", f"/v2/models/{model}/config")
+        config = self._json(f"/v2/models/{model}/config")
         return config if isinstance(config, dict) else None
 
     def send(self, probe: Probe) -> PendingResponse:
         """Send a probe without waiting for its response."""
         return PendingResponse(self._connection(), probe)
 
-    def _json(self, method: str, path: str) -> Any:
-        content = self._request(method, path)
+    def _json(self, path: str) -> Any:
+        content = self._request(path)
         try:
             return None if content is None else json.loads(content)
         except ValueError:
             return None
 
-    def _request(self, method: str, path: str) -> bytes | None:
+    def _request(self, path: str) -> bytes | None:
         """Return what the server sends with the status OK; None if it does not."""
+        status, content = self._get(path)
+        return content if status == http.HTTPStatus.OK else None
+
+    def _get(self, path: str) -> tuple[int | None, bytes]:
+        """Return status and content of a response; None and nothing if there is none."""
         with closing(self._connection()) as connection:
             try:
-                connection.request(method, path, headers={CONTROL_HEADER: self._control_key})
+                connection.request("GET", path, headers=CLIENT_HEADERS)
                 response = connection.getresponse()
-                content = response.read()
+                return response.status, response.read()
             except _FAILURES:
-                return None
-            return content if response.status == http.HTTPStatus.OK else None
+                return None, b""
 
     def _connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self._address, timeout=_TIMEOUT_SECONDS)
@@ -186,6 +179,6 @@ def _probe(model: str, *tensors: tuple[str, str, Sequence[int], bytes]) -> Probe
     header = json.dumps(request).encode()
     return Probe(
         f"/v2/models/{model}/infer",
-        {"Inference-Header-Content-Length": str(len(header))},
+        {"Inference-Header-Content-Length": str(len(header)), **CLIENT_HEADERS},
         header + b"".join(content for *_, content in tensors),
     )

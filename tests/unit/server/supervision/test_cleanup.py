@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from other_user import OTHER_USER, needs_other_user
+from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.supervision.cleanup import (
     make_directory,
     python_environments,
     record_python_environments,
     remove_abandoned,
     remove_python_environments,
+    temporary_directories,
 )
 
 
@@ -93,3 +97,63 @@ def test_a_python_environment_that_another_triton_may_have_made_stays(tmp_path: 
     # Started later, or long before.
     remove_python_environments({directory}, lambda: [made + 10, made - 1000])
     assert not directory.exists()
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipes", "pipe", "link", "file"])
+def test_what_another_user_left_is_neither_opened_nor_removed(
+    identity: str, tmp_path: Path, kind: str
+) -> None:
+    needs_other_user()
+    region = Path(f"/dev/shm/{identity}abc")
+    region.write_bytes(b"region of a running server")
+    trap, target = tmp_path / f"{identity}-abcdefgh", tmp_path / "target"
+    if kind in ("directory", "pipes"):
+        trap.mkdir()
+    if kind == "pipes":
+        for name in ("lock", "python_environments"):
+            os.mkfifo(trap / name)
+    elif kind == "pipe":
+        os.mkfifo(trap)
+    elif kind == "link":
+        target.mkdir()
+        trap.symlink_to(target)
+    elif kind == "file":
+        trap.touch()
+    os.chown(trap, OTHER_USER, OTHER_USER, follow_symlinks=False)
+    try:
+        assert remove_abandoned() == []
+        assert region.exists()
+        assert trap.is_symlink() or trap.exists()
+    finally:
+        region.unlink()
+
+
+def test_pipes_and_links_of_an_own_directory_are_not_waited_for(
+    identity: str, tmp_path: Path
+) -> None:
+    for number, make in enumerate((os.mkfifo, lambda path: path.symlink_to("elsewhere"))):
+        directory = tmp_path / f"{identity}-{number}"
+        directory.mkdir()
+        make(directory / "lock")
+    remove_abandoned()
+
+
+@pytest.mark.parametrize("name", ["with a blank", "quo'te", 'quo"te', "do$llar", "se;mi", "grün"])
+def test_a_server_is_never_put_where_a_shell_stumbles(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / name))
+    assert Path(tempfile.gettempdir()) not in temporary_directories()
+    directory, lock = make_directory(f"tritonpose-{secrets.token_hex(6)}")
+    os.close(lock)
+    try:
+        assert name not in str(directory)
+    finally:
+        assert directory.name.split("-")[1] in "".join(remove_abandoned())
+
+
+def test_no_place_for_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tritonpose_server.supervision.cleanup.temporary_directories", list)
+    with pytest.raises(EmbeddedServerError, match=r"\$TMPDIR, /tmp and /var/tmp"):
+        make_directory("tritonpose-0123456789ab")
