@@ -169,7 +169,7 @@ def test_the_key_that_the_operator_names_opens_control(own_server: EmbeddedServe
 
 
 def test_nobody_takes_the_ports_while_it_restarts(own_server: EmbeddedServer, photo: Path) -> None:
-    """Whoever had the gRPC port would be sent the photos, and could forge results."""
+    """An attacker with the gRPC port would be sent the photos, and could forge results."""
     ports = (own_server.ports.grpc, own_server.ports.http)
     os.kill(process_of(own_server, "--id="), signal.SIGKILL)
 
