@@ -138,7 +138,7 @@ def call_by_hand(server: EmbeddedServer, method: str, header: str = "x", value: 
         ":scheme": "http",
         ":path": f"/inference.GRPCInferenceService/{method}",
         ":authority": "x",
-        "te": "trailers",
+        "te": "trailers",  # codespell:ignore
         "content-type": "application/grpc",
         header: value,
     }

@@ -21,7 +21,7 @@ _CONTROL_APIS = "model-repository,shared-memory,trace,logging"
 _CLIENT_APIS = "inference,metadata,model-config,statistics"
 
 # A name and a value that no header can have: by HTTP's rules it has no line break, by those of gRPC
-# a name has no capital letter. So an attacker who reads them from the command line can not send them.
+# a name has no capital letter. An attacker who reads them from the command line can not send them.
 _NO_HEADER, _NO_KEY = "Tritonpose-Control\n", "closed\nto everybody"
 
 # Of each model's shared-memory region, allocated at start. Regions grow on demand, but pause their
