@@ -43,6 +43,8 @@ def write_video(
         )
         stream.pix_fmt = pixels or layout
         stream.bit_rate = 10_000_000
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
         if turned or mirrored:
             stream.set_display_rotation(turned, hflip=mirrored)
         for index, image in enumerate(frames):

@@ -151,3 +151,19 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             assert "the server answered 501" in failure(url)
         finally:
             server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("multipart/x-mixed-replace;boundary=x", "a camera's stream, which has no end"),
+        ("video/mp4", "a video .video/mp4.; download it first"),
+        ("application/vnd.apple.mpegurl", "a video .*; download it first"),
+    ],
+)
+def test_streams_are_known_by_their_type_before_they_are_read(
+    files: FileServer, kind: str, words: str
+) -> None:
+    url = files.add("/stream", Route(JPEG, headers={"Content-Type": kind, "Content-Length": None}))
+    with pytest.raises(InputError, match=words):
+        load_source(url)
