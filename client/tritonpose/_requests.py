@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tritonpose.errors import ConfigError, InputError, InvalidRequestError
-from tritonpose.inputs import FileInput, decode_image, path_of
+from tritonpose.inputs import FileInput, check_source, decode_source, path_of
 from tritonpose.result import KeypointResult
 from tritonpose.transport.messages import InferRequest
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from tritonpose.config import ModuleConfig, PipelineConfig
     from tritonpose.errors import TritonPoseError
     from tritonpose.inputs import ImageInput
+    from tritonpose.result import Source
     from tritonpose.transport.messages import PoseResponse
     from tritonpose_pipeline.keypoint_schema import KeypointSchema
     from tritonpose_pipeline.thresholds import Threshold
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 def request_for(
     image: ImageInput, config: PipelineConfig, threshold: Threshold | None
 ) -> InferRequest:
-    """Make the request of one image; ``threshold`` None leaves it to the server."""
-    encoded = image.source if isinstance(image.source, bytes) else None
-    frame = None if isinstance(image.source, bytes) else image.source
+    """Make the request of one image; ``threshold`` None leaves it to the server.
+
+    A page that the server doesn't decode is decoded here; InputError if it can't be.
+    """
+    source = image.source
+    if not isinstance(source, bytes | np.ndarray):
+        source = decode_source(source, image.input_path)
     return InferRequest(
-        image=encoded,
-        frame=frame,
+        image=source if isinstance(source, bytes) else None,
+        frame=None if isinstance(source, bytes) else source,
         det_threshold=threshold,
         detector=_requested_model(config.detector),
         keypoint_model=_requested_model(config.keypoint),
@@ -65,11 +69,11 @@ def failed_result(image: ImageInput, error: TritonPoseError) -> KeypointResult:
 
     Says what is wrong with an image that the server couldn't decode, instead of the server.
     """
-    source: bytes | NDArray[np.uint8] | None = image.source
+    source: Source | None = None if isinstance(error, InputError) else image.source
     about_image = isinstance(error, InvalidRequestError) and error.code != "invalid_request"
     if about_image and isinstance(source, bytes):
         try:
-            decode_image(source, image.input_path or "the image")
+            check_source(source, image.input_path)
         except InputError as damage:
             damage.__cause__ = error
             error, source = damage, None

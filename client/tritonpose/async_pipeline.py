@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tritonpose._requests import failed_result, request_for, result_of, unreadable_result
@@ -117,7 +118,9 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
 
     async def _infer(self, image: ImageInput, threshold: Threshold | None) -> KeypointResult:
         try:
-            response = await self._transport.infer(request_for(image, self._config, threshold))
+            make_request = partial(request_for, image, self._config, threshold)
+            request = await asyncio.to_thread(make_request) if image.is_page else make_request()
+            response = await self._transport.infer(request)
             return result_of(image, response, self._config.keypoints)
         except TritonPoseError as error:
             # Looks into the image, if that may be the reason.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tritonpose.inputs import decode_image
+from tritonpose.inputs import decode_source
 from tritonpose.lazy_dict import LazyDict
 from tritonpose.saving import (
     image_path,
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
     from tritonpose.errors import TritonPoseError
     from tritonpose_pipeline.keypoint_schema import KeypointSchema
+    from tritonpose_pipeline.pages import EncodedPage
+
+    Source = bytes | EncodedPage | NDArray[np.uint8]
 
 StrPath = str | os.PathLike[str]
 
@@ -69,7 +72,7 @@ class KeypointResult(LazyDict):
     Args:
         input_path: See above, as for the further arguments of these names; None as
             `page_index`, `frame_index` or `frame_time` leaves the key out.
-        source: The image: an encoded file, a decoded image, or None.
+        source: The image: an encoded file, a page of one, a decoded image, or None.
         boxes: See above; or the arrays to make them of.
         saved_as: Relative path that the names of saved files derive from, by default the last
             part of the input's path or URL.
@@ -81,7 +84,7 @@ class KeypointResult(LazyDict):
     def __init__(
         self,
         input_path: str | None = None,
-        source: bytes | NDArray[np.uint8] | None = None,
+        source: Source | None = None,
         boxes: PoseResponse | list[dict[str, Any]] | None = None,
         *,
         page_index: int | None = None,
@@ -93,7 +96,9 @@ class KeypointResult(LazyDict):
     ) -> None:
         super().__init__(
             input_path=input_path,
-            input_img=partial(_decode, source, input_path) if isinstance(source, bytes) else source,
+            input_img=source
+            if source is None or isinstance(source, np.ndarray)
+            else partial(decode_source, source, input_path),
             boxes=partial(PoseResponse.to_paddlex, boxes)
             if isinstance(boxes, PoseResponse)
             else ([] if boxes is None else boxes),
@@ -131,12 +136,10 @@ class KeypointResult(LazyDict):
         """
         return self.arrays.schema
 
-    def held_image(self) -> bytes | NDArray[np.uint8] | None:
+    def held_image(self) -> Source | None:
         """Return the image without decoding it: the encoded file, if it has not been decoded."""
         held = self.held("input_img")
-        return cast(
-            "bytes | NDArray[np.uint8] | None", held.args[0] if isinstance(held, partial) else held
-        )
+        return cast("Source | None", held.args[0] if isinstance(held, partial) else held)
 
     def copy(self) -> Self:
         """Make a shallow copy, which has the same ``boxes``."""
@@ -290,8 +293,3 @@ class KeypointResult(LazyDict):
         if self.error is not None:
             content["error"] = f"{type(self.error).__name__}: {self.error}"
         return {"res": content}
-
-
-def _decode(data: bytes, input_path: str | None) -> NDArray[np.uint8]:
-    """Decode the image of a result; raise InputError."""
-    return decode_image(data, input_path or "the image")[0]

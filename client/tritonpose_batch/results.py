@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +10,14 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from tritonpose.inputs import size_of
 from tritonpose.saving import as_text
 from tritonpose_batch.job import publish, temporary_beside
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from numpy.typing import NDArray
-
-    from tritonpose.result import KeypointResult
+    from tritonpose.result import KeypointResult, Source
 
 _KEYPOINT = pa.list_(pa.float32(), 3)
 
@@ -44,11 +41,6 @@ SCHEMA = pa.schema(
 """One row per image, page or frame; docs/use/command_line.md describes the columns."""
 
 _ROWS_PER_GROUP = 1024
-
-_EXIF_ORIENTATION = 0x0112
-_SIDEWAYS = range(5, 9)
-# The formats whose orientation OpenCV applies; MPO is a JPEG with further pictures.
-_ORIENTED = ("JPEG", "MPO", "PNG")
 
 
 @dataclass(frozen=True)
@@ -170,26 +162,11 @@ def row_of(item: int, path: str, result: KeypointResult) -> dict[str, Any]:
     }
 
 
-def image_size(image: bytes | NDArray[np.uint8] | None) -> tuple[int | None, int | None]:
-    """Find width and height, in pixels, of an encoded or decoded (H, W, 3) image without decoding.
+def image_size(image: Source | None) -> tuple[int, int] | tuple[None, None]:
+    """Find width and height, in pixels, of an encoded or decoded image without decoding it.
 
-    EXIF orientation is applied as the server applies it. None each where the file doesn't say.
+    EXIF orientation is applied as in decoding. None each where the file doesn't say.
     """
-    if image is None:
-        return None, None
     if isinstance(image, np.ndarray):
         return image.shape[1], image.shape[0]
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            # Nothing is decoded here, however large.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(image)) as opened:
-                width, height = opened.size
-                oriented = opened.format in _ORIENTED
-                sideways = oriented and opened.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS
-    except Exception:
-        # Pillow raises errors of many classes; the server decides what is readable.
-        return None, None
-    return (height, width) if sideways else (width, height)
+    return (image is not None and size_of(image)) or (None, None)

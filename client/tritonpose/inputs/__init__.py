@@ -5,7 +5,17 @@ caller's thread; `load_source` then reads one of its items, in a worker thread. 
 one fails, so that an unreadable input fails in its place among the results.
 """
 
+from tritonpose.inputs.decoding import check_source, decode_source, size_of
 from tritonpose.inputs.expansion import expand_inputs
-from tritonpose.inputs.images import FileInput, ImageInput, decode_image, load_source, path_of
+from tritonpose.inputs.images import FileInput, ImageInput, load_source, path_of
 
-__all__ = ["FileInput", "ImageInput", "decode_image", "expand_inputs", "load_source", "path_of"]
+__all__ = [
+    "FileInput",
+    "ImageInput",
+    "check_source",
+    "decode_source",
+    "expand_inputs",
+    "load_source",
+    "path_of",
+    "size_of",
+]

@@ -1,4 +1,4 @@
-"""Read one input: the images in it, decoded where the server can't do so itself."""
+"""Read one input: the images in it, each to be sent as it is or decoded first."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tritonpose.errors import InputError
-from tritonpose.file_types import (
-    describe_undecodable,
-    is_server_format,
-    is_tiff,
-    is_url,
-    is_video_format,
-)
+from tritonpose.file_types import is_url, is_video_format
 from tritonpose.inputs.arrays import checked_frame
+from tritonpose.inputs.decoding import sources_in
 from tritonpose.inputs.files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from tritonpose_pipeline.pages import EncodedPage
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,8 @@ class ImageInput:
 
     Attributes:
         input_path: The path or URL it was read from; None for an array.
-        source: The encoded file as bytes, or a decoded image, (H, W, 3) uint8, BGR.
+        source: The encoded file as bytes, a page of one that the server doesn't decode, or a
+            decoded image, (H, W, 3) uint8, BGR.
         page_index: Its page, from 0, in a file that holds several images; else None.
         frame_index: Its number, from 0, among the frames of a video; else None.
         frame_time: Seconds from the video's first frame to this one; None for other images.
@@ -53,11 +51,16 @@ class ImageInput:
     """
 
     input_path: str | None
-    source: bytes | NDArray[np.uint8]
+    source: bytes | EncodedPage | NDArray[np.uint8]
     page_index: int | None = None
     frame_index: int | None = None
     frame_time: float | None = None
     saved_as: str | None = None
+
+    @property
+    def is_page(self) -> bool:
+        """Whether the image must be decoded here before it is sent."""
+        return not isinstance(self.source, bytes | np.ndarray)
 
 
 def load_source(source: object) -> list[ImageInput]:
@@ -100,40 +103,14 @@ def path_of(source: object) -> str | None:
 
 
 def _images_in(data: bytes, file: FileInput) -> list[ImageInput]:
-    """Leave to the server what it decodes itself, and decode the rest; raise InputError."""
-    if is_server_format(data):
-        return [ImageInput(path_of(file), data, saved_as=file.saved_as)]
-    name = file.path or "the file"
+    """Find the images in a file; raise InputError."""
     if is_video_format(data):
-        advice = "download it first" if is_url(name) else "give it a video's suffix: .mp4"
-        raise InputError(f"{name!r} looks like a video; {advice}", file.path)
-    images = decode_image(data, name, pages=is_tiff(data))
+        name = repr(file.path) if file.path else "the file"
+        advice = "download it first" if is_url(file.path) else "give it a video's suffix: .mp4"
+        raise InputError(f"{name} looks like a video; {advice}", file.path)
+    path = path_of(file)
+    sources = sources_in(data, path)
     return [
-        ImageInput(path_of(file), image, page if len(images) > 1 else None, saved_as=file.saved_as)
-        for page, image in enumerate(images)
+        ImageInput(path, source, page if len(sources) > 1 else None, saved_as=file.saved_as)
+        for page, source in enumerate(sources)
     ]
-
-
-def decode_image(data: bytes, name: str, *, pages: bool = False) -> list[NDArray[np.uint8]]:
-    """Decode an image file as PaddleX reads it: three channels, EXIF orientation applied.
-
-    Returns images of (H, W, 3) uint8, BGR: the first in the file, or with ``pages`` all.
-    InputError, which calls the file ``name``, says what it looks like where OpenCV can't decode it.
-    """
-    import cv2
-
-    images: list[object] = []
-    if data:
-        buffer = np.frombuffer(data, dtype=np.uint8)
-        try:
-            if pages:
-                images = list(cv2.imdecodemulti(buffer, cv2.IMREAD_COLOR)[1])
-            else:
-                images = [cv2.imdecode(buffer, cv2.IMREAD_COLOR)]
-        except cv2.error as error:
-            # Raised for images beyond OpenCV's limits of size; broken files give None.
-            raise InputError(f"{name!r} can't be decoded: {error}", name) from error
-    decoded = [np.asarray(image, dtype=np.uint8) for image in images if image is not None]
-    if not decoded:
-        raise InputError(f"{name!r} {describe_undecodable(data)}", name)
-    return decoded

@@ -10,11 +10,10 @@ import numpy.typing as npt
 import onnxruntime
 
 from tritonpose.file_types import is_video
-from tritonpose.inputs import load_source
+from tritonpose.inputs import decode_source, load_source
 from tritonpose.inputs.expansion import files_in
 from tritonpose_pipeline.detection import resize_for_detector
-from tritonpose_pipeline.errors import BadRequestError, ModelError
-from tritonpose_pipeline.image import check_file, decode_image
+from tritonpose_pipeline.errors import ModelError
 from tritonpose_pipeline.pipeline import detect_people, estimate_keypoints
 from tritonpose_pipeline.repository import DetectorModel, KeypointModel, ModelRepository
 from tritonpose_pipeline.request import PoseOptions
@@ -108,7 +107,4 @@ def _choose(places: Sequence[Path], most: int) -> list[str]:
 def _read(file: str) -> Image:
     """Read an image, or the first of a file, and decode it as the pipeline does."""
     source = load_source(file)[0].source
-    try:
-        return decode_image(check_file(source)) if isinstance(source, bytes) else source
-    except BadRequestError as error:
-        raise EmbeddedServerError(f"{file}: {error}") from error
+    return source if isinstance(source, np.ndarray) else decode_source(source, file)

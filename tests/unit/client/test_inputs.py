@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tritonpose import InputError
-from tritonpose.inputs import FileInput, expand_inputs, load_source, path_of
+from tritonpose.inputs import FileInput, decode_source, expand_inputs, load_source, path_of
 
 IMAGE = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
 
@@ -27,8 +27,9 @@ def test_formats_of_the_server_are_sent_as_they_are_and_others_decoded(
     path.write_bytes(encoded(suffix))
     (image,) = load_source(str(path))
     assert (image.input_path, image.page_index) == (str(path), None)
-    if suffix in (".tiff", ".ppm"):
-        np.testing.assert_array_equal(image.source, IMAGE)
+    assert image.is_page == (suffix in (".tiff", ".ppm"))
+    if image.is_page:
+        np.testing.assert_array_equal(decode_source(image.source, None), IMAGE)
     else:
         assert image.source == encoded(suffix)
 
@@ -37,8 +38,8 @@ def test_pages_of_a_tiff_are_images_of_their_own(tmp_path: Path) -> None:
     path = str(tmp_path / "pages.tif")
     assert cv2.imwritemulti(path, [IMAGE, 255 - IMAGE])
     first, second = load_source(path)
-    np.testing.assert_array_equal(first.source, IMAGE)
-    np.testing.assert_array_equal(second.source, 255 - IMAGE)
+    np.testing.assert_array_equal(decode_source(first.source, path), IMAGE)
+    np.testing.assert_array_equal(decode_source(second.source, path), 255 - IMAGE)
     assert (first.page_index, second.page_index) == (0, 1)
 
 
@@ -53,13 +54,13 @@ def zipped(path: Path) -> None:
         ("empty.jpg", lambda path: path.write_bytes(b""), "is empty"),
         ("text.jpg", lambda path: path.write_text("héllo, not a photo"), "looks like text"),
         ("long.jpg", lambda path: path.write_text("ü" * 1500 + "."), "looks like text"),
-        ("bmw.bmp2", lambda path: path.write_bytes(b"\0\1\2\3" * 9), "no known image format"),
-        ("zip.jpg", zipped, "a zip archive"),
-        ("doc.jpg", lambda path: path.write_bytes(b"%PDF-1.7\n"), "a PDF document"),
+        ("bmw.bmp2", lambda path: path.write_bytes(b"\0\1\2\3" * 9), "bytes of an unknown format"),
+        ("zip.jpg", zipped, "a ZIP archive"),
+        ("doc.jpg", lambda path: path.write_bytes(b"%PDF-1.7\n"), "a PDF file"),
         ("lfs.jpg", lambda path: path.write_text("version https://git-lfs.github.com/"), "LFS"),
-        ("page.jpg", lambda path: path.write_text("\n<!DOCTYPE html><html>"), "a web page"),
+        ("page.jpg", lambda path: path.write_text("\n<!DOCTYPE html><html>"), "markup text"),
         ("clip.jpg", lambda path: path.write_bytes(b"\0\0\0\x18ftypisom" + bytes(20)), ".mp4"),
-        ("cut.tif", lambda path: path.write_bytes(encoded(".tiff")[:12]), "a TIFF image"),
+        ("cut.tif", lambda path: path.write_bytes(encoded(".tiff")[:12]), "a TIFF file"),
         ("missing.jpg", Path.exists, "no such file"),
         ("folder", lambda path: path.mkdir(), "no images in the directory"),
         ("clip.mp4", lambda path: path.write_bytes(b"whatever"), "can't be decoded as a video"),

@@ -137,10 +137,10 @@ PNG = cv2.imencode(".png", frame(1))[1].tobytes()
 @pytest.mark.parametrize(
     ("content", "code", "kind", "word"),
     [
-        (PNG[:40], None, InputError, "truncated or damaged"),
-        (PNG[:40], "damaged_image", InputError, "truncated or damaged"),
+        (PNG[:40], None, InputError, "truncated or corrupt"),
+        (PNG[:40], "damaged_image", InputError, "truncated or corrupt"),
         (PNG[:40], "invalid_request", InvalidRequestError, "the server's reason"),
-        (b"BMs are cars", None, InputError, "looks like text"),
+        (b"BMs are cars", None, InputError, "is text"),
         (PNG, None, InvalidRequestError, "the server's reason"),
     ],
 )

@@ -108,7 +108,7 @@ READERS: dict[str, Callable[[KeypointResult], Any]] = {
 @pytest.mark.parametrize("reader", READERS)
 def test_image_is_decoded_by_every_way_to_read_it_and_no_sooner(reader: str) -> None:
     np.testing.assert_array_equal(READERS[reader](result()), PIXELS)
-    with pytest.raises(InputError, match="truncated or damaged"):
+    with pytest.raises(InputError, match="truncated or corrupt"):
         READERS[reader](KeypointResult("a.png", PNG[:40]))
 
 

@@ -128,7 +128,7 @@ def test_how_many(store: ModelStore, photos: Path, limit: int, expected: list[in
     ("images", "error", "words"),
     [
         (["dark.png"], EmbeddedServerError, "finder found no person in the 1 calibration images"),
-        (["photos"], EmbeddedServerError, "photos/1.png: `image` begins like a PNG"),
+        (["photos"], InputError, "photos/1.png' begins like a PNG"),
         ([], EmbeddedServerError, "calibration needs images"),
         (["empty"], InputError, "no images in the directory"),
         (["gone.jpg"], InputError, "no such file"),

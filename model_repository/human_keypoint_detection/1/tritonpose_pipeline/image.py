@@ -13,6 +13,7 @@ from tritonpose_pipeline.file_formats import (
     SENT_FORMATS,
     ImageHeader,
     describe_content,
+    describe_text,
     identify_format,
     read_header,
 )
@@ -218,6 +219,9 @@ def check_size(width: int, height: int, limits: Limits | None) -> None:
 
 
 def _damage(data: bytes, kind: str, name: str) -> str:
+    text = describe_text(data)
+    if text is not None:
+        return f"{name} begins like a {kind} file but is {text}"
     return (
         f"{name} begins like a {kind} file but can't be decoded: "
         f"the {len(data)} bytes are truncated or corrupt"

@@ -6,6 +6,7 @@ format has a module of its own.
 
 from __future__ import annotations
 
+import codecs
 import struct
 
 from tritonpose_pipeline.file_formats.bmp import read_bmp
@@ -16,7 +17,15 @@ from tritonpose_pipeline.file_formats.pnm import read_pnm
 from tritonpose_pipeline.file_formats.tiff import tiff_pages
 from tritonpose_pipeline.file_formats.webp import read_webp
 
-__all__ = ["SENT_FORMATS", "ImageHeader", "describe_content", "identify_format", "read_header"]
+__all__ = [
+    "SENT_FORMATS",
+    "ImageHeader",
+    "describe_content",
+    "describe_known",
+    "describe_text",
+    "identify_format",
+    "read_header",
+]
 
 SENT_FORMATS = ("JPEG", "PNG", "WebP", "BMP")
 """The formats that the server decodes; the client decodes TIFF and PNM itself."""
@@ -40,6 +49,7 @@ _OTHERS: tuple[tuple[tuple[bytes, ...], str], ...] = (
     ((b"\x93NUMPY",), "a NumPy array file"),
     ((b"version https://git-lfs",), "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
 )
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat version", b"v=0\r\no=", b"v=0\no=")
 _MEDIA_BRANDS = {
     b"avif": "an AVIF file",
     b"avis": "an AVIF file",
@@ -79,21 +89,44 @@ def identify_format(head: bytes) -> str | None:
 
 def describe_content(data: bytes) -> str:
     """Describe what bytes seem to be, as a noun phrase for an error message."""
-    head = data[:512]
-    name = identify_format(head)
+    return (
+        describe_known(data)
+        or describe_text(data)
+        or f"{len(data)} bytes of an unknown format, beginning with {data[:8].hex(' ')}"
+    )
+
+
+def describe_known(data: bytes) -> str | None:
+    """Describe bytes that begin like a file of a known format; None for others."""
+    name = identify_format(data[:16])
     if name is not None:
         return f"a {name} file"
     for beginnings, kind in _OTHERS:
-        if head.startswith(beginnings):
+        if data.startswith(beginnings):
             return kind
-    if head[4:8] == b"ftyp":
-        return _MEDIA_BRANDS.get(head[8:12], "a video (MP4 or QuickTime)")
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if data[4:8] == b"ftyp":
+        return _MEDIA_BRANDS.get(data[8:12], "a video (MP4 or QuickTime)")
+    text = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip()
     if text[:5].lower().startswith((b"<svg", b"<?xml", b"<html", b"<!doc")):
         return "markup text (SVG, XML or HTML)"
-    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head) and any(b < 128 for b in head):
-        return f"text, beginning with {text[:24].decode('utf-8', 'replace')!r}"
-    return f"{len(data)} bytes of an unknown format, beginning with {head[:8].hex(' ')}"
+    if text.startswith(_PLAYLISTS):
+        return "a playlist, which names other files (give those)"
+    return None
+
+
+def describe_text(data: bytes) -> str | None:
+    """Describe bytes that begin like text; None for others."""
+    head = data[:512]
+    if not all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
+        return None
+    try:
+        # Incremental, as the cut may fall within a character.
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        if not any(byte < 128 for byte in head):
+            return None
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return f"text, beginning with {text[:24].decode('utf-8', 'replace')!r}"
 
 
 def read_header(data: bytes, name: str) -> ImageHeader | None:

@@ -1,0 +1,100 @@
+"""Decode images by the server's own rules, so that pictures, sizes and boxes belong together."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from tritonpose.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tritonpose_pipeline.pages import EncodedPage
+
+LOGGER = logging.getLogger("tritonpose")
+
+
+def sources_in(data: bytes, path: str | None) -> list[bytes | EncodedPage]:
+    """Find the images in a file: the file itself where the server decodes it, or else its pages.
+
+    Nothing is decoded. InputError: the file at ``path`` holds no image that is read, or a stream of
+    them.
+    """
+    from tritonpose_pipeline.errors import BadImageError
+    from tritonpose_pipeline.file_formats import SENT_FORMATS, identify_format, read_header
+    from tritonpose_pipeline.pages import find_pages
+
+    name = _name(path)
+    if not data:
+        raise InputError(f"{name} is empty (0 bytes)", path)
+    kind = identify_format(data[:16])
+    if kind in SENT_FORMATS:
+        header = read_header(data, kind)
+        if header is not None and header.several:
+            advice = (
+                "give it a video's suffix: .mjpeg" if kind == "JPEG" else "give one file for each"
+            )
+            raise InputError(
+                f"{name} holds several {kind} pictures one after the other: {advice}", path
+            )
+        if header is not None and header.animated:
+            LOGGER.warning(
+                "%s is animated: only its first frame is read; convert it to MP4 for all", name
+            )
+        return [data]
+    try:
+        return [*find_pages(data, name)]
+    except BadImageError as error:
+        raise InputError(str(error), path) from error
+
+
+def decode_source(source: bytes | EncodedPage, path: str | None) -> NDArray[np.uint8]:
+    """Decode an image that `sources_in` found, or a file that the server decodes.
+
+    Returns (H, W, 3) uint8, BGR, EXIF orientation applied as PaddleX does. InputError, which names
+    ``path``, says why it can't be decoded.
+    """
+    from tritonpose_pipeline.errors import BadRequestError
+    from tritonpose_pipeline.image import check_file, decode_image
+    from tritonpose_pipeline.pages import decode_page
+
+    name = _name(path)
+    try:
+        if isinstance(source, bytes):
+            return decode_image(check_file(source, name=name), name)
+        return decode_page(source, name)
+    except BadRequestError as error:
+        raise InputError(str(error), path) from error
+
+
+def check_source(source: bytes, path: str | None) -> None:
+    """Decode a file to see whether it can be, if it isn't too large; raises InputError."""
+    from tritonpose_pipeline.errors import BadRequestError
+    from tritonpose_pipeline.image import check_file
+    from tritonpose_pipeline.limits import Limits
+
+    try:
+        check_file(source, Limits(workers=1), _name(path))
+    except BadRequestError as error:
+        raise InputError(str(error), path) from error
+    decode_source(source, path)
+
+
+def size_of(source: bytes | EncodedPage) -> tuple[int, int] | None:
+    """Read width and height, in pixels, of what `decode_source` gives, without decoding it.
+
+    None where the header doesn't say.
+    """
+    from tritonpose_pipeline.file_formats import identify_format, read_header
+
+    if not isinstance(source, bytes):
+        return source.header.size
+    kind = identify_format(source[:16])
+    header = None if kind is None else read_header(source, kind)
+    return None if header is None else header.size
+
+
+def _name(path: str | None) -> str:
+    return repr(path) if path else "the image"
