@@ -13,6 +13,7 @@ from tritonpose.errors import InputError, TritonPoseError
 from tritonpose.inputs import expand_inputs, load_source
 from tritonpose.pipeline import CLOSED, BasePipeline, OnError, deliver
 from tritonpose.result import KeypointResult
+from tritonpose.saving import TakenNames
 from tritonpose.transport import AsyncTransport
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
         self, inputs: object, threshold: Threshold | None, on_error: OnError
     ) -> AsyncResults:
         self._check_loop()
+        names = TakenNames()
         scope = _TaskScope()
         self._scopes.add(scope)
         window: asyncio.Queue[asyncio.Task[list[KeypointResult]] | None] = asyncio.Queue()
@@ -81,7 +83,7 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
             while (task := await window.get()) is not None:
                 results = await self._outcome(task)
                 room.release()
-                for result in deliver(results, on_error):
+                for result in deliver(results, on_error, names):
                     yield result
             # An error of the caller's iterator, after all results before it.
             await self._outcome(filling)

@@ -15,6 +15,7 @@ from tritonpose.errors import ConfigError, InputError, TritonPoseError
 from tritonpose.forks import leave_behind, renew_in_children
 from tritonpose.inputs import expand_inputs, load_source
 from tritonpose.result import KeypointResult
+from tritonpose.saving import TakenNames
 from tritonpose.transport import Transport
 
 if TYPE_CHECKING:
@@ -170,16 +171,17 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
     def _stream(self, inputs: object, threshold: Threshold | None, on_error: OnError) -> Results:
         window: deque[Future[list[KeypointResult]]] = deque()
         pool = self._pool
+        names = TakenNames()
         try:
             for future in self._submit_all(inputs, threshold):
                 window.append(future)
                 # Finished results go out before more is read, or those of a slow camera would
                 # be held back until the window is full.
                 while window and (len(window) >= self._window or window[0].done()):
-                    yield from _take_first(window, on_error)
+                    yield from _take_first(window, on_error, names)
                     self._check_process(pool)
             while window:
-                yield from _take_first(window, on_error)
+                yield from _take_first(window, on_error, names)
                 self._check_process(pool)
         finally:
             # In a forked process nobody works on them.
@@ -239,17 +241,22 @@ def _remake(
     return kind(transport, config, max_in_flight=max_in_flight)
 
 
-def _take_first(window: deque[Future[list[KeypointResult]]], on_error: OnError) -> Results:
+def _take_first(
+    window: deque[Future[list[KeypointResult]]], on_error: OnError, names: TakenNames
+) -> Results:
     """Wait for the oldest request, drop it from the window and yield its results."""
     # Dropped only once it's done: an interrupt while waiting leaves it to be cleaned up.
     results = window[0].result()
     window.popleft()
-    yield from deliver(results, on_error)
+    yield from deliver(results, on_error, names)
 
 
-def deliver(results: list[KeypointResult], on_error: OnError) -> Iterator[KeypointResult]:
-    """Yield results; raise the error of one that has an error, unless errors are collected."""
+def deliver(
+    results: list[KeypointResult], on_error: OnError, names: TakenNames
+) -> Iterator[KeypointResult]:
+    """Name results and yield them; raise the error of one, unless errors are collected."""
     for result in results:
         if result.error is not None and on_error == "raise":
             raise result.error
+        result.name_apart(names)
         yield result

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,7 @@ import numpy as np
 from tritonpose.inputs import decode_source
 from tritonpose.lazy_dict import LazyDict
 from tritonpose.saving import (
+    TakenNames,
     image_path,
     json_path,
     last_part,
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from tritonpose_pipeline.pages import EncodedPage
 
     Source = bytes | EncodedPage | NDArray[np.uint8]
+
+# The longer side of pictures in notebooks, which keep them in their files.
+_SHOWN_PIXELS = 640
 
 StrPath = str | os.PathLike[str]
 
@@ -113,6 +118,7 @@ class KeypointResult(LazyDict):
         self.error = error
         self._schema = boxes.schema if isinstance(boxes, PoseResponse) else None
         self._saved_as = saved_as
+        self._file: PurePath | None = None
         # Made here, so that all files of a result and of its copies have one name.
         self._unnamed_stem = unnamed_stem() if input_path is None else None
 
@@ -239,6 +245,16 @@ class KeypointResult(LazyDict):
         draw_labels(canvas, arrays, boxes=boxes, scores=scores, ids=ids)
         return Image.fromarray(cv2.cvtColor(canvas, cv2.COLOR_BGR2RGB))
 
+    def _repr_png_(self) -> bytes | None:
+        """Make the picture that notebooks show, small; None where there is no image."""
+        if self.error is not None:
+            return None
+        picture = self.render()
+        picture.thumbnail((_SHOWN_PIXELS, _SHOWN_PIXELS))
+        with BytesIO() as file:
+            picture.save(file, "PNG")
+            return file.getvalue()
+
     @property
     def img(self) -> dict[str, Image]:
         """``{"res": image}``: what `render` draws without options; raises what it raises."""
@@ -264,15 +280,26 @@ class KeypointResult(LazyDict):
             self.arrays, self["input_path"], self.get("page_index"), self.get("frame_index")
         )
 
+    def name_apart(self, taken: TakenNames) -> None:
+        """Choose a name for saved files that no other result of the run has."""
+        if self._saved_as is not None or self["input_path"] is not None:
+            self._file = taken.claim(
+                self._base_name(), self.get("page_index"), self.get("frame_index")
+            )
+
     def _file_name(self) -> PurePath:
         """Return the relative path that saved files are named after."""
+        if self._file is not None:
+            return self._file
+        return numbered(self._base_name(), self.get("page_index"), self.get("frame_index"))
+
+    def _base_name(self) -> PurePath:
+        """Return that path before pages and frames are numbered."""
         if self._saved_as is not None:
-            name = PurePath(self._saved_as)
-        elif self["input_path"] is not None:
-            name = last_part(os.fspath(self["input_path"]))
-        else:
-            name = PurePath(self._unnamed_stem or unnamed_stem())
-        return numbered(name, self.get("page_index"), self.get("frame_index"))
+            return PurePath(self._saved_as)
+        if self["input_path"] is not None:
+            return last_part(os.fspath(self["input_path"]))
+        return PurePath(self._unnamed_stem or unnamed_stem())
 
     # Last, as these names hide the builtin and the module from annotations further down.
 

@@ -8,16 +8,23 @@ import os
 import re
 import secrets
 import time
+import unicodedata
 from collections.abc import Mapping
+from io import BytesIO
+from itertools import count
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
 import numpy as np
 
-from tritonpose.file_types import is_url
+from tritonpose.errors import ConfigError
+from tritonpose.file_types import has_video_name, is_url
+from tritonpose.whole_files import whole_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PIL.Image import Image
 
 # Input suffixes that Pillow can write; an image of any other kind is saved as PNG.
@@ -28,6 +35,67 @@ _WRITABLE_SUFFIXES = frozenset(
 # Characters that file names can't hold on one system or another.
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 _MAX_STEM_BYTES = 150
+# File systems take names of 255 bytes; "_frame000000_res.jpg" and more is added.
+_MAX_LOCAL_STEM_BYTES = 210
+
+# Those that Python knows, not also those of this machine, where ".1" may be a manual.
+_TYPES = mimetypes.MimeTypes()
+_OTHER_FILES = frozenset(
+    (".csv", ".gz", ".npy", ".npz", ".parquet", ".pdf", ".yaml", ".yml", ".zip")
+)
+
+_FRAME = re.compile(r"(.*)_frame\d{6,}", re.DOTALL)
+
+
+class TakenNames:
+    """The names of the files of one run, so that none of its results overwrites another.
+
+    They are compared as file systems do that ignore case and how letters are composed, and before
+    the suffixes, as each result has a .json.
+    """
+
+    def __init__(self) -> None:
+        # Hashes, as runs may be long; two that are equal by chance cost a number in a name.
+        self._stills: set[int] = set()
+        self._videos: set[int] = set()
+        self._framed: set[int] = set()
+        # Of the video whose frames come now: its name, the name it got, the last frame.
+        self._video: tuple[PurePath, PurePath, int] | None = None
+
+    def claim(self, name: PurePath, page_index: int | None, frame_index: int | None) -> PurePath:
+        """Choose the name of a result of ``name``: with its numbers, and one more if it is taken.
+
+        The frames of a video share a name, if they are claimed in order and without others between.
+        """
+        if frame_index is None:
+            return self._free(numbered(name, page_index, None), self._take_still)
+        if self._video is None or self._video[0] != name or self._video[2] >= frame_index:
+            self._video = (name, self._free(name, self._take_video), frame_index)
+        self._video = (name, self._video[1], frame_index)
+        return numbered(self._video[1], page_index, frame_index)
+
+    def _free(self, name: PurePath, take: Callable[[str], bool]) -> PurePath:
+        for number in count(1):
+            candidate = name if number == 1 else name.with_stem(f"{name.stem}_{number}")
+            key = unicodedata.normalize("NFD", str(candidate.with_suffix(""))).casefold()
+            if take(unicodedata.normalize("NFC", key)):
+                return candidate
+        raise AssertionError
+
+    def _take_still(self, key: str) -> bool:
+        framed = _FRAME.fullmatch(key)
+        if hash(key) in self._stills or (framed and hash(framed[1]) in self._videos):
+            return False
+        self._stills.add(hash(key))
+        if framed:
+            self._framed.add(hash(framed[1]))
+        return True
+
+    def _take_video(self, key: str) -> bool:
+        if hash(key) in self._videos or hash(key) in self._framed:
+            return False
+        self._videos.add(hash(key))
+        return True
 
 
 def unnamed_stem() -> str:
@@ -45,7 +113,7 @@ def last_part(input_path: str) -> PurePath:
     gives its host.
     """
     if not is_url(input_path):
-        return PurePath(PurePath(input_path).name)
+        return PurePath(PurePath(input_path).name or "image")
     location = re.split("[?#]", input_path.partition("://")[2], maxsplit=1)[0]
     segment = unquote(location.rstrip("/").rpartition("/")[2].rpartition("@")[2])
     name = PurePath(_UNSAFE.sub("_", segment).strip(". ") or "image")
@@ -55,46 +123,97 @@ def last_part(input_path: str) -> PurePath:
 
 def numbered(name: PurePath, page_index: int | None, frame_index: int | None) -> PurePath:
     """Add the number of a page, as PaddleX does, or of a video's frame, which is a JPEG."""
+    name = name.with_stem(_cut(name.stem))
     if frame_index is not None:
         return name.with_name(f"{name.stem}_frame{frame_index:06d}.jpg")
     return name if page_index is None else name.with_stem(f"{name.stem}_{page_index}")
 
 
+def _cut(stem: str) -> str:
+    return os.fsdecode(os.fsencode(stem)[:_MAX_LOCAL_STEM_BYTES])
+
+
 def json_path(save_path: str | os.PathLike[str], name: PurePath) -> Path:
-    """Choose where to write JSON: ``save_path`` if it is a .json file, else a file in it.
+    """Choose where to write JSON: ``save_path`` if it is a .json file, or a file in a directory.
 
     The result is named after the relative path ``name``. Nothing needs to exist.
     """
-    path = Path(save_path)
-    return path if path.suffix.lower() == ".json" else path / name.parent / f"{name.stem}_res.json"
+    path = _as_file(save_path)
+    if path is None:
+        return Path(save_path) / name.parent / f"{name.stem}_res.json"
+    if path.suffix.lower() != ".json":
+        raise ConfigError(f"{str(path)!r} isn't a name for JSON: give a directory or a .json file")
+    return path
 
 
 def image_path(save_path: str | os.PathLike[str], name: PurePath) -> Path:
-    """Choose where to write the image: ``save_path`` if it is an image file, else in it.
+    """Choose where to write the image: ``save_path`` if it is an image file, or in a directory.
 
     As `json_path`; the suffix of ``name`` is kept where Pillow can write such files.
     """
-    path = Path(save_path)
-    kind = mimetypes.guess_type(path.name)[0] or ""
-    if path.suffix.lower() in _WRITABLE_SUFFIXES or kind.startswith("image/"):
+    path = _as_file(save_path)
+    if path is not None:
+        if path.suffix.lower() == ".json":
+            raise ConfigError(
+                f"{str(path)!r} isn't a name for a picture: give a directory or a file that ends "
+                "in .jpg, .png or alike"
+            )
         return path
     suffix = name.suffix if name.suffix.lower() in _WRITABLE_SUFFIXES else ".png"
-    return path / name.parent / f"{name.stem}_res{suffix}"
+    return Path(save_path) / name.parent / f"{name.stem}_res{suffix}"
+
+
+def saved_kind(save_path: str | os.PathLike[str]) -> Literal["json", "picture", "directory"]:
+    """Tell what a path to save to means, by its suffix; ConfigError for files of another kind."""
+    path = _as_file(save_path)
+    if path is None:
+        return "directory"
+    return "json" if path.suffix.lower() == ".json" else "picture"
+
+
+def _as_file(save_path: str | os.PathLike[str]) -> Path | None:
+    """Return the file that a path means, .json or a picture; None where it means a directory."""
+    path = Path(save_path)
+    suffix = path.suffix.lower()
+    if not suffix or os.fspath(save_path).endswith(("/", os.sep)) or path.is_dir():
+        return None
+    kind = (_TYPES.guess_type(path.name)[0] or "").partition("/")[0]
+    if suffix == ".json" or suffix in _WRITABLE_SUFFIXES or kind == "image":
+        return path
+    if suffix in _OTHER_FILES or has_video_name(path.name) or kind in ("audio", "text", "video"):
+        raise ConfigError(
+            f"can't save to {str(path)!r}: a result is saved as .json or as a picture, such as "
+            f".jpg or .png, or in a directory (as which {path.name + '/'!r} would be taken)"
+        )
+    return None
 
 
 def write_json(path: Path, content: Mapping[str, Any], *, indent: int, ensure_ascii: bool) -> None:
-    """Write JSON as UTF-8, making missing directories."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write JSON as UTF-8, whole or not at all, making missing directories."""
     text = json.dumps(content, indent=indent, ensure_ascii=ensure_ascii)
     # Paths may hold bytes that aren't UTF-8, as lone surrogates; "backslashreplace" writes these
     # just as JSON does.
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    data = text.encode(errors="backslashreplace")
+    with whole_file(path) as file:
+        file.write(data)
 
 
 def write_image(path: Path, image: Image) -> None:
-    """Write an image with Pillow's defaults (JPEG quality 75), making missing directories."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    """Write an image with Pillow's defaults (JPEG quality 75), as `write_json`.
+
+    ValueError: Pillow knows no such suffix.
+    """
+    from PIL import Image as Pillow
+
+    kind = Pillow.registered_extensions().get(path.suffix.lower())
+    if kind not in Pillow.SAVE:
+        raise ValueError(f"unknown file extension: {path.suffix}")
+    # Not into the file: on a full disk Pillow writes a part of it and raises nothing.
+    with BytesIO() as data:
+        image.save(data, kind)
+        content = data.getvalue()
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def as_text(path: str) -> str:

@@ -11,6 +11,7 @@ from tritonpose.cli.console import FAILED, print_error
 from tritonpose.cli.parsing import command_parser
 from tritonpose.config import PIPELINE_NAME
 from tritonpose.errors import ConfigError
+from tritonpose.whole_files import whole_file
 
 _EXAMPLES = """\
   tritonpose config --save_path ./my_path      writes ./my_path/human_keypoint_detection.yaml
@@ -45,8 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     if target.exists() and _ask(f"{target} exists. Replace it? [y/N]: ").lower() != "y":
         print_error(f"{target} exists and was left as it is; name another --save_path")
         return FAILED
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(_stand_in_comment() + default_pipeline(), "utf-8")
+    with whole_file(target) as file:
+        file.write((_stand_in_comment() + default_pipeline()).encode())
     print(f"written to {target}", file=sys.stderr)
     return 0
 

@@ -8,8 +8,8 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from tritonpose.cli.console import FAILED, print_error, print_status
 from tritonpose.cli.progress import ProgressBar
@@ -27,17 +27,23 @@ class Output:
     """Where results go; without ``json_lines`` they are printed in PaddleX's notation.
 
     ``save_path`` is a directory for both of a result's files; or a file, whose suffix chooses the
-    JSON or the picture; None to save nothing. Pictures show ``draw``, of ``DRAWABLE``.
+    JSON or the picture; None to save nothing. Pictures show ``draw``, of ``DRAWABLE``. Another
+    suffix is a ConfigError.
     """
 
     json_lines: bool = False
     save_path: str | None = None
     draw: frozenset[str] = field(default_factory=frozenset)
 
+    def __post_init__(self) -> None:
+        _ = self.kind
+
     @property
-    def is_file(self) -> bool:
-        """Whether ``save_path`` names a file."""
-        return self._is_json or self._is_picture
+    def kind(self) -> Literal["json", "picture", "directory"] | None:
+        """What ``save_path`` names; ConfigError for a file of another kind."""
+        from tritonpose.saving import saved_kind
+
+        return None if self.save_path is None else saved_kind(self.save_path)
 
     def write(self, result: KeypointResult) -> None:
         """Print a result to standard output, and save it if there is a ``save_path``.
@@ -59,9 +65,10 @@ class Output:
         if self.save_path is None:
             return
         try:
-            if not self._is_picture:
+            kind = self.kind
+            if kind != "picture":
                 result.save_to_json(self.save_path)
-            if not self._is_json:
+            if kind != "json":
                 result.save_to_img(self.save_path, **{what: what in self.draw for what in DRAWABLE})
         except OSError as error:
             reason = error.strerror or error
@@ -69,18 +76,6 @@ class Output:
         except ValueError as error:
             # Pillow's, about suffixes that it does not know.
             raise TritonPoseError(f"can't save to {self.save_path!r}: {error}") from error
-
-    @property
-    def _is_json(self) -> bool:
-        return self.save_path is not None and Path(self.save_path).suffix.lower() == ".json"
-
-    @property
-    def _is_picture(self) -> bool:
-        from tritonpose.saving import image_path
-
-        return self.save_path is not None and image_path(self.save_path, PurePath("x.jpg")) == Path(
-            self.save_path
-        )
 
 
 def write_results(results: Iterable[KeypointResult], output: Output, inputs: Sequence[str]) -> int:
@@ -96,7 +91,7 @@ def write_results(results: Iterable[KeypointResult], output: Output, inputs: Seq
         bar.show(0, total)
         for done, result in enumerate(results, 1):
             with bar.cleared():
-                if images == 1 and output.is_file:
+                if images == 1 and output.kind in ("json", "picture"):
                     raise ConfigError(
                         f"--save_path {output.save_path} is a file, which holds one result: name a "
                         "directory"

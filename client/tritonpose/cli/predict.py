@@ -104,9 +104,9 @@ def predict(inputs: Sequence[str], options: argparse.Namespace) -> int:
 
     The options are those of ``add_options`` and ``add_server``. Returns 1 where an input failed.
     """
+    output = Output(options.json, options.save_path, frozenset(options.draw))
     with _pipeline(options) as pipeline:
         results = pipeline.predict(inputs, options.det_threshold, on_error="collect")
-        output = Output(options.json, options.save_path, frozenset(options.draw))
         return write_results(results, output, inputs)
 
 

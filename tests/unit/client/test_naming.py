@@ -1,6 +1,7 @@
 """Where results are saved."""
 
 import json
+import resource
 from pathlib import Path
 
 import cv2
@@ -8,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poses import people
-from tritonpose import InputError, KeypointResult
-from tritonpose._requests import result_of, unreadable_result
+from stand_ins import Pipeline, StandIn
+from tritonpose import ConfigError, InputError, KeypointResult
+from tritonpose._requests import unreadable_result
 from tritonpose.inputs import expand_inputs, load_source
-from tritonpose.saving import as_text
+from tritonpose.saving import TakenNames, as_text, saved_kind
 from videos import gray_frames, write_video
 
 PIXELS = np.full((40, 60, 3), (10, 20, 200), dtype=np.uint8)
@@ -21,9 +22,9 @@ PNG = cv2.imencode(".png", PIXELS)[1].tobytes()
 
 def save_results(inputs: object, target: Path) -> list[str]:
     """Saves made-up results of all inputs, and lists the files below the target."""
-    for source in expand_inputs(inputs):
-        for image in load_source(source):
-            result_of(image, people(1)).save_all(target)
+    with Pipeline("sync", StandIn()) as pipeline:
+        for result in pipeline.predict(inputs):
+            result.save_all(target)
     return files_below(target)
 
 
@@ -122,6 +123,119 @@ def test_names_in_directories(
     names = [*pictures, *(f"{picture.rpartition('.')[0]}.json" for picture in pictures)]
     directories = [f"{tmp_path}/in/{name}/" for name in inputs]
     assert save_results(directories, tmp_path / "out") == sorted(names)
+
+
+def claimed(*names: str) -> list[str]:
+    """Names results, each written "name", "name#page" or "name@frame", and shows their stems."""
+    taken = TakenNames()
+    stems = []
+    for name in names:
+        path, _, page = name.partition("#")
+        path, _, frame = path.partition("@")
+        claim = taken.claim(Path(path), int(page) if page else None, int(frame) if frame else None)
+        stems.append(str(claim.with_suffix("")) if claim.suffix in (".jpg", ".tif") else str(claim))
+    return stems
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("x.jpg x.jpg x.jpg", "x x_2 x_3"),
+        ("x.jpg a/x.jpg", "x a/x"),
+        ("x.jpg x_2.jpg x.tif", "x x_2 x_3"),
+        ("x.jpg X.jpg", "x X_2"),
+        ("stra\u00dfe.jpg STRASSE.jpg", "stra\u00dfe STRASSE_2"),
+        ("caf\u00e9.jpg cafe\u0301.jpg CAFE\u0301.jpg", "caf\u00e9 cafe\u0301_2 CAFE\u0301_3"),
+        ("x.tif#0 x.tif#1 x_1.jpg", "x_0 x_1 x_1_2"),
+        ("x_1.jpg x.tif#0 x.tif#1", "x_1 x_0 x_1_2"),
+        ("x.jpg@0 x.jpg@1 x.jpg", "x_frame000000 x_frame000001 x"),
+        ("x.jpg@0 x.jpg@1 x.jpg@0", "x_frame000000 x_frame000001 x_2_frame000000"),
+        ("x.jpg@3 x_frame000000.jpg", "x_frame000003 x_frame000000_2"),
+        ("x_frame000007.jpg x.jpg@7", "x_frame000007 x_2_frame000007"),
+        ("a.jpg@0 b.jpg@0 a.jpg@0", "a_frame000000 b_frame000000 a_2_frame000000"),
+    ],
+)
+def test_names_that_would_be_taken_twice_get_a_number(names: str, expected: str) -> None:
+    assert claimed(*names.split()) == expected.split()
+
+
+def test_inputs_of_one_name_keep_their_results(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "x.jpg"), PIXELS)
+        write_video(tmp_path / folder / "clip.avi", gray_frames(2))
+    inputs = [tmp_path / folder / name for folder in "ab" for name in ("x.jpg", "clip.avi")]
+    inputs += [tmp_path / "missing" / "x.jpg"]
+    with Pipeline("async", StandIn()) as pipeline:
+        for result in pipeline.predict(inputs, on_error="collect"):
+            result.save_to_json(tmp_path / "out")
+    assert [name.removesuffix("_res.json") for name in files_below(tmp_path / "out")] == [
+        *("clip_2_frame000000", "clip_2_frame000001", "clip_frame000000", "clip_frame000001"),
+        *("x_2", "x_3", "x"),
+    ]
+
+
+def test_a_name_as_long_as_file_systems_allow_is_cut(tmp_path: Path) -> None:
+    path = f"{'ä' * 125}.jpg"
+    KeypointResult(path, PNG).save_all(tmp_path)
+    KeypointResult(path, PNG, frame_index=0).save_all(tmp_path)
+    assert len(files_below(tmp_path)) == 4
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    # As a full disk does: no file may grow beyond this size.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    result = KeypointResult("x.jpg", PNG, [], error=InputError("x" * 5000))
+    picture = KeypointResult("x.jpg", np.random.default_rng(0).integers(0, 255, (99, 99, 3), "u1"))
+    (tmp_path / "x_res.json").write_text("before")
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            result.save_to_json(tmp_path)
+        with pytest.raises(OSError, match="File too large"):
+            picture.save_to_img(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert files_below(tmp_path) == ["x_res.json"]
+    assert (tmp_path / "x_res.json").read_text() == "before"
+
+
+def test_links_are_followed_and_permissions_usual(tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to(tmp_path / "target.json")
+    KeypointResult("x.jpg", PNG).save_to_json(tmp_path / "link.json")
+    assert (tmp_path / "link.json").is_symlink()
+    (tmp_path / "plain").touch()
+    modes = {(tmp_path / name).stat().st_mode for name in ("plain", "target.json")}
+    assert len(modes) == 1
+    (tmp_path / "null.json").symlink_to("/dev/null")
+    KeypointResult("x.jpg", PNG).save_to_json(tmp_path / "null.json")
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize(
+    "name", ["out.mp4", "out.AVI", "out.txt", "out.csv", "out.pdf", "out.zip", "out.html", "a.mp3"]
+)
+def test_files_of_another_kind_are_refused(name: str, tmp_path: Path) -> None:
+    result = KeypointResult("x.jpg", PNG)
+    for save in (result.save_to_json, result.save_to_img, result.save_all):
+        with pytest.raises(ConfigError, match=r"saved as \.json or as a picture"):
+            save(tmp_path / name)
+    assert files_below(tmp_path) == []
+    # As a directory it may exist, or be meant.
+    assert saved_kind(f"{tmp_path}/{name}/") == "directory"
+    (tmp_path / name).mkdir()
+    assert saved_kind(tmp_path / name) == "directory"
+
+
+def test_what_a_path_to_save_to_means() -> None:
+    for name in ("out", "run.2024", "run_2024.1", "a.v2", ".hidden", "out/"):
+        assert saved_kind(name) == "directory"
+    assert saved_kind("a.JSON") == "json"
+    assert saved_kind("a.webp") == "picture"
+    with pytest.raises(ConfigError, match=r"isn't a name for a picture"):
+        KeypointResult("x.jpg", PNG).save_to_img("a.json")
+    with pytest.raises(ConfigError, match=r"isn't a name for JSON"):
+        KeypointResult("x.jpg", PNG).save_to_json("a.png")
 
 
 def test_errors_are_saved_where_results_would_be(tmp_path: Path) -> None:

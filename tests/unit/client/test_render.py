@@ -2,12 +2,16 @@
 
 import json
 import math
+from io import BytesIO
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 import reference_data
+from poses import people
+from tritonpose import InputError, KeypointResult
 from tritonpose.coco import COCO_KEYPOINT_NAMES, COCO_SKELETON
 from tritonpose.drawing.poses import draw_poses
 
@@ -120,3 +124,12 @@ def test_skeleton() -> None:
     assert len(COCO_KEYPOINT_NAMES) == 17
     mirrored = [name.replace("left", "right") for name in COCO_KEYPOINT_NAMES[1::2]]
     assert mirrored == list(COCO_KEYPOINT_NAMES[2::2])
+
+
+def test_the_picture_in_a_notebook_is_small() -> None:
+    result = KeypointResult("x.jpg", np.zeros((3000, 4000, 3), np.uint8), people(2))
+    shown = result._repr_png_()
+    assert shown is not None
+    with Image.open(BytesIO(shown)) as image:
+        assert (image.format, image.size) == ("PNG", (640, 480))
+    assert KeypointResult("x.jpg", error=InputError("no image"))._repr_png_() is None
