@@ -38,7 +38,7 @@ _MAX_STEM_BYTES = 150
 # File systems take names of 255 bytes; "_frame000000_res.jpg" and more is added.
 _MAX_LOCAL_STEM_BYTES = 210
 
-# Those that Python knows, not also those of this machine, where ".1" may be a manual.
+# As Python knows them, not this machine, on which ".1" may be a manual.
 _TYPES = mimetypes.MimeTypes()
 _OTHER_FILES = frozenset(
     (".csv", ".gz", ".npy", ".npz", ".parquet", ".pdf", ".yaml", ".yml", ".zip")
