@@ -160,6 +160,25 @@ def add_rest_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"require one of the API keys in this file, one a line; or set ${API_KEY_VARIABLE}",
     )
+    group.add_argument(
+        "--allowed_hosts",
+        default="",
+        metavar="HOST,...",
+        help="names that a service at 127.0.0.1 without API keys may be called by, besides "
+        "localhost",
+    )
+    group.add_argument(
+        "--cors_origins",
+        default="",
+        metavar="ORIGIN,...",
+        help="let web pages from there send requests, such as https://example.com (default: none)",
+    )
+    group.add_argument(
+        "--trusted_proxies",
+        default="",
+        metavar="ADDRESS,...",
+        help="log the client that these proxies name in X-Forwarded-For (default: none)",
+    )
     group.add_argument("--cert_file", metavar="FILE", help="certificate (PEM): speak HTTPS")
     group.add_argument("--key_file", metavar="FILE", help="its private key (PEM)")
     group.add_argument(
@@ -199,14 +218,16 @@ def rest_settings(
     that is started inherits them. The Triton server's URL is empty while it is unknown; ``--limit``
     overrides ``max_in_flight``, the tuning's.
     """
-    from tritonpose_server.service.rest.api_keys import parse_keys, read_keys
+    from tritonpose_server.service.rest.api_keys import parse_keys, read_keys, warn_of_readers
     from tritonpose_server.service.rest.settings import RestSettings
     from tritonpose_server.service.urls import UrlSettings
-    from tritonpose_server.service.urls.settings import host_names, port_numbers
+    from tritonpose_server.service.urls.settings import names_in, port_numbers
 
     keys = () if options.api_key_file is None else read_keys(options.api_key_file)
     if in_environment := os.environ.pop(API_KEY_VARIABLE, ""):
         keys += parse_keys(in_environment, f"${API_KEY_VARIABLE}")
+    if options.key_file is not None:
+        warn_of_readers(options.key_file)
     limits: dict[str, Any] = {"max_in_flight": max_in_flight, **dict(options.limit)}
     url_limits = {
         name.removeprefix(_URL_PREFIX): limits.pop(name)
@@ -215,7 +236,7 @@ def rest_settings(
     }
     urls = UrlSettings(
         options.image_urls,
-        host_names(options.url_hosts),
+        names_in(options.url_hosts),
         port_numbers(options.url_ports),
         **url_limits,
     )
@@ -227,6 +248,9 @@ def rest_settings(
         port=options.port,
         visualize=config.visualize is not False,
         api_keys=keys,
+        allowed_hosts=names_in(options.allowed_hosts),
+        cors_origins=names_in(options.cors_origins),
+        trusted_proxies=names_in(options.trusted_proxies),
         cert_file=options.cert_file,
         key_file=options.key_file,
         urls=urls,

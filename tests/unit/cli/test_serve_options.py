@@ -49,12 +49,17 @@ def test_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         *("--url_hosts", "A.example, *.b.example", "--url_ports", "8443"),
         *("--limit", "max_in_flight=7", "--limit", "receive_timeout=2.5"),
         *("--limit", "url_max_bytes=1e6", "--limit", "url_timeout=3"),
+        *("--allowed_hosts", "S.example,*", "--cors_origins", "https://App.example"),
+        *("--trusted_proxies", "10.0.0.0/8, ::1"),
     )
     assert made == RestSettings(
         "grpc://localhost:8001",
         host="0.0.0.0",
         port=443,
         api_keys=(OLD, NEW),
+        allowed_hosts=("s.example", "*"),
+        cors_origins=("https://app.example",),
+        trusted_proxies=("10.0.0.0/8", "::1"),
         cert_file="cert.pem",
         key_file="key.pem",
         urls=UrlSettings("http", ("a.example", "*.b.example"), (8443,), 1_000_000, 3.0),

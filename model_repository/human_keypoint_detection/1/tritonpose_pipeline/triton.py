@@ -241,7 +241,8 @@ class ModelCaller:
             if self._pb.is_model_ready(model_name=model):
                 # Another thread may have loaded it since the call.
                 return self._loads != loads
-            self._pb.Logger.log_info(f"loading model {model}")
+            # Not how things usually are, and it takes seconds.
+            self._pb.Logger.log_warn(f"loading model {model}, which a request waits for")
             try:
                 self._pb.load_model(model_name=model)
             except self._pb.TritonModelException as error:

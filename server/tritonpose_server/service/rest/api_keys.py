@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
+import logging
+import os
 import re
 from collections.abc import Iterable
 from hashlib import sha256
@@ -18,6 +21,8 @@ from tritonpose_server.service.rest.responses import error_response, request_id
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+LOGGER = logging.getLogger("tritonpose.service")
 
 # Too long to guess, and safe in a header and in a list.
 _KEY = re.compile(r"[!-+\--~]{16,256}")
@@ -51,6 +56,7 @@ def parse_keys(text: str, origin: str) -> tuple[str, ...]:
 
 def read_keys(path: str) -> tuple[str, ...]:
     """Read the keys in a file; ConfigError if that fails or `parse_keys` refuses its content."""
+    warn_of_readers(path)
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -58,13 +64,23 @@ def read_keys(path: str) -> tuple[str, ...]:
     return parse_keys(text, repr(path))
 
 
+def warn_of_readers(path: str) -> None:
+    """Warn if other users can read a file that holds a secret."""
+    with contextlib.suppress(OSError):
+        status = Path(path).stat()
+        # Where the file is another user's, its group may be how this one reads it.
+        others = 0o077 if status.st_uid == os.getuid() else 0o007
+        if status.st_mode & others:
+            LOGGER.warning("other users can read the secret in %r: chmod 600 it", path)
+
+
 class KeyGate:
     """ASGI middleware: answers 401 to requests without a key, before it reads their bodies."""
 
-    def __init__(self, app: ASGIApp, keys: Iterable[str]) -> None:
-        """Wrap an application; a request needs one of the keys."""
+    def __init__(self, app: ASGIApp, digests: Iterable[bytes]) -> None:
+        """Wrap an application; a request needs a key with one of the digests."""
         self._app = app
-        self._digests = [_digest(key) for key in keys]
+        self._digests = list(digests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -85,7 +101,7 @@ class KeyGate:
         await refusal(scope, receive, send)
 
     def _admits(self, presented: str) -> bool:
-        digest = _digest(presented)
+        digest = key_digest(presented)
         # A list: compares all keys, so that the time taken says nothing about which one fits.
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return any(matches)
@@ -97,8 +113,9 @@ def _presented(headers: Headers) -> str | None:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith(_OPEN_BELOW)
+    return (path.removesuffix("/") or path) in OPEN_PATHS or path.startswith(_OPEN_BELOW)
 
 
-def _digest(key: str) -> bytes:
+def key_digest(key: str) -> bytes:
+    """Return what to know of a key, and to show in a fault, instead of the key itself."""
     return sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import fastapi_offline
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,11 +22,11 @@ from tritonpose.transport import connect_async
 from tritonpose_server.service.contract.failures import ServiceError, unavailable
 from tritonpose_server.service.contract.schema import InferResponse, NoResultResponse, ReadyResponse
 from tritonpose_server.service.rest import openapi
-from tritonpose_server.service.rest.api_keys import OPEN_PATHS, KeyGate
+from tritonpose_server.service.rest.api_keys import OPEN_PATHS, KeyGate, key_digest
+from tritonpose_server.service.rest.browsers import FETCHING_ANYWHERE, limit_browsers
 from tritonpose_server.service.rest.limits import Slots
 from tritonpose_server.service.rest.observation import Observation
 from tritonpose_server.service.rest.responses import (
-    FETCHING_ANYWHERE,
     error_response,
     notice_response,
     request_id,
@@ -65,7 +67,10 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # Logs what is wrong with Triton before the first request fails.
+        looking = asyncio.create_task(service.problem())
         yield
+        looking.cancel()
         await service.close()
 
     app = FastAPI(
@@ -73,6 +78,8 @@ def create_app(
         version=version("tritonpose"),
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
+        # A redirect names a host and http://, whatever its client used; see `_also`.
+        redirect_slashes=False,
         # Their pages load scripts from other hosts; `_add_pages` has ours.
         docs_url=None,
         redoc_url=None,
@@ -80,11 +87,13 @@ def create_app(
     _add_inference(app, service)
     _add_monitoring(app, service, settings)
     _add_pages(app, settings.page_threshold)
+    _also(app)
     app.add_exception_handler(HTTPException, _http_error)
     if settings.api_keys:
-        app.add_middleware(KeyGate, keys=settings.api_keys)
+        app.add_middleware(KeyGate, digests=[key_digest(key) for key in settings.api_keys])
         description = openapi.with_keys(app.openapi(), OPEN_PATHS)
         app.openapi = lambda: description  # type: ignore[method-assign]
+    limit_browsers(app, settings)
     app.add_middleware(
         Observation, metrics=service.metrics, tracing=service.tracing, counted_path=INFER_PATH
     )
@@ -131,13 +140,10 @@ def _add_monitoring(app: FastAPI, service: KeypointService, settings: RestSettin
     )
     async def check_readiness(request: Request) -> Response:
         log_id = request_id(request.scope)
-        if await service.is_ready():
-            return notice_response("Ready", log_id, standIns=settings.stand_ins)
-        reason = unavailable(
-            "the service is shutting down, or the inference server is out of reach or does not "
-            "serve the pipeline"
-        )
-        return error_response(reason, log_id)
+        problem = await service.problem()
+        if problem is not None:
+            return error_response(unavailable(problem), log_id)
+        return notice_response("Ready", log_id, standIns=settings.stand_ins)
 
     @app.get(
         "/metrics",
@@ -173,6 +179,19 @@ def _add_pages(app: FastAPI, threshold: float) -> None:
     app.mount("/page", StaticFiles(directory=_PAGE))
     app.mount("/docs/swagger-ui", StaticFiles(directory=_SWAGGER_UI))
     app.mount("/docs", StaticFiles(directory=_DOCS))
+
+
+def _also(app: FastAPI) -> None:
+    """Serve HEAD where there is GET, and addresses also with a slash at their end.
+
+    But for that of the description, whose files' addresses are relative.
+    """
+    for route in [each for each in app.routes if isinstance(each, APIRoute)]:
+        methods = sorted(route.methods or ())
+        if "GET" in methods:
+            methods.append("HEAD")
+        for path in {route.path, route.path.rstrip("/") + "/"} - {"/docs/"}:
+            app.add_api_route(path, route.endpoint, methods=methods, include_in_schema=False)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -12,8 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
 from tritonpose_server.service.contract.failures import internal_error
+from tritonpose_server.service.rest.browsers import BROWSER_HEADERS
 from tritonpose_server.service.rest.responses import (
-    BROWSER_HEADERS,
     REQUEST_ID_HEADER,
     error_response,
     request_id,
@@ -35,6 +36,7 @@ _QUIET_PATHS = frozenset({"/health", "/health/ready", "/metrics"})
 
 _FIELDS_KEY = "tritonpose.log_fields"
 _QUOTED = frozenset({"path", "refused"})
+_PLAIN = re.compile(r"[!#-\[\]-~]+")
 
 
 def add_log_fields(scope: Scope, **fields: int | str) -> None:
@@ -82,9 +84,10 @@ class Observation:
         finally:
             seconds = time.perf_counter() - started
             fields = scope.get(_FIELDS_KEY, {})
-            if scope["path"] == self._counted_path:
+            path = scope["path"].removesuffix("/")
+            if path == self._counted_path:
                 self._metrics.count_request(seen.status, seconds, fields.get("reason"))
-            if scope["path"] not in _QUIET_PATHS:
+            if path not in _QUIET_PATHS:
                 trace_id = self._tracing.trace_id()
                 traced = {} if trace_id is None else {"trace_id": trace_id}
                 ACCESS.info(_access_line(scope, seen, seconds, fields | traced))
@@ -134,8 +137,9 @@ class AccessLine(dict[str, "int | float | str"]):
 
 
 def _plain(key: str, value: float | str) -> str:
-    # Quoted, for they may hold anything, line breaks included.
-    return json.dumps(value) if key in _QUOTED else str(value)
+    # A client may have written it, with line breaks or what looks like another field.
+    text = str(value)
+    return json.dumps(text) if key in _QUOTED or not _PLAIN.fullmatch(text) else text
 
 
 def _access_line(

@@ -1,4 +1,4 @@
-"""HTTP responses: the contract's bodies, the id of the request, headers for browsers."""
+"""HTTP responses: the contract's bodies, the id of the request."""
 
 from __future__ import annotations
 
@@ -22,31 +22,6 @@ REQUEST_ID_HEADER = "X-Request-ID"
 
 _REQUEST_ID_KEY = "tritonpose.request_id"
 _RETRY_AFTER_SECONDS = 1
-
-# Scripts, styles and requests: from this host alone, never inline. Pictures also from the user's
-# own files and camera.
-_POLICY = (
-    "default-src 'self'",
-    "img-src 'self' blob: data:",
-    "media-src 'self' blob:",
-    "object-src 'none'",
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-)
-_POLICY_HEADER = "Content-Security-Policy"
-
-BROWSER_HEADERS = {
-    _POLICY_HEADER: "; ".join(_POLICY),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    # Browsers ask whether a file has changed, so that an update is seen at once.
-    "Cache-Control": "no-cache",
-}
-"""Headers that limit what browsers do with our pages; part of all responses."""
-
-# For the web page, which fetches the picture at an address that its user enters.
-FETCHING_ANYWHERE = {_POLICY_HEADER: "; ".join((*_POLICY, "connect-src 'self' https: http:"))}
 
 
 def request_id(scope: Scope) -> str:

@@ -64,6 +64,8 @@ def run_rest(
             log_level=logging.WARNING,
             access_log=False,
             server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
             ssl_certfile=settings.cert_file,
             ssl_keyfile=settings.key_file,
             timeout_keep_alive=round(settings.keep_alive_timeout),

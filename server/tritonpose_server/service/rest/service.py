@@ -37,6 +37,7 @@ from tritonpose_server.service.rest.limits import (
     receive_json,
 )
 from tritonpose_server.service.rest.observation import add_log_fields
+from tritonpose_server.service.rest.readiness import Readiness
 from tritonpose_server.service.rest.responses import (
     error_response,
     json_response,
@@ -65,8 +66,6 @@ T = TypeVar("T")
 # Parsing takes about 0.5 ms per megabyte; the way to a thread and back costs about 0.1 ms.
 _INLINE_BYTES = 500_000
 
-_READY_SECONDS = 2.0
-
 
 class KeypointService:
     """Answers requests for keypoints; never blocks the event loop that it runs in."""
@@ -88,10 +87,13 @@ class KeypointService:
         )
         self.tracing = RestTracing.from_environment(os.environ)
         self._images = ImageFetcher(settings.urls)
+        self._readiness = Readiness(transport, settings.triton_url)
 
-    async def is_ready(self) -> bool:
-        """Return whether images can be processed now."""
-        return not self._slots.closed and await self._transport.is_ready(_READY_SECONDS)
+    async def problem(self) -> str | None:
+        """Return why no image can be processed now; None if images can."""
+        if self._slots.closed:
+            return "the service is shutting down"
+        return await self._readiness.problem()
 
     async def close(self) -> None:
         """Close the connection to Triton, end the threads and send the remaining spans."""
@@ -155,7 +157,7 @@ class KeypointService:
             if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not refused:
                 LOGGER.error(
                     "request_id=%s failed: %s: %s",
-                    *(log_id, type(error).__name__, error),
+                    *(log_id, type(error).__name__, " ".join(str(error).split())),
                     extra={"request_id": log_id},
                 )
             raise failure from error

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 
+from tritonpose.errors import ConfigError
 from tritonpose.transport.tls import TlsFiles
 from tritonpose_server.service.urls import URLS_OFF, UrlSettings
+from tritonpose_server.service.urls.settings import HOST
+
+ANY = "*"
+
+_ORIGIN = re.compile(r"https?://[a-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,13 @@ class RestSettings:
         cert_file: The service's certificate chain, a PEM file; with `key_file`. None: connections
             are not encrypted.
         key_file: Its private key, a PEM file, not encrypted.
+        allowed_hosts: Names by which a service without keys that only this machine reaches may be
+            called, besides ``localhost`` and loopback addresses; ``*.example.com`` stands for all
+            names below ``example.com``, ``*`` for all names.
+        cors_origins: Origins whose pages may send requests, such as ``https://example.com``; ``*``
+            stands for all.
+        trusted_proxies: Addresses or networks of proxies in front of the service whose header
+            ``X-Forwarded-For`` names the client in the log; ``*`` stands for all.
         page_threshold: Score, 0 to 1, above which the web page shows people at first.
         urls: Which images at URLs are fetched.
         max_connections: Open connections, idle ones included; more are answered 503 and closed.
@@ -42,6 +57,9 @@ class RestSettings:
         workers: Threads that read large bodies and draw pictures.
         stand_ins: The open model that is served in place of each of PaddleX's models that the
             pipeline names but no source has; shown by ``/health/ready``.
+
+    Raises:
+        ConfigError: A host, origin or proxy is not valid.
     """
 
     triton_url: str
@@ -53,6 +71,9 @@ class RestSettings:
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     cert_file: str | None = None
     key_file: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     urls: UrlSettings = URLS_OFF
     max_connections: int = 800
     max_header_bytes: int = 65_536
@@ -68,6 +89,25 @@ class RestSettings:
     shutdown_timeout: float = 10.0
     workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
     stand_ins: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for host in self.allowed_hosts:
+            if host != ANY and not HOST.fullmatch(host):
+                raise ConfigError(
+                    f"allowed_hosts: {host!r} isn't a valid host name: expected one such as "
+                    "service.example.com or *.example.com, in lower case and ASCII"
+                )
+        for origin in self.cors_origins:
+            if origin != ANY and not _ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    f"cors_origins: {origin!r} isn't a valid origin: expected one such as "
+                    "https://example.com or http://localhost:3000, without a path"
+                )
+        try:
+            for proxy in self.trusted_proxies:
+                proxy == ANY or ip_network(proxy)
+        except ValueError as error:
+            raise ConfigError(f"trusted_proxies: {error}") from None
 
     @property
     def in_flight_limit(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from http import HTTPStatus
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
@@ -95,6 +96,14 @@ def check_url(text: str, settings: UrlSettings, base: httpx.URL | None = None) -
     return Target(url.scheme, host, port, url.raw_path, url)
 
 
+def matches(host: str, patterns: Iterable[str]) -> bool:
+    """Return whether a host name is one of those given; ``*.example.com`` is all below it."""
+    return any(
+        host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
+        for pattern in patterns
+    )
+
+
 def is_public(text: str) -> bool:
     """Return whether an IP address can be reached from anywhere; ValueError if it is none.
 
@@ -124,7 +133,7 @@ def _checked_host(host: str, settings: UrlSettings) -> str:
             raise RefusedError("its host is a number, but not an IP address in the usual notation")
         if not _NAME.fullmatch(host):
             raise invalid_image("url", "`image` is a URL without a valid host name")
-    if settings.hosts and not any(_matches(host, pattern) for pattern in settings.hosts):
+    if settings.hosts and not matches(host, settings.hosts):
         raise RefusedError("its host is not one of the allowed hosts")
     return host
 
@@ -136,10 +145,6 @@ def _is_address(host: str) -> bool:
         return False
     # A zone names one of this machine's networks.
     return "%" not in host
-
-
-def _matches(host: str, pattern: str) -> bool:
-    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
 
 
 def _is_global(address: IPv4Address | IPv6Address) -> bool:

@@ -16,7 +16,7 @@ SCHEMES = {"off": (), "https": ("https",), "http": ("https", "http")}
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
-_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class UrlSettings:
         if self.mode not in SCHEMES:
             raise ConfigError(f"image_urls={self.mode!r}: expected {', '.join(SCHEMES)}")
         for host in self.hosts:
-            if not _HOST.fullmatch(host):
+            if not HOST.fullmatch(host):
                 raise ConfigError(
                     f"url_hosts: {host!r} isn't a valid host name: expected one such as "
                     "images.example.com or *.example.com, in lower case and ASCII"
@@ -78,7 +78,7 @@ class UrlSettings:
         texts = {**URLS_OFF.parameters(), **parameters}
         return cls(
             mode=texts["image_urls"],
-            hosts=host_names(texts["url_hosts"]),
+            hosts=names_in(texts["url_hosts"]),
             ports=port_numbers(texts["url_ports"]),
             max_bytes=_read("url_max_bytes", texts, int),
             timeout=_read("url_timeout", texts, float),
@@ -89,8 +89,8 @@ URLS_OFF = UrlSettings()
 """No URL is fetched."""
 
 
-def host_names(text: str) -> tuple[str, ...]:
-    """Split a list of host names at its commas."""
+def names_in(text: str) -> tuple[str, ...]:
+    """Split a list of names at its commas, and convert them to lower case."""
     return tuple(part.lower() for part in _parts(text))
 
 

@@ -13,6 +13,7 @@ from openapi_spec_validator import validate
 from rest_service import rest_service
 from tritonpose import ConfigError
 from tritonpose_server.service.rest.api_keys import parse_keys, read_keys
+from tritonpose_server.service.rest.app import create_app
 from tritonpose_server.service.rest.settings import RestSettings
 
 PATH = "/human-keypoint-detection"
@@ -87,7 +88,11 @@ def test_others_stay_out(
         ("/metrics", 401),
         ("/openapi.json", 401),
         ("/nowhere", 401),
-        ("/health/", 401),
+        ("/health/", 200),
+        ("/health/ready/", 503),
+        ("/metrics/", 401),
+        (f"{PATH}/", 401),
+        ("/health//", 401),
         ("//health", 401),
         ("/page/%2e%2e/metrics", 404),
     ],
@@ -117,6 +122,22 @@ def test_keys_in_a_file(tmp_path: Path) -> None:
     assert read_keys(str(file)) == (OLD, NEW)
     assert parse_keys(f"{OLD},{NEW}", "x") == (OLD, NEW)
     assert OLD not in repr(RestSettings("", api_keys=(OLD,)))
+    assert OLD not in repr(create_app(RestSettings("grpc://x:1", api_keys=(OLD,))).user_middleware)
+
+
+@pytest.mark.parametrize(
+    ("mode", "warned"),
+    [(0o644, True), (0o640, True), (0o604, True), (0o600, False), (0o400, False)],
+)
+def test_files_that_others_can_read(
+    tmp_path: Path, mode: int, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(OLD)
+    file.chmod(mode)
+    read_keys(str(file))
+    assert ("other users can read the secret" in caplog.text) == warned
+    assert OLD not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 import re
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -185,7 +186,7 @@ def ask_app(app: FastAPI, path: str, document: dict[str, Any] | None = None) -> 
 
     async def ask() -> httpx.Response:
         door = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=door, base_url="http://service") as client:
+        async with httpx.AsyncClient(transport=door, base_url="http://localhost") as client:
             return await (client.post(path, json=document) if document else client.get(path))
 
     return asyncio.run(ask())
@@ -289,6 +290,52 @@ def test_log(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
     )
     assert r'path="/no\nwhere" status=404' in lines()[1]
     assert IMAGE not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "expected"),
+    [
+        ((), "8.8.8.8", "client=127.0.0.1 "),
+        (("10.0.0.0/8",), "8.8.8.8", "client=127.0.0.1 "),
+        (("127.0.0.0/8",), "8.8.8.8", "client=8.8.8.8 "),
+        (("127.0.0.1",), "9.9.9.9, 8.8.8.8", "client=8.8.8.8 "),
+        (("127.0.0.1",), 'a status=200 x="b"', r'client="a status=200 x=\"b\"" '),
+    ],
+    ids=str,
+)
+def test_clients_that_a_proxy_names(
+    proxies: tuple[str, ...],
+    forwarded: str,
+    expected: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Anybody can send that header."""
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    caplog.set_level(logging.INFO, ACCESS.name)
+    with client_of(trusted_proxies=proxies) as client:
+        client.get("/nowhere", headers={"X-Forwarded-For": forwarded})
+        assert wait_until(lambda: expected in caplog.text)
+
+
+def test_the_log_says_that_triton_is_out_of_reach(caplog: pytest.LogCaptureFixture) -> None:
+    """As soon as the service starts, and once."""
+    said = f"no connection to it can be made ({NO_TRITON})"
+    with client_of() as client:
+        assert wait_until(lambda: said in caplog.text)
+        for _ in range(3):
+            client.get("/health/ready")
+    assert caplog.text.count(said) == 1
+
+
+def test_a_triton_that_does_not_serve_the_pipeline(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with rest_service(url) as address:
+            message = body_of(httpx.get(f"{address}health/ready", timeout=10), 503)["errorMsg"]
+    assert "is reached, but does not serve the pipeline" in message
+    assert url not in message
+    assert url in caplog.text
 
 
 def test_wrong_address_of_triton() -> None:

@@ -356,7 +356,7 @@ def test_a_hang_up_is_noticed_whatever_waits(
         opened.sendall(queued)
         time.sleep(0.05)
     assert wait_until(lambda: in_flight(waiting) == 0)
-    assert [entry for entry in caplog.records if entry.levelno >= logging.WARNING] == []
+    assert [entry for entry in caplog.records if entry.levelno >= logging.ERROR] == []
 
 
 def test_a_refused_body_may_be_sent_to_its_end(address: str) -> None:
