@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import re
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -10,18 +10,26 @@ from typing import TYPE_CHECKING, Any
 from tritonpose.async_pipeline import AsyncPipeline
 from tritonpose.config import PipelineConfig
 from tritonpose.errors import ConfigError
+from tritonpose.local import (
+    LOCAL_URL,
+    async_local_transport,
+    default_url,
+    local_transport,
+    make_engine,
+)
 from tritonpose.pipeline import HumanKeypointPipeline
 from tritonpose.transport import connect, connect_async
 from tritonpose.transport.connection import DEFAULT_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from typing_extensions import Unpack
 
     from tritonpose.transport.connection import ConnectionOptions
 
-DEFAULT_URL = "grpc://localhost:8001"
+LOGGER = logging.getLogger("tritonpose")
 
 # PaddleX's device types; all but cpu take a list of device numbers.
 _DEVICE = re.compile(
@@ -33,29 +41,39 @@ def create_pipeline(
     pipeline: str | os.PathLike[str] | None = None,
     config: Mapping[str, Any] | None = None,
     device: str | None = None,
-    use_hpip: bool | None = False,  # noqa: ARG001 (see below)
-    hpi_config: Mapping[str, Any] | None = None,  # noqa: ARG001 (see below)
+    use_hpip: bool | None = False,
+    hpi_config: Mapping[str, Any] | None = None,
     *,
+    engine: str | None = None,
+    engine_config: Mapping[str, Any] | None = None,
+    pp_option: object = None,
     url: str | Sequence[str] | None = None,
     timeout: float = DEFAULT_TIMEOUT_SECONDS,
     max_in_flight: int = 8,
     **connection: Unpack[ConnectionOptions],
 ) -> HumanKeypointPipeline:
-    """Connect to a server that runs PaddleX's human keypoint pipeline.
+    """Make PaddleX's human keypoint pipeline, run by a server or in this process.
 
-    Nothing is sent before the first image, so this succeeds without a server.
+    Nothing is sent, converted or loaded before the first image, so this succeeds without a server.
 
     Args:
         pipeline: ``human_keypoint_detection``, or the path of a PaddleX pipeline YAML. The name
-            asks for no particular models: the server's own are used.
+            asks a server for no particular models: its own are used.
         config: The content of such a file as a dict; takes precedence over `pipeline`, whose
             name must agree.
-        device: Checked, as PaddleX would, and then unused: the server decides where it runs.
-        use_hpip: Accepted for PaddleX's sake and unused, for the same reason.
+        device: Where models compute in this process: ``cpu`` (default), ``gpu`` or ``gpu:1``. A
+            server decides for itself.
+        use_hpip: Accepted for PaddleX's sake and unused.
         hpi_config: As `use_hpip`.
+        engine: What runs the models in this process: ``openvino`` (default on CPUs) or
+            ``onnxruntime``. A server decides for itself.
+        engine_config: Of that engine: ``cpu_threads``, ``streams``, ``precision`` (``fp32`` or
+            ``bf16``).
+        pp_option: As `use_hpip`.
         url: ``grpc://host:port`` or ``http://host:port``, with encryption ``grpcs://`` or
-            ``https://``; several servers as a list, or separated by commas. Default
-            $TRITONPOSE_URL, else ``grpc://localhost:8001``.
+            ``https://``; several servers as a list, or separated by commas; ``local:`` for this
+            process. Default $TRITONPOSE_URL, else ``grpc://localhost:8001`` if a server listens
+            there, else ``local:`` if it is installed.
         timeout: Seconds that each request may take, over all attempts.
         max_in_flight: How many images may be in flight at once.
         **connection: `retries`, how often a request that no server takes is sent again (4);
@@ -64,12 +82,21 @@ def create_pipeline(
             the certificates to trust, and the client's own with its key.
 
     Raises:
-        ConfigError: An argument, the file or the URL is wrong.
+        ConfigError: An argument, the file or the URL is wrong, or what it asks for is not
+            installed.
     """
+    parsed = PipelineConfig.load(pipeline, config)
+    _warn_unused(use_hpip=use_hpip, hpi_config=hpi_config, pp_option=pp_option)
+    place = _place(url)
+    if place == LOCAL_URL:
+        _check_unconnected(connection)
+        local = make_engine(
+            parsed, timeout, device=device, engine=engine, engine_config=engine_config
+        )
+        return HumanKeypointPipeline(local_transport(local, timeout), max_in_flight=max_in_flight)
+    _check_served(parsed, device, engine=engine, engine_config=engine_config)
     return HumanKeypointPipeline(
-        connect(_address(url), timeout, **connection),
-        _checked_config(pipeline, config, device),
-        max_in_flight=max_in_flight,
+        connect(place, timeout, **connection), parsed, max_in_flight=max_in_flight
     )
 
 
@@ -77,48 +104,84 @@ def create_async_pipeline(
     pipeline: str | os.PathLike[str] | None = None,
     config: Mapping[str, Any] | None = None,
     device: str | None = None,
-    use_hpip: bool | None = False,  # noqa: ARG001 (see below)
-    hpi_config: Mapping[str, Any] | None = None,  # noqa: ARG001 (see below)
+    use_hpip: bool | None = False,
+    hpi_config: Mapping[str, Any] | None = None,
     *,
+    engine: str | None = None,
+    engine_config: Mapping[str, Any] | None = None,
+    pp_option: object = None,
     url: str | Sequence[str] | None = None,
     timeout: float = DEFAULT_TIMEOUT_SECONDS,
     max_in_flight: int = 8,
     **connection: Unpack[ConnectionOptions],
 ) -> AsyncPipeline:
-    """Connect to a server that runs PaddleX's human keypoint pipeline, for asyncio.
+    """Make PaddleX's human keypoint pipeline for asyncio.
 
     The arguments are those of `create_pipeline`. No event loop need be running; the first
     request binds the pipeline to its own.
     """
+    parsed = PipelineConfig.load(pipeline, config)
+    _warn_unused(use_hpip=use_hpip, hpi_config=hpi_config, pp_option=pp_option)
+    place = _place(url)
+    if place == LOCAL_URL:
+        _check_unconnected(connection)
+        local = make_engine(
+            parsed, timeout, device=device, engine=engine, engine_config=engine_config
+        )
+        return AsyncPipeline(async_local_transport(local, timeout), max_in_flight=max_in_flight)
+    _check_served(parsed, device, engine=engine, engine_config=engine_config)
     return AsyncPipeline(
-        connect_async(_address(url), timeout, **connection),
-        _checked_config(pipeline, config, device),
-        max_in_flight=max_in_flight,
+        connect_async(place, timeout, **connection), parsed, max_in_flight=max_in_flight
     )
 
 
-def _address(url: str | Sequence[str] | None) -> str | Sequence[str]:
-    return url or os.environ.get("TRITONPOSE_URL") or DEFAULT_URL
+def _place(url: str | Sequence[str] | None) -> str | Sequence[str]:
+    """Choose where the pipeline runs, and log it where the caller hasn't."""
+    if isinstance(url, str) and url.strip() == LOCAL_URL:
+        return LOCAL_URL
+    if url is not None:
+        return url
+    place = default_url()
+    LOGGER.info(
+        "the pipeline runs %s",
+        "in this process" if place == LOCAL_URL else f"on the server at {place}",
+    )
+    return place
 
 
-def _checked_config(
-    pipeline: str | os.PathLike[str] | None, config: Mapping[str, Any] | None, device: str | None
-) -> PipelineConfig:
-    """Read the configuration; raise ConfigError, and warn of what no request can carry."""
-    if device is not None and not _DEVICE.fullmatch(str(device)):
-        raise ConfigError(f"device={device!r}: expected cpu, gpu, gpu:0, gpu:0,1, npu:0 or alike")
-    parsed = PipelineConfig.load(pipeline, config)
-    settings = {
-        "ObjectDetection.model_dir": parsed.detector.model_dir,
-        "ObjectDetection.img_size": parsed.detector.img_size,
-        "ObjectDetection.classes": parsed.detector.classes,
-        "KeypointDetection.model_dir": parsed.keypoint.model_dir,
-    }
-    used = [name for name, value in settings.items() if value is not None]
-    if used:
+def _check_unconnected(connection: Mapping[str, object]) -> None:
+    """Raise ConfigError where arguments are for a server, but there is none."""
+    given = [name for name, value in connection.items() if value is not None]
+    if given:
+        raise ConfigError(f"{', '.join(given)}: there is no server to send it to with url='local:'")
+
+
+def _warn_unused(**given: object) -> None:
+    """Warn of PaddleX's arguments that have no effect."""
+    unused = [name for name, value in given.items() if value]
+    if unused:
         warnings.warn(
-            f"{', '.join(used)}: this takes effect where the server is started with this "
-            "pipeline file (tritonpose serve --pipeline FILE), not in the client",
+            f"{', '.join(unused)}: without effect, as models run as ONNX; what you can choose is "
+            "engine=... and engine_config=...",
             stacklevel=3,
         )
-    return parsed
+
+
+def _check_served(config: PipelineConfig, device: str | None, **engine: object) -> None:
+    """Raise ConfigError for what is wrong, and warn of what no request can carry to a server."""
+    if device is not None and not _DEVICE.fullmatch(str(device)):
+        raise ConfigError(f"device={device!r}: expected cpu, gpu, gpu:0, gpu:0,1, npu:0 or alike")
+    settings = {
+        "ObjectDetection.model_dir": config.detector.model_dir,
+        "ObjectDetection.img_size": config.detector.img_size,
+        "ObjectDetection.classes": config.detector.classes,
+        "KeypointDetection.model_dir": config.keypoint.model_dir,
+    }
+    used = [name for name, value in {**settings, **engine}.items() if value is not None]
+    if used:
+        warnings.warn(
+            f"{', '.join(used)}: this takes effect where the server is started (tritonpose serve "
+            "--pipeline FILE, --tuning FILE), or in this process with url='local:', not in the "
+            "client",
+            stacklevel=3,
+        )

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 from tritonpose.errors import ConfigError
 from tritonpose.extras import install_command
+from tritonpose.transport.connection import check_timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from tritonpose.config import PipelineConfig
     from tritonpose.transport import AsyncTransport, Transport
@@ -23,11 +24,6 @@ DEFAULT_URL = "grpc://localhost:8001"
 
 # Of a server on this machine: its port answers at once, or not at all.
 _CONNECT_SECONDS = 0.5
-
-
-def is_local(url: str | Sequence[str]) -> bool:
-    """Check whether a URL names the engine in this process instead of servers."""
-    return isinstance(url, str) and url.strip() == LOCAL_URL
 
 
 def is_installed() -> bool:
@@ -58,25 +54,22 @@ def _listens(url: str) -> bool:
         return False
 
 
-def local_transport(config: PipelineConfig, timeout: float, **placement: Any) -> Transport:
-    """Prepare the engine of a pipeline, loaded with the first image; see `_make_engine`."""
+def local_transport(engine: LocalEngine, timeout: float) -> Transport:
+    """Put an engine in the place of a server."""
     from tritonpose.transport import Transport
 
-    return Transport([_make_engine(config, timeout, **placement)], timeout, retries=0)
+    return Transport([engine], timeout, retries=0)
 
 
-def async_local_transport(
-    config: PipelineConfig, timeout: float, **placement: Any
-) -> AsyncTransport:
-    """Prepare the engine of a pipeline for asyncio; see `local_transport`."""
+def async_local_transport(engine: LocalEngine, timeout: float) -> AsyncTransport:
+    """Put an engine in the place of a server, for asyncio."""
     from tritonpose.transport import AsyncTransport
     from tritonpose_server.local.engine import AsyncLocalEngine
 
-    engine = AsyncLocalEngine(_make_engine(config, timeout, **placement))
-    return AsyncTransport([engine], timeout, retries=0)
+    return AsyncTransport([AsyncLocalEngine(engine)], timeout, retries=0)
 
 
-def _make_engine(
+def make_engine(
     config: PipelineConfig,
     timeout: float,
     *,
@@ -85,7 +78,21 @@ def _make_engine(
     engine_config: Mapping[str, Any] | None = None,
     strict_models: bool = False,
 ) -> LocalEngine:
-    """Make an engine; raise ConfigError if it is not installed, or an argument is wrong."""
+    """Make the engine of a pipeline, which loads its models with the first image.
+
+    Args:
+        config: The pipeline.
+        timeout: Seconds that an image may take.
+        device: See `create_pipeline`.
+        engine: See `create_pipeline`.
+        engine_config: See `create_pipeline`.
+        strict_models: Whether it is an error that an open model would stand in for one that can't
+            be fetched.
+
+    Raises:
+        ConfigError: An argument is wrong, or no engine for it is installed.
+    """
+    check_timeout(timeout)
     if not is_installed():
         raise ConfigError(f"url='local:' needs the local engine: {install_command('local')}")
     from tritonpose_server.local.engine import LocalEngine

@@ -32,7 +32,7 @@ def lines_of_json(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_the_guides_command_line_with_a_server_of_its_own(desk: Path) -> None:
+def test_the_guides_command_line_where_no_server_runs(desk: Path) -> None:
     done = run(desk, *GUIDE, "--save_path", "./output/", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("{'res': {'input_path': 'photo.jpg', 'boxes': [{'coordinate': [")
@@ -151,7 +151,7 @@ def test_no_server(desk: Path) -> None:
     assert "0 people in 0 images" in summary
 
 
-def test_misspelled_names_start_no_server(tmp_path: Path) -> None:
+def test_misspelled_names_load_no_models(tmp_path: Path) -> None:
     done = run(tmp_path, "predict", "foto.jpg", "clip.mp4")
     assert done.returncode == 1
     assert done.stderr == (
@@ -160,7 +160,7 @@ def test_misspelled_names_start_no_server(tmp_path: Path) -> None:
     )
 
 
-def test_strict_models_start_no_server_with_a_stand_in(desk: Path) -> None:
+def test_strict_models_load_no_stand_in(desk: Path) -> None:
     """Nothing can be fetched through a proxy that isn't there."""
     proxies = {f"{scheme}_PROXY": "http://127.0.0.1:9" for scheme in ("HTTP", "HTTPS", "ALL")}
     home = str(desk / "home")
@@ -169,7 +169,7 @@ def test_strict_models_start_no_server_with_a_stand_in(desk: Path) -> None:
     assert done.stdout == ""
     assert "PP-YOLOE-S_human" in done.stderr
     assert "No open model stands in" in done.stderr
-    assert "starting Triton" not in done.stderr
+    assert "detector model:" not in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -109,7 +109,8 @@ _SHARED: dict[str, dict[str, Any]] = {
     },
     "device": {
         "metavar": "DEVICE",
-        "help": "where a server started here computes: cpu (default), gpu, gpu:0 or gpu:0,1",
+        "help": "where models compute, unless a server is named: cpu (default), gpu, gpu:0 or "
+        "gpu:0,1",
     },
     "strict_models": {
         "action": "store_true",

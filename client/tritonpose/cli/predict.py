@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from tritonpose.cli.parsing import (
     warn_of_server_options,
     warn_without_effect,
 )
+from tritonpose.transport.connection import DEFAULT_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from tritonpose.pipeline import HumanKeypointPipeline
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; the exit status is 1 where an input failed."""
     parser = command_parser("predict", "INPUT [INPUT ...] [options]", _DESCRIPTION, _EXAMPLES)
     add_options(parser)
-    add_server(parser, "use this server instead of starting one")
+    add_server(parser, "use this server, or `local:` for this process")
     add_paddlex_only(parser)
     # Intermixed: inputs may come before, between and after the flags.
     options = parser.parse_intermixed_args(arguments)
@@ -56,11 +57,11 @@ def main(arguments: Sequence[str]) -> int:
     inputs = ["/dev/stdin" if name == "-" else name for name in inputs]
     problems = [problem for name in inputs if (problem := _unreadable(name)) is not None]
     if options.url is None and len(problems) == len(inputs):
-        # Starting a server takes seconds: report misspelled names before.
+        # Loading models takes seconds: report misspelled names before.
         for problem in problems:
             print_error(problem)
         return FAILED
-    return predict(inputs, options)
+    return predict(inputs, options, _pipeline)
 
 
 def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -> None:
@@ -99,13 +100,17 @@ def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -
     add_shared(parser, "device", "strict_models", "verbose")
 
 
-def predict(inputs: Sequence[str], options: argparse.Namespace) -> int:
-    """Predict, print and save, on the server of ``--url`` or on one started for the run.
+def predict(
+    inputs: Sequence[str],
+    options: argparse.Namespace,
+    open_pipeline: Callable[[argparse.Namespace], AbstractContextManager[HumanKeypointPipeline]],
+) -> int:
+    """Predict with the pipeline that is opened for options, print and save.
 
-    The options are those of ``add_options`` and ``add_server``. Returns 1 where an input failed.
+    The options are those of ``add_options``. Returns 1 where an input failed.
     """
     output = Output(options.json, options.save_path, frozenset(options.draw))
-    with _pipeline(options) as pipeline:
+    with open_pipeline(options) as pipeline:
         results = pipeline.predict(inputs, options.det_threshold, on_error="collect")
         return write_results(results, output, inputs)
 
@@ -140,24 +145,34 @@ def _drawables(text: str) -> tuple[str, ...]:
 
 @contextmanager
 def _pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline]:
-    """Open the pipeline on the server of ``--url``, else on one started for the context."""
-    if options.url is None:
-        from tritonpose_server.cli.servers import embedded_pipeline
+    """Open the pipeline on the server of ``--url``, else where `default_url` says."""
+    from tritonpose.local import LOCAL_URL, default_url, local_transport, make_engine
 
-        with embedded_pipeline(
-            options.pipeline, options.device, print_status, strict_models=options.strict_models
-        ) as pipeline:
+    url = options.url or default_url()
+    if url == LOCAL_URL:
+        from tritonpose.config import PipelineConfig
+        from tritonpose.pipeline import HumanKeypointPipeline
+
+        config = PipelineConfig.load(options.pipeline)
+        engine = make_engine(
+            config,
+            DEFAULT_TIMEOUT_SECONDS,
+            device=options.device,
+            strict_models=options.strict_models,
+        )
+        print_status("running in this process")
+        engine.load(print_status)
+        with HumanKeypointPipeline(local_transport(engine, DEFAULT_TIMEOUT_SECONDS)) as pipeline:
             yield pipeline
         return
     from tritonpose.create import create_pipeline
 
+    if options.url is None:
+        print_status(f"using the server at {url}")
     # Warns of settings that only the server can change, such as a `model_dir`.
     with warnings_as_lines():
         pipeline = create_pipeline(
-            options.pipeline,
-            device=options.device,
-            url=options.url,
-            **credentials(options),
+            options.pipeline, device=options.device, url=url, **credentials(options)
         )
     with pipeline:
         yield pipeline

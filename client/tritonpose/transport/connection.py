@@ -93,8 +93,7 @@ class Connection:
         Raises:
             ConfigError: An argument is wrong, or they contradict each other.
         """
-        if not (_is_number(timeout) and math.isfinite(timeout) and timeout > 0):
-            raise ConfigError(f"timeout={timeout!r}: expected a positive number of seconds")
+        check_timeout(timeout)
         if not (_is_number(retries) and isinstance(retries, int) and retries >= 0):
             raise ConfigError(f"retries={retries!r}: expected a whole number, 0 or more")
         scheme, addresses = _parse(url)
@@ -118,6 +117,12 @@ class Connection:
     def url_of(self, address: str) -> str:
         """Return the URL of one of the servers, for messages."""
         return f"{self.scheme}://{address}"
+
+
+def check_timeout(timeout: float) -> None:
+    """Raise ConfigError unless this is a positive number of seconds."""
+    if not (_is_number(timeout) and math.isfinite(timeout) and timeout > 0):
+        raise ConfigError(f"timeout={timeout!r}: expected a positive number of seconds")
 
 
 def _parse(url: str | Sequence[str]) -> tuple[str, tuple[str, ...]]:

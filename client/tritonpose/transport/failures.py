@@ -111,8 +111,8 @@ def make_error(kind: type[TritonPoseError], url: str, detail: str) -> TritonPose
         ),
         ServerUnavailableError: (
             f"{url} is unavailable: {detail}. If no server runs there, start one with `tritonpose "
-            "serve` or give another address as url=... or $TRITONPOSE_URL; if it is busy or "
-            f"starting, try again{encryption}"
+            "serve`, give another address as url=... or $TRITONPOSE_URL, or run in this process "
+            f"with url='local:'; if it is busy or starting, try again{encryption}"
         ),
         DeadlineExceededError: (
             f"{url} gave no answer in time: {detail}. Try again, or allow more with timeout=..."

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
 from tritonpose.cli.logs import LogOptions
-from tritonpose.config import PIPELINE_NAME, PipelineConfig
-from tritonpose.create import create_pipeline
-from tritonpose.pipeline import HumanKeypointPipeline
+from tritonpose.config import PipelineConfig
 from tritonpose_server.embedded.device import Device, require_gpus
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
@@ -48,31 +43,6 @@ def embedded_server(
         require_gpus(place.gpus)
     choice = choose_models(config, report, strict=strict_models)
     return EmbeddedServer(choice.models, choice.settings, ServerOptions(device=place))
-
-
-@contextmanager
-def embedded_pipeline(
-    pipeline: str | os.PathLike[str],
-    device: str | None,
-    report: Callable[[str], None],
-    *,
-    strict_models: bool = False,
-) -> Iterator[HumanKeypointPipeline]:
-    """Serve a pipeline, by name or PaddleX pipeline YAML, while the context is active.
-
-    Yields a client of the server, which needs no further settings. The rest is as of
-    `embedded_server`; raises TritonPoseError if the configuration is wrong, or the server can't be
-    started.
-    """
-    config = PipelineConfig.load(pipeline)
-    server = embedded_server(config, device, report, strict_models=strict_models)
-    report("starting Triton")
-    began = time.monotonic()
-    with server:
-        report(f"Triton is ready after {time.monotonic() - began:.1f} s at {server.grpc_url}")
-        # The server's defaults are those of the configuration: requests need none.
-        with create_pipeline(PIPELINE_NAME, url=server.grpc_url) as client:
-            yield client
 
 
 def serve(

@@ -39,6 +39,7 @@ from tritonpose_pipeline.telemetry.spans import Stages
 from tritonpose_server.local.models import LocalModels
 from tritonpose_server.local.options import LocalOptions
 from tritonpose_server.models.choice import ModelChoice, choose_models
+from tritonpose_server.models.store import Progress
 
 LOGGER = logging.getLogger("tritonpose.local")
 
@@ -81,7 +82,7 @@ class LocalEngine:
         Raises what `Transport.infer` raises.
         """
         try:
-            return self._load().estimate(request, is_cancelled)
+            return self.load().estimate(request, is_cancelled)
         except TritonPoseError:
             raise
         except RequestError as error:
@@ -91,8 +92,16 @@ class LocalEngine:
             failure.detail, failure.code = str(error), INTERNAL
             raise failure from error
 
-    def _load(self) -> _LoadedPipeline:
+    def __reduce__(self) -> tuple[object, ...]:
+        # Other processes load engines of their own.
+        return LocalEngine, (self._config, self._options, self._timeout, self._choose)
+
+    def load(self, report: Progress | None = None) -> _LoadedPipeline:
         """Choose and load the models, unless that was done.
+
+        Args:
+            report: Gets lines for the user; by default the log, or where nobody has set up one,
+                standard error.
 
         Raises:
             ConfigError: This process was forked from one that has loaded an engine.
@@ -109,7 +118,9 @@ class LocalEngine:
             with self._loading:
                 if self._pipeline is None:
                     _loaded_in = os.getpid()
-                    choice = self._choose(self._config, _report, strict=self._options.strict_models)
+                    choice = self._choose(
+                        self._config, report or _report, strict=self._options.strict_models
+                    )
                     self._pipeline = _LoadedPipeline(choice, self._options, self._timeout)
                 return self._pipeline
         return self._pipeline

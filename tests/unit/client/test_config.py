@@ -12,6 +12,7 @@ from tritonpose import ConfigError, create_pipeline
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 
 NAME = "human_keypoint_detection"
+SERVER = "grpc://localhost:8001"
 
 # As PaddleX ships it.
 SHIPPED = files("tritonpose.cli").joinpath("human_keypoint_detection.yaml").read_text("utf-8")
@@ -164,8 +165,27 @@ def test_config_takes_precedence_and_is_left_alone() -> None:
 @pytest.mark.parametrize(
     "device", [None, "cpu", "gpu:0", "gpu:0,1", "GPU", "npu:3", "xpu", "mlu:1"]
 )
-def test_devices_are_accepted(device: str | None) -> None:
-    create_pipeline(NAME, None, device, True, {"backend": "onnxruntime"}).close()
+def test_devices_are_accepted_for_servers(device: str | None) -> None:
+    create_pipeline(NAME, None, device, url=SERVER).close()
+
+
+@pytest.mark.parametrize("url", [SERVER, "local:"])
+@pytest.mark.parametrize(
+    "given", [{"use_hpip": True}, {"hpi_config": {"backend": "openvino"}}, {"pp_option": object()}]
+)
+def test_arguments_of_paddlex_without_effect_are_warned_of(given: dict, url: str) -> None:
+    with pytest.warns(UserWarning, match=next(iter(given))) as caught:
+        create_pipeline(NAME, url=url, **given).close()
+    assert caught[0].filename == __file__
+
+
+def test_the_engine_is_the_servers_or_that_of_this_process() -> None:
+    choice = {"engine": "onnxruntime", "engine_config": {"cpu_threads": 1}}
+    with pytest.warns(UserWarning, match=r"engine, engine_config: .*local:"):
+        create_pipeline(NAME, url=SERVER, **choice).close()
+    create_pipeline(NAME, url="local:", **choice).close()
+    with pytest.raises(ConfigError, match="cpu_threads=0"):
+        create_pipeline(NAME, url="local:", engine_config={"cpu_threads": 0})
 
 
 @pytest.mark.parametrize(
@@ -177,11 +197,15 @@ def test_devices_are_accepted(device: str | None) -> None:
         ({"url": "localhost:8001"}, "HOST:PORT"),
         ({"timeout": float("inf")}, "timeout=inf"),
         ({"max_in_flight": 0}, "max_in_flight=0"),
+        ({"url": "local:", "device": "tpu"}, "'tpu'"),
+        ({"url": "local:", "timeout": 0}, "timeout=0"),
+        ({"url": "local:", "api_key": "secret"}, "api_key"),
+        ({"url": "local:", "engine": "paddle"}, "'paddle'"),
     ],
 )
 def test_wrong_arguments_of_create_pipeline(arguments: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        create_pipeline(NAME, **arguments)
+        create_pipeline(NAME, **{"url": SERVER, **arguments})
     assert word in str(caught.value)
 
 
@@ -197,5 +221,5 @@ def test_url_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_settings_of_the_server_are_warned_of(change: dict[str, object]) -> None:
     with pytest.warns(UserWarning, match="server is started") as caught:
-        create_pipeline(config=configuration(**change)).close()
+        create_pipeline(config=configuration(**change), url=SERVER).close()
     assert caught[0].filename == __file__
