@@ -181,6 +181,12 @@ def test_web_pages_do_not_get_in(server: EmbeddedServer) -> None:
             timeout=60,
         )
         assert answer.status_code == 403
+    # Of many small chunks, which overflowed its stack (CVE-2025-23310, CVE-2025-23311).
+    chunks = b"1\r\n[\r\n" * 500_000 + b"0\r\n\r\n"
+    for path in (f"models/{MODEL}/infer", "repository/index", "health/ready"):
+        start = f"POST /v2/{path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        answer = talk(server.http_url, start.encode() + chunks)
+        assert re.match(rb"HTTP/1.1 4\d\d ", answer)
     # As a page does that has turned its own name to this machine's address.
     for path in ("", "/models/stats", f"/models/{MODEL}", f"/models/{MODEL}/config"):
         answer = ask(server, "GET", f"/v2{path}", {"Host": "page.example"})

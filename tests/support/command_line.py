@@ -106,14 +106,27 @@ class Service:
 
 
 @contextmanager
-def serving(log: Path, *arguments: str) -> Iterator[Service]:
-    """Runs the command on free ports and waits until it is ready."""
+def serving(
+    log: Path, *arguments: str, directory: Path | None = None, **variables: str
+) -> Iterator[Service]:
+    """Runs the command on free ports and waits until it is ready.
+
+    Args:
+        log: What it writes.
+        arguments: Its command line.
+        directory: Where it runs.
+        variables: Further environment variables.
+    """
     ports = [free_port() for _ in range(4)]
     flags = ("--port", "--grpc_port", "--http_port", "--metrics_port")
     options = [f"{flag}={port}" for flag, port in zip(flags, ports, strict=True)]
     with log.open("w") as output:
         process = subprocess.Popen(
-            [COMMAND, *arguments, *options], env=environment(), stdout=output, stderr=output
+            [COMMAND, *arguments, *options],
+            cwd=directory,
+            env=environment(**variables),
+            stdout=output,
+            stderr=output,
         )
     service = Service(process, log, ports)
     try:

@@ -22,6 +22,9 @@ from tritonpose_server.supervision.supervisor import StopSignals, supervise
 
 LOGGER = logging.getLogger("tritonpose.server")
 
+TRITON_HOLES = ("CVE-2025-23310", "CVE-2025-23311", "CVE-2025-23319", "CVE-2025-23320")
+"""Of the embedded Triton, the worst: its HTTP front end, and the Python backend's shared memory."""
+
 
 def embedded_server(
     config: PipelineConfig,
@@ -72,6 +75,7 @@ def serve(
                 require_gpus(triton.device.gpus)
             choice = choose_models(config, LOGGER.info, strict=strict_models)
             warn_exposed_ports(rest.host, triton.address)
+            warn_of_control_key(triton)
             triton = replace(triton, hps=HpsOptions(choice.visualize, rest.urls))
             with EmbeddedServer(choice.models, choice.settings, triton) as server:
                 _log_addresses(server, rest.address)
@@ -111,14 +115,26 @@ def _log_addresses(server: EmbeddedServer, address: str) -> None:
         LOGGER.info("%-18s %s", what, where)
 
 
+def warn_of_control_key(triton: ServerOptions) -> None:
+    """Log what a key to Triton's control endpoints means, where the operator names one."""
+    if triton.control_key is not None:
+        LOGGER.warning(
+            "$TRITONPOSE_CONTROL_KEY opens Triton's control endpoints, which load models and so "
+            "run code as this user. Every user of this machine can read the key from Triton's "
+            "command line: set none where there are users that you do not trust"
+        )
+
+
 def warn_exposed_ports(host: str, triton_host: str) -> None:
     """Log what other machines can reach, by the addresses of the service and Triton's ports."""
     if not is_loopback(triton_host):
         LOGGER.warning(
             "Triton's own ports are open to other machines (--triton_host %s). They have no "
-            "authentication, and one large request can crash this Triton: let only trusted "
-            "clients reach them",
+            "authentication, and this Triton, 2.51, has known holes (%s and others) by which a "
+            "client can crash it or run code: let only trusted clients reach them, or use the "
+            "container of a newer Triton",
             triton_host,
+            ", ".join(TRITON_HOLES),
         )
     elif not is_loopback(host):
         LOGGER.info(
