@@ -24,7 +24,7 @@ from tritonpose_pipeline.limits import Limits
 
 Image = npt.NDArray[np.uint8]
 
-# OpenCV's warpAffine asserts that sides of its source are below 32767.
+# OpenCV's remap asserts that sides of its source are below 32767.
 _MAX_SIDE = 32766
 
 # Each scan of a progressive JPEG passes over the whole image; encoders write about ten.
