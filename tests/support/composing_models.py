@@ -24,10 +24,15 @@ KEYPOINT_PARAMETERS = {"role": "keypoint", "flip_shift": "false", "use_udp": "fa
 
 
 def model_config(
-    dims: Sequence[int], parameters: Mapping[str, str], max_batch_size: int = 1
+    dims: Sequence[int],
+    parameters: Mapping[str, str],
+    max_batch_size: int = 1,
+    joints: int | None = None,
 ) -> ModelConfig:
     config = ModelConfig(max_batch_size=max_batch_size)
     config.input.add(name="image", dims=dims)
+    if joints is not None:
+        config.output.add(name="heatmap", dims=(joints, dims[0] // 4, dims[1] // 4))
     for key, value in parameters.items():
         config.parameters[key].string_value = value
     return config
@@ -48,10 +53,15 @@ def detector_network(height: int = 32, width: int = 48, **changes: str) -> Detec
 
 
 def keypoint_network(
-    height: int = 64, width: int = 48, max_batch_size: int = 8, **changes: str
+    height: int = 64,
+    width: int = 48,
+    max_batch_size: int = 8,
+    joints: int | None = None,
+    **changes: str,
 ) -> KeypointModel:
     parameters = {**KEYPOINT_PARAMETERS, **changes}
-    return parse_keypoint("keypoint", (height, width, 3), max_batch_size, parameters)
+    config = model_config((height, width, 3), parameters, max_batch_size, joints)
+    return KeypointModel.from_config("keypoint", config)
 
 
 def pose_options(

@@ -115,7 +115,7 @@ def _estimate(request: InferRequest) -> PoseResponse:
         request_id=request.request_id,
         requested_output_names=_OUTPUTS,
         inputs=[pb_utils.Tensor(name, array) for name, _, array in request.tensors()],
-        parameters=_trace_context.get(),
+        parameters={**_trace_context.get(), **request.parameters()},
     ).exec()
     if response.has_error():
         raise PipelineError(response.error().message())

@@ -1,5 +1,7 @@
 """The detector's input from an image, and people from its output."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -137,3 +139,26 @@ def test_boxes_come_in_image_pixels() -> None:
     outside = [[-90, 0, 10, 20], [-9, 0, 10, 20]]
     assert select(outside, [0.9, 0.8])[0] == [[0, 0, 10, 20]] * 2
     assert select([], []) == select([A], [0.1]) == ([], [])
+
+
+def test_several_classes() -> None:
+    """Each has its threshold and its suppression; the best come first, whatever their class."""
+    near = [2, 2, 12, 22]
+    boxes = np.array([A, near, B, C], np.float32)
+    scores = np.array(
+        [[0.9, 0.8, 0.1, 0.4], [0.1, 0.85, 0.6, 0.3], [0.9, 0.9, 0.9, 0.9]], np.float32
+    )
+
+    def found(*thresholds: float, keep: str = "100") -> list[tuple[list[float], float]]:
+        network = detector_network(nms_keep_top_k=keep)
+        scale = np.ones(2, np.float32)
+        people = select_people(boxes, scores, scale, (100, 80), thresholds, network)
+        return list(zip(people.boxes.tolist(), np.round(people.scores, 2).tolist(), strict=True))
+
+    nobody = math.inf
+    assert [each for _, each in found(0.5, nobody, nobody)] == [pytest.approx(0.9)]
+    everyone = found(0.3, 0.5, nobody)
+    assert [box for box, _ in everyone] == [A, near, B, C]
+    assert [each for _, each in everyone] == pytest.approx([0.9, 0.85, 0.6, 0.4])
+    assert found(0.3, 0.5, nobody, keep="2") == everyone[:2]
+    assert found(nobody, nobody, nobody) == []

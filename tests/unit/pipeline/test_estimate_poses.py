@@ -1,12 +1,15 @@
 """The stages together, around models that find colored dots in what they are shown."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from composing_models import detector_network, keypoint_network, pose_options
 from tritonpose_pipeline.detection import Detections
+from tritonpose_pipeline.errors import ModelFailedError
 from tritonpose_pipeline.pipeline import Poses, estimate_poses
 
 IMAGE_SIZE = (320, 240)
@@ -264,3 +267,34 @@ def test_a_checkpoint_that_raises_stops_before_the_next_stage(
     else:
         estimate_poses(scene(), options, models, checkpoint)
     assert (len(models.detector_inputs), len(models.crops)) == (detector_calls, keypoint_calls)
+
+
+def five_joints(_model: str, images: np.ndarray, _: tuple[str, ...]) -> list[np.ndarray]:
+    """A keypoint model that finds joint i in column 5 + i and row 8 of heatmaps."""
+    heatmaps = np.zeros((len(images), 5, 32, 24), np.float32)
+    heatmaps[:, range(5), 8, range(5, 10)] = 0.5
+    return [heatmaps]
+
+
+def test_any_number_of_joints() -> None:
+    """Pairs change places in the mirrored crop; where no pairs are known nothing is averaged."""
+    told = '{"names": ["a", "b", "c", "d", "e"], "flip_pairs": [["b", "c"]]}'
+    model = keypoint_network(128, 96, joints=5, keypoint_schema=told)
+    options = pose_options(detector_network(96, 128), model)
+    given = Detections(BOXES[:2], SCORES[:2])
+    poses = estimate_poses(scene(), options, five_joints, given=given)
+    assert poses.keypoints.shape == (2, 5, 3)
+    assert json.loads(poses.keypoint_schema[0])["names"] == list("abcde")
+    assert (poses.keypoints[..., 2] == 0.5).all()
+    flipped = estimate_poses(scene(), replace(options, flip=True), five_joints, given=given)
+    # Joint a of the mirrored crop is in another column, so that the average has half its score.
+    assert (flipped.keypoints[..., 2] == 0.25).all()
+    nobody = estimate_poses(scene(), options, five_joints, given=Detections(BOXES[:0], SCORES[:0]))
+    assert nobody.keypoints.shape == (0, 5, 3)
+    assert nobody.keypoint_schema.tolist() == poses.keypoint_schema.tolist()
+
+
+def test_a_model_with_another_number_of_joints_than_it_says() -> None:
+    options = pose_options(detector_network(96, 128), keypoint_network(128, 96, joints=6))
+    with pytest.raises(ModelFailedError, match=r"5 heatmaps per person, .* says 6 keypoints"):
+        estimate_poses(scene(), options, five_joints, given=Detections(BOXES[:1], SCORES[:1]))

@@ -1,14 +1,18 @@
 """Who decides what: the request, else the pipeline, else the model."""
 
+import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
 from tritonpose_pipeline.errors import BadRequestError, ModelError
+from tritonpose_pipeline.keypoint_schema import default_schema
 from tritonpose_pipeline.repository import ModelRepository
-from tritonpose_pipeline.request import PoseOptions, resolve_options
+from tritonpose_pipeline.request import PipelineRequest, PoseOptions, resolve_options
 from tritonpose_pipeline.settings import PipelineSettings
 
 MODELS = {"detector": "small", "keypoint_model": "pose"}
@@ -179,3 +183,63 @@ def test_thresholds_out_of_range_are_refused(resolve: Resolve, value: float) -> 
     with pytest.raises(BadRequestError) as caught:
         resolve(det_threshold=value)
     assert str(caught.value) == f"`det_threshold` must be a number from 0 to 1, got {value}"
+
+
+def test_thresholds_and_classes_of_a_detector(tmp_path: Path, resolve: Resolve) -> None:
+    labels = r"[\"worker\", \"dog\", \"visitor\"]"
+    facts = {**DETECTOR_PARAMETERS, "labels": labels, "classes": "0,2", "threshold": "0.375"}
+    write_config(tmp_path, "site", config_text(facts))
+    by_class = {"det_threshold": '{"visitor": 0.25}'}
+    site = {"detector": "site"}
+    for request, call, pipeline, expected in (
+        ({}, None, site, (0.375, 0.375)),
+        ({}, 0.75, site, (0.75, 0.75)),
+        (by_class, None, site, (0.5, 0.25)),
+        ({"det_threshold": "0.125"}, None, site, (0.125, 0.125)),
+        ({}, None, {**site, "threshold": '{"0": 0.75}'}, (0.75, 0.5)),
+        ({}, None, {**site, "classes": "2"}, (math.inf, 0.375)),
+        (by_class, None, {**site, "classes": "0"}, (0.5, math.inf)),
+        # The pipeline's classes and thresholds by class are those of its own detector.
+        (site, None, {"threshold": '{"0": 0.75}', "classes": "0"}, (0.375, 0.375)),
+        (site, None, {"threshold": "0.75", "classes": "0"}, (0.75, 0.75)),
+    ):
+        asked = PipelineRequest(None, None, None, request).threshold if call is None else call
+        assert resolve(request, asked, **pipeline).thresholds == expected
+    for text, words in (
+        ('{"cat": 0.5}', "has the class 'cat', which the detector doesn't have; it has 0 (worker)"),
+        ('{"worker": 1.5}', "`det_threshold`['worker'] must be a number from 0 to 1, got 1.5"),
+        ("[]", "`det_threshold` must be a number from 0 to 1, or a mapping of classes"),
+        ("high", "`det_threshold` must be a number from 0 to 1, or a mapping of classes"),
+    ):
+        wrong = PipelineRequest(None, None, None, {"det_threshold": text})
+        with pytest.raises(BadRequestError) as caught:
+            resolve({}, wrong.threshold, **site)
+        assert words in str(caught.value)
+    both = PipelineRequest(None, None, np.array([0.5], np.float32), by_class)
+    with pytest.raises(BadRequestError, match="not both"):
+        _ = both.threshold
+
+
+def test_whose_keypoints(resolve: Resolve) -> None:
+    """The pipeline's are those of its own model."""
+    names = json.dumps({"names": [f"k{index}" for index in range(17)]})
+    for model, first in (("pose", "k0"), ("udp-pose", "nose")):
+        options = resolve({"keypoint_model": model}, keypoint_schema=names)
+        assert options.schema.names[0] == first
+    with pytest.raises(BadRequestError, match=r"`flip` needs to know .*'pose'.* `flip_pairs`"):
+        resolve({"flip": True}, keypoint_schema=names)
+    with pytest.raises(BadRequestError, match="`Keypoints` are 1, but the model 'pose' has 17"):
+        resolve({}, keypoint_schema='{"names": ["a"]}')
+    for key, text, words in (
+        ("keypoint_schema", "{}", "the pipeline's parameter keypoint_schema has neither"),
+        ("classes", "worker", "the pipeline's parameter `classes` must be ids"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            resolve({}, **{key: text})
+
+
+def test_settings_travel_as_parameters() -> None:
+    schema = default_schema(17)
+    settings = PipelineSettings("d", "k", {"工人": 0.25}, classes=(0, 2), keypoint_schema=schema)
+    told = {key: text for key, text in settings.to_parameters().items() if text is not None}
+    assert PipelineSettings.from_parameters(told) == settings

@@ -56,8 +56,7 @@ def threshold_text(threshold: Threshold) -> str:
     return json.dumps(
         {key: float(value) for key, value in threshold.items()}
         if isinstance(threshold, Mapping)
-        else float(f"{threshold:.9g}"),
-        ensure_ascii=False,
+        else float(f"{threshold:.9g}")
     )
 
 

@@ -14,9 +14,6 @@ from tritonpose.drawing.poses import draw_poses
 from tritonpose_pipeline.image import check_file, decode_image
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from tritonpose.transport.messages import PoseResponse
     from tritonpose_server.service.contract.failures import ServiceError
     from tritonpose_server.service.contract.requests import KeypointRequest
@@ -31,8 +28,10 @@ def success_body(request: KeypointRequest, image: bytes, poses: PoseResponse, lo
     result: dict[str, Any] = {"persons": _persons(poses)}
     if poses.truncated:
         result["truncated"] = True
+    if poses.keypoint_schema is not None:
+        result["keypointSchema"] = poses.keypoint_schema.to_mapping()
     if request.visualize:
-        result["image"] = pybase64.b64encode(draw_picture(image, poses.keypoints))
+        result["image"] = pybase64.b64encode(draw_picture(image, poses))
     return pydantic_core.to_json(
         {"logId": log_id, "result": result, "errorCode": 0, "errorMsg": "Success"}
     )
@@ -54,13 +53,12 @@ def notice_body(message: str, log_id: str, *, code: int = 0, **fields: Any) -> b
     )
 
 
-def draw_picture(image: bytes, keypoints: NDArray[np.float32]) -> bytes:
+def draw_picture(image: bytes, poses: PoseResponse) -> bytes:
     """Draw poses on an image; JPEG of Pillow's default quality, as PaddleX's are.
 
-    ``keypoints`` are (N, 17, 3) float32: x, y in pixels of the decoded image, score. Raises
-    DamagedImageError if the image can't be decoded.
+    Raises DamagedImageError if the image can't be decoded.
     """
-    canvas = draw_poses(decode_image(check_file(image)), keypoints)
+    canvas = draw_poses(decode_image(check_file(image)), poses.keypoints, poses.schema)
     file = io.BytesIO()
     Image.fromarray(cv2.cvtColor(canvas, cv2.COLOR_BGR2RGB)).save(file, format="JPEG")
     return file.getvalue()

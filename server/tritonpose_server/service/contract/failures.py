@@ -19,9 +19,7 @@ _REFUSED = frozenset(
     error.code
     for error in (errors.TooManyRequestsError, errors.ShuttingDownError, errors.DeadlineError)
 )
-_INVALID = frozenset(
-    error.code for error in (errors.BadRequestError, errors.BadImageError, errors.DamagedImageError)
-)
+_INVALID = frozenset(error.code for error in (errors.BadImageError, errors.DamagedImageError))
 
 
 class ServiceError(Exception):
@@ -79,6 +77,10 @@ def failure_of_pipeline(code: str | None, text: str) -> ServiceError | None:
     ``code`` is one of `tritonpose_pipeline.errors`, or None. Returns None where it doesn't tell.
     Details of faults of the server are for the log alone; a model that failed is named.
     """
+    if code == errors.BadRequestError.code:
+        # All that a client of the service chooses beside the image.
+        words = text.replace("`det_threshold`", "`detThreshold`")
+        return invalid([("value_error", "body.detThreshold", words)])
     if code in _INVALID:
         return invalid_image("image", text)
     if code in _REFUSED:

@@ -16,6 +16,8 @@ from tritonpose_server.service.contract.schema import InferRequestBody, usable_l
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tritonpose_pipeline.thresholds import Threshold
+
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _DATA_URI = re.compile(r"data:[^,]{0,200},", re.IGNORECASE)
 _FOREIGN = re.compile(r"[^A-Za-z0-9+/=]")
@@ -30,12 +32,13 @@ class KeypointRequest:
 
     Attributes:
         image: The bytes of a file, supposedly an image; or the URL to fetch it from.
-        det_threshold: Lowest detection score, 0 to 1; None for that of the served pipeline.
+        det_threshold: Lowest detection score, 0 to 1, or of each class by its label or id; None
+            for that of the served pipeline.
         log_id: The id that the client gave its request, None if it gave no usable one.
     """
 
     image: bytes | str
-    det_threshold: float | None
+    det_threshold: Threshold | None
     visualize: bool
     log_id: str | None
 

@@ -6,12 +6,24 @@ without them.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import uuid
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 
+from tritonpose_pipeline.thresholds import check_threshold
+
+Pair = tuple[int, int]
 BoundingBox = tuple[float, float, float, float]
 Keypoint = tuple[float, float, float]
 
@@ -37,6 +49,31 @@ def choose_log_id(*proposals: object) -> str:
     return next(filter(None, map(usable_log_id, proposals)), None) or str(uuid.uuid4())
 
 
+def _by_class(value: object, check: ValidatorFunctionWrapHandler) -> Any:
+    """Check a threshold; those of classes are numbers, or texts that spell them."""
+    if not isinstance(value, dict):
+        return check(value)
+    with contextlib.suppress(ValueError):
+        value = {key: float(each) if isinstance(each, str) else each for key, each in value.items()}
+    return check_threshold(value, "detThreshold")
+
+
+_SCORE_SCHEMA = {"type": "number", "minimum": 0, "maximum": 1}
+DetThreshold = Annotated[
+    float | None,
+    WrapValidator(_by_class),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _SCORE_SCHEMA,
+                {"type": "object", "additionalProperties": _SCORE_SCHEMA},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+
+
 class InferRequestBody(BaseModel):
     """One image to find people in. Unknown fields are ignored."""
 
@@ -48,13 +85,14 @@ class InferRequestBody(BaseModel):
         "of such a file, where the server is configured to fetch them.",
         examples=[_GRAY_PNG],
     )
-    detThreshold: float | None = Field(  # noqa: N815 (PaddleX's names)
+    detThreshold: DetThreshold = Field(  # noqa: N815 (PaddleX's names)
         None,
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="Only people with a detection score above this are returned. Default: that "
-        "of the served pipeline.",
+        description="Only people with a detection score above this are returned; or an object "
+        "with such a score for each class of the detector, by its label or id, where others have "
+        "0.5. Default: that of the served pipeline.",
         examples=[0.5],
     )
     visualize: bool | None = Field(
@@ -79,13 +117,30 @@ class Person(BaseModel):
         examples=[[412.25, 80.5, 540.75, 402.0]],
     )
     kpts: list[Keypoint] = Field(
-        description="17 keypoints in COCO order, each x and y in pixels of the image and a score.",
-        min_length=17,
-        max_length=17,
+        description="The keypoints, each x and y in pixels of the image and a score: the 17 of "
+        "COCO in its order, unless `keypointSchema` names others.",
+        min_length=1,
         examples=[[[470.5, 101.25, 0.93]] * 17],
     )
     detScore: float = Field(description="Detection score, 0 to 1.")  # noqa: N815
     kptScore: float = Field(description="Mean score of the keypoints.")  # noqa: N815
+
+
+class KeypointDescription(BaseModel):
+    """What the keypoints are. Pairs are of indices, from 0."""
+
+    names: list[str] = Field(description="Of each keypoint.")
+    skeleton: list[Pair] = Field(description="Limbs, in drawing order.")
+    colors: list[str] = Field(
+        description="`#rrggbb` of each keypoint and each limb; where there are fewer, they begin "
+        "again."
+    )
+    flip_pairs: list[Pair] | None = Field(
+        None, description="Keypoints that change places in a mirrored image; left out if unknown."
+    )
+    sigmas: list[float] | None = Field(
+        None, description="Sigma of each keypoint in COCO's OKS; left out if unknown."
+    )
 
 
 class InferResult(BaseModel):
@@ -96,6 +151,10 @@ class InferResult(BaseModel):
         False,
         description="Whether more people were found than are returned: these have the best "
         "scores. Left out where it is false.",
+    )
+    keypointSchema: KeypointDescription | None = Field(  # noqa: N815
+        None,
+        description="What the keypoints are. Left out where they are COCO's 17, or nobody knows.",
     )
     image: str | None = Field(
         None,

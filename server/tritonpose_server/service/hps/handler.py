@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tritonpose.transport.messages import PoseResponse
+    from tritonpose_pipeline.thresholds import Threshold
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,9 @@ class HpsHandler:
             self._log(f"request {log_id} failed: {details}")
             return error_body(internal_error(), log_id)
 
-    def _find_people(self, image: bytes, det_threshold: float | None, log_id: str) -> PoseResponse:
+    def _find_people(
+        self, image: bytes, det_threshold: Threshold | None, log_id: str
+    ) -> PoseResponse:
         try:
             return self._estimate(
                 InferRequest(image=image, det_threshold=det_threshold, request_id=log_id)

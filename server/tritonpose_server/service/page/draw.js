@@ -1,6 +1,6 @@
 // Drawing skeletons on a canvas.
 
-import { COLORS, LIMBS } from "./coco.js";
+import { color, limbs } from "./keypoints.js";
 import { visible } from "./poses.js";
 
 const OUTLINE = "rgb(0 0 0 / 60%)";
@@ -32,10 +32,10 @@ function drawPerson(brush, { bbox, kpts }, alpha) {
   context.lineCap = "round";
   // All outlines first, so that none cuts a neighbor's color.
   for (const outline of [true, false]) {
-    LIMBS.forEach(([from, to], limb) => {
+    limbs().forEach(([from, to], limb) => {
       if (!shown[from] || !shown[to]) return;
       context.lineWidth = thickness + (outline ? 2 * margin : 0);
-      context.strokeStyle = outline ? OUTLINE : COLORS[limb];
+      context.strokeStyle = outline ? OUTLINE : color(limb);
       context.beginPath();
       context.moveTo(kpts[from][0] * scale, kpts[from][1] * scale);
       context.lineTo(kpts[to][0] * scale, kpts[to][1] * scale);
@@ -43,7 +43,7 @@ function drawPerson(brush, { bbox, kpts }, alpha) {
     });
     kpts.forEach(([x, y], joint) => {
       if (!shown[joint]) return;
-      context.fillStyle = outline ? OUTLINE : COLORS[joint];
+      context.fillStyle = outline ? OUTLINE : color(joint);
       circle(context, x * scale, y * scale, 1.1 * thickness + (outline ? margin : 0));
       context.fill();
     });

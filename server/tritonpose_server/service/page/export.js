@@ -1,6 +1,7 @@
 // Files to save.
 
 import { drawPoses } from "./draw.js";
+import { told } from "./keypoints.js";
 import { stem } from "./picture.js";
 import { Problem } from "./problem.js";
 
@@ -9,7 +10,7 @@ const POINTS = 1000;
 
 // PaddleX's `result` for the people shown: all their keypoints, whatever their scores.
 export function saveJson(picture, persons) {
-  const text = `${JSON.stringify({ persons }, null, 2)}\n`;
+  const text = `${JSON.stringify({ persons, keypointSchema: told() }, null, 2)}\n`;
   save(new Blob([text], { type: "application/json" }), `${stem(picture)}_res.json`);
 }
 

@@ -1,7 +1,7 @@
 // Shows a picture and the people in it, and highlights one of them.
 
-import { COLORS, JOINTS } from "./coco.js";
 import { curlCommand } from "./curl.js";
+import { color, jointName } from "./keypoints.js";
 import { Listbox } from "./listbox.js";
 import { forget } from "./picture.js";
 import { number, personsAbove, samePlace, score, visible } from "./poses.js";
@@ -144,9 +144,9 @@ export class Results {
     const faint = !visible(keypoint, this.keypointThreshold);
     const value = score(keypoint[2]);
     return {
-      label: `${JOINTS[joint]}: ${value}${faint ? ", not shown" : ""}`,
-      cells: [JOINTS[joint], value],
-      color: COLORS[joint],
+      label: `${jointName(joint)}: ${value}${faint ? ", not shown" : ""}`,
+      cells: [jointName(joint), value],
+      color: color(joint),
       faint,
     };
   }

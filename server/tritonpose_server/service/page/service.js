@@ -1,6 +1,7 @@
 // Requests to the REST service that this page comes from.
 
 import { fetchWithKey } from "./key.js";
+import { describeKeypoints } from "./keypoints.js";
 import { Problem } from "./problem.js";
 
 export const ENDPOINT = new URL("human-keypoint-detection", document.baseURI).href;
@@ -28,7 +29,10 @@ export async function detect(image, { threshold, visualize = false, signal }) {
     throw await connectionProblem(body.length);
   }
   const answer = parsed(text);
-  if (response.ok && Array.isArray(answer?.result?.persons)) return answer.result;
+  if (response.ok && Array.isArray(answer?.result?.persons)) {
+    describeKeypoints(answer.result);
+    return answer.result;
+  }
   throw answerProblem(response, answer);
 }
 

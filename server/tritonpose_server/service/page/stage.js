@@ -1,6 +1,6 @@
 // The picture with its skeletons, and a tip about the joint under the pointer.
 
-import { JOINTS } from "./coco.js";
+import { jointName } from "./keypoints.js";
 import { drawPoses } from "./draw.js";
 import { nearestJoint, number, samePlace, score } from "./poses.js";
 
@@ -92,7 +92,7 @@ export class Stage {
     const name = `person ${this.#focus.person + 1}`;
     const scores = `detection ${score(person.detScore)}, keypoints ${score(person.kptScore)}`;
     const [title, detail] = this.#tip.children;
-    title.textContent = keypoint ? `${JOINTS[this.#focus.joint]} ${score(keypoint[2])}` : name;
+    title.textContent = keypoint ? `${jointName(this.#focus.joint)} ${score(keypoint[2])}` : name;
     detail.textContent = keypoint ? `${name}: ${scores}` : scores;
     const [left, top, right, bottom] = person.bbox.map((value) => value * this.#cssScale());
     const [x, y] = keypoint?.map((value) => value * this.#cssScale()) ?? [(left + right) / 2, top];

@@ -10,7 +10,7 @@ from tritonpose_server.service.contract.schema import InferRequestBody, NoResult
 from tritonpose_server.service.rest.responses import REQUEST_ID_HEADER
 
 DESCRIPTION = """\
-Finds the people in an image and 17 keypoints of each, in COCO order. The interface is that of
+Finds the people in an image and the keypoints of each. The interface is that of
 PaddleX's pipeline `human_keypoint_detection`; the work is done by NVIDIA Triton.
 
 All answers but those of `/metrics` are JSON with `logId`, `errorCode` (0, or the HTTP status of a

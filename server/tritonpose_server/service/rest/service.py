@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
     from tritonpose.transport import AsyncTransport
     from tritonpose.transport.messages import PoseResponse
+    from tritonpose_pipeline.thresholds import Threshold
     from tritonpose_server.service.contract.requests import KeypointRequest
     from tritonpose_server.service.rest.limits import TakeMemory
     from tritonpose_server.service.rest.settings import RestSettings
@@ -145,7 +146,9 @@ class KeypointService:
         with self._stage("triton", to_triton=True):
             return image, await self._infer(image, asked.det_threshold, log_id)
 
-    async def _infer(self, image: bytes, det_threshold: float | None, log_id: str) -> PoseResponse:
+    async def _infer(
+        self, image: bytes, det_threshold: Threshold | None, log_id: str
+    ) -> PoseResponse:
         try:
             return await self._transport.infer(
                 InferRequest(image=image, det_threshold=det_threshold, request_id=log_id)

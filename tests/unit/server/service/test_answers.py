@@ -15,6 +15,7 @@ import pytest
 
 from poses import people
 from tritonpose.result import KeypointResult
+from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from tritonpose_server.service.contract.answers import error_body, notice_body, success_body
 from tritonpose_server.service.contract.failures import ServiceError
 from tritonpose_server.service.contract.requests import KeypointRequest
@@ -63,6 +64,26 @@ def test_picture_is_what_the_client_draws(image: bytes) -> None:
     assert base64.b64decode(answer["result"]["image"], validate=True) == expected.getvalue()
     plain = json.loads(success_body(asked(visualize=True), image, people(0), "name"))
     assert plain["result"]["image"] != answer["result"]["image"]
+
+
+def test_other_keypoints(image: bytes) -> None:
+    """What the answer says of them is what the picture shows."""
+    schema = KeypointSchema(tuple("abcde"), ((0, 4),), ((255, 0, 0),), flip_pairs=((1, 2),))
+    keypoints = np.array([[[20 * x, 30 + 10 * x, 0.9] for x in range(1, 6)]], np.float32)
+    poses = replace(people(1), keypoints=keypoints, keypoint_schema=schema)
+    answer = json.loads(success_body(asked(visualize=True), image, poses, "name"))
+    told = answer["result"]["keypointSchema"]
+    assert KeypointSchema.from_mapping(told, "") == schema
+    assert len(answer["result"]["persons"][0]["kpts"]) == 5
+    InferResponse.model_validate(answer, strict=False)
+    expected = io.BytesIO()
+    KeypointResult(None, image, poses).img["res"].save(expected, format="JPEG")
+    assert base64.b64decode(answer["result"]["image"]) == expected.getvalue()
+    # Without a word about them there are no limbs.
+    points = replace(poses, keypoint_schema=None)
+    unknown = json.loads(success_body(asked(visualize=True), image, points, "name"))
+    assert "keypointSchema" not in unknown["result"]
+    assert unknown["result"]["image"] != answer["result"]["image"]
 
 
 def test_bodies_without_a_result() -> None:

@@ -109,7 +109,17 @@ def test_wrong_requests_never_reach_the_pipeline(document: object, code: int, wo
     assert model.logged == []
 
 
-@pytest.mark.parametrize("code", ["invalid_image", "damaged_image", "invalid_request"])
+def test_choices_that_the_pipeline_refuses() -> None:
+    model = Model(failing("[invalid_request] `det_threshold` has the class 'cat'"))
+    answer = model.call(REQUEST)
+    assert answer["errorCode"] == 422
+    (problem,) = json.loads(answer["errorMsg"])
+    assert problem["loc"] == "body.detThreshold"
+    assert problem["msg"] == "`detThreshold` has the class 'cat'"
+    assert model.logged == []
+
+
+@pytest.mark.parametrize("code", ["invalid_image", "damaged_image"])
 def test_images_that_the_pipeline_refuses(code: str) -> None:
     model = Model(failing(f"[{code}] `image` begins like a PNG file"))
     answer = model.call(REQUEST)

@@ -60,7 +60,9 @@ def check(asked: KeypointRequest | None) -> None:
         assert asked.image.lower().startswith(("http://", "https://"))
     else:
         assert asked.image
-    assert asked.det_threshold is None or 0 <= asked.det_threshold <= 1
+    chosen = asked.det_threshold
+    by_class = chosen if isinstance(chosen, dict) else {} if chosen is None else {"all": chosen}
+    assert all(0 <= each <= 1 for each in by_class.values())
     assert isinstance(asked.visualize, bool)
     assert asked.log_id is None or (asked.log_id.isascii() and asked.log_id.isprintable())
 

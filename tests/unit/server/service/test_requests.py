@@ -51,6 +51,8 @@ def test_what_it_does_not_say(silence: dict[str, None], default: bool) -> None:
         ("detThreshold", 0, 0.0),
         ("detThreshold", 1, 1.0),
         ("detThreshold", "0.5", 0.5),
+        ("detThreshold", {"工人": 0.25, "1": "0.5"}, {"工人": 0.25, "1": 0.5}),
+        ("detThreshold", {}, {}),
         ("visualize", 0, False),
         ("visualize", "true", True),
         ("visualize", "no", False),
@@ -69,6 +71,10 @@ def test_spellings_that_paddlex_accepts(field: str, value: object, expected: obj
         ({"image": [IMAGE]}, [("string_type", "body.image")]),
         ({"image": IMAGE, "detThreshold": "high"}, [("float_parsing", "body.detThreshold")]),
         ({"image": IMAGE, "detThreshold": []}, [("float_type", "body.detThreshold")]),
+        *(
+            ({"image": IMAGE, "detThreshold": by_class}, [("value_error", "body.detThreshold")])
+            for by_class in ({"a": 2}, {"a": "high"}, {"a": None}, {"a": [0.5]}, {" ": 0.5})
+        ),
         ({"image": IMAGE, "detThreshold": -0.1}, [("greater_than_equal", "body.detThreshold")]),
         ({"image": IMAGE, "detThreshold": 1.1}, [("less_than_equal", "body.detThreshold")]),
         *(
