@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import os
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,11 @@ from tritonpose.errors import ConfigError
 from tritonpose_pipeline.keypoint_schema import KeypointSchema, KeypointSchemaError
 from tritonpose_pipeline.thresholds import Threshold, ThresholdError
 from tritonpose_pipeline.thresholds import check_threshold as check_value
+
+# Which PaddleX's files may have; about what a server decides, or without a meaning here.
+_PADDLEX_KEYS = frozenset(
+    ["module_name", "SubPipelines", "Serving", "device", "use_hpip", "hpi_config", "pp_option"]
+) | {"engine", "engine_config", "genai_config"}
 
 PIPELINE_NAME = "human_keypoint_detection"
 """The one PaddleX pipeline that tritonpose serves."""
@@ -94,7 +101,7 @@ class PipelineConfig:
             config: The content of such a file. Where both are given this one is used.
 
         Returns:
-            The parsed configuration. Keys that PaddleX doesn't know are ignored, as it does.
+            The parsed configuration. Unknown keys are ignored with a warning.
 
         Raises:
             ConfigError: Neither is given, both are and disagree, the file can't be read, or a
@@ -120,7 +127,7 @@ class PipelineConfig:
         modules = root.section("SubModules")
         detector = modules.section("ObjectDetection")
         keypoint = modules.section("KeypointDetection")
-        return cls(
+        parsed = cls(
             DetectorConfig(
                 **_module_fields(detector),
                 threshold=check_threshold(detector.get("threshold"), detector.name("threshold")),
@@ -135,6 +142,8 @@ class PipelineConfig:
             visualize=_boolean(root.section("Serving"), "visualize") if "Serving" in root else None,
             keypoints=_keypoints(root),
         )
+        _warn_of_unknown(root, modules, detector, keypoint)
+        return parsed
 
 
 def check_threshold(value: object, name: str) -> Threshold | None:
@@ -176,24 +185,38 @@ class _Section:
     content: Any
     path: str
     separator: str = "."
+    read: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if not isinstance(self.content, Mapping):
             raise _wrong(self.path, self.content, "a mapping of keys to values")
 
     def __contains__(self, key: str) -> bool:
+        self.read.add(key)
         return key in self.content
 
     def name(self, key: str) -> str:
         return f"{self.path}{self.separator}{key}"
 
     def get(self, key: str) -> object:
+        self.read.add(key)
         return self.content.get(key)
 
     def section(self, key: str) -> _Section:
-        if key not in self.content:
+        if key not in self:
             raise ConfigError(f"{self.name(key)} is missing; PaddleX's pipeline files have it")
         return _Section(self.content[key], self.name(key))
+
+
+def _warn_of_unknown(*sections: _Section) -> None:
+    """Warn of keys that nothing reads, as misspelled ones; once all others were read."""
+    for section in sections:
+        for key in map(str, section.content):
+            if key in section.read or key in _PADDLEX_KEYS:
+                continue
+            alike = get_close_matches(key, section.read, 1)
+            hint = f"; did you mean {alike[0]!r}?" if alike else ""
+            warnings.warn(f"{section.name(key)} is unknown and has no effect{hint}", stacklevel=3)
 
 
 def _read_yaml(path: Path) -> object:

@@ -19,15 +19,13 @@ from tritonpose.local import (
 )
 from tritonpose.pipeline import HumanKeypointPipeline
 from tritonpose.transport import connect, connect_async
-from tritonpose.transport.connection import DEFAULT_TIMEOUT_SECONDS
+from tritonpose.transport.connection import DEFAULT_TIMEOUT_SECONDS, ConnectionOptions
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
     from typing_extensions import Unpack
-
-    from tritonpose.transport.connection import ConnectionOptions
 
 LOGGER = logging.getLogger("tritonpose")
 
@@ -85,6 +83,7 @@ def create_pipeline(
         ConfigError: An argument, the file or the URL is wrong, or what it asks for is not
             installed.
     """
+    _check_names("create_pipeline", connection)
     parsed = PipelineConfig.load(pipeline, config)
     _warn_unused(use_hpip=use_hpip, hpi_config=hpi_config, pp_option=pp_option)
     place = _place(url)
@@ -120,6 +119,7 @@ def create_async_pipeline(
     The arguments are those of `create_pipeline`. No event loop need be running; the first
     request binds the pipeline to its own.
     """
+    _check_names("create_async_pipeline", connection)
     parsed = PipelineConfig.load(pipeline, config)
     _warn_unused(use_hpip=use_hpip, hpi_config=hpi_config, pp_option=pp_option)
     place = _place(url)
@@ -147,6 +147,13 @@ def _place(url: str | Sequence[str] | None) -> str | Sequence[str]:
         "in this process" if place == LOCAL_URL else f"on the server at {place}",
     )
     return place
+
+
+def _check_names(function: str, connection: Mapping[str, object]) -> None:
+    """Raise TypeError for unknown arguments, in the name of the function that was called."""
+    unknown = [name for name in connection if name not in ConnectionOptions.__annotations__]
+    if unknown:
+        raise TypeError(f"{function}() got an unexpected keyword argument {unknown[0]!r}")
 
 
 def _check_unconnected(connection: Mapping[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -87,6 +88,7 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
         *,
         threshold: float | Mapping[str | int, float] | None = None,
         on_error: OnError = "raise",
+        **others: object,
     ) -> AnyResults:
         """Find the people in images and their keypoints.
 
@@ -103,6 +105,8 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
             threshold: Another name for `det_threshold`.
             on_error: "raise" raises an image's error after all earlier results, and ends. "collect"
                 yields a result without boxes, whose ``error`` says what happened, and goes on.
+            **others: Further arguments of PaddleX's, accepted with a warning: no request carries
+                them.
 
         Returns:
             A generator (`AsyncPipeline`: an asynchronous one) of one `KeypointResult` per image,
@@ -118,6 +122,11 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
             raise RuntimeError(CLOSED)
         if on_error not in ("raise", "collect"):
             raise ConfigError(f"on_error={on_error!r}: expected 'raise' or 'collect'")
+        if others:
+            warnings.warn(
+                f"{', '.join(others)}: unknown to this pipeline's predict, without effect",
+                stacklevel=2,
+            )
         named = check_threshold(det_threshold, "det_threshold")
         short = check_threshold(threshold, "threshold")
         if named is not None and short is not None and named != short:

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpose.cli.console import FAILED, print_status, warnings_as_lines
+from tritonpose.cli.console import FAILED, print_status
 from tritonpose.cli.logs import log_to_stderr
 from tritonpose.cli.parsing import (
     add_server,
@@ -78,10 +78,9 @@ def _check_client(options: argparse.Namespace) -> None:
     from tritonpose.create import create_async_pipeline
 
     warn_of_server_options(options, "device", "strict_models")
-    with warnings_as_lines():
-        create_async_pipeline(
-            options.pipeline, url=options.url, timeout=options.timeout, **credentials(options)
-        )
+    create_async_pipeline(
+        options.pipeline, url=options.url, timeout=options.timeout, **credentials(options)
+    )
 
 
 def _summary(result: JobResult, output: Path) -> str:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tritonpose.errors import ConfigError, TritonPoseError
 from tritonpose.extras import missing_extra
@@ -35,13 +36,21 @@ def print_error(message: str) -> None:
 
 
 @contextmanager
-def warnings_as_lines() -> Iterator[None]:
-    """Print Python's warnings as lines for the user."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+def _warnings_as_lines() -> Iterator[None]:
+    """Print Python's warnings for users as lines, each once."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if category is UserWarning:
+            print_status(f"warning: {message}")
+        else:
+            usual(message, category, *place, **more)
+
+    warnings.showwarning = show
+    try:
         yield
-    for warning in caught:
-        print_status(f"warning: {warning.message}")
+    finally:
+        warnings.showwarning = usual
 
 
 def exit_status(run: Callable[[], int], command: str | None = None) -> int:
@@ -55,7 +64,8 @@ def exit_status(run: Callable[[], int], command: str | None = None) -> int:
         # A file name that the terminal's encoding lacks is no reason to stop.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = run()
+        with _warnings_as_lines():
+            status = run()
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpose.cli.console import FAILED, print_error, print_status, warnings_as_lines
+from tritonpose.cli.console import FAILED, print_error, print_status
 from tritonpose.cli.logs import log_to_stderr
 from tritonpose.cli.output import DRAWABLE, Output, write_results
 from tritonpose.cli.parsing import (
@@ -148,7 +148,7 @@ def _pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline]:
     """Open the pipeline on the server of ``--url``, else where `default_url` says."""
     from tritonpose.local import LOCAL_URL, default_url, local_transport, make_engine
 
-    url = options.url or default_url()
+    url = default_url() if options.url is None else options.url
     if url == LOCAL_URL:
         from tritonpose.config import PipelineConfig
         from tritonpose.pipeline import HumanKeypointPipeline
@@ -169,10 +169,8 @@ def _pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline]:
 
     if options.url is None:
         print_status(f"using the server at {url}")
-    # Warns of settings that only the server can change, such as a `model_dir`.
-    with warnings_as_lines():
-        pipeline = create_pipeline(
-            options.pipeline, device=options.device, url=url, **credentials(options)
-        )
+    pipeline = create_pipeline(
+        options.pipeline, device=options.device, url=url, **credentials(options)
+    )
     with pipeline:
         yield pipeline

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tritonpose import ConfigError, create_pipeline
+from tritonpose import ConfigError, create_async_pipeline, create_pipeline
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 
 NAME = "human_keypoint_detection"
@@ -76,7 +76,6 @@ def test_shipped_yaml(tmp_path: Path) -> None:
         ({"kpt_flip": True}, "keypoint", "flip", True),
         ({"kpt_use_udp": False}, "keypoint", "use_udp", False),
         ({"kpt_batch_size": 4}, "keypoint", "batch_size", 4),
-        ({"kpt_unheard_of": object()}, "keypoint", "model_name", "PP-TinyPose_128x96"),
     ],
 )
 def test_values(change: dict[str, object], module: str, field: str, expected: object) -> None:
@@ -223,3 +222,44 @@ def test_settings_of_the_server_are_warned_of(change: dict[str, object]) -> None
     with pytest.warns(UserWarning, match="server is started") as caught:
         create_pipeline(config=configuration(**change), url=SERVER).close()
     assert caught[0].filename == __file__
+
+
+def test_an_unknown_argument_is_named_with_the_function() -> None:
+    with pytest.raises(TypeError, match=r"^create_pipeline\(\) got an unexpected .* 'urls'"):
+        create_pipeline(NAME, urls="grpc://pose:8001")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^create_async_pipeline\(\) got an .* 'urls'"):
+        create_async_pipeline(NAME, urls="grpc://pose:8001")  # type: ignore[call-arg]
+
+
+def test_unknown_arguments_of_predict_are_warned_of() -> None:
+    with (
+        create_pipeline(NAME, url=SERVER) as pipeline,
+        pytest.warns(UserWarning, match="layout_nms: unknown to this pipeline's predict"),
+    ):
+        pipeline.predict("x.jpg", layout_nms=True).close()
+
+
+@pytest.mark.parametrize("url", ["", " ", [], [""]])
+def test_an_empty_url_is_an_error(url: Any) -> None:
+    with pytest.raises(ConfigError, match="url="):
+        create_pipeline(NAME, url=url)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("threshold:", "treshold:", "ObjectDetection.treshold is .* mean 'threshold'"),
+        ("flip:", "flipp:", "KeypointDetection.flipp is unknown .* did you mean 'flip'"),
+        ("SubModules:", "Zzz: 1\nSubModules:", ": Zzz is unknown and has no effect$"),
+        ("  KeypointD", "  Detecter: {}\n  KeypointD", "SubModules.Detecter is unknown"),
+    ],
+)
+def test_unknown_keys_are_warned_of(tmp_path: Path, old: str, new: str, words: str) -> None:
+    with pytest.warns(UserWarning, match=words):
+        PipelineConfig.load(write(tmp_path, SHIPPED.replace(old, new)))
+
+
+def test_keys_of_paddlex_are_known(tmp_path: Path) -> None:
+    more = "use_hpip: False\nhpi_config: null\nServing: {visualize: null, extra: {a: 1}}\n"
+    text = SHIPPED.replace("    batch_size", "    engine: x\n    module_name: x\n    batch_size")
+    PipelineConfig.load(write(tmp_path, more + text))
