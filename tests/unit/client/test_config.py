@@ -248,10 +248,10 @@ def test_an_empty_url_is_an_error(url: Any) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("threshold:", "treshold:", "ObjectDetection.treshold is .* mean 'threshold'"),
-        ("flip:", "flipp:", "KeypointDetection.flipp is unknown .* did you mean 'flip'"),
+        ("threshold:", "thresholds:", "ObjectDetection.thresholds is .* mean 'threshold'"),
+        ("flip:", "flips:", "KeypointDetection.flips is unknown .* did you mean 'flip'"),
         ("SubModules:", "Zzz: 1\nSubModules:", ": Zzz is unknown and has no effect$"),
-        ("  KeypointD", "  Detecter: {}\n  KeypointD", "SubModules.Detecter is unknown"),
+        ("  KeypointD", "  Detection: {}\n  KeypointD", "SubModules.Detection is unknown"),
     ],
 )
 def test_unknown_keys_are_warned_of(tmp_path: Path, old: str, new: str, words: str) -> None:
