@@ -182,11 +182,11 @@ def check_frame(image: npt.NDArray[np.uint8], limits: Limits) -> Image:
 
 
 def _turned(image: Image, orientation: int) -> Image:
-    """Turn a stored picture by its EXIF orientation, which maps rows and columns to sides."""
+    """Turn a stored picture by its EXIF orientation, in place as far as that can be done."""
     if swaps_sides(orientation):
         image = np.asarray(cv2.transpose(image), np.uint8)
     flip = _FLIPS.get(orientation)
-    return image if flip is None else np.asarray(cv2.flip(image, flip), np.uint8)
+    return image if flip is None else np.asarray(cv2.flip(image, flip, dst=image), np.uint8)
 
 
 def _decode_animation(image: EncodedImage, name: str) -> Image | None:
