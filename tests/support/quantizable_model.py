@@ -11,7 +11,7 @@ from google.protobuf import json_format, text_format
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonpose_server.models.graph.model_graph import finish_model
+from tritonpose_server.models.graph.model_graph import add_preprocessing
 from tritonpose_server.models.paddle.inference_yml import Normalization
 from tritonpose_server.models.store import ModelFiles, ModelStore
 from tritonpose_server.models.triton_config import Backend, keypoint_parameters, make_config
@@ -47,7 +47,7 @@ def quantizable_model(channels: int = 32) -> onnx.ModelProto:
     )
     network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)], ir_version=8)
     normalization = Normalization(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    return finish_model(network, "x", {"y": "heatmap"}, normalization)
+    return add_preprocessing(network, {"y": "heatmap"}, normalization)
 
 
 def install(

@@ -82,6 +82,21 @@ def require_trusted(directory: Path) -> None:
 
 
 @contextlib.contextmanager
+def work_directory() -> Iterator[Path]:
+    """Make a temporary directory for the block, or raise `HomeError` that says how to choose it."""
+    try:
+        work = tempfile.mkdtemp(prefix="tritonpose-")
+    except OSError as error:
+        raise HomeError(
+            f"no temporary file can be made ({error}): name a directory with room in $TMPDIR"
+        ) from error
+    try:
+        yield Path(work)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def explained_errors(directory: Path) -> Iterator[None]:
     """Turn errors of the file system in a block into a `HomeError` about a directory."""
     try:

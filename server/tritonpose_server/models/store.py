@@ -21,7 +21,7 @@ from tritonpose_server.models.home import explained_errors, writable_directory
 from tritonpose_server.models.triton_config import config_text
 
 # Part of every cache key: raise it when the same source would give another model.
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 
 Progress = Callable[[str], None]
 """Called with lines for the user."""

@@ -26,6 +26,7 @@ def read(folder: Path, content: dict[str, Any]) -> InferenceYml:
 def test_detector(tmp_path: Path) -> None:
     assert read(tmp_path, inference_yml("detector", 192, 320)) == InferenceYml(
         model_name="PicoDet-S",
+        is_named=True,
         role="detector",
         height=192,
         width=320,

@@ -28,11 +28,9 @@ from paddle_networks import (
 )
 from tritonpose_pipeline.repository import NmsSettings
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.graph.model_graph import (
-    finish_model,
-    servable_detector,
-    servable_keypoint_model,
-)
+from tritonpose_server.models.graph.detector_graph import servable_detector
+from tritonpose_server.models.graph.keypoint_graph import servable_keypoint_model
+from tritonpose_server.models.graph.model_graph import add_preprocessing
 from tritonpose_server.models.paddle.inference_yml import (
     InferenceYml,
     Normalization,
@@ -72,7 +70,7 @@ def copying_network(height: int, width: int) -> onnx.ModelProto:
 )
 def test_preprocessing(scale: float, mean: list[float], std: list[float], bgr: bool) -> None:
     normalization = Normalization(scale, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
-    model = finish_model(copying_network(5, 7), "x", {"y": "result"}, normalization, bgr=bgr)
+    model = add_preprocessing(copying_network(5, 7), {"y": "result"}, normalization, bgr=bgr)
     images = pixels(3, 5, 7)
     expected = normalize(images[..., ::-1] if bgr else images, scale, mean, std)
     result = run_model(model, image=images)["result"]
@@ -87,8 +85,8 @@ def test_names_of_the_network_do_not_matter() -> None:
     graph.node("Add", ["image", graph.constant("factor", [1], np.float32)], "pixels")
     graph.node("Add", ["pixels", graph.constant("offset", [2], np.float32)], "preprocessed")
     graph.output("preprocessed", "N", 3, 4, 4)
-    servable = finish_model(
-        graph.model(), "image", {"preprocessed": "boxes"}, Normalization(1, (0, 0, 0), (1, 1, 1))
+    servable = add_preprocessing(
+        graph.model(), {"preprocessed": "boxes"}, Normalization(1, (0, 0, 0), (1, 1, 1))
     )
     images = pixels(1, 4, 4)
     result = run_model(servable, image=images)["boxes"]
@@ -99,7 +97,7 @@ def test_invalid_result() -> None:
     network = copying_network(4, 4)
     network.graph.node[0].op_type = "Nonsense"
     with pytest.raises(ConversionError, match="the converted graph is not valid ONNX"):
-        finish_model(network, "x", {"y": "y"}, Normalization(1, (0, 0, 0), (1, 1, 1)))
+        add_preprocessing(network, {"y": "y"}, Normalization(1, (0, 0, 0), (1, 1, 1)))
 
 
 # --- keypoint models ---
@@ -125,16 +123,16 @@ def test_keypoint_model(tmp_path: Path, is_scale: bool, batch: int | str) -> Non
     ("options", "found"),
     [
         # The other output of that size could be the heatmap of three keypoints.
-        ({"joints": 16}, "heatmap0 ['N', 16, 8, 6]"),
-        ({"heatmap_outputs": 2}, "heatmap1 ['N', 17, 8, 6]"),
+        ({"joints": 16}, "`heatmap0` FLOAT [N, 16, 8, 6]"),
+        ({"heatmap_outputs": 2}, "`heatmap1` FLOAT [N, 17, 8, 6]"),
     ],
 )
 def test_no_single_heatmap(tmp_path: Path, options: dict[str, Any], found: str) -> None:
     with pytest.raises(ConversionError) as caught:
         servable_keypoint_model(keypoint_network(**options), yml(tmp_path, "keypoint", 32, 24))
     message = str(caught.value)
-    assert "[batch, K, 8, 6]" in message
-    assert "pooled ['N', 3, 8, 6]" in message
+    assert "FLOAT [batch, K, 8, 6]" in message
+    assert "`pooled` FLOAT [N, 3, 8, 6]" in message
     assert found in message
 
 
@@ -148,7 +146,7 @@ def test_any_number_of_keypoints(tmp_path: Path, joints: int) -> None:
     expected = keypoint_reference(normalize(images), joints)
     result = run_model(model, image=images)["heatmap"]
     np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
-    with pytest.raises(ConversionError, match=r"expected one output of shape \[batch, 40, 8, 6\]"):
+    with pytest.raises(ConversionError, match=r"expected one output FLOAT \[batch, 40, 8, 6\]"):
         servable_keypoint_model(network, description, 40)
     # Nobody need say how many there are where only one output has the size of heatmaps.
     del network.graph.output[0]
@@ -169,7 +167,9 @@ def test_detector_model(
     network = detector_network(32, 48, constants_as_nodes=constants_as_nodes, **options)
     before = network.SerializeToString()
     description = yml(tmp_path, "detector", 32, 48, NormalizeImage__is_scale=is_scale)
-    model, settings, _ = servable_detector(network, description)
+    detector = servable_detector(network, description)
+    model, settings = detector.model, detector.nms
+    assert (detector.classes, detector.raw) == ((0,), None)
     assert network.SerializeToString() == before
     assert signature(model.graph.input) == [("image", UINT8, ["batch", 32, 48, 3])]
     assert signature(model.graph.output) == [
@@ -195,7 +195,7 @@ def test_suppression_settings_are_the_graphs(tmp_path: Path) -> None:
     description = yml(
         tmp_path, "detector", 32, 48, NMS={"nms_top_k": 1000, "nms_threshold": 0.7, "keep_top_k": 9}
     )
-    assert servable_detector(network, description)[1] == NmsSettings(0.25, 0.5, 10, 3)
+    assert servable_detector(network, description).nms == NmsSettings(0.25, 0.5, 10, 3)
 
 
 @pytest.mark.parametrize(
@@ -212,14 +212,12 @@ def test_suppression_settings_are_the_graphs(tmp_path: Path) -> None:
 )
 def test_person_class(tmp_path: Path, labels: list[str], index: int) -> None:
     network = detector_network(classes=max(len(labels), 1))
-    model, _, classes = servable_detector(
-        network, yml(tmp_path, "detector", 32, 48, label_list=labels)
-    )
+    description = yml(tmp_path, "detector", 32, 48, label_list=labels)
+    model = servable_detector(network, description).model
     images = pixels(2, 32, 48)
     _, scores = detector_reference(normalize(images))
     result = run_model(model, image=images)["scores"]
     np.testing.assert_allclose(result, scores[:, index], **CLOSE)
-    assert classes == (index,)
 
 
 @pytest.mark.parametrize(
@@ -242,8 +240,9 @@ def test_chosen_classes(
     description = replace(
         yml(tmp_path, "detector", 32, 48, label_list=labels or None), classes=wanted
     )
-    model, _, classes = servable_detector(network, description)
-    assert classes == ids
+    detector = servable_detector(network, description)
+    model = detector.model
+    assert detector.classes == ids
     images = pixels(2, 32, 48)
     expected = detector_reference(normalize(images))[1][:, list(ids)]
     if len(ids) == 1:
@@ -276,14 +275,26 @@ def test_classes_that_a_detector_lacks(
     ("options", "labels", "words"),
     [
         ({"classes": 2}, [], "label_list is missing"),
-        ({"classes": 2}, ["cat", "dog"], "is a person (pedestrian, person, human, people): cat, d"),
-        ({"classes": 3}, ["person", "cat"], "scores 3 classes, inference.yml lists 2 labels"),
-        ({"classes": 1}, ["person", "cat"], "scores 1 classes, inference.yml lists 2 labels"),
-        ({"classes": 2}, ["person"], "scores 2 classes, inference.yml lists 1 labels"),
-        ({"suppressions": 0}, ["person"], "one NonMaxSuppression node, the detector has 0"),
+        (
+            {"classes": 2},
+            ["cat", "dog"],
+            "is a person (pedestrian, person, human, people): cat, d",
+        ),
+        (
+            {"classes": 3},
+            ["person", "cat"],
+            "scores 3 classes, label_list of",
+        ),
+        (
+            {"classes": 1},
+            ["person", "cat"],
+            "scores 1 classes, label_list of",
+        ),
+        ({"classes": 2}, ["person"], "inference.yml has 1 labels: list one"),
+        ({"suppressions": 0}, ["person"], "outputs of shapes [1, 24, 4] are not such"),
         ({"suppressions": 2}, ["person"], "one NonMaxSuppression node, the detector has 2"),
         ({"limit": "computed"}, ["person"], "no constant limit of boxes kept"),
-        ({"extra_input": "im_shape"}, ["person"], "has image [1, 3, 32, 48], im_shape [1,"),
+        ({"extra_input": "mask"}, ["person"], "to fill the input `mask` FLOAT [1, 2] with"),
     ],
 )
 def test_detectors_that_do_not_fit(

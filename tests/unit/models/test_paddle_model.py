@@ -190,7 +190,7 @@ assert Path(sys.argv[2]).is_file()
 with np.load(sys.argv[5]) as arrays:
     arrays = dict(arrays)
 results = {}
-for case in range(len(arrays) // 2):
+for case in range(len(arrays) // 3):
     image, factor = arrays[f"{case}/image"], arrays[f"{case}/scale_factor"]
     results[f"{case}/0"] = image * factor[0, 0]
     results[f"{case}/1"] = np.array(Path(sys.argv[3]).name)

@@ -21,7 +21,7 @@ from paddle_networks import (
     keypoint_reference,
 )
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.graph import model_graph
+from tritonpose_server.models.graph import detector_graph, keypoint_graph
 from tritonpose_server.models.paddle.inference_yml import InferenceYml, read_inference_yml
 from tritonpose_server.models.paddle.model import PaddleModel
 from tritonpose_server.models.paddle.verification import Agreement, verify_model
@@ -62,11 +62,11 @@ def read(folder: Path, role: str, height: int, width: int, **changes: Any) -> In
 
 
 def servable_keypoint_model(yml: InferenceYml, **options: Any) -> onnx.ModelProto:
-    return model_graph.servable_keypoint_model(keypoint_network(32, 24, **options), yml)
+    return keypoint_graph.servable_keypoint_model(keypoint_network(32, 24, **options), yml)
 
 
 def servable_detector(yml: InferenceYml, **options: Any) -> onnx.ModelProto:
-    return model_graph.servable_detector(detector_network(32, 48, **options), yml)[0]
+    return detector_graph.servable_detector(detector_network(32, 48, **options), yml).model
 
 
 def with_mean(yml: InferenceYml, mean: tuple[float, float, float]) -> InferenceYml:
@@ -136,7 +136,8 @@ def test_detector(detector_yml: InferenceYml) -> None:
 def test_only_the_person_class_is_compared(tmp_path: Path) -> None:
     yml = read(tmp_path, "detector", 32, 48, label_list=["car", "person", "dog"])
     model = servable_detector(yml, classes=3)
-    agreement = verify(model, yml, Source(lambda image: detections(image, classes=3)))
+    source = Source(lambda image: detections(image, classes=3))
+    agreement = verify_model(model, yml, source, print, classes=(1,))
     assert agreement.rows == 32
 
 
@@ -242,7 +243,7 @@ def test_detections_that_differ(detector_yml: InferenceYml, change: Change, refu
 def test_batches(tmp_path: Path, keypoint_yml: InferenceYml, spoil: str, batches: bool) -> None:
     """Where only batches are wrong, single images are still compared."""
     network = keypoint_network(32, 24, spoil=spoil)
-    model = model_graph.servable_keypoint_model(network, keypoint_yml)
+    model = keypoint_graph.servable_keypoint_model(network, keypoint_yml)
     onnx.save(network, tmp_path / "inference.onnx")
     agreement = verify(model, keypoint_yml, PaddleModel(tmp_path))
     assert agreement.batches is batches

@@ -13,11 +13,12 @@ from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources
 from tritonpose_server.models.catalog import PADDLEX_MODELS
+from tritonpose_server.models.graph.keypoint_graph import servable_keypoint_model
 from tritonpose_server.models.paddle.inference_yml import InferenceYml, read_inference_yml
-from tritonpose_server.models.paddle.install import convert
 from tritonpose_server.models.triton_config import (
     MAX_BATCH_SIZE,
     config_text,
+    keypoint_parameters,
     make_config,
     onnxruntime_config,
     read_config,
@@ -57,9 +58,9 @@ def test_configurations_for_gpus_follow_from_that_for_cpus(name: str) -> None:
 @pytest.mark.parametrize("name", ["PP-TinyPose_128x96", "PP-TinyPose_256x192"])
 def test_keypoint_models_are_configured_as_conversion_does(name: str) -> None:
     source = reference_data.ROOT / "models" / name
-    model, parameters = convert(
-        onnx.load(source / "inference.onnx"), read_inference_yml(source / "inference.yml")
-    )
+    yml = read_inference_yml(source / "inference.yml")
+    model = servable_keypoint_model(onnx.load(source / "inference.onnx"), yml)
+    parameters = keypoint_parameters(flip_shift=True, use_udp=yml.use_udp)
     written = make_config(name, model, parameters, max_batch_size=MAX_BATCH_SIZE)
     assert config_of(name) == config_text(written)
 

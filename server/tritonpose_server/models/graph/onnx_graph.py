@@ -2,33 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph.external_data import load_external_data
 
 Shape = Sequence[int | str | None]
+
+Precision = Literal["fp32", "fp16", "int8"]
 
 # Results that are larger are left to the runtime: they would only swell the file.
 _LARGEST_RESULT = 1 << 22
 
 
-def load_model(path: Path) -> onnx.ModelProto:
-    """Load an ONNX file; raise `ConversionError` if it is missing or no ONNX model."""
+def load_graph(path: Path) -> onnx.ModelProto:
+    """Load an ONNX file, without the weights that lie beside it, or raise `ConversionError`."""
     try:
-        model = onnx.load(path)
-        onnx.checker.check_model(model)
+        return onnx.load(path, load_external_data=False)
     except FileNotFoundError:
         raise ConversionError(f"{path} is missing") from None
-    except Exception as error:  # protobuf's and the checker's errors have no common base
+    except Exception as error:  # protobuf's errors have no common base
+        raise ConversionError(f"{path} is not a valid ONNX model: {error}") from error
+
+
+def load_model(path: Path) -> onnx.ModelProto:
+    """Load an ONNX file; raise `ConversionError` if it is missing or no ONNX model."""
+    model = load_graph(path)
+    load_external_data(model, path.parent)
+    try:
+        _sort_nodes(model.graph)
+        onnx.checker.check_model(model)
+    except Exception as error:  # the checker's errors have no common base
         raise ConversionError(f"{path} is not a valid ONNX model: {error}") from error
     return model
+
+
+def open_session(model: onnx.ModelProto, *, optimize: bool = True) -> onnxruntime.InferenceSession:
+    """Make ONNX Runtime ready to run a model on the CPU, or raise `ConversionError`."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # ONNX Runtime's and protobuf's errors have no public base class
+        opsets = ", ".join(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import)
+        raise ConversionError(
+            f"ONNX Runtime {onnxruntime.__version__} can't run the model (IR version "
+            f"{model.ir_version}, operators of {opsets}): {error}. Export it with opset 16, in "
+            "float32 and with ONNX's own operators only"
+        ) from error
+
+
+def _sort_nodes(graph: onnx.GraphProto) -> None:
+    """Put nodes after those that they use, in place: not every tool writes them in that order."""
+    producers = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
+    uses = [
+        {producers[name] for name in _all_inputs(node) if name in producers} for node in graph.node
+    ]
+    if all(max(used, default=-1) < index for index, used in enumerate(uses)):
+        return
+    order = TopologicalSorter(dict(enumerate(uses))).static_order()
+    nodes = [graph.node[index] for index in order]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def _all_inputs(node: onnx.NodeProto) -> Iterator[str]:
+    """Iterate over what a node and the graphs in it use."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in [attribute.g, *attribute.graphs]:
+            for inner in graph.node:
+                yield from _all_inputs(inner)
+
+
+def precision(model: onnx.ModelProto) -> Precision:
+    """Return the lowest precision that a model computes in."""
+    types = {tensor.data_type for tensor in model.graph.initializer}
+    operators = set()
+    for node in model.graph.node:
+        operators.add(node.op_type)
+        types |= {a.i for a in node.attribute if node.op_type == "Cast" and a.name == "to"}
+        types |= {a.t.data_type for a in node.attribute if node.op_type == "Constant"}
+    if any("QuantizeLinear" in name or name.startswith("QLinear") for name in operators):
+        return "int8"
+    half = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
+    return "fp32" if types.isdisjoint(half) else "fp16"
 
 
 def constant(model: onnx.ModelProto, name: str) -> npt.NDArray[np.generic] | None:
@@ -42,6 +115,42 @@ def constant(model: onnx.ModelProto, name: str) -> npt.NDArray[np.generic] | Non
                 if attribute.name == "value":
                     return numpy_helper.to_array(attribute.t)
     return None
+
+
+def set_constant(model: onnx.ModelProto, name: str, value: npt.NDArray[np.generic]) -> None:
+    """Replace the value of a tensor that `constant` finds, in place."""
+    for initializer in model.graph.initializer:
+        if initializer.name == name:
+            initializer.CopyFrom(numpy_helper.from_array(value, name))
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.output[0] == name:
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    attribute.t.CopyFrom(numpy_helper.from_array(value, name))
+
+
+def as_float(model: onnx.ModelProto, name: str, element_type: int) -> str:
+    """Return the name of a tensor as float32, for which a node may be added, in place."""
+    if element_type == TensorProto.FLOAT:
+        return name
+    model.graph.node.append(
+        helper.make_node("Cast", [name], [f"{name}/float32"], to=TensorProto.FLOAT)
+    )
+    return f"{name}/float32"
+
+
+def run_for_shapes(
+    model: onnx.ModelProto, feed: Mapping[str, npt.NDArray[np.generic]]
+) -> dict[str, tuple[int, ...]]:
+    """Run a model once and return the shapes of its outputs, or raise `ConversionError`."""
+    session = open_session(model, optimize=False)
+    try:
+        outputs = session.run(None, dict(feed))
+    except Exception as error:  # ONNX Runtime's errors have no public base class
+        sizes = ", ".join(f"{name} {list(value.shape)}" for name, value in feed.items())
+        raise ConversionError(f"the model can't be run with inputs {sizes}: {error}") from error
+    names = [tensor.name for tensor in model.graph.output]
+    return {name: np.shape(output) for name, output in zip(names, outputs, strict=True)}
 
 
 def cut_at(model: onnx.ModelProto, tensors: Mapping[str, Shape]) -> onnx.ModelProto:

@@ -89,9 +89,8 @@ def _convert(model: OpenModel, downloads: Path) -> ModelFiles:
                 f"{downloads / member.filename} is missing or damaged; fetch the open models again"
             )
     network = model.build(load_graph_model(downloads / model.topology.filename))
-    servable = model_graph.finish_model(
+    servable = model_graph.add_preprocessing(
         network,
-        network.graph.input[0].name,
         {tensor.name: tensor.name for tensor in network.graph.output},
         Normalization(1.0, model.mean, model.std),
         bgr=model.bgr,

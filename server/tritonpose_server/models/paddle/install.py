@@ -1,24 +1,26 @@
-"""Installs a PaddleX or PaddleDetection model directory as a model for Triton."""
+"""Installs an exported model, from its directory or file, as a model for Triton."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import onnx
 
-from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from tritonpose_server.models import triton_config
 from tritonpose_server.models.catalog import Role
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.graph import model_graph
+from tritonpose_server.models.graph.detector_graph import servable_detector
+from tritonpose_server.models.graph.keypoint_graph import servable_keypoint_model
+from tritonpose_server.models.home import writable_directory
 from tritonpose_server.models.keypoints_file import read_keypoints
+from tritonpose_server.models.paddle.flip_shift import needs_flip_shift
 from tritonpose_server.models.paddle.inference_yml import InferenceYml, read_inference_yml
 from tritonpose_server.models.paddle.model import PaddleModel
-from tritonpose_server.models.paddle.verification import verify_model
+from tritonpose_server.models.paddle.verification import Agreement, verify_model
 from tritonpose_server.models.store import (
     CONVERTER_VERSION,
     ModelFiles,
@@ -27,9 +29,12 @@ from tritonpose_server.models.store import (
     check_model_name,
 )
 
+# What a model is made from, in its provenance: where any of it differs, the model may.
+_MADE_FROM = ("source_sha256", "converter_version", "classes", "flip_shift", "keypoints")
+
 
 def install_paddle_model(
-    directory: Path,
+    place: Path,
     role: Role | None,
     store: ModelStore,
     *,
@@ -37,89 +42,132 @@ def install_paddle_model(
     name: str | None = None,
     img_size: tuple[int, int] | None = None,
     classes: tuple[str, ...] | None = None,
+    flip_shift: bool | None = None,
     progress: Progress = lambda _line: None,
     open_model: Callable[[Path], PaddleModel] = PaddleModel,
 ) -> Path:
-    """Convert a directory with ``inference.yml`` and a `PaddleModel`, and install the model.
+    """Convert a `PaddleModel` with its ``inference.yml``, and install it.
 
-    Unless a name is given, the model's name carries a digest of the source, so that one name never
-    stands for different weights; one that is there already is kept. Only a model that was found to
-    agree with its source is installed, else a `ConversionError` says what is wrong. ``role`` and
-    ``model_name`` default to those of ``inference.yml``, and so does ``img_size``, height and width
-    in pixels, for a graph that leaves them open. ``classes`` are the labels or ids of a detector's
-    classes that count, by default that of persons.
+    Unless a name is given, the model's name carries a digest of all that it is made from, so that
+    one name never stands for different weights; one that is there already is kept. Only a model
+    that was found to agree with its source is installed, else a `ConversionError` says what is
+    wrong. ``role`` and ``model_name`` default to those of ``inference.yml``, and so does
+    ``img_size``, height and width in pixels, for a graph that leaves them open. ``classes``, labels
+    or ids, are those of a detector that count as people; ``flip_shift`` says whether mirrored
+    heatmaps of a keypoint model are shifted, which is else found out.
     """
-    model = open_model(directory)
+    model = open_model(place)
     yml = read_inference_yml(model.yml)
-    if role is not None and yml.role != role:
-        raise ConversionError(
-            f"{directory} holds a {yml.role} model, but it is configured as {role} model"
-        )
-    source = model.digest
+    _check_role(place, yml, role, classes, flip_shift)
+    schema = read_keypoints(model.directory) if yml.role == "keypoint" else None
+    digest = model.digest()
+    source = digest
     if img_size is not None and img_size != (yml.height, yml.width):
         yml = replace(yml, height=img_size[0], width=img_size[1])
         source = f"{source} at {yml.height}x{yml.width}"
-    schema = None
-    if yml.role == "keypoint":
-        schema = read_keypoints(directory)
-        if classes is not None:
-            raise ConversionError(
-                f"{directory} holds a keypoint model: only detectors have classes"
-            )
-    if schema is not None:
-        source = f"{source} of {hashlib.sha256(schema.to_json().encode()).hexdigest()}"
-    if classes is not None:
-        yml = replace(yml, classes=classes)
-        source = f"{source} for {json.dumps(sorted(classes))}"
-    key = hashlib.sha256(f"{source} {CONVERTER_VERSION}".encode()).hexdigest()
+    made_from: dict[str, object] = {
+        "source_sha256": source,
+        "converter_version": CONVERTER_VERSION,
+        **({"classes": sorted(classes)} if classes else {}),
+        **({} if flip_shift is None else {"flip_shift": flip_shift}),
+        **({} if schema is None else {"keypoints": schema.to_json()}),
+    }
+    yml = replace(yml, classes=classes)
+    key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
     name = name or f"{model_name or yml.model_name}-{key[:8]}"
     check_model_name(name)
-    made_from = {"source_sha256": source, "converter_version": CONVERTER_VERSION}
-    installed = store.provenance(name)
-    if installed is not None:
-        if made_from.items() <= installed.items():
-            return store.path(name)
-        raise ConversionError(
-            f"another model is installed as {name!r}; remove it first, or choose another name"
-        )
+    if _is_installed(store, name, made_from):
+        return store.path(name)
 
-    servable, parameters = convert(model.export(progress), yml, schema)
-    agreement = verify_model(servable, yml, model, progress)
+    writable_directory(store.root, 2 * model.size)
+    for note in model.notes:
+        progress(note)
+    exported = model.export(progress)
+    if (warning := model.check_paddle_beside()) is not None:
+        progress(f"warning: {warning}")
+    if yml.role == "keypoint":
+        shift, guess = needs_flip_shift(exported, yml, model_name, flip_shift)
+        if guess is not None:
+            progress(guess)
+        joints = None if schema is None else len(schema.names)
+        servable = servable_keypoint_model(exported, yml, joints)
+        agreement = verify_model(servable, yml, model, progress)
+        parameters = triton_config.keypoint_parameters(
+            flip_shift=shift, use_udp=yml.use_udp, schema=schema
+        )
+    else:
+        servable, parameters, agreement = _detector(exported, yml, model, progress)
     progress(f"{name}: {agreement}")
+    if model.digest() != digest:
+        raise ConversionError(f"{place} changed while it was converted: install it again")
     config = triton_config.make_config(
         name,
         servable,
         parameters,
         max_batch_size=triton_config.MAX_BATCH_SIZE if agreement.batches else 1,
     )
-    provenance = {"source": str(directory.absolute()), **made_from, "agreement": asdict(agreement)}
+    provenance = {"source": str(place.absolute()), **made_from, "agreement": asdict(agreement)}
     configs = {triton_config.ONNXRUNTIME: triton_config.onnxruntime_config(config)}
     return store.add(name, ModelFiles(servable, config, provenance, configs))
 
 
-def convert(
-    model: onnx.ModelProto, yml: InferenceYml, schema: KeypointSchema | None = None
-) -> tuple[onnx.ModelProto, dict[str, str]]:
-    """Convert a model's graph to what Triton serves and what the pipeline must know of it.
+def _check_role(
+    place: Path,
+    yml: InferenceYml,
+    role: Role | None,
+    classes: Sequence[str] | None,
+    flip_shift: bool | None,
+) -> None:
+    """Check that a model is of the role that it is to have, and options are of that role."""
+    if role is not None and yml.role != role:
+        raise ConversionError(
+            f"{place} holds a {yml.role} model, but it is configured as {role} model"
+        )
+    if classes and yml.role != "detector":
+        raise ConversionError(f"{place} holds a keypoint model: only detectors have classes")
+    if flip_shift is not None and yml.role != "keypoint":
+        raise ConversionError(f"a flip shift is of keypoint models, and {place} holds a detector")
 
-    ``schema`` is what a keypoint model's keypoints are, None where no file says it.
-    """
-    if yml.role == "keypoint":
-        servable = model_graph.servable_keypoint_model(
-            model, yml, None if schema is None else len(schema.names)
+
+def _is_installed(store: ModelStore, name: str, made_from: Mapping[str, object]) -> bool:
+    """Whether the very model is there; another one of its name is a `ConversionError`."""
+    installed = store.provenance(name)
+    if installed is None:
+        return False
+    different = [key for key in _MADE_FROM if installed.get(key) != made_from.get(key)]
+    if different == ["converter_version"]:
+        # What an earlier version made of it is replaced.
+        return False
+    if different:
+        raise ConversionError(
+            f"another model is installed as {name!r}; remove it first, or choose another name"
         )
-        # PaddleX decides by name which models need the one-pixel shift when flipping.
-        shift = "PP-TinyPose" in yml.model_name
-        return servable, triton_config.keypoint_parameters(
-            flip_shift=shift, use_udp=yml.use_udp, schema=schema
+    return True
+
+
+def _detector(
+    exported: onnx.ModelProto,
+    yml: InferenceYml,
+    model: PaddleModel,
+    progress: Progress,
+) -> tuple[onnx.ModelProto, dict[str, str], Agreement]:
+    detector = servable_detector(exported, yml)
+    if detector.raw is not None and not yml.has_nms:
+        progress(
+            f"the detector has no suppression of overlapping boxes and {model.yml.name} no `NMS`: "
+            f"using PP-YOLOE's, IoU {yml.nms.iou_threshold:g} and score "
+            f"{yml.nms.score_threshold:g}; `NMS` with nms_threshold and score_threshold changes it"
         )
-    servable, nms, classes = model_graph.servable_detector(model, yml)
-    return servable, triton_config.detector_parameters(
+    agreement = verify_model(
+        detector.model, yml, model, progress, classes=detector.classes, raw=detector.raw
+    )
+    parameters = triton_config.detector_parameters(
         interpolation=yml.interpolation,
         keep_ratio=yml.keep_ratio,
         pad_value=yml.normalization.zero_color(),
         threshold=yml.threshold,
-        nms=nms,
+        nms=detector.nms,
         labels=yml.labels,
-        classes=classes,
+        classes=detector.classes,
     )
+    return detector.model, parameters, agreement

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import re
-import tempfile
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,11 @@ import onnxruntime
 
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import onnx_graph
+from tritonpose_server.models.graph.external_data import external_files
+from tritonpose_server.models.graph.network_inputs import Feed, network_inputs, unused_inputs
+from tritonpose_server.models.home import work_directory
+from tritonpose_server.models.paddle.files import find_files
+from tritonpose_server.models.paddle.parameters import shared_weights
 from tritonpose_server.models.paddle.tool_environment import PADDLE_ENVIRONMENT, ToolEnvironment
 from tritonpose_server.models.programs import Outcome, run_tool
 from tritonpose_server.models.store import Progress, digest_files
@@ -24,57 +27,84 @@ from tritonpose_server.models.store import Progress, digest_files
 Arrays = list[npt.NDArray[Any]]
 FloatArray = npt.NDArray[np.float32]
 
-_PROGRAMS = ("inference.json", "inference.pdmodel")
-_PARAMETERS = "inference.pdiparams"
-_LFS_POINTER = b"version https://git-lfs"
-
 _RUNNER = Path(__file__).with_name("runner")
 _OPSET = 16
 
 # The largest of PaddleX's pose detectors takes 6 s on one core.
 _TIMEOUT_S = 600.0
 
+# Less is missing only where a weight was written otherwise.
+_SAME = 0.99
+
 _UNLISTED = re.compile(r"^unlisted operators: (.+)$", re.MULTILINE)
 
 
 class PaddleModel:
-    """A model directory whose files were found and checked; ``inference.yml`` may be missing."""
+    """An exported model whose files were found and checked; its yml may be missing."""
 
     def __init__(
         self,
-        directory: Path,
+        place: Path,
         environment: ToolEnvironment = PADDLE_ENVIRONMENT,
         timeout_s: float = _TIMEOUT_S,
     ) -> None:
         """Find and check the files; a `ConversionError` says what is missing or damaged.
 
-        They are ``inference.onnx``, or a Paddle model: ``inference.json`` or ``inference.pdmodel``,
-        and ``inference.pdiparams``.
+        ``place`` is as for `find_files`, which says what there can be.
         """
-        if not directory.is_dir():
-            raise ConversionError(f"model directory {directory} does not exist")
-        self.directory = directory
-        self.yml = directory / "inference.yml"
+        self._files = find_files(place)
+        self.directory = place if place.is_dir() else place.parent
+        self.yml, self.notes = self._files.yml, self._files.notes
         self._environment, self._timeout_s = environment, timeout_s
-        self._onnx = directory / "inference.onnx"
+        self._onnx, self._paddle = self._files.onnx, self._files.paddle
+        if self._onnx is not None and self._environment.find() is None:
+            # Nothing can run it, and nothing needs to.
+            self._paddle = None
         self._exported: onnx.ModelProto | None = None
         self._session: onnxruntime.InferenceSession | None = None
-        if not self._onnx.exists():
-            self._paddle = _find_paddle(directory)
-            if not self._paddle:
-                raise ConversionError(
-                    f"{directory} holds no model: expected inference.yml and either inference.json "
-                    "(or inference.pdmodel) with inference.pdiparams, or inference.onnx"
-                )
-        else:
-            self._paddle = self._paddle_beside_onnx()
         self.runs_with = "Paddle" if self._paddle else "the unconverted ONNX model"
 
-    @cached_property
+    @property
+    def size(self) -> int:
+        """The size of the files that it is made of, in bytes."""
+        return sum(path.stat().st_size for path in self._sources())
+
     def digest(self) -> str:
-        """SHA-256 over all that the model is made from."""
-        network = [self._onnx] if self._onnx.exists() else self._paddle
-        return digest_files(*network, self.yml)
+        """Return the SHA-256 over all that the model is made from, as it is now."""
+        digest = digest_files(*self._sources(), self.yml)
+        if self._onnx is not None:
+            return digest
+        # Another version of the tools may convert it to something else.
+        return hashlib.sha256(f"{digest} {self._environment.pins}".encode()).hexdigest()
+
+    def _sources(self) -> list[Path]:
+        """Return the files of the network that is converted."""
+        if self._onnx is None:
+            return [*(self._files.paddle or ())]
+        graph = onnx_graph.load_graph(self._onnx)
+        return [self._onnx, *external_files(graph, self._onnx.parent)]
+
+    def check_paddle_beside(self) -> str | None:
+        """Compare the weights of an ONNX file with those of the Paddle model beside it.
+
+        If they have none in common, one of both is stale: a `ConversionError` says how to name the
+        one that is meant. Returned is a sentence where only some are different.
+        """
+        if self._onnx is None or self._files.paddle is None:
+            return None
+        share = shared_weights(self.export(lambda _line: None), self._files.paddle[1])
+        if share == 0:
+            raise ConversionError(
+                f"{self._onnx} and {self._files.paddle[0].name} beside it have different weights: "
+                "one of both is stale. Remove that one, or name the one that is meant by its path: "
+                f"{self._onnx} or {self._files.paddle[0]}"
+            )
+        if share is None or share > _SAME:
+            return None
+        return (
+            f"{1 - share:.0%} of the weights in {self._onnx.name} are not in "
+            f"{self._files.paddle[1].name} beside it: it was optimized, or one of both is stale"
+        )
 
     def export(self, progress: Progress) -> onnx.ModelProto:
         """Return the model as ONNX, converted once where it is a Paddle model.
@@ -84,9 +114,9 @@ class PaddleModel:
         """
         if self._exported is None:
             self._exported = (
-                onnx_graph.load_model(self._onnx)
-                if self._onnx.exists()
-                else self._export_paddle(progress)
+                self._export_paddle(progress)
+                if self._onnx is None
+                else onnx_graph.load_model(self._onnx)
             )
         return self._exported
 
@@ -97,44 +127,36 @@ class PaddleModel:
         ``[1, 3, h, w]``; there are outputs for each.
         """
         model = self.export(progress)
-        constants = {tensor.name for tensor in model.graph.initializer}
-        ranks = {
-            tensor.name: len(onnx_graph.tensor_shape(tensor))
-            for tensor in model.graph.input
-            if tensor.name not in constants
-        }
-        factor = np.ones((1, 2), np.float32)
-        cases = [
-            {name: image if rank == 4 else factor for name, rank in ranks.items()}
-            for image in images
-        ]
+        inputs = network_inputs(model, *images[0].shape[2:])
+        cases = [inputs.feed(image) for image in images]
         if self._paddle:
             try:
                 return self._run_paddle(cases)
             except ConversionError as error:
-                if not self._onnx.exists():
+                if self._onnx is None:
                     # Nothing else could confirm the export.
                     raise
-                progress(f"{error}; comparing with inference.onnx instead")
-                self._paddle, self.runs_with = [], "the unconverted ONNX model"
+                progress(f"{error}; comparing with {self._onnx.name} instead")
+                self._paddle, self.runs_with = None, "the unconverted ONNX model"
         if self._session is None:
-            self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), providers=["CPUExecutionProvider"]
-            )
-        return [list(self._session.run(None, case)) for case in cases]
+            self._session = onnx_graph.open_session(model)
+        return [self._run_onnx(self._session, case, inputs.batch or 1) for case in cases]
 
-    def _paddle_beside_onnx(self) -> list[Path]:
-        """Return the Paddle model that ``inference.onnx`` came from, if it can be run."""
+    def _run_onnx(self, session: onnxruntime.InferenceSession, case: Feed, batch: int) -> Arrays:
+        """Run ONNX Runtime; of a fixed batch, which is one image repeated, take the first."""
         try:
-            return _find_paddle(self.directory) if self._environment.find() else []
-        except ConversionError:
-            # A damaged one is as good as none.
-            return []
+            outputs = session.run(None, case)
+        except Exception as error:  # ONNX Runtime's errors have no public base class
+            raise ConversionError(f"{self._onnx} can't be run: {error}") from error
+        # Tables of detections have no dimension for images.
+        return [
+            output[:1] if output.ndim > 2 and len(output) == batch else output for output in outputs
+        ]
 
     def _export_paddle(self, progress: Progress) -> onnx.ModelProto:
         python = self._environment.ensure(progress)
-        progress(f"converting {self._paddle[0]} to ONNX")
-        with tempfile.TemporaryDirectory() as work:
+        progress(f"converting {self._paddle[0] if self._paddle else self.directory} to ONNX")
+        with work_directory() as work:
             raw = Path(work, "raw.onnx")
             outcome = self._run_script(python, "export_onnx.py", raw, str(_OPSET))
             # paddle2onnx also succeeds with an empty file.
@@ -152,17 +174,18 @@ class PaddleModel:
         onnx_graph.fold_constants(model)
         return model
 
-    def _run_paddle(self, cases: Sequence[Mapping[str, FloatArray]]) -> list[Arrays]:
+    def _run_paddle(self, cases: Sequence[Feed]) -> list[Arrays]:
         """Run the Paddle model as PaddleX does on a CPU."""
         python = self._environment.find()
         if python is None:
             raise ConversionError(f"can't run {self.directory} with Paddle: it is not installed")
-        with tempfile.TemporaryDirectory() as work:
+        with work_directory() as work:
             inputs, outputs = Path(work, "inputs.npz"), Path(work, "outputs.npz")
+            # Inputs that the export found unused are still inputs of the Paddle model.
             named: dict[str, Any] = {
                 f"{index}/{name}": array
                 for index, case in enumerate(cases)
-                for name, array in case.items()
+                for name, array in {**unused_inputs(case), **case}.items()
             }
             np.savez(inputs, **named)
             outcome = self._run_script(python, "run_model.py", inputs, outputs)
@@ -179,7 +202,7 @@ class PaddleModel:
         return found
 
     def _run_script(self, python: Path, script: str, *arguments: Path | str) -> Outcome:
-        paths = (path.absolute() for path in self._paddle)
+        paths = (path.absolute() for path in self._paddle or ())
         command = [python, "-I", _RUNNER / script, *paths, *arguments]
         name = "paddle2onnx" if script == "export_onnx.py" else "Paddle"
         return run_tool(name, list(map(str, command)), timeout_s=self._timeout_s)
@@ -206,48 +229,8 @@ class PaddleModel:
         return f"{failed}paddle2onnx failed with status {outcome.status}. {outcome.last_lines()}"
 
     def _wrong_parameters(self) -> str:
+        parameters = self._paddle[1].name if self._paddle else "its file"
         return (
-            f"inference.pdiparams in {self.directory} does not have the weights that the network "
+            f"{parameters} in {self.directory} does not have the weights that the network "
             "names: it is cut short or of another model. Copy or export both again"
         )
-
-
-def _find_paddle(directory: Path) -> list[Path]:
-    """Return program and parameters of a Paddle model, none where a directory has neither."""
-    programs = [directory / name for name in _PROGRAMS if (directory / name).exists()]
-    parameters = directory / _PARAMETERS
-    if not programs and not parameters.exists():
-        return []
-    if not programs:
-        raise ConversionError(
-            f"{directory} holds {_PARAMETERS} without the network: inference.json (or, from "
-            "Paddle 2, inference.pdmodel) is missing"
-        )
-    if not parameters.exists():
-        raise ConversionError(
-            f"{directory} holds {programs[0].name} without its weights: {_PARAMETERS} is missing"
-        )
-    for path in (programs[0], parameters):
-        _check(path)
-    return [programs[0], parameters]
-
-
-def _check(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(len(_LFS_POINTER))
-    if not start:
-        raise ConversionError(f"{path} is empty: copy or export the model again")
-    if start == _LFS_POINTER:
-        raise ConversionError(
-            f"{path} is only a pointer of Git LFS; run `git lfs pull` where it was cloned"
-        )
-    if path.suffix != ".json":
-        return
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ConversionError(
-            f"{path} is damaged or cut short ({error}): copy or export the model again"
-        ) from error
-    if not isinstance(content, dict) or "program" not in content:
-        raise ConversionError(f"{path} is not a model of Paddle: it has no `program`")

@@ -86,11 +86,15 @@ class ToolEnvironment:
             ) from error
         return _python(directory)
 
-    def _directory(self) -> Path:
+    @property
+    def pins(self) -> str:
+        """The versions of what is installed in it, one package a line."""
         lines = self.requirements.read_text("utf-8").splitlines()
-        pins = "\n".join(line for line in lines if line and not line.startswith("#"))
+        return "\n".join(line for line in lines if line and not line.startswith("#"))
+
+    def _directory(self) -> Path:
         made_with = f"{sys.version_info[:2]} {platform.machine()}"
-        digest = hashlib.sha256(f"{made_with}\n{pins}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{made_with}\n{self.pins}".encode()).hexdigest()
         return cache_home() / "environments" / f"{self.name}-{digest[:12]}"
 
     def _make(self, staging: Path, progress: Progress) -> None:
