@@ -108,7 +108,7 @@ def verify_model(
     Keypoint models are compared by their heatmaps. A detector's source ends in non-maximum
     suppression, its model does not: each detection of the source must be among the model's
     candidates, and the model's best candidate must be one that the source returns. ``classes`` are
-    those that the model scores. A source without suppression, whose outputs ``raw`` tells, must
+    the ids of what the model scores. A source without suppression, whose outputs ``raw`` tells, must
     give the same candidates. Where batches are wrong, only single images were compared; where these
     differ, or a detector finds nothing to compare, `ConversionError` is raised.
     """
