@@ -67,7 +67,7 @@ def open_session(model: onnx.ModelProto, *, optimize: bool = True) -> onnxruntim
 
 
 def _sort_nodes(graph: onnx.GraphProto) -> None:
-    """Put nodes after the nodes whose results they use, in place: some tools write another order."""
+    """Put nodes after those whose results they use, in place: tools write them in any order."""
     producers = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
     uses = [
         {producers[name] for name in _all_inputs(node) if name in producers} for node in graph.node

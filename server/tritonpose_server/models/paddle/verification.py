@@ -108,9 +108,10 @@ def verify_model(
     Keypoint models are compared by their heatmaps. A detector's source ends in non-maximum
     suppression, its model does not: each detection of the source must be among the model's
     candidates, and the model's best candidate must be one that the source returns. ``classes`` are
-    the ids of what the model scores. A source without suppression, whose outputs ``raw`` tells, must
-    give the same candidates. Where batches are wrong, only single images were compared; where these
-    differ, or a detector finds nothing to compare, `ConversionError` is raised.
+    the ids of what the model scores, by default what ``yml`` says. A source without suppression,
+    whose outputs ``raw`` tells, must give the same candidates. Where batches are wrong, only single
+    images were compared; where these differ, or a detector finds nothing to compare,
+    `ConversionError` is raised.
     """
     progress(f"comparing {yml.model_name} with {source.runs_with}")
     session = onnx_graph.open_session(model)
