@@ -31,8 +31,8 @@ _SUPPRESSIONS = ("NMS", "NonMax", "Suppression")
 class ServableDetector:
     """A detector without its non-maximum suppression.
 
-    ``nms`` are the settings of that; ``classes`` the ids of the classes that count, one
-    per row of ``scores``. ``raw`` are the outputs of a network that was exported without suppression.
+    ``nms`` are the settings of that; ``classes`` the ids of the classes that count, one per row
+    of ``scores``. ``raw`` are the outputs of a network that was exported without suppression.
     """
 
     model: onnx.ModelProto
