@@ -228,6 +228,8 @@ def test_a_model_is_loaded_when_it_is_first_used(start: Start, triton: Triton) -
     answered(model, *requests)
     assert [len(each.sender.outputs()["boxes"]) for each in requests] == [2] * 8
     assert sorted(triton.loads) == ["pose", "small"]
+    # Where its operator sees it: the request takes seconds longer than others.
+    assert "warn: loading model small, which a request waits for" in triton.log
 
 
 def test_a_model_that_can_not_be_loaded(start: Start, triton: Triton) -> None:

@@ -56,9 +56,14 @@ def invalid(problems: Sequence[tuple[str, str, str]], log_id: str | None = None)
     return ServiceError(HTTPStatus.UNPROCESSABLE_ENTITY, message.decode(), log_id)
 
 
-def invalid_image(kind: str, message: str) -> ServiceError:
+def invalid_image(kind: str, message: str, log_id: str | None = None) -> ServiceError:
     """Make an error 422 about the field ``image``."""
-    return invalid([(kind, "body.image", message)])
+    return invalid([(kind, "body.image", message)], log_id)
+
+
+def missing_image(advice: str) -> ServiceError:
+    """Make an error 422 about a request without an image."""
+    return invalid_image("missing", f"Field required: {advice}")
 
 
 def unavailable(message: str) -> ServiceError:

@@ -1,7 +1,8 @@
-"""Read and check the JSON body of a request."""
+"""Read and check requests: JSON documents, and files with options."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,10 +12,10 @@ import pydantic_core
 from pydantic import ValidationError
 
 from tritonpose_server.service.contract.failures import ServiceError, invalid, invalid_image
-from tritonpose_server.service.contract.schema import InferRequestBody, usable_log_id
+from tritonpose_server.service.contract.schema import InferOptions, InferRequestBody, usable_log_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tritonpose_pipeline.thresholds import Threshold
 
@@ -22,6 +23,8 @@ _URL = re.compile(r"https?://", re.IGNORECASE)
 _DATA_URI = re.compile(r"data:[^,]{0,200},", re.IGNORECASE)
 _FOREIGN = re.compile(r"[^A-Za-z0-9+/=]")
 _WHITESPACE = re.compile(r"[ \t\r\n]+")
+
+_FEW_VALUES = 10_000
 
 _ADVICE = "send the bytes of an image file, base64-encoded"
 
@@ -44,10 +47,21 @@ class KeypointRequest:
 
 
 def parse_json(body: bytes | bytearray) -> object:
-    """Parse JSON text, UTF-8; ServiceError 422 if it is not JSON."""
+    """Parse JSON text; ServiceError 422 if it is not JSON.
+
+    What the fast parser does not take may still be what PaddleX's takes: UTF-16 or UTF-32, text
+    with a byte order mark, halves of surrogate pairs.
+    """
+    document: object
     try:
-        document: object = pydantic_core.from_json(body)
-    except ValueError as error:
+        try:
+            document = pydantic_core.from_json(body)
+        except ValueError:
+            # It would take seconds for many small values, and nothing else could run.
+            if body.count(b",") > _FEW_VALUES:
+                raise
+            document = json.loads(body)
+    except (ValueError, RecursionError) as error:
         raise invalid([("json_invalid", "body", f"JSON decode error: {error}")]) from None
     return document
 
@@ -67,12 +81,24 @@ def check_request(document: object, *, visualize: bool) -> KeypointRequest:
     except ServiceError as error:
         error.log_id = log_id
         raise
-    return KeypointRequest(
-        image=image,
-        det_threshold=fields.detThreshold,
-        visualize=visualize if fields.visualize is None else fields.visualize,
-        log_id=log_id,
-    )
+    return _request(image, fields, log_id, visualize=visualize)
+
+
+def check_file(
+    image: bytes | str, options: Mapping[str, str], *, where: str, visualize: bool
+) -> KeypointRequest:
+    """Check a request whose image came as a file, with options as texts, of which none is required.
+
+    ``where`` the options are is for messages. Raises ServiceError 422 as `check_request` does.
+    """
+    log_id = usable_log_id(options.get("logId"))
+    try:
+        fields = InferOptions.model_validate({name: text for name, text in options.items() if text})
+    except ValidationError as error:
+        raise invalid(_problems(error, where), log_id) from None
+    if not image:
+        raise invalid_image("image", "the image file is empty", log_id)
+    return _request(image, fields, log_id, visualize=visualize)
 
 
 def read_image(text: str) -> bytes | str:
@@ -95,6 +121,17 @@ def read_image(text: str) -> bytes | str:
     if not data:
         raise invalid_image("base64", f"`image` is empty: {_ADVICE}")
     return data
+
+
+def _request(
+    image: bytes | str, options: InferOptions, log_id: str | None, *, visualize: bool
+) -> KeypointRequest:
+    return KeypointRequest(
+        image=image,
+        det_threshold=options.detThreshold,
+        visualize=visualize if options.visualize is None else options.visualize,
+        log_id=log_id,
+    )
 
 
 def _decode(text: str) -> bytes:
@@ -123,13 +160,13 @@ def _explain(text: str) -> str:
     )
 
 
-def _problems(error: ValidationError) -> list[tuple[str, str, str]]:
+def _problems(error: ValidationError, where: str = "body") -> list[tuple[str, str, str]]:
     return [
-        (each["type"], _location(each["loc"]), each["msg"])
+        (each["type"], where + _location(each["loc"]), each["msg"])
         for each in error.errors(include_url=False, include_context=False, include_input=False)
     ]
 
 
 def _location(path: Sequence[int | str]) -> str:
-    """Write a path as PaddleX does: ``body.image``, ``body.list[3]``."""
-    return "body" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    """Write a path as PaddleX does: ``.image``, ``.list[3]``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)

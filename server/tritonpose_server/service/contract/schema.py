@@ -7,6 +7,7 @@ without them.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import uuid
 from typing import Annotated, Any, Literal
@@ -50,7 +51,13 @@ def choose_log_id(*proposals: object) -> str:
 
 
 def _by_class(value: object, check: ValidatorFunctionWrapHandler) -> Any:
-    """Check a threshold; those of classes are numbers, or texts that spell them."""
+    """Check a threshold; those of classes are numbers, or texts that spell them.
+
+    In a query or a form, which hold texts alone, they are the text of a JSON object.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(value)
     if not isinstance(value, dict):
         return check(value)
     with contextlib.suppress(ValueError):
@@ -74,17 +81,18 @@ DetThreshold = Annotated[
 ]
 
 
-class InferRequestBody(BaseModel):
-    """One image to find people in. Unknown fields are ignored."""
-
-    model_config = ConfigDict(title="InferRequest")
-
+class _WithImage(BaseModel):
     image: str = Field(
         description="A JPEG, PNG, WebP or BMP file, base64-encoded (RFC 4648, standard alphabet, "
         "with padding); a header `data:...;base64,` may precede it. Or the URL "
         "of such a file, where the server is configured to fetch them.",
         examples=[_GRAY_PNG],
     )
+
+
+class InferOptions(BaseModel):
+    """How an image is processed. Unknown fields are ignored."""
+
     detThreshold: DetThreshold = Field(  # noqa: N815 (PaddleX's names)
         None,
         ge=0,
@@ -107,6 +115,12 @@ class InferRequestBody(BaseModel):
         "characters. Default: the header `X-Request-ID`, or else a new UUID.",
         examples=["photo-17"],
     )
+
+
+class InferRequestBody(InferOptions, _WithImage):
+    """One image to find people in. Unknown fields are ignored."""
+
+    model_config = ConfigDict(title="InferRequest")
 
 
 class Person(BaseModel):

@@ -89,10 +89,11 @@ def create_app(
     _add_pages(app, settings.page_threshold)
     _also(app)
     app.add_exception_handler(HTTPException, _http_error)
+    description = openapi.with_requests(app.openapi())
     if settings.api_keys:
         app.add_middleware(KeyGate, digests=[key_digest(key) for key in settings.api_keys])
-        description = openapi.with_keys(app.openapi(), OPEN_PATHS)
-        app.openapi = lambda: description  # type: ignore[method-assign]
+        description = openapi.with_keys(description, OPEN_PATHS)
+    app.openapi = lambda: description  # type: ignore[method-assign]
     limit_browsers(app, settings)
     app.add_middleware(
         Observation, metrics=service.metrics, tracing=service.tracing, counted_path=INFER_PATH

@@ -1,17 +1,15 @@
-"""Limits on requests: how many at a time, how much memory their bodies take, how long they take."""
+"""Limits on requests: how many at a time, how much memory their bodies take."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 from starlette.requests import ClientDisconnect
 
-from tritonpose_server.service.contract.failures import BusyError, ServiceError
+from tritonpose_server.service.contract.failures import BusyError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -19,12 +17,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from tritonpose_server.service.rest.settings import RestSettings
-
 T = TypeVar("T")
 TakeMemory = Callable[[int], None]
-
-_JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
 
 
 class Slots:
@@ -101,37 +95,6 @@ class BodyMemory:
             self._held -= held
 
 
-async def receive_json(
-    request: Request, settings: RestSettings, take_memory: TakeMemory
-) -> bytearray:
-    """Receive a body that is declared as JSON.
-
-    Raises ServiceError 415 if it is declared otherwise, 413 if it is too large, 408 if it doesn't
-    arrive in time, 503 if there is no room for it; ClientDisconnect if the client closes its
-    connection.
-    """
-    kind = request.headers.get("content-type", "")
-    # Browsers let any web page send other types here, without asking us first.
-    if not _JSON.fullmatch(kind.strip()):
-        raise ServiceError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"the body must be JSON with the header `Content-Type: application/json`, "
-            f"got {kind[:100]!r}",
-        )
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > settings.max_body_bytes:
-        raise _too_large(settings.max_body_bytes)
-    try:
-        return await asyncio.wait_for(
-            _receive(request, settings.max_body_bytes, take_memory), settings.receive_timeout
-        )
-    except asyncio.TimeoutError:
-        raise ServiceError(
-            HTTPStatus.REQUEST_TIMEOUT,
-            f"the body did not arrive within {settings.receive_timeout:g} s",
-        ) from None
-
-
 async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Do work for a client whose request's body is read, or cancel it when the client disconnects.
 
@@ -147,24 +110,6 @@ async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -
     finally:
         working.cancel()
         leaving.cancel()
-
-
-async def _receive(request: Request, limit: int, take_memory: TakeMemory) -> bytearray:
-    body = bytearray()
-    async for chunk in request.stream():
-        if len(body) + len(chunk) > limit:
-            raise _too_large(limit)
-        take_memory(len(chunk))
-        body += chunk
-    return body
-
-
-def _too_large(limit: int) -> ServiceError:
-    return ServiceError(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the body is larger than the {limit / 1e6:g} MB accepted: downscale or recompress the "
-        "image",
-    )
 
 
 async def _wait_for_disconnect(request: Request) -> None:

@@ -6,7 +6,11 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any
 
-from tritonpose_server.service.contract.schema import InferRequestBody, NoResultResponse
+from tritonpose_server.service.contract.schema import (
+    InferOptions,
+    InferRequestBody,
+    NoResultResponse,
+)
 from tritonpose_server.service.rest.responses import REQUEST_ID_HEADER
 
 DESCRIPTION = """\
@@ -16,12 +20,19 @@ PaddleX's pipeline `human_keypoint_detection`; the work is done by NVIDIA Triton
 All answers but those of `/metrics` are JSON with `logId`, `errorCode` (0, or the HTTP status of a
 failure) and `errorMsg`."""
 
+_FILE = {"type": "string", "format": "binary"}
+_FILE_TYPES = (
+    *("image/jpeg", "image/png", "image/webp", "image/bmp"),
+    "application/octet-stream",
+)
+
 _FAILURES = {
     HTTPStatus.UNAUTHORIZED: "The server requires an API key, and the request has no valid one.",
     HTTPStatus.FORBIDDEN: "`image` is a URL that this server does not fetch.",
     HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body, or the file at a URL, is too large.",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not declared as `application/json`.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not declared as JSON, an image "
+    "file or a form, or is compressed in a way that the server does not read.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The body is not JSON, a field is missing or wrong, or "
     "`image` is not base64 or not an image that can be processed.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "A fault of the server or of a model; its log has "
@@ -84,14 +95,48 @@ def with_keys(description: dict[str, Any], open_paths: Collection[str]) -> dict[
     }
 
 
+def with_requests(description: dict[str, Any]) -> dict[str, Any]:
+    """Add to a description the types of requests, by names that generated clients can use."""
+    components = description["components"]
+    document = InferRequestBody.model_json_schema()
+    image = {**document["properties"]["image"], **_FILE}
+    image["description"] = "A JPEG, PNG, WebP or BMP file."
+    del image["examples"]
+    form = {
+        **document,
+        "title": "InferForm",
+        "properties": {**document["properties"], "image": image},
+    }
+    schemas = {**components["schemas"], "InferRequest": document, "InferForm": form}
+    return {**description, "components": {**components, "schemas": schemas}}
+
+
 def infer_extra() -> dict[str, Any]:
     """Describe the request for keypoints, which the route reads without FastAPI."""
+    options = InferOptions.model_json_schema()["properties"]
+    schemas = {
+        "application/json": {"$ref": "#/components/schemas/InferRequest"},
+        "multipart/form-data": {"$ref": "#/components/schemas/InferForm"},
+        **dict.fromkeys(_FILE_TYPES, _FILE),
+    }
     return {
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": InferRequestBody.model_json_schema()}},
+            "content": {kind: {"schema": schema} for kind, schema in schemas.items()},
         },
         "parameters": [
+            *(
+                {
+                    "name": name,
+                    "in": "query",
+                    "required": False,
+                    "description": f"Where the body is an image file. {schema['description']}",
+                    "schema": {
+                        key: schema[key] for key in schema.keys() - {"description", "title"}
+                    },
+                }
+                for name, schema in options.items()
+            ),
             {
                 "name": REQUEST_ID_HEADER,
                 "in": "header",
@@ -99,6 +144,6 @@ def infer_extra() -> dict[str, Any]:
                 "description": "Id of this request where its body has no `logId`; 1 to 128 "
                 "printable ASCII characters without blanks, else it is ignored.",
                 "schema": {"type": "string"},
-            }
+            },
         ],
     }

@@ -65,4 +65,6 @@ def error_response(
     extra = dict(headers or {})
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         extra["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+    if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        extra["Accept-Encoding"] = "gzip, deflate"
     return json_response(error_body(error, log_id), log_id, error.status, extra)

@@ -29,13 +29,14 @@ from tritonpose_server.service.contract.failures import (
     invalid_image,
     unavailable,
 )
-from tritonpose_server.service.contract.requests import check_request, parse_json
-from tritonpose_server.service.rest.limits import (
-    BodyMemory,
-    Slots,
-    cancel_on_disconnect,
-    receive_json,
+from tritonpose_server.service.rest.bodies import (
+    coding_of_body,
+    decompress,
+    kind_of_body,
+    read_body,
+    receive_body,
 )
+from tritonpose_server.service.rest.limits import BodyMemory, Slots, cancel_on_disconnect
 from tritonpose_server.service.rest.observation import add_log_fields
 from tritonpose_server.service.rest.readiness import Readiness
 from tritonpose_server.service.rest.responses import (
@@ -134,9 +135,19 @@ class KeypointService:
             yield
 
     async def _read(self, request: Request, take_memory: TakeMemory) -> KeypointRequest:
-        body = await receive_json(request, self._settings, take_memory)
-        parse = partial(_parse, body, visualize=self._settings.visualize)
-        return parse() if len(body) <= _INLINE_BYTES else await self._in_thread(parse)
+        settings, headers = self._settings, request.headers
+        content_type = headers.get("content-type", "")
+        kind = kind_of_body(content_type)
+        coding = coding_of_body(headers.get("content-encoding", ""))
+        body = await receive_body(request, settings, take_memory)
+        if coding is not None:
+            limit = settings.max_body_bytes
+            body = await self._in_thread(partial(decompress, body, coding, limit))
+            take_memory(len(body))
+        read = partial(
+            read_body, kind, body, content_type, request.query_params, visualize=settings.visualize
+        )
+        return read() if len(body) <= _INLINE_BYTES else await self._in_thread(read)
 
     async def _find_people(self, asked: KeypointRequest, log_id: str) -> tuple[bytes, PoseResponse]:
         image = asked.image
@@ -167,10 +178,6 @@ class KeypointService:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def _parse(body: bytearray, *, visualize: bool) -> KeypointRequest:
-    return check_request(parse_json(body), visualize=visualize)
 
 
 def _failure_of_triton(error: TritonPoseError, timeout: float) -> ServiceError:

@@ -131,11 +131,11 @@ FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({}, 415),
-        ({"Origin": "http://localhost:8080"}, 415),
-        ({"Origin": "https://public.example", "Sec-Fetch-Site": "same-origin"}, 415),
-        ({"Sec-Fetch-Site": "none"}, 415),
-        ({"Origin": ORIGIN, "Sec-Fetch-Site": "cross-site"}, 415),
+        ({}, 422),
+        ({"Origin": "http://localhost:8080"}, 422),
+        ({"Origin": "https://public.example", "Sec-Fetch-Site": "same-origin"}, 422),
+        ({"Sec-Fetch-Site": "none"}, 422),
+        ({"Origin": ORIGIN, "Sec-Fetch-Site": "cross-site"}, 422),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "http://localhost:9999"}, 403),
         ({"Origin": "null"}, 403),

@@ -73,6 +73,16 @@ def test_success() -> None:
     assert request.request_id == "mine"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_json_in_any_encoding(encoding: str) -> None:
+    """As PaddleX's model reads it."""
+    estimate, seen = answering(1)
+    element = json.dumps({**REQUEST, "name": "\u4eba"}, ensure_ascii=False).encode(encoding)
+    answer = json.loads(Model(estimate).answer(np.array([[element]], object)))
+    assert (answer["logId"], answer["errorCode"]) == ("mine", 0)
+    assert seen[0].image == IMAGE
+
+
 def test_image_at_a_url() -> None:
     estimate, seen = answering(1)
     answer = Model(estimate).call({"image": "https://images.example/a.png", "visualize": True})

@@ -360,7 +360,13 @@ def test_description_is_valid_and_complete(client: httpx.Client) -> None:
     assert set(infer["responses"]) == {
         *("200", "401", "403", "408", "413", "415", "422", "500", "502", "503", "504")
     }
-    fields = infer["requestBody"]["content"]["application/json"]["schema"]
+    content = infer["requestBody"]["content"]
+    assert set(content) == {
+        *("application/json", "multipart/form-data", "application/octet-stream"),
+        *("image/jpeg", "image/png", "image/webp", "image/bmp"),
+    }
+    assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/InferRequest"}
+    fields = description["components"]["schemas"]["InferRequest"]
     assert fields["required"] == ["image"]
     assert set(fields["properties"]) == {"image", "detThreshold", "visualize", "logId"}
     assert all(field["description"] for field in fields["properties"].values())
@@ -368,6 +374,7 @@ def test_description_is_valid_and_complete(client: httpx.Client) -> None:
     assert set(models) == {
         *("InferResponse", "InferResult", "KeypointDescription", "Person"),
         *("NoResultResponse", "ReadyResponse"),
+        *("InferRequest", "InferForm"),
     }
     for model in models.values():
         assert model["description"]

@@ -16,11 +16,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tritonpose.cli.logs import json_formatter
 from tritonpose_server.service.contract.failures import ServiceError
+from tritonpose_server.service.rest.bodies import receive_body
 from tritonpose_server.service.rest.limits import (
     BodyMemory,
     Slots,
     cancel_on_disconnect,
-    receive_json,
 )
 from tritonpose_server.service.rest.observation import ACCESS, Observation, add_log_fields
 from tritonpose_server.service.rest.responses import set_request_id
@@ -56,11 +56,11 @@ def test_body_in_parts() -> None:
     request = Request(SCOPE, receiving(chunks(b"one", b"", b"two")))
     memory = BodyMemory(6)
     with memory.share() as take:
-        assert asyncio.run(receive_json(request, RestSettings(""), take)) == b"onetwo"
+        assert asyncio.run(receive_body(request, RestSettings(""), take)) == b"onetwo"
         with memory.share() as other:
             request = Request(SCOPE, receiving(chunks(b"x")))
             with pytest.raises(ServiceError, match="take all the memory") as caught:
-                asyncio.run(receive_json(request, RestSettings(""), other))
+                asyncio.run(receive_body(request, RestSettings(""), other))
         assert caught.value.status == HTTPStatus.SERVICE_UNAVAILABLE
     with memory.share() as again:
         again(6)
@@ -73,7 +73,7 @@ def test_body_that_does_not_arrive() -> None:
         BodyMemory(1000).share() as take,
         pytest.raises(ServiceError, match=r"did not arrive within 0\.05 s") as caught,
     ):
-        asyncio.run(receive_json(request, settings, take))
+        asyncio.run(receive_body(request, settings, take))
     assert caught.value.status == HTTPStatus.REQUEST_TIMEOUT
 
 
