@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from tritonpose.errors import ServerError, TritonPoseError
+from tritonpose.local import LOCAL_URL
 from tritonpose_batch.job import Task
 
 _STORE_BYTES = 80 * 2**20
 """Ray's minimum is 75 MiB; nothing but counts goes through its object store."""
 
-_CORES_PER_WORKER = 4
-"""A worker reads and sends several hundred images per second, more than four cores answer."""
+CORES_PER_WORKER = 4
+"""A worker reads and sends several hundred images per second, more than four cores answer; an
+engine in its own process uses as many."""
 
 _STOP_SECONDS = 30
 
@@ -58,7 +60,7 @@ def ray_cluster(
     try:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         yield workers or sum(
-            max(int(node["Resources"].get("CPU", 0)) // _CORES_PER_WORKER, 1) for node in nodes
+            max(int(node["Resources"].get("CPU", 0)) // CORES_PER_WORKER, 1) for node in nodes
         )
     finally:
         ray.shutdown()
@@ -104,7 +106,12 @@ def _home_of_ray(scratch: Path, *, own: bool) -> Iterator[None]:
 
 @contextmanager
 def node_servers(task: Task, report: Callable[[str], None]) -> Iterator[None]:
-    """Run an embedded server on each node, unless the task names servers."""
+    """Run an embedded server on each node, unless the task names servers or the workers."""
+    if task.options.url == LOCAL_URL:
+        from tritonpose_server.models.choice import choose_models
+
+        # Says which models they are, and converts them before all workers want to.
+        choose_models(task.config, report, strict=task.options.strict_models)
     if task.options.url is not None:
         yield
         return

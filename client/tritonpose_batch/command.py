@@ -20,6 +20,7 @@ from tritonpose.cli.parsing import (
     warn_of_server_options,
 )
 from tritonpose.cli.progress import ProgressBar
+from tritonpose.config import PipelineConfig
 from tritonpose.extras import require_modules
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ def _check_client(options: argparse.Namespace) -> None:
     from tritonpose.create import create_async_pipeline
 
     warn_of_server_options(options, "device", "strict_models")
+    if options.url is None:
+        PipelineConfig.load(options.pipeline)
+        return
     create_async_pipeline(
         options.pipeline, url=options.url, timeout=options.timeout, **credentials(options)
     )
@@ -104,7 +108,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, metavar="DIR", help="directory for the results"
     )
     add_shared(parser, "pipeline", "det_threshold")
-    add_server(parser, "servers to use instead of starting one per node")
+    add_server(
+        parser,
+        "servers to use instead of starting one per node, or `local:` for the workers themselves",
+    )
     add_shared(parser, "device", "strict_models")
     parser.add_argument(
         "--address", metavar="ADDRESS", help="Ray cluster to use (default: Ray on this machine)"

@@ -16,8 +16,10 @@ import ray
 from tritonpose.async_pipeline import AsyncPipeline
 from tritonpose.config import PipelineConfig
 from tritonpose.errors import AccessDeniedError, ModelNotFoundError, ServerUnavailableError
-from tritonpose.transport import connect_async
+from tritonpose.local import LOCAL_URL, async_local_transport, make_engine
+from tritonpose.transport import AsyncTransport, connect_async
 from tritonpose.transport.connection import ConnectionOptions
+from tritonpose_batch.cluster import CORES_PER_WORKER
 from tritonpose_batch.job import JobOptions, Layout, Task, read_shard
 from tritonpose_batch.results import Counts, PartWriter, row_of
 from tritonpose_batch.sources import sources_of
@@ -69,12 +71,9 @@ class ShardWorker:
         self._loop = asyncio.new_event_loop()
         # As many as there may be files to read at once; the default depends on the cores.
         self._loop.set_default_executor(ThreadPoolExecutor(task.options.max_in_flight + 1))
-        url, config = task.options.url, task.config
-        if url is None:
-            url = ray.get(node_server(task, ray.get_runtime_context().get_node_id()).url.remote())
-            # The server's defaults are those of the configuration.
-            config = PipelineConfig()
-        self._url, self._config = url, config
+        self._pipeline = AsyncPipeline(
+            *_transport_of(task), max_in_flight=task.options.max_in_flight
+        )
 
     def __call__(self, batch: Mapping[str, Any]) -> Iterator[dict[str, list[int]]]:
         """Process the shard whose number is the one row of the column ``shard``.
@@ -92,14 +91,35 @@ class ShardWorker:
             self._loop.run_until_complete(steps.aclose())
 
     async def _steps(self, shard: int) -> AsyncGenerator[Counts, None]:
-        options = self._task.options
-        connection: ConnectionOptions = {**options.connection, "retries": _RETRIES}
-        transport = connect_async(self._url, options.timeout, **connection)
-        pipeline = AsyncPipeline(transport, self._config, max_in_flight=options.max_in_flight)
-        steps = process_shard(shard, self._task.layout, pipeline, options.det_threshold)
-        async with pipeline, aclosing(steps):
+        threshold = self._task.options.det_threshold
+        steps = process_shard(shard, self._task.layout, self._pipeline, threshold)
+        async with aclosing(steps):
             async for counts in steps:
                 yield counts
+
+
+def _transport_of(task: Task) -> tuple[AsyncTransport, PipelineConfig]:
+    """Connect to the task's servers, to that of this node, or load the engine in this process.
+
+    Returned is also what to ask of it.
+    """
+    options = task.options
+    if options.url == LOCAL_URL:
+        engine = make_engine(
+            task.config,
+            options.timeout,
+            device=options.device,
+            engine_config={"cpu_threads": CORES_PER_WORKER},
+            strict_models=options.strict_models,
+        )
+        engine.load()
+        return async_local_transport(engine, options.timeout), PipelineConfig()
+    connection: ConnectionOptions = {**options.connection, "retries": _RETRIES}
+    if options.url is not None:
+        return connect_async(options.url, options.timeout, **connection), task.config
+    url = ray.get(node_server(task, ray.get_runtime_context().get_node_id()).url.remote())
+    # The server's defaults are those of the configuration.
+    return connect_async(url, options.timeout, **connection), PipelineConfig()
 
 
 class NodeServer:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from tritonpose.cli.console import USAGE_ERROR, print_status
 from tritonpose.config import PIPELINE_NAME, check_classes, check_threshold
 from tritonpose.errors import ConfigError
+from tritonpose.local import LOCAL_URL
 from tritonpose_pipeline.thresholds import threshold_from_text
 
 if TYPE_CHECKING:
@@ -175,19 +176,23 @@ def add_server(parser: argparse.ArgumentParser, meaning: str) -> None:
 
 def check_server(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End with an error where credentials are given for no server."""
-    if options.url is None and (unused := [f"--{name}" for name in _given(options)]):
+    served = options.url not in (None, LOCAL_URL)
+    if not served and (unused := [f"--{name}" for name in _given(options)]):
         parser.error(f"{', '.join(unused)} without --url: there is no server to authenticate to")
 
 
 def warn_of_server_options(options: argparse.Namespace, *names: str) -> None:
     """Warn about options that are for a server started here, where ``--url`` names one."""
     for name in names:
-        if options.url is not None and getattr(options, name) not in (None, False):
+        served = options.url not in (None, LOCAL_URL)
+        if served and getattr(options, name) not in (None, False):
             print_status(f"--{name} has no effect: the server at {options.url} has its own")
 
 
 def credentials(options: argparse.Namespace) -> ConnectionOptions:
     """Return the credentials given; the API key of the environment where no other is given."""
+    if options.url == LOCAL_URL:
+        return {}
     api_key = os.environ.get(API_KEY_VARIABLE) or None
     given = {**({"api_key": api_key} if api_key else {}), **_given(options)}
     return cast("ConnectionOptions", given)
