@@ -74,15 +74,34 @@ def test_every_kind_of_input_in_order(
     cv2.imwrite(str(folder / "b.tiff"), nobody)
     with file_server() as files:
         url = files.add("/my%20photo.jpg?width=2", Route(photo.read_bytes()))
-        results = predict([frame, str(photo), folder, url, video, frame[200:]])
+        results = predict([frame, str(photo), folder, url, video, frame[200:], photo.read_bytes()])
     assert [result["input_path"] for result in results] == [
         *(None, str(photo), str(folder / "a.png"), str(folder / "b.tiff"), url),
-        *(str(video), str(video), str(video), None),
+        *(str(video), str(video), str(video), None, None),
     ]
-    assert [result.get("frame_index") for result in results] == [*[None] * 5, 0, 1, 2, None]
-    assert [len(result["boxes"]) for result in results] == [2, 2, 2, 0, 2, 2, 2, 0, 1]
-    frames = [frame, frame, frame, nobody, frame, *decoded(video), frame[200:]]
+    assert [result.get("frame_index") for result in results] == [*[None] * 5, 0, 1, 2, None, None]
+    assert [len(result["boxes"]) for result in results] == [2, 2, 2, 0, 2, 2, 2, 0, 1, 2]
+    frames = [frame, frame, frame, nobody, frame, *decoded(video), frame[200:], frame]
     assert_same(results, predict_all(False, frames, url=server.grpc_url))
+
+
+def test_a_video_on_its_side_gives_the_boxes_of_the_upright_one(
+    server: EmbeddedServer, photo: Path, tmp_path: Path
+) -> None:
+    height, width = (side // 2 * 2 for side in cv2.imread(str(photo)).shape[:2])
+    frame = cv2.imread(str(photo))[:height, :width]
+    # As phones record: the sensor's rows, and how to turn them.
+    turned = np.rot90(frame, -1)
+    lossless = {"codec": "png", "pixels": "rgb24"}
+    videos = [
+        write_video(tmp_path / "upright.mov", [frame] * 2, **lossless),
+        write_video(tmp_path / "phone.mov", [turned] * 2, turned=90, **lossless),
+    ]
+    results = predict_all(False, videos, url=server.grpc_url)
+    assert [result["frame_index"] for result in results] == [0, 1, 0, 1]
+    assert [result["frame_time"] for result in results] == [0, 0.1, 0, 0.1]
+    assert [len(result["boxes"]) for result in results] == [2] * 4
+    assert_same(results[2:], results[:2])
 
 
 @reference_data.needed

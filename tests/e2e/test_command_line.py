@@ -10,12 +10,14 @@ import subprocess
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from command_line import COMMAND, environment, run
 from tritonpose import create_pipeline
 from tritonpose_server.embedded.device import count_gpus
 from tritonpose_server.embedded.server import EmbeddedServer
+from videos import write_video
 
 PIPELINE = "human_keypoint_detection"
 GUIDE = ["--pipeline", PIPELINE, "--input", "photo.jpg", "--det_threshold", "0.5"]
@@ -151,12 +153,30 @@ def test_no_server(desk: Path) -> None:
     assert "0 people in 0 images" in summary
 
 
-def test_misspelled_names_load_no_models(tmp_path: Path) -> None:
-    done = run(tmp_path, "predict", "foto.jpg", "clip.mp4")
+def test_standard_input_and_a_pipe(desk: Path, server: EmbeddedServer) -> None:
+    write_video(desk / "clip.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3)
+    line = [*("predict", "--json", "-", "--url", server.grpc_url), "--save_path", "out"]
+    for name in ("photo.jpg", "clip.mp4"):
+        # Not the file itself, which could be read twice.
+        with subprocess.Popen(["cat", name], cwd=desk, stdout=subprocess.PIPE) as cat:
+            done = run(desk, *line, stdin=cat.stdout)
+        assert done.returncode == 0, done.stderr
+        results = lines_of_json(done.stdout)
+        assert {result["input_path"] for result in results} == {"/dev/stdin"}
+        people = [len(list(result["boxes"])) for result in results]  # type: ignore[call-overload]
+        assert people == ([2] if name == "photo.jpg" else [0, 0, 0])
+    assert len(list((desk / "out").glob("stdin_frame*_res.json"))) == 3
+
+
+def test_names_that_mean_nothing_load_no_models(tmp_path: Path) -> None:
+    done = run(tmp_path, "predict", "foto.jpg", "clip.mp4", "file:///no/a.jpg", "rtsp://camera/1")
     assert done.returncode == 1
     assert done.stderr == (
         "error: no such file or directory: 'foto.jpg'\n"
         "error: no such file or directory: 'clip.mp4'\n"
+        "error: no such file or directory: '/no/a.jpg'\n"
+        "error: 'rtsp://camera/1' is the address of a live stream, which isn't read: read a "
+        "camera's frames with cv2.VideoCapture, and give them as an iterator of arrays\n"
     )
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import requests
 
@@ -27,15 +27,18 @@ def environment(**variables: str) -> dict[str, str]:
     return {**inherited, **variables}
 
 
-def run(directory: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    directory: Path, *arguments: str, stdin: IO[Any] | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command to its end.
 
     Args:
         directory: Where it runs.
         arguments: Its command line.
+        stdin: Its standard input; by default there is nothing to read.
         variables: Further environment variables.
     """
-    return _run([COMMAND, *arguments], directory, **variables)
+    return _run([COMMAND, *arguments], directory, stdin, **variables)
 
 
 def run_tool(
@@ -46,12 +49,14 @@ def run_tool(
     return _run(command, directory, **variables)
 
 
-def _run(command: list[str], directory: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def _run(
+    command: list[str], directory: Path, stdin: IO[Any] | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         cwd=directory,
         env=environment(**variables),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL if stdin is None else stdin,
         capture_output=True,
         text=True,
         timeout=550,

@@ -10,6 +10,8 @@ from typing import Any
 import av
 import numpy as np
 
+# Little is lost.
+_FINE = {"qmin": "1", "qmax": "3"}
 _CODECS = {
     ".avi": ("mjpeg", "yuvj420p"),
     ".mjpeg": ("mjpeg", "yuvj420p"),
@@ -39,10 +41,10 @@ def write_video(
     name, layout = _CODECS.get(path.suffix, ("mpeg4", "yuv420p"))
     with av.open(str(path), "w", options=dict(options or {})) as container:
         stream: Any = container.add_stream(
-            codec or name, rate=10, options=dict(codec_options or {})
+            codec or name, rate=10, options={**_FINE, **(codec_options or {})}
         )
         stream.pix_fmt = pixels or layout
-        stream.bit_rate = 10_000_000
+        stream.bit_rate = 100_000_000
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         if turned or mirrored:

@@ -125,7 +125,7 @@ def _truncation(result: KeypointResult) -> str:
 
 
 def count_images(inputs: Sequence[str]) -> int | None:
-    """Count the images by name; None where there is a video: its length is known at its end."""
+    """Count the images by name; None where there is a video or a pipe: its end shows its length."""
     from tritonpose.file_types import has_image_name, has_video_name, is_url
 
     count = 0
@@ -135,6 +135,8 @@ def count_images(inputs: Sequence[str]) -> int | None:
             names = [name for _, _, files in os.walk(item) for name in files]
             names = [name for name in names if has_image_name(name) or has_video_name(name)]
         if any(has_video_name(name) for name in names if not is_url(name)):
+            return None
+        if item.startswith("/dev/"):
             return None
         count += len(names)
     return count

@@ -73,6 +73,7 @@ def test_a_continued_job_begins_in_the_middle(monkeypatch: pytest.MonkeyPatch) -
         (["empty"], 0),
         (["clip.mp4"], None),
         (["a.jpg", "films"], None),
+        (["/dev/stdin"], None),
     ],
 )
 def test_counting(
