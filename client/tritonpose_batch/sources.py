@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tritonpose.errors import InputError
 from tritonpose.file_types import is_url
 from tritonpose.inputs import FileInput, ImageInput
+from tritonpose.inputs.files import MAX_BYTES, too_long
 from tritonpose.inputs.frames import read_frames
 
 if TYPE_CHECKING:
@@ -88,11 +89,15 @@ def _read_stored(address: str) -> bytes:
     """Read a file through fsspec; raises InputError."""
     system, path = file_system(address)
     try:
-        return bytes(system.cat_file(path))
+        with system.open(path, "rb") as file:
+            data: bytes = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise InputError(f"no such file: {address!r}", address) from error
     except Exception as error:
         raise InputError(_unreadable(address, error), address) from error
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{address!r} {too_long()}", address)
+    return data
 
 
 def _unreadable(address: str, error: Exception) -> str:

@@ -63,7 +63,8 @@ def frame_of(image: Image.Image) -> NDArray[np.uint8]:
 
     try:
         image.load()
-        upright = ImageOps.exif_transpose(image)
+        # As WebP files, which PaddleX doesn't turn.
+        upright = image if image.format == "WEBP" else ImageOps.exif_transpose(image)
         if upright.mode == "F":
             raise InputError(
                 "got a Pillow image of mode F: convert it to RGB, with values of 0 to 255", image

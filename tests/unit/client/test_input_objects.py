@@ -100,6 +100,17 @@ def test_an_asynchronous_file_is_refused() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_pillow_image_of_webp_is_not_turned(tmp_path: Path, orientation: int) -> None:
+    path = tmp_path / "photo.webp"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(IMAGE[:, :, ::-1]).save(path, exif=exif, lossless=True)
+    with Image.open(path) as picture:
+        (image,) = images_of(picture)
+    np.testing.assert_array_equal(image.source, IMAGE)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_pillow_image_is_what_its_file_is(tmp_path: Path, orientation: int) -> None:
     path = tmp_path / "photo.png"
     exif = Image.Exif()

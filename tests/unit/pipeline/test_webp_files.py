@@ -74,9 +74,11 @@ def replaced_picture(data: bytes) -> bytes:
         animation()[:60],
         animation().replace(b"ANMF", b"ANMX"),
         animation().replace(b"VP8 ", b"VP8?"),
+        # Its frames are behind what it says is its end.
+        animation()[:4] + struct.pack("<I", 40) + animation()[8:],
         replaced_picture(animation()),
     ],
-    ids=["small canvas", "beyond the canvas", "cut", "no frame", "no picture", "bomb"],
+    ids=["small canvas", "beyond the canvas", "cut", "no frame", "no picture", "early end", "bomb"],
 )
 def test_damaged(data: bytes) -> None:
     file = check_file(data)

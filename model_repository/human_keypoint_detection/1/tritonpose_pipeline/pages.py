@@ -70,6 +70,9 @@ def decode_page(page: EncodedPage, name: str) -> Image:
     """
     _check_page(page, name)
     file: bytes | bytearray = page.data
+    if page.format == "PNM" and file[1:2] in b"123":
+        # OpenCV wants a gap behind the last number of a text.
+        file += b"\n"
     if page.place is not None:
         file = bytearray(file)
         make_first(file, page.place)

@@ -40,9 +40,7 @@ def read_webp(data: bytes) -> ImageHeader | None:
     size = _read_size(data)
     if size is None:
         return None
-    # The length counts what follows it, padded to an even number.
-    length = int.from_bytes(data[4:8], "little")
-    end = 8 + length + length % 2
+    end = _end(data)
     several = data[end : end + 4] == b"RIFF" and data[end + 8 : end + 12] == b"WEBP"
     return ImageHeader(*size, animated=is_animated_webp(data), several=several)
 
@@ -63,10 +61,8 @@ def first_webp_frame(data: bytes, canvas: ImageHeader) -> FirstFrame | None:
         The frame; None where there is none, it reaches beyond the canvas or the end of the file,
         or its picture has another size than it claims.
     """
-    start, end = next(
-        ((start, end) for kind, start, end in _chunks(data, _FIRST_CHUNK) if kind == b"ANMF"),
-        (0, 0),
-    )
+    chunks = _chunks(data[: _end(data)], _FIRST_CHUNK)
+    start, end = next(((start, end) for kind, start, end in chunks if kind == b"ANMF"), (0, 0))
     if end - start < _FRAME_HEADER_LENGTH:
         return None
     # Offsets are in units of two pixels, sizes less one.
@@ -79,6 +75,12 @@ def first_webp_frame(data: bytes, canvas: ImageHeader) -> FirstFrame | None:
             fits = x + size[0] <= canvas.width and y + size[1] <= canvas.height
             return FirstFrame(file, x, y) if fits and _read_size(file) == size else None
     return None
+
+
+def _end(data: bytes) -> int:
+    """Return where the file says that it ends: its length counts what follows, padded."""
+    length = int.from_bytes(data[4:8], "little")
+    return 8 + length + length % 2
 
 
 def _read_size(data: bytes) -> tuple[int, int] | None:
