@@ -2,4 +2,4 @@
 
 from tritonpose_server.service import require_extra
 
-require_extra("triton", "PIL", "certifi", "httpcore", "httpx", "pybase64", "pydantic")
+require_extra("triton", "PIL", "certifi", "httpcore", "httptools", "httpx", "pybase64", "pydantic")

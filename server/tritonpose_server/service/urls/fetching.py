@@ -13,6 +13,7 @@ from importlib.metadata import version
 
 import certifi
 import httpcore
+import httptools
 
 from tritonpose.file_types import is_server_format
 from tritonpose_server.service.contract.failures import ServiceError, invalid_image
@@ -20,6 +21,9 @@ from tritonpose_server.service.urls.policy import RefusedError, Target, check_ur
 from tritonpose_server.service.urls.settings import UrlSettings
 
 MAX_REDIRECTS = 3
+
+_READ_BYTES = 65_536
+_MAX_HEAD_BYTES = 65_536
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -104,54 +108,104 @@ class ImageFetcher:
 
     async def _ask(self, target: Target) -> bytes | str:
         """Return the file, or the URL that its host redirects to."""
-        url = httpcore.URL(
-            scheme=target.scheme, host=target.host, port=target.port, target=target.path
-        )
-        headers = {
-            "Host": target.netloc,
-            "User-Agent": f"tritonpose/{version('tritonpose')}",
-            "Accept": "image/jpeg, image/png, image/webp, image/bmp",
+        lines = (
+            f"Host: {target.netloc}",
+            f"User-Agent: tritonpose/{version('tritonpose')}",
+            "Accept: image/jpeg, image/png, image/webp, image/bmp",
             # A small file that decompresses to a large one is not for us.
-            "Accept-Encoding": "identity",
-            "Connection": "close",
-        }
+            "Accept-Encoding: identity",
+            "Connection: close",
+        )
+        head = b"GET %b HTTP/1.1\r\n%b\r\n\r\n" % (target.path, "\r\n".join(lines).encode("ascii"))
         try:
-            async with (
-                httpcore.AsyncConnectionPool(
-                    self._tls if target.scheme == "https" else None,
-                    max_connections=1,
-                    network_backend=self._network,
-                ) as pool,
-                pool.stream("GET", url, headers=list(headers.items())) as response,
-            ):
-                return await self._read(response)
-        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+            stream = await self._network.connect_tcp(target.host, target.port)
+            try:
+                if target.scheme == "https":
+                    stream = await stream.start_tls(self._tls, server_hostname=target.host)
+                await stream.write(head)
+                return await self._read(stream)
+            finally:
+                await stream.aclose()
+        except (httpcore.NetworkError, httptools.HttpParserError, OSError) as error:
             raise _bad_gateway(f"gave no valid answer ({error})") from error
 
-    async def _read(self, response: httpcore.Response) -> bytes | str:
-        headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
-        if response.status in _REDIRECTS:
-            if b"location" not in headers:
-                raise _bad_gateway("redirects without a location")
-            return headers[b"location"]
-        if response.status != HTTPStatus.OK:
-            raise _bad_gateway(f"answered with status {response.status}")
-        encoding = headers.get(b"content-encoding", "identity").strip().lower()
-        if encoding not in ("", "identity"):
-            raise _bad_gateway("sent the file compressed, although that was not requested")
+    async def _read(self, stream: httpcore.AsyncNetworkStream) -> bytes | str:
         limit = self._settings.max_bytes
-        if int(headers.get(b"content-length", 0)) > limit:
-            raise _too_large(limit)
-        data = bytearray()
-        async for chunk in response.aiter_stream():
-            data += chunk
-            if len(data) > limit:
+        answer = _Answer()
+        head_bytes = 0
+        while not answer.complete:
+            data = await stream.read(_READ_BYTES)
+            answer.take(data)
+            if not answer.begun:
+                head_bytes += len(data)
+                if head_bytes > _MAX_HEAD_BYTES:
+                    raise _bad_gateway("gave no valid answer (its headers do not end)")
+                continue
+            if answer.status in _REDIRECTS:
+                if b"location" not in answer.headers:
+                    raise _bad_gateway("redirects without a location")
+                return answer.headers[b"location"].decode("latin-1")
+            if answer.status != HTTPStatus.OK:
+                raise _bad_gateway(f"answered with status {answer.status}")
+            if answer.headers.get(b"content-encoding", b"").lower() not in (b"", b"identity"):
+                raise _bad_gateway("sent the file compressed, although that was not requested")
+            if max(len(answer.body), int(answer.headers.get(b"content-length", 0))) > limit:
                 raise _too_large(limit)
-        return bytes(data)
+        return bytes(answer.body)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         return self._trust()
+
+
+class _Answer:
+    """What a host answers, parsed as it comes.
+
+    By a parser in C: one in Python, as httpcore has, takes a second of the event loop for a packet
+    of one-byte chunks.
+    """
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.body = bytearray()
+        # Whether its headers have come, and all of it.
+        self.begun = False
+        self.complete = False
+
+    def take(self, data: bytes) -> None:
+        """Parse some bytes, none at the end; HttpParserError if they are no answer."""
+        try:
+            if data:
+                self._parser.feed_data(data)
+            elif self.begun and not {b"content-length", b"transfer-encoding"} & self.headers.keys():
+                self.complete = True
+            elif not self.complete:
+                raise httptools.HttpParserError("it ended too early")
+        except httptools.HttpParserUpgrade as error:
+            raise httptools.HttpParserError("it changes to another protocol") from error
+        except httptools.HttpParserError:
+            # What comes behind the answer does not matter.
+            if not self.complete:
+                raise
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.begun:
+            self.headers[name.lower()] = value.strip()
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        # Those below are only hints.
+        self.begun = self.status >= HTTPStatus.OK
+        if not self.begun:
+            self.headers.clear()
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        self.complete = self.begun
 
 
 class PublicNetwork(httpcore.AsyncNetworkBackend):

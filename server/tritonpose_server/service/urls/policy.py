@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
 import httpx
@@ -22,20 +22,35 @@ _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
-# The only IPv6 addresses in use on the Internet (RFC 4291, section 2.4); `is_global` accepts
-# more.
+# The only IPv6 addresses in use on the Internet (RFC 4291, section 2.4).
 _UNICAST = IPv6Network("2000::/3")
 
 # IPv4 addresses as seen from IPv6-only networks (RFC 6052).
 _NAT64 = IPv6Network("64:ff9b::/96")
 
-# Not private, but not hosts either: protocol assignments (RFC 6890), 6to4 relays (RFC 7526),
-# documentation (RFC 9637).
-_NOT_HOSTS = (
-    IPv4Network("192.0.0.0/24"),
-    IPv4Network("192.88.99.0/24"),
-    IPv6Network("3fff::/20"),
+# No hosts that strangers serve images from: IANA's registries of special-purpose addresses, which
+# `is_global` knows in part and differently in each version of Python, and services that clouds give
+# their own machines at addresses that look public.
+_NOT_HOSTS = tuple(
+    map(
+        ip_network,
+        (
+            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+            *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.168.0.0/16"),
+            # Benchmarks, documentation, multicast, reserved.
+            *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
+            # AS112 (RFC 7534, 7535), AMT (RFC 7450), 6to4 relays (RFC 7526).
+            *("192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.175.48.0/24"),
+            # Azure's platform, IBM Cloud's services.
+            *("168.63.129.16/32", "161.26.0.0/16", "166.8.0.0/14"),
+            # Protocols, Teredo, benchmarks and ORCHID; documentation; 6to4; AS112.
+            *("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20"),
+        ),
+    )
 )
+
+# The third and fourth group of an interface that embeds its IPv4 address (ISATAP, RFC 5214).
+_ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 
 
 class Target(NamedTuple):
@@ -111,20 +126,15 @@ def is_public(text: str) -> bool:
     public only if that one is.
     """
     address = ip_address(text)
-    if isinstance(address, IPv4Address):
-        return _is_global(address)
-    if address.scope_id is not None:
-        return False
-    if address.ipv4_mapped is not None:
-        return _is_global(address.ipv4_mapped)
-    if address in _NAT64:
-        return _is_global(IPv4Address(address.packed[-4:]))
-    tunnelled = [address.sixtofour, *(address.teredo or ())]
-    return (
-        address in _UNICAST
-        and _is_global(address)
-        and all(_is_global(inner) for inner in tunnelled if inner is not None)
-    )
+    if isinstance(address, IPv6Address):
+        embedded = _embedded(address)
+        if embedded is not None and not _is_host(embedded):
+            return False
+        if address.ipv4_mapped is not None or address in _NAT64:
+            return True
+        if address.scope_id is not None or address not in _UNICAST:
+            return False
+    return _is_host(address)
 
 
 def _checked_host(host: str, settings: UrlSettings) -> str:
@@ -147,9 +157,13 @@ def _is_address(host: str) -> bool:
     return "%" not in host
 
 
-def _is_global(address: IPv4Address | IPv6Address) -> bool:
-    return (
-        address.is_global
-        and not (address.is_multicast or address.is_reserved)
-        and not any(address in network for network in _NOT_HOSTS)
-    )
+def _embedded(address: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that a packet to this one may end up at, if there is one."""
+    packed = address.packed
+    if address.ipv4_mapped is not None or address in _NAT64 or packed[8:12] in _ISATAP:
+        return IPv4Address(packed[-4:])
+    return None
+
+
+def _is_host(address: IPv4Address | IPv6Address) -> bool:
+    return not any(address in network for network in _NOT_HOSTS)

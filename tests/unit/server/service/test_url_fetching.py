@@ -202,6 +202,18 @@ async def informing(_head: str, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.02)
 
 
+def one_byte_chunks(count: int) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n\xff\r\n" * count
+
+
+async def tiny_chunks(_head: str, writer: asyncio.StreamWriter) -> None:
+    writer.write(one_byte_chunks(200_000))
+
+
+async def many_hints(_head: str, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 100_000)
+
+
 async def silent(_head: str, _writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(30)
 
@@ -227,6 +239,10 @@ async def silent(_head: str, _writer: asyncio.StreamWriter) -> None:
         (dripping_headers, 504, "within 0.3 s"),
         (informing, 504, "within 0.3 s"),
         (silent, 504, "within 0.3 s"),
+        (tiny_chunks, 413, "larger than the 0.1 MB"),
+        (many_hints, 502, "its headers do not end"),
+        (answering("101 Switching Protocols", "Upgrade: x", "Connection: upgrade"), 502, ""),
+        (answering("200 OK", "Transfer-Encoding: chunked", body=b"5\r\nhello"), 502, "too early"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -234,6 +250,31 @@ def test_hosts_that_misbehave(answer: Answer, status: int, words: str) -> None:
     told = failure(answer, max_bytes=100_000, timeout=0.3)
     assert told[0] == status
     assert words in told[1]
+
+
+def test_other_work_goes_on_beside_a_host_that_sends_tiny_pieces() -> None:
+    """A parser in Python took over a second for each of its packets."""
+    turns = 0
+
+    async def tick() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def answer(_head: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(one_byte_chunks(500_000) + b"0\r\n\r\n")
+
+    async def run() -> None:
+        ticking = asyncio.ensure_future(tick())
+        with pytest.raises(ServiceError, match="does not lead to"):
+            await fetcher.fetch("http://public.example/")
+        ticking.cancel()
+
+    with fetching(answer, timeout=30.0) as (fetcher, _):
+        asyncio.run(run())
+    # At least once for each 64 KB.
+    assert turns > 3_000_000 / 65_536
 
 
 @pytest.mark.parametrize("body", [b"", b"root:x:0:0:secret", b"<html>secret", b"GIF89a secret"])
