@@ -34,8 +34,9 @@ prepare_environment() {
 make_venv() {
   if "$project_python" -m pip --version >/dev/null 2>&1; then return; fi
   local python
-  python=$(find_python) || fail "Python 3.11 or 3.12 is needed; install it (Debian: apt-get install \
-python3 python3-venv), or name one: PYTHON=/path/to/python3.11 $0"
+  python=$(find_python) || fail "Python 3.11 or 3.12 is needed, for there is no numpy for newer ones that \
+Triton can read; found: $(python3 --version 2>&1 || true). uv fetches one beside it: python3 -m venv ~/uv; \
+~/uv/bin/pip install uv; ~/uv/bin/uv python install 3.12; PYTHON=\$(~/uv/bin/uv python find 3.12) $0"
   say "making the Python environment $project_root/.venv with $("$python" --version)"
   if ! "$python" -m venv "$project_root/.venv" >/dev/null 2>&1; then
     local package

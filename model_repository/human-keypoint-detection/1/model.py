@@ -16,12 +16,12 @@ from contextvars import ContextVar
 from dataclasses import fields
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
 from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse
+from tritonpose_pipeline.opencv import set_up_opencv
 from tritonpose_pipeline.telemetry.spans import pop_context
 from tritonpose_server.service.contract.answers import error_body
 from tritonpose_server.service.contract.failures import BusyError
@@ -63,10 +63,7 @@ class TritonPythonModel:
         )
         self._slots = threading.BoundedSemaphore(self._settings.max_in_flight)
         self._pool = ThreadPoolExecutor(self._settings.workers, thread_name_prefix="hps")
-        # Requests run in parallel, one thread each.
-        cv2.setNumThreads(1)
-        # Decode errors go to the client; keep OpenCV from also writing them to the log.
-        cv2.setLogLevel(0)
+        set_up_opencv()
 
     def execute(self, requests: Sequence[Any]) -> None:
         """Accept requests, or refuse them at once when too many are in flight."""

@@ -15,12 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import triton_python_backend_utils as pb_utils
 
 from tritonpose_pipeline.errors import ShuttingDownError, TooManyRequestsError
 from tritonpose_pipeline.image import copy_file
 from tritonpose_pipeline.limits import ComputeSlots, Limits
+from tritonpose_pipeline.opencv import set_up_opencv
 from tritonpose_pipeline.pipeline import RequestPipeline
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_pipeline.request import PipelineRequest
@@ -69,10 +69,7 @@ class TritonPythonModel:
             slots,
             ModelCaller(pb_utils, slots, self._spans),
         )
-        # Requests run side by side, one thread each.
-        cv2.setNumThreads(1)
-        # Decode errors go to the client; keep OpenCV from also writing them to the log.
-        cv2.setLogLevel(0)
+        set_up_opencv()
 
     def execute(self, requests: Sequence[Any]) -> None:
         """Accept requests, or refuse them at once when too many are in flight."""

@@ -12,19 +12,18 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
-
 from tools.soak.mutations import corpus, mutated
 from tritonpose_pipeline.errors import BadRequestError
 from tritonpose_pipeline.image import check_file, decode_image
 from tritonpose_pipeline.limits import Limits
+from tritonpose_pipeline.opencv import set_up_opencv
 
 MAX_PIXELS = 2_000_000
 
 
 def main(first: int, count: int) -> None:
     """Decode the damaged images of consecutive seeds, and print a report."""
-    cv2.setLogLevel(0)
+    set_up_opencv()
     limits = Limits(workers=1, max_pixels=MAX_PIXELS)
     files = corpus()
     decoded, slowest, wrong_sizes = 0, 0.0, []

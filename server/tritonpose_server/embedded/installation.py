@@ -15,6 +15,8 @@ from tritonpose.extras import install_command
 from tritonpose_server.errors import TritonNotInstalledError
 
 _WHEEL = "nvidia-pytriton"
+# Of those that have wheels of numpy < 2.
+_LAST_PYTHON = (3, 12)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,14 @@ def find_triton() -> TritonInstallation:
             f"the embedded server runs on Linux x86-64, this is {sys.platform} "
             f"{platform.machine()}: use a server on another machine or the container"
         )
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if sys.version_info[:2] > _LAST_PYTHON:
+        raise TritonNotInstalledError(
+            f"the embedded server runs on Python 3.10 to 3.12, this is Python {version}, for which "
+            "there is no numpy that its Triton can read: make an environment with an older Python "
+            "(`uv venv --python 3.12` fetches it), or use a server elsewhere (--url) or the "
+            "container"
+        )
     try:
         distribution = importlib.metadata.distribution(_WHEEL)
     except importlib.metadata.PackageNotFoundError:
@@ -48,7 +58,6 @@ def find_triton() -> TritonInstallation:
         ) from None
     site = Path(str(distribution.locate_file("")))
     root = site / "pytriton" / "tritonserver"
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
     installation = TritonInstallation(
         binary=root / "bin" / "tritonserver",
         libraries=site / "nvidia_pytriton.libs",

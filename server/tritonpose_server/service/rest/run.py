@@ -14,9 +14,9 @@ from dataclasses import replace
 from ipaddress import ip_address
 from types import FrameType
 
-import cv2
 import uvicorn
 
+from tritonpose_pipeline.opencv import set_up_opencv
 from tritonpose_server.ports import bind
 from tritonpose_server.service.rest.app import create_app
 from tritonpose_server.service.rest.connection import connection_class
@@ -48,10 +48,7 @@ def run_rest(
     settings.check_certificate()
     slots = Slots(settings.in_flight_limit)
     app = create_app(settings, slots)
-    # Pictures are drawn side by side, one thread each.
-    cv2.setNumThreads(1)
-    # Decode errors go to the client; keep OpenCV from also writing them to the log.
-    cv2.setLogLevel(0)
+    set_up_opencv()
     with nullcontext(listener) if listener else bind(settings.host, settings.port) as holder:
         config = uvicorn.Config(
             app,

@@ -58,6 +58,13 @@ def put_files(site: Path, *names: str) -> Path:
     return root
 
 
+@pytest.mark.usefixtures("site")
+def test_pythons_without_a_numpy_for_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation.sys, "version_info", (3, 13, 1, "final", 0))
+    with pytest.raises(TritonNotInstalledError, match=r"3.10 to 3.12, this is Python 3.13.*3\.12`"):
+        find_triton()
+
+
 def test_complete(site: Path) -> None:
     root = put_files(site, "bin/tritonserver", STUB)
     assert find_triton() == TritonInstallation(
