@@ -15,7 +15,7 @@ from tritonpose.extras import install_command
 from tritonpose_server.errors import TritonNotInstalledError
 
 _WHEEL = "nvidia-pytriton"
-# Of those that have wheels of numpy < 2.
+# The last with wheels of numpy < 2.
 _LAST_PYTHON = (3, 12)
 
 
