@@ -88,6 +88,7 @@ def _serve(options: argparse.Namespace, config: PipelineConfig, log: LogOptions)
     tuning = Tuning() if options.tuning is None else _load_tuning(options.tuning)
     triton = ServerOptions(
         address=options.triton_host,
+        metrics_address=options.metrics_host,
         grpc_port=options.grpc_port,
         http_port=options.http_port,
         metrics_port=options.metrics_port,
@@ -124,6 +125,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default="127.0.0.1",
         metavar="HOST",
         help="address of Triton's own ports (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--metrics_host",
+        metavar="HOST",
+        help="address of Triton's /metrics (default: that of --triton_host)",
     )
     add_port(parser, "--grpc_port", 8001, "Triton's gRPC port")
     add_port(parser, "--http_port", 8000, "Triton's HTTP port")

@@ -49,7 +49,7 @@ def hold_ports(options: ServerOptions) -> tuple[Ports, list[socket.socket]]:
             stack.enter_context(hold(options.address, port))
             for port in (options.grpc_port, options.http_port)
         ]
-        with bind(options.address, options.metrics_port) as metrics:
+        with bind(options.metrics_host, options.metrics_port) as metrics:
             ports = Ports(*(each.getsockname()[1] for each in (*held, metrics)))
         stack.pop_all()
     return ports, held

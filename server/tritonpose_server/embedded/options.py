@@ -16,6 +16,7 @@ class ServerOptions:
 
     Attributes:
         address: Interface to listen on. Triton's own ports are for trusted clients only.
+        metrics_address: Interface on which ``/metrics`` listens, None for ``address``.
         grpc_port: gRPC port, None for a free one.
         http_port: HTTP port, None for a free one.
         metrics_port: Port of ``/metrics``, None for a free one.
@@ -34,6 +35,7 @@ class ServerOptions:
     """
 
     address: str = "127.0.0.1"
+    metrics_address: str | None = None
     grpc_port: int | None = None
     http_port: int | None = None
     metrics_port: int | None = None
@@ -51,6 +53,11 @@ class ServerOptions:
     def pipeline(self) -> PipelineTuning:
         """How much the pipeline works on at a time, with all values."""
         return complete_pipeline(self.tuning.pipeline, available_cores())
+
+    @property
+    def metrics_host(self) -> str:
+        """Where ``/metrics`` listens."""
+        return self.metrics_address or self.address
 
     @property
     def local_host(self) -> str:

@@ -91,7 +91,7 @@ class EmbeddedServer:
     @property
     def metrics_url(self) -> str:
         """Address of Triton's metrics."""
-        return f"http://{self._options.address}:{self.ports.metrics}/metrics"
+        return f"http://{self._options.metrics_host}:{self.ports.metrics}/metrics"
 
     @property
     def control_headers(self) -> dict[str, str]:

@@ -76,7 +76,7 @@ def triton_command(
         f"--grpc-port={ports.grpc}",
         f"--http-address={options.address}",
         f"--http-port={ports.http}",
-        f"--metrics-address={options.address}",
+        f"--metrics-address={options.metrics_host}",
         f"--metrics-port={ports.metrics}",
         # The guardian holds these ports, so that no other user can take them during a restart.
         "--reuse-grpc-port=true",

@@ -63,3 +63,10 @@ def test_threads_follow_the_requests_in_flight() -> None:
     tuning = Tuning(pipeline=PipelineTuning(max_in_flight=300))
     for options, threads in (({}, 160), ({"tuning": tuning}, 332)):
         assert f"--backend-config=python,thread-pool-size={threads}" in command(**options)
+
+
+def test_the_metrics_may_be_opened_alone() -> None:
+    arguments = command(metrics_address="0.0.0.0")
+    assert "--metrics-address=0.0.0.0" in arguments
+    assert {"--grpc-address=127.0.0.1", "--http-address=127.0.0.1"} <= set(arguments)
+    assert "--metrics-address=::1" in command(address="::1")
