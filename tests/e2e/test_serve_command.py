@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +18,14 @@ import tritonclient.grpc as triton
 import yaml
 
 from command_line import run, serving
-from leftovers import alive, descendants, wait_until
+from leftovers import alive, descendants, shared_memory, wait_until
+from other_user import (
+    ORDINARY_USER,
+    OTHER_USER,
+    as_other_user,
+    ports_taken,
+    run_as_ordinary_user,
+)
 from paddle_networks import detector_network, inference_yml, write_model_directory
 from recording_proxy import recording_proxy
 from rest_service import free_port
@@ -121,6 +131,44 @@ def test_conversion_calls_nobody(tmp_path: Path, odd: dict[str, str]) -> None:
         done = run(place, *arguments, **{**variables, **proxy.variables})
         assert done.returncode == 0, done.stderr
         assert proxy.asked == []
+
+
+def test_an_ordinary_user_is_attacked_by_another(
+    tmp_path: Path, photo: Path, installed_open_models: list[Path]
+) -> None:
+    """No photo, no key, no port is got, and no start prevented; test_exposure.py attacks root."""
+    # Not below `tmp_path`, which is root's alone.
+    home = Path(tempfile.mkdtemp())
+    for model in installed_open_models:
+        shutil.copytree(model, home / "models" / model.name)
+    prefix = run_as_ordinary_user(home)
+    trap = Path(f"/tmp/tritonpose-{secrets.token_hex(6)}-trap")
+    trap.mkdir()
+    for name in ("lock", "python_environments"):
+        os.mkfifo(trap / name)
+    os.chown(trap, OTHER_USER, OTHER_USER)
+    arguments = ("serve", "--pipeline", str(open_pipeline(home)))
+    variables = {"HOME": str(home), "TRITONPOSE_HOME": str(home)}
+    try:
+        with serving(tmp_path / "log", *arguments, prefix=prefix, **variables) as service:
+            triton = service.process_of("triton")
+            assert Path(f"/proc/{triton}").stat().st_uid == ORDINARY_USER
+            assert len(service.persons(photo)) == 2
+            regions = [Path("/dev/shm", name) for name in shared_memory(service.server_id())]
+            assert len(regions) > 3
+            for region in regions:
+                assert as_other_user(partial(region.open, "rb")) == "PermissionError"
+            words = as_other_user(Path(f"/proc/{triton}/cmdline").read_text).split("\0")
+            (lock,) = (word for word in words if word.startswith("--http-restricted-api=model-"))
+            assert "\n" in lock
+            for role in ("triton", "guardian"):
+                os.kill(service.process_of(role), signal.SIGKILL)
+                assert as_other_user(lambda: ports_taken(service.ports[:3], 3)) == 0
+                assert wait_until(service.ready)
+                assert len(service.persons(photo)) == 2
+    finally:
+        shutil.rmtree(trap)
+        shutil.rmtree(home)
 
 
 @pytest.mark.usefixtures("installed_open_models")

@@ -18,7 +18,7 @@ import requests
 import tritonclient.grpc as triton
 
 from leftovers import alive, descendants, shared_memory, wait_until
-from other_user import as_other_user
+from other_user import as_other_user, ports_taken
 from tritonpose.errors import ServerUnavailableError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest, PoseResponse
@@ -172,22 +172,7 @@ def test_nobody_takes_the_ports_while_it_restarts(own_server: EmbeddedServer, ph
     """An attacker with the gRPC port would be sent the photos, and could forge results."""
     ports = (own_server.ports.grpc, own_server.ports.http)
     os.kill(process_of(own_server, "--id="), signal.SIGKILL)
-
-    def take_a_port() -> int:
-        deadline = time.monotonic() + 3
-        taken = 0
-        while time.monotonic() < deadline:
-            for port in ports:
-                with socket.socket() as thief:
-                    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-                        thief.setsockopt(socket.SOL_SOCKET, option, 1)
-                    with contextlib.suppress(OSError):
-                        thief.bind(("127.0.0.1", port))
-                        taken += 1
-            time.sleep(0.01)
-        return taken
-
-    assert as_other_user(take_a_port) == 0
+    assert as_other_user(lambda: ports_taken(ports, 3)) == 0
     with closing(connect(own_server.grpc_url, timeout=60.0, retries=100)) as transport:
         assert len(transport.infer(InferRequest(image=photo.read_bytes())).boxes) == 2
 

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -112,7 +112,11 @@ class Service:
 
 @contextmanager
 def serving(
-    log: Path, *arguments: str, directory: Path | None = None, **variables: str
+    log: Path,
+    *arguments: str,
+    directory: Path | None = None,
+    prefix: Sequence[str] = (),
+    **variables: str,
 ) -> Iterator[Service]:
     """Runs the command on free ports and waits until it is ready.
 
@@ -120,6 +124,7 @@ def serving(
         log: What it writes.
         arguments: Its command line.
         directory: Where it runs.
+        prefix: A program, with its arguments, that runs it.
         variables: Further environment variables.
     """
     ports = [free_port() for _ in range(4)]
@@ -127,7 +132,7 @@ def serving(
     options = [f"{flag}={port}" for flag, port in zip(flags, ports, strict=True)]
     with log.open("w") as output:
         process = subprocess.Popen(
-            [COMMAND, *arguments, *options],
+            [*prefix, COMMAND, *arguments, *options],
             cwd=directory,
             env=environment(**variables),
             stdout=output,

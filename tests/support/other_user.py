@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
+import socket
+import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 OTHER_USER = 65534
+ORDINARY_USER = 12345
 
 
 def needs_other_user() -> None:
@@ -52,3 +58,36 @@ def as_other_user(action: Callable[[], Any], uid: int = OTHER_USER) -> Any:
     _, status = os.waitpid(child, 0)
     assert status == 0
     return json.loads(content)
+
+
+def run_as_ordinary_user(*owned: Path) -> list[str]:
+    """Give files to an ordinary user; return a program that runs another one as that user.
+
+    It may read what it does not own, as this Python may be in the home of root. Skips the test
+    where there is no such program.
+    """
+    needs_other_user()
+    program = shutil.which("setpriv")
+    if program is None:
+        pytest.skip("setpriv (util-linux) is needed to run a service as another user")
+    for top in owned:
+        for path in (top, *top.rglob("*")):
+            os.chown(path, ORDINARY_USER, ORDINARY_USER)
+    identity = [f"--reuid={ORDINARY_USER}", f"--regid={ORDINARY_USER}", "--clear-groups"]
+    return [program, *identity, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+
+
+def ports_taken(ports: Sequence[int], seconds: float) -> int:
+    """Try for some seconds to get ports, however they are held; count how often it worked."""
+    deadline = time.monotonic() + seconds
+    taken = 0
+    while time.monotonic() < deadline:
+        for port in ports:
+            with socket.socket() as thief:
+                for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+                    thief.setsockopt(socket.SOL_SOCKET, option, 1)
+                with contextlib.suppress(OSError):
+                    thief.bind(("127.0.0.1", port))
+                    taken += 1
+        time.sleep(0.01)
+    return taken
