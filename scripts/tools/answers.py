@@ -29,10 +29,11 @@ def poses_of(
         return np.array([person[key] for person in people], np.float32).reshape(-1, *shape)
 
     box, det_score, keypoints, kpt_score = keys
+    joints = len(people[0][keypoints]) if people else 17
     return PoseResponse(
         collect(box, 4),
         collect(det_score),
-        collect(keypoints, 17, 3),
+        collect(keypoints, joints, 3),
         collect(kpt_score),
         truncated,
     )

@@ -81,7 +81,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """People to draw: float32 ``[N, 17, 3]``, x, y in pixels, score."""
+    """People to draw: float32 ``[N, K, 3]``, x, y in pixels, score."""
 
     path: Path
     keypoints: npt.NDArray[np.float32]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tools.errors import ToolError
 from tritonpose.config import ModuleConfig, PipelineConfig
 from tritonpose.transport.messages import InferRequest
+from tritonpose_pipeline.thresholds import Threshold
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.models.choice import choose_models
 from tritonpose_server.models.store import Progress
@@ -33,7 +34,7 @@ class Variant:
     def request(
         self,
         image: bytes,
-        det_threshold: float | None = None,
+        det_threshold: Threshold | None = None,
         person_boxes: npt.NDArray[np.float32] | None = None,
     ) -> InferRequest:
         """Make the request for one encoded image; see `InferRequest` for the arguments."""
@@ -106,9 +107,13 @@ def serve_variants(
 
 def with_models(config: PipelineConfig, variant: Variant) -> PipelineConfig:
     """Replace the models of a pipeline by those of a variant."""
-    return PipelineConfig(
-        _with_model(config.detector, variant.detector),
-        _with_model(config.keypoint, variant.keypoint_model),
+    keypoint = _with_model(config.keypoint, variant.keypoint_model)
+    return replace(
+        config,
+        detector=_with_model(config.detector, variant.detector),
+        keypoint=keypoint,
+        # They are those of the pipeline's own model.
+        keypoints=config.keypoints if keypoint == config.keypoint else None,
     )
 
 

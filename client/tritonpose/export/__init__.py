@@ -1,0 +1,30 @@
+"""Results in the formats of other tools, as functions of one result.
+
+Beside these, results have the methods `to_coco`, `to_supervision` and `to_dataframe`.
+"""
+
+from __future__ import annotations
+
+from tritonpose.export.coco import coco_category, coco_results, person_scores
+from tritonpose.export.cvat import cvat_image, cvat_xml
+from tritonpose.export.fiftyone import fiftyone_labels, fiftyone_skeleton
+from tritonpose.export.label_studio import label_studio_config, label_studio_task
+from tritonpose.export.openpose import openpose_json
+from tritonpose.export.supervision import supervision_keypoints
+from tritonpose.export.tables import csv_text, keypoint_table
+
+__all__ = [
+    "coco_category",
+    "coco_results",
+    "csv_text",
+    "cvat_image",
+    "cvat_xml",
+    "fiftyone_labels",
+    "fiftyone_skeleton",
+    "keypoint_table",
+    "label_studio_config",
+    "label_studio_task",
+    "openpose_json",
+    "person_scores",
+    "supervision_keypoints",
+]
