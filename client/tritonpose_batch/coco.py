@@ -10,24 +10,13 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from pyarrow import parquet
 
-from tritonpose.coco import COCO_KEYPOINT_NAMES, COCO_SKELETON
-from tritonpose.export import coco_results
+from tritonpose.export import coco_category, coco_results
 from tritonpose.transport.messages import PoseResponse
 from tritonpose_batch.job import publish, temporary_beside
+from tritonpose_pipeline.keypoint_schema import KeypointSchema, default_schema, schema_from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-CATEGORY_ID = 1
-
-CATEGORY = {
-    "id": CATEGORY_ID,
-    "name": "person",
-    "supercategory": "person",
-    "keypoints": list(COCO_KEYPOINT_NAMES),
-    # COCO counts from 1.
-    "skeleton": [[a + 1, b + 1] for a, b in COCO_SKELETON],
-}
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 def write_coco(parts: Sequence[Path], path: Path) -> None:
@@ -35,18 +24,21 @@ def write_coco(parts: Sequence[Path], path: Path) -> None:
 
     Images have ids from 1 in the order of the rows; rows with an error are left out. Annotations
     are those of `coco_results`, with the further fields of COCO's annotations. The parts are read
-    twice, a few rows at a time, so that memory doesn't grow with the job. The file appears when it
-    is complete.
+    three times, a few rows at a time, so that memory doesn't grow with the job. Keypoints have the
+    category of their schema: there is one, unless the server's model was replaced meanwhile. The
+    file appears when it is complete.
     """
+    schemas = _schemas(parts)
+    categories = {schema: number for number, schema in enumerate(schemas, start=1)}
     temporary = temporary_beside(path)
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write('{"categories": ')
-            json.dump([CATEGORY], file)
+            json.dump([coco_category(*entry) for entry in categories.items()], file)
             file.write(',\n"images": [')
             _write_list(file, map(_image, _numbered(parts, ["item", "path", *_PLACE])))
             file.write('],\n"annotations": [')
-            _write_list(file, _annotations(_numbered(parts, _PEOPLE)))
+            _write_list(file, _annotations(_numbered(parts, _PEOPLE), categories))
             file.write("]}\n")
         publish(temporary, path)
     finally:
@@ -54,7 +46,24 @@ def write_coco(parts: Sequence[Path], path: Path) -> None:
 
 
 _PLACE = ["width", "height", "page_index", "frame_index"]
-_PEOPLE = ["boxes", "det_scores", "keypoints", "kpt_scores"]
+_ARRAYS = ["boxes", "det_scores", "keypoints", "kpt_scores"]
+_PEOPLE = [*_ARRAYS, "keypoint_schema"]
+
+
+def _schemas(parts: Sequence[Path]) -> list[KeypointSchema]:
+    """List the schemas of all people, in the order in which they occur; COCO's for nobody."""
+    found = {
+        _schema(row): None
+        for _, row in _numbered(parts, ["keypoints", "keypoint_schema"])
+        if row["keypoints"]
+    }
+    return list(found) or [default_schema(17)]
+
+
+def _schema(row: Mapping[str, Any]) -> KeypointSchema:
+    # Parts of the first versions lack the column.
+    text = row.get("keypoint_schema")
+    return schema_from_json(text) if text else default_schema(len(row["keypoints"][0]))
 
 
 def _numbered(
@@ -78,16 +87,19 @@ def _image(numbered: tuple[int, dict[str, Any]]) -> dict[str, Any]:
     return {"id": image_id, "file_name": row["path"], "item": row["item"], **place}
 
 
-def _annotations(rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+def _annotations(
+    rows: Iterable[tuple[int, dict[str, Any]]], categories: Mapping[KeypointSchema, int]
+) -> Iterator[dict[str, Any]]:
     annotation_id = 0
     for image_id, row in rows:
+        if not row["keypoints"]:
+            continue
         boxes, det_scores, keypoints, kpt_scores = (
-            np.array(row[name], np.float32) for name in _PEOPLE
+            np.array(row[name], np.float32) for name in _ARRAYS
         )
-        people = PoseResponse(
-            boxes.reshape(-1, 4), det_scores, keypoints.reshape(-1, 17, 3), kpt_scores
-        )
-        for result in coco_results(people, image_id, CATEGORY_ID):
+        people = PoseResponse(boxes, det_scores, keypoints, kpt_scores)
+        category = categories[_schema(row)]
+        for result in coco_results(people, image_id, category):
             annotation_id += 1
             width, height = result["bbox"][2:]
             yield {

@@ -13,6 +13,7 @@ from pyarrow import parquet
 from tritonpose.inputs import size_of
 from tritonpose.saving import as_text
 from tritonpose_batch.job import publish, temporary_beside
+from tritonpose_pipeline.keypoint_schema import default_schema
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,9 +32,10 @@ SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("boxes", pa.list_(pa.list_(pa.float32(), 4))),
         ("det_scores", pa.list_(pa.float32())),
-        ("keypoints", pa.list_(pa.list_(_KEYPOINT, 17))),
+        ("keypoints", pa.list_(pa.list_(_KEYPOINT))),
         ("kpt_scores", pa.list_(pa.float32())),
         ("truncated", pa.bool_()),
+        ("keypoint_schema", pa.string()),
         ("error_class", pa.string()),
         ("error_message", pa.string()),
     ]
@@ -153,12 +155,16 @@ def row_of(item: int, path: str, result: KeypointResult) -> dict[str, Any]:
         row |= {"error_class": type(result.error).__name__, "error_message": message}
         return row
     people = result.arrays
+    schema = people.schema
     return row | {
         "boxes": list(people.boxes),
         "det_scores": people.det_scores,
         "keypoints": people.keypoints.tolist(),
         "kpt_scores": people.kpt_scores,
         "truncated": people.truncated,
+        "keypoint_schema": None
+        if schema == default_schema(len(schema.names))
+        else schema.to_json(),
     }
 
 

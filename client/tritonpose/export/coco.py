@@ -35,7 +35,7 @@ def coco_results(
 
     Returns:
         Dicts with ``image_id``; ``category_id``; ``keypoints``, x, y, v of each keypoint, where v
-        is 1 for those that are drawn (score 0.1 and up) and 0 for others, whose x and y are guesses
+        is 1 for drawn ones (score 0.1 and up) and 0 for others, whose x and y are guesses
         (evaluation doesn't look at v); ``score`` by `person_scores`; ``bbox``, the detector's x,
         y, width, height. All in pixels.
     """

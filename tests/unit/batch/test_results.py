@@ -12,6 +12,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from tritonpose import KeypointResult, ServerError
+from tritonpose.transport.messages import PoseResponse
 from tritonpose_batch.coco import write_coco
 from tritonpose_batch.results import (
     SCHEMA,
@@ -21,6 +22,7 @@ from tritonpose_batch.results import (
     image_size,
     row_of,
 )
+from tritonpose_pipeline.keypoint_schema import KeypointSchema
 
 PERSON = {
     "coordinate": [np.float32(value) for value in (1.5, 2, 11.5, 42)],
@@ -116,3 +118,36 @@ def test_coco(tmp_path: Path) -> None:
     # Scores are 2/51, 5/51, ...: all but the first two are 0.1 or more.
     assert annotations[0]["num_keypoints"] == 15
     assert coco["categories"][0]["skeleton"][0] == [1, 2]
+
+
+def test_other_keypoints(tmp_path: Path) -> None:
+    """Rows say what their keypoints are, and COCO's file has a category of each kind."""
+    schema = KeypointSchema(("left", "right"), ((0, 1),), flip_pairs=((0, 1),))
+    frame = np.zeros((48, 64, 3), np.uint8)
+    places = np.array([[1.5, 2, 11.5, 42]], np.float32), np.array([0.5], np.float32)
+
+    def found(joints: int, told: KeypointSchema | None) -> KeypointResult:
+        keypoints = np.full((1, joints, 3), 0.5, np.float32)
+        people = PoseResponse(*places, keypoints, places[1], keypoint_schema=told)
+        return KeypointResult("a.jpg", frame, people)
+
+    path = tmp_path / "part.parquet"
+    with PartWriter(path) as part:
+        for joints, told in ((2, schema), (17, None), (2, schema), (3, None)):
+            part.add(row_of(0, "a.jpg", found(joints, told)))
+        part.add(row_of(0, "a.jpg", result(0)))
+    rows = parquet.read_table(path).to_pylist()
+    assert [row["keypoint_schema"] for row in rows] == [
+        *(schema.to_json(), None, schema.to_json(), None, None)
+    ]
+    assert [len(row["keypoints"][0]) for row in rows[:4]] == [2, 17, 2, 3]
+    write_coco([path], tmp_path / "coco.json")
+    coco = json.loads((tmp_path / "coco.json").read_text())
+    names = [category["keypoints"] for category in coco["categories"]]
+    assert [category["id"] for category in coco["categories"]] == [1, 2, 3]
+    assert names[0] == ["left", "right"]
+    assert names[1][0] == "nose"
+    assert names[2] == ["keypoint_0", "keypoint_1", "keypoint_2"]
+    annotations = coco["annotations"]
+    assert [entry["category_id"] for entry in annotations] == [1, 2, 1, 3]
+    assert [len(entry["keypoints"]) for entry in annotations] == [6, 51, 6, 9]
