@@ -13,6 +13,7 @@ from tools.soak.run import PARTS
 SHORT = (
     "--decoded=500",
     "--sent=250",
+    "--attack_seconds=0.5",
     "--minutes=0.1",
     "--requests=250",
     "--reloads=1",

@@ -30,6 +30,9 @@ from tritonpose.transport import connect_async
 from tritonpose.transport.failures import error_from_status
 from tritonpose.transport.messages import InferRequest, PoseResponse
 
+REST = "REST"
+"""Name of an endpoint."""
+
 # Longer than the service may take for anything.
 _PATIENCE_SECONDS = 30.0
 
@@ -85,7 +88,7 @@ def _rest(url: str) -> Endpoint:
             raise ServerError(f"REST answered {status} with another errorCode")
         return response.content
 
-    return _contract_endpoint("REST", send, client.aclose)
+    return _contract_endpoint(REST, send, client.aclose)
 
 
 def _hps(url: str) -> Endpoint:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 
+from tools.soak.connections import run_connections
 from tools.soak.context import Context, Plan
 from tools.soak.endpoints import open_endpoints
 from tools.soak.faults import run_kills, run_reloads
@@ -20,6 +21,7 @@ from tritonpose.transport.messages import InferRequest
 
 PARTS: Mapping[str, Callable[[Context, Report], Awaitable[None]]] = {
     "fuzz": run_fuzz,
+    "connections": run_connections,
     "load": run_load,
     "requests": run_requests,
     "reloads": run_reloads,

@@ -1,0 +1,106 @@
+"""Part ``connections``: clients that send what no request has, over connections to REST."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from tools.soak.context import Context
+from tools.soak.endpoints import REST
+from tools.soak.memory import memory_sizes
+from tools.soak.report import Outcome, Report
+
+_REST_ROLE = "rest"
+
+_CLIENTS = 4
+_SAMPLE_SECONDS = 0.05
+
+# Of what the service had before.
+_MOST_MEMORY = 1.2
+
+_HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+_READY = _HEALTH.replace(b"/health", b"/health/ready")
+_POST = (
+    b"POST /human-keypoint-detection HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: application/json\r\n"
+)
+_CHUNKED = _POST + b"Transfer-Encoding: chunked\r\n\r\n"
+# Refused by the pipeline, so that it reaches Triton and costs little there.
+_BODY = json.dumps({"image": base64.b64encode(b"\xff\xd8\xff" * 400).decode()}).encode()
+_LENGTH = b"Content-Length: %d\r\n\r\n" % len(_BODY)
+_UPGRADE = b"Connection: upgrade\r\nUpgrade: h2c\r\n"
+
+ATTACKS: Mapping[str, tuple[bytes, bytes]] = {
+    "lines behind the chunks": (_CHUNKED + b"0\r\n", b"X: y\r\n" * 20_000),
+    "a line behind the chunks": (_CHUNKED + b"0\r\nX: ", b"y" * 120_000),
+    "an extension of a chunk": (_CHUNKED + b"5;", b"y" * 120_000),
+    "one-byte chunks": (_CHUNKED, b"1\r\n \r\n" * 20_000),
+    "many headers": (b"", _POST + b"X: y\r\n" * 30_000),
+    "a large header in one packet": (b"", _POST + b"X: " + b"y" * 200_000 + b"\r\n\r\n"),
+    "a long address": (b"GET /", b"y" * 200_000),
+    "requests before an answer": (b"", _HEALTH * 3000),
+    "readiness before an answer": (b"", _READY * 3000),
+    "requests behind an image": (_POST + _LENGTH + _BODY, _HEALTH * 3000),
+    "images before an answer": (b"", (_POST + _LENGTH + _BODY) * 60),
+    "offers of another protocol": (b"", (_POST + _UPGRADE + _LENGTH + _BODY) * 60),
+}
+"""What a client sends first, and then again and again, until its connection is cut."""
+
+
+async def run_connections(context: Context, report: Report) -> None:
+    """Attack connections in each way, and see that memory stays and others are served."""
+    seconds = context.plan.attack_seconds
+    clients = context.clients(report)
+    (rest,) = (each for each in context.endpoints if each.name == REST)
+
+    def memory() -> int:
+        return memory_sizes(context.service.processes()).get(_REST_ROLE, 0)
+
+    await clients.known(rest)
+    idle = memory()
+    report.figures["memory of rest before, MB"] = f"{idle / 1e6:.0f}"
+    for name, (first, more) in ATTACKS.items():
+        context.progress(f"connections: {name}")
+        sent, peak = await _attack(context.service.addresses.rest, first, more, seconds, memory)
+        report.figures[name] = f"{sent / 1e6:.0f} MB sent, memory {peak / 1e6:.0f} MB"
+        if peak > idle * _MOST_MEMORY:
+            report.violate(f"{name}: memory of rest {peak / 1e6:.0f} MB, before {idle / 1e6:.0f}")
+        if await clients.known(rest) != Outcome.ANSWERED:
+            report.violate(f"{name}: a good request got no answer afterwards")
+
+
+async def _attack(
+    url: str, first: bytes, more: bytes, seconds: float, memory: Callable[[], int]
+) -> tuple[int, int]:
+    """Let clients send for some seconds; returns the bytes sent, and the most memory meanwhile."""
+    parts = urlsplit(url)
+    end = time.monotonic() + seconds
+    sent = 0
+
+    async def client() -> None:
+        nonlocal sent
+        while time.monotonic() < end:
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            with contextlib.suppress(ConnectionError):
+                writer.write(first)
+                while time.monotonic() < end:
+                    writer.write(more)
+                    await asyncio.wait_for(writer.drain(), seconds)
+                    sent += len(more)
+            writer.transport.abort()
+
+    clients = asyncio.gather(*(client() for _ in range(_CLIENTS)), return_exceptions=True)
+    peak = 0
+    while not clients.done():
+        peak = max(peak, await asyncio.to_thread(memory))
+        await asyncio.sleep(_SAMPLE_SECONDS)
+    for each in await clients:
+        # A client whose data nobody takes any more gives up.
+        if isinstance(each, BaseException) and not isinstance(each, asyncio.TimeoutError):
+            raise each
+    return sent, peak
