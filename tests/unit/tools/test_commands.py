@@ -56,7 +56,7 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     for main, argument, message in (
         (benchmark, "--only=latency,speed", "speed: expected some of latency,throughput"),
         (evaluate, "--images=.", "give --annotations, --golden or both"),
-        (soak, "--only=fuzz,fizz", "fizz: expected some of fuzz,connections,load,requests,reloads,kills"),
+        (soak, "--only=fuzz,fizz", "fizz: expected some of fuzz,connections,load,requests,reloads"),
     ):
         with pytest.raises(SystemExit):
             main([argument])
