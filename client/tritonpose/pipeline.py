@@ -17,7 +17,7 @@ from tritonpose.forks import leave_behind, renew_in_children
 from tritonpose.inputs import expand_inputs, load_source
 from tritonpose.result import KeypointResult
 from tritonpose.saving import TakenNames
-from tritonpose.transport import Transport
+from tritonpose.transport import AsyncTransport, Transport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 OnError = Literal["raise", "collect"]
 
-AnyTransport = TypeVar("AnyTransport")
+AnyTransport = TypeVar("AnyTransport", bound=Transport | AsyncTransport)
 AnyResults = TypeVar("AnyResults")
 Results = Generator[KeypointResult, None, None]
 
@@ -72,6 +72,11 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
         self._window = _READ_AHEAD * max_in_flight
         self._closed = False
         self._set_up(max_in_flight)
+
+    @property
+    def url(self) -> str:
+        """Where it runs: ``local:`` for this process, else the servers."""
+        return self._transport.url
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._closed:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 
 import reference_data
 from reference_data import Setting
+from tritonpose import KeypointResult
 from tritonpose.config import PipelineConfig
 from tritonpose.errors import TritonPoseError
 from tritonpose.transport import Transport, connect
@@ -21,6 +25,7 @@ from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.local.engine import LocalEngine
 from tritonpose_server.local.options import LocalOptions
 from tritonpose_server.models.choice import ModelChoice
+from twins import predict_all
 
 # One of each way through the pipeline.
 DIFFERENT_SETTINGS = [
@@ -107,3 +112,38 @@ def test_same_errors(wrong: dict, local: Infer, served: Infer) -> None:
             infer(InferRequest(**wrong))
         errors.append((type(caught.value), caught.value.code, caught.value.detail))
     assert errors[0] == errors[1]
+
+
+def test_pipelines_in_this_process_give_what_the_server_gives(
+    expected: KeypointResult, photo: Path
+) -> None:
+    frames = [np.asarray(cv2.imread(str(photo)), np.uint8)] * 3
+    for is_async in (False, True):
+        found = predict_all(is_async, [photo, *frames], url="local:")
+        assert [result.json["res"]["boxes"] for result in found] == [
+            expected.json["res"]["boxes"]
+        ] * 4
+
+
+def test_workers_that_start_at_once_convert_once(photo: Path, tmp_path: Path) -> None:
+    """In processes of their own, with an empty store."""
+    program = (
+        "import sys; from tritonpose import create_pipeline; "
+        "print(len(next(iter(create_pipeline('human_keypoint_detection', url='local:')"
+        ".predict(sys.argv[1])))['boxes']))"
+    )
+    command = [sys.executable, "-c", program, str(photo)]
+    workers = [
+        subprocess.Popen(
+            command,
+            env={**os.environ, "TRITONPOSE_HOME": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    outputs = [worker.communicate(timeout=240) for worker in workers]
+    assert [output for output, _ in outputs] == ["2\n"] * 3, outputs
+    converted = [errors for _, errors in outputs if "converting" in errors]
+    assert len(converted) == 1

@@ -32,6 +32,11 @@ COOL_DOWN_SECONDS = 2.0
 class Server(Protocol):
     """Answers requests: a server behind a connection, or the engine in this process."""
 
+    @property
+    def url(self) -> str:
+        """Say where it is."""
+        ...
+
     def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """Answer once, within `timeout` seconds; raise what `Transport.infer` raises."""
         ...
@@ -48,6 +53,11 @@ class Server(Protocol):
 class AsyncServer(Protocol):
     """The twin of `Server` for one event loop."""
 
+    @property
+    def url(self) -> str:
+        """See `Server.url`."""
+        ...
+
     async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """See `Server.infer`."""
         ...
@@ -61,7 +71,7 @@ class AsyncServer(Protocol):
         ...
 
 
-AnyServer = TypeVar("AnyServer")
+AnyServer = TypeVar("AnyServer", bound=Server | AsyncServer)
 
 
 class _Failover(Generic[AnyServer]):
@@ -80,6 +90,11 @@ class _Failover(Generic[AnyServer]):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self._servers, self._timeout, self._retries)
+
+    @property
+    def url(self) -> str:
+        """Where requests go, as `create_pipeline` takes it."""
+        return ",".join(server.url for server in self._servers)
 
     def renew(self) -> None:
         """Forget which servers were available, in a forked process as well."""

@@ -130,7 +130,7 @@ class _GrpcCalls:
     def __init__(self, address: str, connection: Connection) -> None:
         self._settings = (address, connection)
         self._made: Any = None
-        self._url = connection.url_of(address)
+        self.url = connection.url_of(address)
         self._headers = connection.headers
         self._client_arguments: dict[str, Any] = {
             "url": address,
@@ -167,10 +167,10 @@ class _GrpcCalls:
             yield
         except InferenceServerException as error:
             message = self._settings[1].without_secrets(error.message() or "")
-            raise error_from_status(error.status(), self._url, message) from None
+            raise error_from_status(error.status(), self.url, message) from None
 
     def _response(self, result: triton.InferResult) -> PoseResponse:
-        with reading_answer(self._url):
+        with reading_answer(self.url):
             outputs = result.get_response().outputs
             # Neither of which tritonclient minds.
             if len({output.name for output in outputs}) < len(outputs):

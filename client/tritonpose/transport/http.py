@@ -47,7 +47,7 @@ class AsyncHttpServer:
     def __init__(self, address: str, connection: Connection) -> None:
         self._address = address
         self._connection = connection
-        self._url = connection.url_of(address)
+        self.url = connection.url_of(address)
         self._session: aiohttp.ClientSession | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -58,7 +58,7 @@ class AsyncHttpServer:
         parts, header_length = encode_request(request)
         try:
             async with self._session_of_loop().post(
-                f"{self._url}/v2/models/{MODEL_NAME}/infer",
+                f"{self.url}/v2/models/{MODEL_NAME}/infer",
                 data=_chunks(parts),
                 headers={
                     "content-length": str(sum(map(len, parts))),
@@ -72,14 +72,14 @@ class AsyncHttpServer:
                 content = await _read(response)
         except aiohttp.ClientError as error:
             # Without its cause: some of aiohttp's errors hold the request's headers.
-            raise make_error(ServerUnavailableError, self._url, _cause(error)) from None
+            raise make_error(ServerUnavailableError, self.url, _cause(error)) from None
         except asyncio.TimeoutError as error:
-            raise make_error(DeadlineExceededError, self._url, "the time is over") from error
+            raise make_error(DeadlineExceededError, self.url, "the time is over") from error
         if response.status != 200:
             raise error_from_status(
-                str(response.status), self._url, self._connection.without_secrets(_reason(content))
+                str(response.status), self.url, self._connection.without_secrets(_reason(content))
             )
-        with reading_answer(self._url):
+        with reading_answer(self.url):
             if content is None:
                 raise ValueError(f"it has more than {MAX_ANSWER_BYTES >> 20} MiB")
             outputs = decode_answer(content, response.headers.get(_HEADER_LENGTH))
@@ -89,7 +89,7 @@ class AsyncHttpServer:
         """Ask whether it serves the pipeline now, within `timeout` seconds."""
         try:
             async with self._session_of_loop().get(
-                f"{self._url}/v2/models/{MODEL_NAME}/ready",
+                f"{self.url}/v2/models/{MODEL_NAME}/ready",
                 timeout=aiohttp.ClientTimeout(total=timeout),
                 allow_redirects=False,
             ) as response:
@@ -129,6 +129,7 @@ class HttpServer:
     def __init__(self, address: str, connection: Connection) -> None:
         self._settings = (address, connection)
         self._server = AsyncHttpServer(address, connection)
+        self.url = self._server.url
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop

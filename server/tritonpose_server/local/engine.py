@@ -22,6 +22,7 @@ from tritonpose.errors import (
     ServerUnavailableError,
     TritonPoseError,
 )
+from tritonpose.local import LOCAL_URL
 from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_pipeline.errors import (
     INTERNAL,
@@ -55,6 +56,8 @@ class LocalEngine:
 
     Models are chosen, converted and loaded with the first request.
     """
+
+    url = LOCAL_URL
 
     def __init__(
         self,
@@ -137,9 +140,14 @@ class LocalEngine:
 class AsyncLocalEngine:
     """The twin of `LocalEngine` for asyncio, which computes in threads."""
 
+    url = LOCAL_URL
+
     def __init__(self, engine: LocalEngine) -> None:
         """Use an engine."""
         self._engine = engine
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return AsyncLocalEngine, (self._engine,)
 
     async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """See `LocalEngine.infer`; cancelling it ends the work after the current stage."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import socket
 from collections.abc import Iterator
 
 import pytest
 
-from tritonpose import create_pipeline, local
+from tritonpose import create_async_pipeline, create_pipeline, local
 from tritonpose.errors import ConfigError
 from tritonpose.local import LOCAL_URL, default_url
 
@@ -55,3 +56,11 @@ def test_the_default_server_where_nothing_is_installed(monkeypatch: pytest.Monke
     assert default_url() == local.DEFAULT_URL
     with pytest.raises(ConfigError, match=r"pip install .*local"):
         create_pipeline("human_keypoint_detection", url="local:")
+
+
+def test_a_pipeline_says_where_it_runs() -> None:
+    for url in ("local:", "grpc://a:1", "http://a:1,http://b:2"):
+        with create_pipeline("human_keypoint_detection", url=url) as pipeline:
+            assert pipeline.url == url
+            assert pickle.loads(pickle.dumps(pipeline)).url == url
+        assert create_async_pipeline("human_keypoint_detection", url=url).url == url
