@@ -18,6 +18,7 @@ from tritonpose_server.models.catalog import (
     Role,
 )
 from tritonpose_server.models.commands import default_lock, default_store, install, list_models
+from tritonpose_server.models.directories import locked_directory
 from tritonpose_server.models.errors import ConversionError, FetchError
 from tritonpose_server.models.fetch.sources import answering_sources
 from tritonpose_server.models.home import writable_directory
@@ -82,7 +83,8 @@ def choose_models(
 
     A module with a ``model_dir`` is converted from there. A name is looked for among the installed
     models, then fetched. Where one of PaddleX's models can't be fetched, an open model stands in
-    under its own name; the next call looks for PaddleX's model again.
+    under its own name; the next call looks for PaddleX's model again. Of processes that do this at
+    once, one converts and the others wait.
 
     Args:
         config: The pipeline's configuration.
@@ -102,22 +104,24 @@ def choose_models(
             "was installed with"
         )
     store = default_store()
+    root = store.root if store.root.is_dir() else writable_directory(store.root)
     modules: dict[Role, ModuleConfig] = {"detector": config.detector, "keypoint": config.keypoint}
-    names = {
-        role: _check_name(module.model_name or PADDLEX_DEFAULTS[role], role, store)
-        for role, module in modules.items()
-        if module.model_dir is None
-    }
-    stand_ins = _install_or_stand_in(names, store, progress, installers, strict=strict)
-    names = {role: stand_ins.get(name, name) for role, name in names.items()}
-    # Together, for they come in one package.
-    installers.open_models(list(names.values()), store, progress)
-    detector, keypoint = (
-        _installed_model(names[role], role, store, progress)
-        if role in names
-        else _convert(module, role, store, progress, installers)
-        for role, module in modules.items()
-    )
+    with locked_directory(root, progress):
+        names = {
+            role: _check_name(module.model_name or PADDLEX_DEFAULTS[role], role, store)
+            for role, module in modules.items()
+            if module.model_dir is None
+        }
+        stand_ins = _install_or_stand_in(names, store, progress, installers, strict=strict)
+        names = {role: stand_ins.get(name, name) for role, name in names.items()}
+        # Together, for they come in one package.
+        installers.open_models(list(names.values()), store, progress)
+        detector, keypoint = (
+            _installed_model(names[role], role, store, progress)
+            if role in names
+            else _convert(module, role, store, progress, installers)
+            for role, module in modules.items()
+        )
     return ModelChoice(
         models=(detector, keypoint),
         settings=make_settings(config, detector, keypoint),
