@@ -89,9 +89,9 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
     def predict(
         self,
         input: object,  # noqa: A002 (PaddleX's name for it)
-        det_threshold: float | Mapping[str | int, float] | None = None,
+        det_threshold: float | Mapping[Any, float] | None = None,
         *,
-        threshold: float | Mapping[str | int, float] | None = None,
+        threshold: float | Mapping[Any, float] | None = None,
         on_error: OnError = "raise",
         **others: object,
     ) -> AnyResults:

@@ -14,6 +14,7 @@ from tritonpose.config import PIPELINE_NAME, PipelineConfig
 from tritonpose.errors import ConfigError
 from tritonpose.transport.connection import ConnectionOptions
 from tritonpose_batch.items import Item
+from tritonpose_pipeline.thresholds import Threshold
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,8 @@ class JobOptions:
 
     Attributes:
         pipeline: Pipeline name, or path of a PaddleX pipeline YAML.
-        det_threshold: Detector score that a person must exceed; None for the pipeline's.
+        det_threshold: Detector score that a person must exceed, also by class; None for the
+            pipeline's.
         shard_size: Images per shard: what a kill may cost, per worker.
         url: The servers; None for an embedded one per node.
         connection: Credentials for those servers: keys and certificates.
@@ -45,7 +47,7 @@ class JobOptions:
     """
 
     pipeline: str = PIPELINE_NAME
-    det_threshold: float | None = None
+    det_threshold: Threshold | None = None
     shard_size: int = 500
     url: str | None = None
     # Never shown: it holds API keys.

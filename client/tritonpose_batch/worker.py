@@ -23,6 +23,7 @@ from tritonpose_batch.cluster import CORES_PER_WORKER
 from tritonpose_batch.job import JobOptions, Layout, Task, read_shard
 from tritonpose_batch.results import Counts, PartWriter, row_of
 from tritonpose_batch.sources import sources_of
+from tritonpose_pipeline.thresholds import Threshold
 
 FATAL = (AccessDeniedError, ModelNotFoundError, ServerUnavailableError)
 """Errors of the servers, not of an input: they end the run; the job can be continued."""
@@ -34,7 +35,7 @@ _RETRIES = 1_000_000
 
 
 async def process_shard(
-    shard: int, layout: Layout, pipeline: AsyncPipeline, det_threshold: float | None
+    shard: int, layout: Layout, pipeline: AsyncPipeline, det_threshold: Threshold | None
 ) -> AsyncGenerator[Counts, None]:
     """Send the images of a shard and write its part.
 

@@ -26,14 +26,13 @@ def poses_of(
     """Collect people; the keys are of the box, its score, the keypoints and their mean score."""
 
     def collect(key: str, *shape: int) -> npt.NDArray[np.float32]:
-        return np.array([person[key] for person in people], np.float32).reshape(-1, *shape)
+        return np.array([person[key] for person in people], np.float32).reshape(len(people), *shape)
 
     box, det_score, keypoints, kpt_score = keys
-    joints = len(people[0][keypoints]) if people else 17
     return PoseResponse(
         collect(box, 4),
         collect(det_score),
-        collect(keypoints, joints, 3),
+        collect(keypoints, *((-1, 3) if people else (17, 3))),
         collect(kpt_score),
         truncated,
     )

@@ -23,7 +23,7 @@ _HELP = """\
 usage: tritonpose COMMAND ...        see `tritonpose COMMAND --help`
        tritonpose [PaddleX's flags]  as you would call paddlex
 
-Find people and their 17 COCO keypoints in images and videos, with the results of PaddleX's
+Find people and their keypoints in images and videos, with the results of PaddleX's
 pipeline human_keypoint_detection, computed by NVIDIA Triton Inference Server.
 
 commands:

@@ -18,6 +18,7 @@ from pycocotools.cocoeval import COCOeval
 from tools.errors import ToolError
 from tritonpose.export import coco_results
 from tritonpose.transport.messages import PoseResponse
+from tritonpose_pipeline.keypoint_schema import KeypointSchema, default_schema
 
 Kind = Literal["keypoints", "bbox"]
 
@@ -84,7 +85,9 @@ def parse_ground_truth(content: Mapping[str, Any], images: Path, prefix: str = "
     """Select the people of a COCO data set; KeyError names what is missing."""
     categories = [entry for entry in content["categories"] if entry["name"] == "person"]
     if not categories:
-        raise KeyError("no category is called 'person'")
+        categories = [entry for entry in content["categories"] if entry.get("keypoints")]
+    if len(categories) != 1:
+        raise KeyError("no category is called 'person', and not just one has keypoints")
     category = int(categories[0]["id"])
     people = [each for each in content["annotations"] if each["category_id"] == category]
     # pycocotools ignores matches with an annotation of id 0: ids begin at 1 here.
@@ -119,7 +122,8 @@ def coco_scores(
 ) -> Scores:
     """Compare answers with annotations; similarity of keypoints is COCO's OKS, of boxes IoU.
 
-    Images that were not sent count as answered by nobody.
+    Images that were not sent count as answered by nobody. ToolError if the annotations are of
+    another number of keypoints, or nobody knows the sigmas that OKS needs.
     """
     results = [
         _ranked(kind, result, float(det_score))
@@ -133,11 +137,32 @@ def coco_scores(
         nobody = {**truth.coco.dataset, "annotations": []}
         found = truth.coco.loadRes(results) if results else _indexed(nobody)
         evaluation = COCOeval(truth.coco, found, kind)
+        if kind == "keypoints" and answers:
+            schema = answers[0].schema
+            _check_joints(truth, schema)
+            # Those of COCO's keypoints are pycocotools' own.
+            if schema != default_schema(17):
+                evaluation.params.kpt_oks_sigmas = np.array(schema.sigmas)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     figures = zip(FIGURES[kind], evaluation.stats, strict=True)
     return {name: None if value < 0 else float(value) for name, value in figures}
+
+
+def _check_joints(truth: GroundTruth, schema: KeypointSchema) -> None:
+    joints = len(schema.names)
+    annotated = {len(each["keypoints"]) // 3 for each in truth.coco.dataset["annotations"]}
+    if annotated - {joints}:
+        raise ToolError(
+            f"the annotations have {max(annotated - {joints})} keypoints per person, the model has "
+            f"{joints}"
+        )
+    if schema.sigmas is None:
+        raise ToolError(
+            f"COCO's scores of {joints} keypoints need their sigmas: give them as `sigmas` in the "
+            "section `Keypoints` of the pipeline file, or in keypoints.yml beside the model"
+        )
 
 
 def _ranked(kind: Kind, result: Mapping[str, Any], det_score: float) -> dict[str, Any]:

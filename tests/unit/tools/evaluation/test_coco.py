@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tools.errors import ToolError
 from tools.evaluation.coco import FIGURES, Kind, coco_scores, parse_ground_truth
 from tritonpose.transport.messages import PoseResponse
+from tritonpose_pipeline.keypoint_schema import KeypointSchema
 
 # From the definition of the keypoint challenge, https://cocodataset.org/#keypoints-eval
 SIGMAS = np.array(
@@ -109,3 +112,29 @@ def test_boxes_are_ranked_by_the_detector_alone() -> None:
     found = scores(annotation(), annotation(bbox=[1, 2, 30, 40]), kind="bbox", seven=one)
     assert found["AR100"] == pytest.approx(7 / 10 / 2)
     assert list(found) == list(FIGURES["bbox"])
+
+
+def test_other_keypoints() -> None:
+    """OKS takes their sigmas; without, or with annotations of others, there is no score."""
+    points = skeleton()[:3]
+    moved = points + np.array([4, 0, 0])
+    schema = KeypointSchema(("a", "b", "c"), sigmas=(0.02, 0.05, 0.1))
+    truth = annotation(keypoints=points.reshape(-1).tolist(), num_keypoints=3)
+    found = replace(person(moved), keypoint_schema=schema)
+    oks = np.exp(-16 / (2 * AREA * (2 * np.array(schema.sigmas)) ** 2)).mean()
+    assert scores(truth, seven=found)["AP"] == pytest.approx(
+        (oks >= np.linspace(0.5, 0.95, 10)).mean()
+    )
+    with pytest.raises(ToolError, match="need their sigmas"):
+        scores(truth, seven=replace(found, keypoint_schema=None))
+    with pytest.raises(ToolError, match="have 17 keypoints per person, the model has 3"):
+        scores(annotation(), seven=found)
+
+
+def test_a_category_with_keypoints() -> None:
+    content = dataset(annotation(category_id=5))
+    content["categories"] = [{"id": 5, "name": "worker", "keypoints": ["a"]}]
+    assert parse_ground_truth(content, Path()).category == 5
+    content["categories"] *= 2
+    with pytest.raises(KeyError, match="not just one has keypoints"):
+        parse_ground_truth(content, Path())
