@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +39,7 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
 
     def _set_up(self, max_in_flight: int) -> None:
         self._slots = asyncio.Semaphore(max_in_flight)
+        self._large = asyncio.Lock()
         self._scopes: set[_TaskScope] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -121,8 +122,9 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
     async def _infer(self, image: ImageInput, threshold: Threshold | None) -> KeypointResult:
         try:
             make_request = partial(request_for, image, self._config, threshold)
-            request = await asyncio.to_thread(make_request) if image.is_page else make_request()
-            response = await self._transport.infer(request)
+            async with self._large if image.is_large else nullcontext():
+                request = await asyncio.to_thread(make_request) if image.is_page else make_request()
+                response = await self._transport.infer(request)
             return result_of(image, response, self._config.keypoints)
         except TritonPoseError as error:
             # Looks into the image, if that may be the reason.

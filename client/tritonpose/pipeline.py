@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import threading
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -163,12 +165,14 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
 
     def _set_up(self, max_in_flight: int) -> None:
         self._pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="tritonpose")
+        self._large = threading.Lock()
         renew_in_children(self)
 
     def renew(self) -> None:
         """Begin with threads of its own, in a forked process."""
         leave_behind(self._pool)
         self._pool = ThreadPoolExecutor(self._max_in_flight, thread_name_prefix="tritonpose")
+        self._large = threading.Lock()
 
     def close(self) -> None:
         """Wait for the requests in flight and close the connection; may be called again."""
@@ -239,7 +243,8 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
 
     def _infer(self, image: ImageInput, threshold: Threshold | None) -> KeypointResult:
         try:
-            response = self._transport.infer(request_for(image, self._config, threshold))
+            with self._large if image.is_large else nullcontext():
+                response = self._transport.infer(request_for(image, self._config, threshold))
             return result_of(image, response, self._config.keypoints)
         except TritonPoseError as error:
             return failed_result(image, error)

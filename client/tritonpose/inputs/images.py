@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tritonpose_pipeline.pages import EncodedPage
 
 
+# Small files may hold large pages: of these, one at a time is decoded and sent.
+_LARGE_PIXELS = 2**23
+
+
 @dataclass(frozen=True)
 class FileInput:
     """A file, not read yet; `saved_as` is that of `ImageInput`.
@@ -56,6 +60,12 @@ class ImageInput:
     frame_index: int | None = None
     frame_time: float | None = None
     saved_as: str | None = None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it takes much memory once it is decoded here."""
+        source = self.source
+        return not isinstance(source, bytes | np.ndarray) and source.header.pixels > _LARGE_PIXELS
 
     @property
     def is_page(self) -> bool:

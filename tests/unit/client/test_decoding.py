@@ -98,7 +98,7 @@ def tiff_page(width: int, height: int, at: int, following: int, **further: int) 
 def test_large_pages_are_refused_by_their_headers() -> None:
     head = b"II*\0\x08\0\0\0"
     assert refusal(head + tiff_page(30_000, 25_000, 8, 0)) == (
-        "the image is 30000x25000, 750000000 pixels; up to 67108864 (max_pixels) are accepted: "
+        "'photo' is 30000x25000, 750000000 pixels; up to 67108864 (max_pixels) are accepted: "
         "downscale it first"
     )
     tiled = tiff_page(8, 8, 8, 0, t322=2**15, t323=2**15)

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from stand_ins import Pipeline, StandIn, frame, frames, numbers
 from tritonpose import ConfigError, InputError, InvalidRequestError, ServerUnavailableError
@@ -42,6 +43,22 @@ def test_as_many_requests_in_flight_as_allowed(make: Make, limit: int) -> None:
     with make(transport, max_in_flight=limit) as pipeline:
         assert len(numbers(pipeline.predict(frames(limit * 3)))) == limit * 3
     assert transport.most_running == limit
+
+
+@pytest.mark.parametrize(("side", "most"), [(3000, 1), (2000, 4)])
+def test_large_pages_are_decoded_and_sent_one_at_a_time(
+    make: Make, tmp_path: Path, side: int, most: int
+) -> None:
+    page = Image.new("1", (side, side))
+    path = tmp_path / "pages.tif"
+    page.save(path, save_all=True, append_images=[page], compression="group4")
+    assert path.stat().st_size < 10_000
+    transport = StandIn(lambda _: time.sleep(0.2))
+    with make(transport, max_in_flight=4) as pipeline:
+        results = list(pipeline.predict([str(path)] * 4))
+    assert [res["page_index"] for res in results] == [0, 1] * 4
+    assert transport.most_running <= most
+    assert (transport.most_running > 1) == (most > 1)
 
 
 def test_endless_inputs_are_read_only_as_results_are_taken(make: Make) -> None:

@@ -30,6 +30,9 @@ _MAX_SIDE = 32766
 # Each scan of a progressive JPEG passes over the whole image; encoders write about ten.
 _MAX_SCANS = 100
 
+# What messages call a file that a client sent.
+_INPUT = "`image`"
+
 # Orientation is read here: which formats OpenCV turns depends on its version.
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -75,7 +78,7 @@ def copy_file(tensor: npt.NDArray[np.uint8], limits: Limits) -> bytes:
     return tensor.tobytes()
 
 
-def check_file(data: bytes, limits: Limits | None = None, name: str = "`image`") -> EncodedImage:
+def check_file(data: bytes, limits: Limits | None = None, name: str = _INPUT) -> EncodedImage:
     """Check an encoded image by its header, without decoding it.
 
     Args:
@@ -113,11 +116,11 @@ def check_header(data: bytes, kind: str, limits: Limits | None, name: str) -> Im
             f"{name} is a progressive JPEG of {header.scans} scans; up to {_MAX_SCANS} are "
             "accepted: save it as a baseline JPEG"
         )
-    check_size(header.width, header.height, limits)
+    check_size(header.width, header.height, limits, "the image" if name == _INPUT else name)
     return header
 
 
-def decode_image(image: EncodedImage, name: str = "`image`") -> Image:
+def decode_image(image: EncodedImage, name: str = _INPUT) -> Image:
     """Decode an encoded image as PaddleX reads image files, with any version of OpenCV.
 
     Args:
@@ -204,16 +207,16 @@ def _decode_animation(image: EncodedImage, name: str) -> Image | None:
     return pixels
 
 
-def check_size(width: int, height: int, limits: Limits | None) -> None:
+def check_size(width: int, height: int, limits: Limits | None, name: str = "the image") -> None:
     """Raise BadImageError for an image that is too large, width and height in pixels."""
     if max(height, width) > _MAX_SIDE:
         raise BadImageError(
-            f"the image is {width}x{height}; sides up to {_MAX_SIDE} pixels are supported: "
+            f"{name} is {width}x{height}; sides up to {_MAX_SIDE} pixels are supported: "
             "downscale it first"
         )
     if limits is not None and width * height > limits.max_pixels:
         raise BadImageError(
-            f"the image is {width}x{height}, {width * height} pixels; up to {limits.max_pixels} "
+            f"{name} is {width}x{height}, {width * height} pixels; up to {limits.max_pixels} "
             "(max_pixels) are accepted: downscale it first"
         )
 

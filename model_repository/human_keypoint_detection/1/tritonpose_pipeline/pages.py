@@ -89,7 +89,7 @@ def _check_page(page: EncodedPage, name: str) -> None:
     """Raise BadImageError for an image that would take too much memory."""
     if page.header.width <= 0 or page.header.height <= 0:
         raise BadImageError(f"{name} has a page without pixels")
-    check_size(page.header.width, page.header.height, Limits(workers=1))
+    check_size(page.header.width, page.header.height, Limits(workers=1), name)
     if page.place is not None and page.place.largest_tile > _MAX_TILE_PIXELS:
         raise BadImageError(
             f"{name} has tiles of {page.place.largest_tile} pixels; up to {_MAX_TILE_PIXELS} are "
