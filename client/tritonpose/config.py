@@ -227,7 +227,7 @@ def _read_yaml(path: Path) -> object:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"can't read the pipeline file {str(path)!r}: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} isn't valid YAML: {error}") from error
     return _evaluate_literals(content)
 
@@ -314,6 +314,6 @@ def _evaluate_literals(content: Any) -> Any:
     if isinstance(content, str):
         try:
             return ast.literal_eval(content)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
             return content
     return content

@@ -139,14 +139,17 @@ def _parse(url: str | Sequence[str]) -> tuple[str, tuple[str, ...]]:
 
 
 def _parse_one(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:  # brackets that don't fit
+        raise ConfigError(f"url={url!r}: {error}") from None
     if "@" in parts.netloc:
         # Without the URL, which holds a password.
         raise ConfigError("url: credentials don't belong there; use api_key=... or headers=...")
     if parts.scheme not in _DEFAULT_PORTS:
         raise ConfigError(f"url={url!r}: expected grpc://, grpcs://, http:// or https://HOST:PORT")
     try:
-        complete = bool(parts.hostname and parts.port)
+        complete = bool(parts.hostname and parts.port) and not re.search(r"\s", url)
     except ValueError:  # the port is not a number
         complete = False
     if not complete or parts.path.strip("/") or parts.query:

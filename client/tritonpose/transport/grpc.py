@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from contextlib import contextmanager
@@ -11,11 +12,16 @@ import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
-from tritonpose.errors import TritonPoseError
+from tritonpose.errors import (
+    ModelNotFoundError,
+    ServerUnavailableError,
+    TritonPoseError,
+)
 from tritonpose.forks import leave_behind, renew_in_children
 from tritonpose.transport.connection import CONNECT_SECONDS
 from tritonpose.transport.failures import MAX_ANSWER_BYTES, error_from_status, reading_answer
 from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse, trace_headers
+from tritonpose.transport.wrong_ports import explain_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,8 +196,11 @@ class GrpcServer(_GrpcCalls):
 
     def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
-        with self._failures(), _GUARD.calling():
-            result = self._client().infer(**self._infer_arguments(request, timeout))
+        try:
+            with self._failures(), _GUARD.calling():
+                result = self._client().infer(**self._infer_arguments(request, timeout))
+        except (ServerUnavailableError, ModelNotFoundError) as error:
+            raise explain_port(error, self._url) from None
         return self._response(result)
 
     def is_ready(self, timeout: float) -> bool:
@@ -226,8 +235,11 @@ class AsyncGrpcServer(_GrpcCalls):
 
     async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """See `GrpcServer.infer`."""
-        with self._failures():
-            result = await self._client().infer(**self._infer_arguments(request, timeout))
+        try:
+            with self._failures():
+                result = await self._client().infer(**self._infer_arguments(request, timeout))
+        except (ServerUnavailableError, ModelNotFoundError) as error:
+            raise await asyncio.to_thread(explain_port, error, self._url) from None
         return self._response(result)
 
     async def is_ready(self, timeout: float) -> bool:

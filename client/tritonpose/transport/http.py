@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
-from tritonpose.errors import DeadlineExceededError, ServerUnavailableError
+from tritonpose.errors import (
+    DeadlineExceededError,
+    ModelNotFoundError,
+    ServerUnavailableError,
+)
 from tritonpose.forks import leave_behind, renew_in_children
 from tritonpose.transport.connection import CONNECT_SECONDS
 from tritonpose.transport.failures import (
@@ -28,6 +32,7 @@ from tritonpose.transport.failures import (
 )
 from tritonpose.transport.kserve import decode_answer, encode_request
 from tritonpose.transport.messages import MODEL_NAME, InferRequest, PoseResponse, trace_headers
+from tritonpose.transport.wrong_ports import explain_port
 from tritonpose.triton_http import CLIENT_HEADERS
 
 if TYPE_CHECKING:
@@ -55,6 +60,12 @@ class AsyncHttpServer:
 
     async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
+        try:
+            return await self._infer(request, timeout)
+        except (ServerUnavailableError, ModelNotFoundError) as error:
+            raise await asyncio.to_thread(explain_port, error, self._url) from error.__cause__
+
+    async def _infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         parts, header_length = encode_request(request)
         try:
             async with self._session_of_loop().post(

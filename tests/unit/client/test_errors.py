@@ -2,6 +2,8 @@
 
 import pickle
 import socket
+import socketserver
+import threading
 
 import numpy as np
 import pytest
@@ -151,3 +153,40 @@ def test_http_answers(
 def test_requests_hold_exactly_one_image(content: dict) -> None:
     with pytest.raises(ValueError, match="exactly one"):
         InferRequest(**content)
+
+
+SETTINGS = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64"
+REST = b'HTTP/1.1 404 Not Found\r\n\r\n{"logId":"1","errorCode":404,"errorMsg":"Not Found"}'
+READY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+ALERT = b"\x15\x03\x01\0\x02\x02\x46"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(
+    ("scheme", "answer", "words"),
+    [
+        ("grpc", REST, "tritonpose's REST service answers there"),
+        ("http", REST, "tritonpose's REST service answers there"),
+        ("grpc", READY, "Triton's HTTP port answers there: write http:// instead of grpc://"),
+        ("grpc", b"HTTP/1.1 200 OK\r\n\r\n<html>", "a web server answers there, not Triton's gRPC"),
+        ("http", SETTINGS, "a gRPC server answers there: write grpc:// instead of http://"),
+        ("http", ALERT, "a server with encryption answers there: write https://"),
+        ("grpc", ALERT, "a server with encryption answers there: write grpcs://"),
+        ("http", b"?", "is unavailable"),
+    ],
+)
+def test_what_answers_instead_is_told(
+    scheme: str, answer: bytes, words: str, asynchronous: bool
+) -> None:
+    class Answers(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        with pytest.raises(errors.TritonPoseError, match=words):
+            ask(f"{scheme}://127.0.0.1:{server.server_address[1]}", asynchronous)
+        server.shutdown()
+        thread.join()
