@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpose.cli.console import FAILED, print_status
+from tritonpose.cli.console import FAILED, be_quiet, print_status
 from tritonpose.cli.logs import log_to_stderr
 from tritonpose.cli.parsing import (
     add_server,
@@ -45,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_intermixed_args(arguments)
     check_server(parser, options)
     log_to_stderr(verbose=options.verbose)
+    if options.quiet:
+        be_quiet()
     # Before a job is begun: Ray is imported late.
     require_modules("ray", "pyarrow", "fsspec")
     return _run(options)
@@ -145,7 +147,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "%(default)s)",
     )
     parser.add_argument("--no_coco", dest="coco", action="store_false", help="write no coco.json")
-    add_shared(parser, "verbose")
+    add_shared(parser, "verbose", "quiet")
 
 
 def _count(text: str) -> int:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from tools.sample_photo import sample_photo
 from tritonpose import create_pipeline
-from tritonpose.cli.console import exit_status, print_status
+from tritonpose.cli.console import be_quiet, exit_status, print_status
 from tritonpose.cli.logs import log_to_stderr
 from tritonpose.cli.parsing import Parser
 from tritonpose.cli.predict import add_options, predict
@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     log_to_stderr(verbose=options.verbose)
+    if options.quiet:
+        be_quiet()
     inputs = [*options.inputs, *options.more_inputs]
     return predict(inputs or [str(sample_photo(print_status))], options, _served_pipeline)
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from tritonpose.cli.completion import skip_subcommand, words_to_complete
 from tritonpose.cli.console import USAGE_ERROR, exit_status, print_error
 
 COMMANDS = ("predict", "config")
@@ -59,6 +60,8 @@ Exit status: 0 success, 1 an input or the server failed, 2 wrong usage, 130 inte
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, by default with the arguments of the process; see ``exit_status``."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if (begun := words_to_complete()) is not None:
+        return _complete(begun)
     command, rest = split_command(words) if words else (None, [])
     return exit_status(lambda: _run(words, command, rest), command)
 
@@ -83,11 +86,28 @@ def _run(words: list[str], command: str | None, rest: list[str]) -> int:
     return USAGE_ERROR
 
 
+def _complete(words: list[str]) -> int:
+    """Print completions of a subcommand, or of one's arguments, for the shell that asks."""
+    if len(words) == 1 and not words[0].startswith("-"):
+        from tritonpose.cli.parsing import Parser
+
+        parser = Parser()
+        names = {*COMMANDS, *(entry.name for entry in entry_points(group=GROUP))}
+        parser.add_argument("command", choices=sorted(names))
+        parser.parse_args([])
+    command, _ = split_command(words)
+    if not words[0].startswith("-"):
+        skip_subcommand()
+    return _run([command], command, [])
+
+
 def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
     """Find the subcommand and its arguments in a command line, not empty, or in PaddleX's flags."""
     if not words[0].startswith("-"):
         return words[0], list(words[1:])
-    for position, word in enumerate(words):
+    end = words.index("--") if "--" in words else len(words)
+    for position, given in enumerate(words[:end]):
+        word = given.replace("-", "_").replace("__", "--", 1)
         rest = [*words[:position], *words[position + 1 :]]
         if word == "--serve":
             return "serve", rest
@@ -95,5 +115,5 @@ def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
             # The pipeline's name follows, which `config` takes without a flag.
             return "config", rest
         if word.startswith("--get_pipeline_config="):
-            return "config", [word.partition("=")[2], *rest]
+            return "config", [given.partition("=")[2], *rest]
     return "predict", list(words)

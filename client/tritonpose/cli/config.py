@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from tritonpose.cli.console import FAILED, print_error
-from tritonpose.cli.parsing import command_parser
+from tritonpose.cli.parsing import add_shared, command_parser
 from tritonpose.config import PIPELINE_NAME
 from tritonpose.errors import ConfigError
 from tritonpose.whole_files import whole_file
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         metavar="PATH",
         help="a directory, or a file that ends in .yaml or .yml (default: ask)",
     )
+    add_shared(parser, "quiet")
     options = parser.parse_args(arguments)
     if options.name != PIPELINE_NAME:
         raise ConfigError(f"unknown pipeline {options.name!r}; expected {PIPELINE_NAME}")
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str]) -> int:
         return FAILED
     with whole_file(target) as file:
         file.write((_stand_in_comment() + default_pipeline()).encode())
-    print(f"written to {target}", file=sys.stderr)
+    if not options.quiet:
+        print(f"written to {target}", file=sys.stderr)
     return 0
 
 

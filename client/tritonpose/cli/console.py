@@ -25,9 +25,29 @@ BROKEN_PIPE = 141
 LOGGER = logging.getLogger("tritonpose")
 
 
+_quiet = False
+
+
+def be_quiet() -> None:
+    """Print nothing of what is going on from now on: ``--quiet``. Warnings and errors stay."""
+    global _quiet
+    _quiet = True
+
+
+def is_quiet() -> bool:
+    """Check whether the user wants to know only of what is wrong."""
+    return _quiet
+
+
 def print_status(line: str) -> None:
-    """Print what is going on."""
-    print(f"[tritonpose] {line}", file=sys.stderr, flush=True)
+    """Print what is going on, unless the user doesn't want to know."""
+    if not _quiet:
+        print(f"[tritonpose] {line}", file=sys.stderr, flush=True)
+
+
+def print_warning(line: str) -> None:
+    """Print what may be wrong."""
+    print(f"[tritonpose] warning: {line}", file=sys.stderr, flush=True)
 
 
 def print_error(message: str) -> None:
@@ -42,7 +62,7 @@ def _warnings_as_lines() -> Iterator[None]:
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if category is UserWarning:
-            print_status(f"warning: {message}")
+            print_warning(str(message))
         else:
             usual(message, category, *place, **more)
 
@@ -60,6 +80,9 @@ def exit_status(run: Callable[[], int], command: str | None = None) -> int:
     141 where the reader of standard output went away. Errors about a missing package name
     ``command``.
     """
+    global _quiet
+    _quiet = False
+    _open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file name that the terminal's encoding lacks is no reason to stop.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -70,14 +93,17 @@ def exit_status(run: Callable[[], int], command: str | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Python flushes once more when it exits, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return BROKEN_PIPE
     except ConfigError as error:
         print_error(str(error))
         return USAGE_ERROR
     except (TritonPoseError, OSError) as error:
         print_error(str(error))
+        _flush_output()
+        return FAILED
+    except MemoryError:
+        print_error("there is not enough memory for this")
         return FAILED
     except Exception as error:
         sentence = missing_extra(error, command) if isinstance(error, ImportError) else None
@@ -85,6 +111,36 @@ def exit_status(run: Callable[[], int], command: str | None = None) -> int:
         print_error(sentence or f"unexpected {type(error).__name__} at {_place(error)}: {error}")
         return FAILED
     return status
+
+
+def _open_standard_streams() -> None:
+    """Open what the caller closed (``2>&-``) as the null device.
+
+    Otherwise the next file to be opened, which may be anybody's, would get what is printed.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+
+
+def _flush_output() -> None:
+    """Flush once more, so that Python doesn't complain when it exits that it can't."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _discard_output()
+
+
+def _discard_output() -> None:
+    """Send what is left of the output, which Python flushes when it exits, to the null device."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _place(error: Exception) -> str:

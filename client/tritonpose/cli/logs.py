@@ -10,11 +10,13 @@ from dataclasses import dataclass
 class LogOptions:
     """How a service logs: as text, or with `json` as JSON objects, one a line.
 
-    `verbose` shows everything of tritonpose and its server, whatever its level.
+    `verbose` shows everything of tritonpose and its server, whatever its level; `quiet` only
+    warnings and errors.
     """
 
     verbose: bool = False
     json: bool = False
+    quiet: bool = False
 
 
 def log_to_stderr(*, verbose: bool) -> None:
@@ -29,7 +31,7 @@ def log_service(options: LogOptions) -> None:
         if options.json
         else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     )
-    _show(formatter, logging.INFO, options.verbose)
+    _show(formatter, logging.WARNING if options.quiet else logging.INFO, options.verbose)
 
 
 def _show(formatter: logging.Formatter, level: int, verbose: bool) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tritonpose.cli.console import FAILED, print_error, print_status
+from tritonpose.cli.console import FAILED, print_error, print_status, print_warning
 from tritonpose.cli.progress import ProgressBar
 from tritonpose.errors import ConfigError, TritonPoseError
 
@@ -105,7 +105,7 @@ def write_results(results: Iterable[KeypointResult], output: Output, inputs: Seq
                     images += 1
                     people += len(result["boxes"])
                     if result.truncated:
-                        print_status(_truncation(result))
+                        print_warning(_truncation(result))
             bar.show(done, total)
     seconds = time.monotonic() - began
     print_status(
@@ -119,7 +119,7 @@ def write_results(results: Iterable[KeypointResult], output: Output, inputs: Seq
 
 def _truncation(result: KeypointResult) -> str:
     return (
-        f"warning: {result['input_path']!r}: more people were found than the server returns for "
+        f"{result['input_path']!r}: more people were found than the server returns for "
         f"one image; these are the {len(result['boxes'])} with the best scores"
     )
 

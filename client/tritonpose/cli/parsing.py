@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from tritonpose.cli.console import USAGE_ERROR, print_status
+from tritonpose.cli.completion import complete
+from tritonpose.cli.console import USAGE_ERROR, print_warning
 from tritonpose.config import PIPELINE_NAME, check_classes, check_threshold
 from tritonpose.errors import ConfigError
 from tritonpose.local import LOCAL_URL
@@ -22,7 +24,11 @@ API_KEY_VARIABLE = "TRITONPOSE_API_KEY"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that prints errors in one line and takes no abbreviations."""
+    """A parser that prints errors in one line and takes no abbreviations.
+
+    Options may be written with dashes for their underscores. Shells that ask for completions get
+    them instead of a result.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, "formatter_class": _HelpFormatter, **options})
@@ -30,6 +36,37 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print a line and exit."""
         self.exit(USAGE_ERROR, f"error: {message} (see {self.prog} --help)\n")
+
+    # As argparse's, whose overloads a subclass can't write shortly.
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse what `parse_args` and `parse_intermixed_args` are given."""
+        complete(self)
+        words = list(sys.argv[1:] if args is None else args)
+        end = words.index("--") if "--" in words else len(words)
+        return super().parse_known_args(
+            [*map(self._with_underscores, words[:end]), *words[end:]], namespace
+        )
+
+    def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse inputs and options in any order; behind ``--`` all are inputs, also ``-x.jpg``."""
+        complete(self)
+        words = list(sys.argv[1:] if args is None else args)
+        end = words.index("--") if "--" in words else len(words)
+        # argparse takes such names for options here. No name has a NUL: these stand for them.
+        named = {f"\0{number}": word for number, word in enumerate(words[end + 1 :])}
+        options = super().parse_intermixed_args([*words[:end], *named], namespace)
+        for key, value in vars(options).items():
+            if isinstance(value, list):
+                setattr(options, key, [named.get(item, item) for item in value])
+            elif isinstance(value, str):
+                setattr(options, key, named.get(value, value))
+        return options
+
+    def _with_underscores(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        underscored = "--" + name[2:].replace("-", "_")
+        known = name.startswith("--") and underscored in self._option_string_actions
+        return f"{underscored}{equals}{value}" if known else word
 
 
 def command_parser(command: str, usage: str, description: str, examples: str) -> Parser:
@@ -118,13 +155,14 @@ _SHARED: dict[str, dict[str, Any]] = {
         "help": "fail where an open model would stand in for one that can't be fetched",
     },
     "verbose": {"action": "store_true", "help": "show all of the server's log"},
+    "quiet": {"action": "store_true", "help": "print results, warnings and errors only"},
 }
 
 
 def add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add options that several commands have.
 
-    Of ``pipeline``, ``det_threshold``, ``device``, ``strict_models`` and ``verbose``.
+    Of ``pipeline``, ``det_threshold``, ``device``, ``strict_models``, ``verbose`` and ``quiet``.
     """
     for name in names:
         parser.add_argument(f"--{name}", **_SHARED[name])
@@ -149,7 +187,7 @@ def warn_without_effect(options: argparse.Namespace) -> None:
     """Warn about PaddleX flags that have no effect."""
     for flag in ("use_hpip", "hpi_config", "engine"):
         if getattr(options, flag):
-            print_status(f"--{flag} has no effect: models are served as ONNX, by Triton")
+            print_warning(f"--{flag} has no effect: models are served as ONNX, by Triton")
 
 
 def add_server(parser: argparse.ArgumentParser, meaning: str) -> None:
@@ -186,7 +224,7 @@ def warn_of_server_options(options: argparse.Namespace, *names: str) -> None:
     for name in names:
         served = options.url not in (None, LOCAL_URL)
         if served and getattr(options, name) not in (None, False):
-            print_status(f"--{name} has no effect: the server at {options.url} has its own")
+            print_warning(f"--{name} has no effect: the server at {options.url} has its own")
 
 
 def credentials(options: argparse.Namespace) -> ConnectionOptions:

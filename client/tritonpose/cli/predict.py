@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpose.cli.console import FAILED, print_error, print_status
+from tritonpose.cli.console import FAILED, be_quiet, print_error, print_status
 from tritonpose.cli.logs import log_to_stderr
 from tritonpose.cli.output import DRAWABLE, Output, write_results
 from tritonpose.cli.parsing import (
@@ -21,6 +21,7 @@ from tritonpose.cli.parsing import (
     warn_of_server_options,
     warn_without_effect,
 )
+from tritonpose.config import PipelineConfig
 from tritonpose.transport.connection import DEFAULT_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -50,7 +51,12 @@ def main(arguments: Sequence[str]) -> int:
     if not inputs:
         parser.error("name an input: an image, a directory, a video or a URL")
     check_server(parser, options)
+    # What is wrong with them is said before anything else, and before anything is started.
+    PipelineConfig.load(options.pipeline)
+    _output(options)
     log_to_stderr(verbose=options.verbose)
+    if options.quiet:
+        be_quiet()
     warn_without_effect(options)
     warn_of_server_options(options, "device", "strict_models")
     # As for other commands; the rest of the product takes only paths.
@@ -97,7 +103,7 @@ def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -
         help=f"what pictures show besides the poses: {', '.join(DRAWABLE)}, separated by commas",
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON per image")
-    add_shared(parser, "device", "strict_models", "verbose")
+    add_shared(parser, "device", "strict_models", "verbose", "quiet")
 
 
 def predict(
@@ -109,10 +115,14 @@ def predict(
 
     The options are those of ``add_options``. Returns 1 where an input failed.
     """
-    output = Output(options.json, options.save_path, frozenset(options.draw))
+    output = _output(options)
     with open_pipeline(options) as pipeline:
         results = pipeline.predict(inputs, options.det_threshold, on_error="collect")
         return write_results(results, output, inputs)
+
+
+def _output(options: argparse.Namespace) -> Output:
+    return Output(options.json, options.save_path, frozenset(options.draw))
 
 
 def _unreadable(name: str) -> str | None:
@@ -150,7 +160,6 @@ def _pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline]:
 
     url = default_url() if options.url is None else options.url
     if url == LOCAL_URL:
-        from tritonpose.config import PipelineConfig
         from tritonpose.pipeline import HumanKeypointPipeline
 
         config = PipelineConfig.load(options.pipeline)

@@ -6,6 +6,8 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from tritonpose.cli.console import is_quiet
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -18,7 +20,7 @@ class ProgressBar:
     """
 
     def __init__(self, *, hidden: bool = False) -> None:
-        self._hidden = hidden or not sys.stderr.isatty()
+        self._hidden = hidden or is_quiet() or not sys.stderr.isatty()
         self._bar: tqdm[Any] | None = None
 
     def __enter__(self) -> ProgressBar:

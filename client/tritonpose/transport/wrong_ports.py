@@ -41,8 +41,8 @@ def _found(scheme: str, answer: bytes) -> str | None:
         if scheme == "grpc":
             return None
         return (
-            "a gRPC server answers there: write grpc:// instead of http://, or give Triton's HTTP "
-            "port, 8000 by default"
+            "a gRPC server answers there: write grpc:// instead of http://, or give Triton's "
+            "HTTP port, 8000 by default"
         )
     if scheme == "http" or not answer.startswith(b"HTTP/"):
         return None
@@ -54,8 +54,8 @@ def _found(scheme: str, answer: bytes) -> str | None:
             "port, 8001 by default"
         )
     return (
-        "a web server answers there, not Triton's gRPC. Triton's own address is grpc://HOST:8001 or "
-        "http://HOST:8000 by default"
+        "a web server answers there, not Triton's gRPC. Triton's own address is grpc://HOST:8001 "
+        "or http://HOST:8000 by default"
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpose.cli.console import print_status
+from tritonpose.cli.console import be_quiet, print_status
 from tritonpose.cli.parsing import add_shared, classes, command_parser
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status. TritonPoseError if the action is not possible."""
     parser = command_parser("models", "ACTION ...", _DESCRIPTION, _EXAMPLES)
     _add_actions(parser)
-    _run(parser.parse_args(arguments))
+    options = parser.parse_args(arguments)
+    if options.quiet:
+        be_quiet()
+    _run(options)
     return 0
 
 
@@ -46,9 +49,11 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
     )
 
     def add(name: str, purpose: str) -> argparse.ArgumentParser:
-        return actions.add_parser(
+        action = actions.add_parser(
             name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."
         )
+        add_shared(action, "quiet")
+        return action
 
     listing = add("list", "show the models that are known and those installed")
     listing.add_argument("--json", action="store_true", help="print JSON, with full digests")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tritonpose.cli.console import print_status
+from tritonpose.cli.console import be_quiet, print_status, print_warning
 from tritonpose.cli.logs import LogOptions, log_service
 from tritonpose.cli.parsing import (
     API_KEY_VARIABLE,
@@ -65,11 +65,13 @@ def main(arguments: Sequence[str]) -> int:
     add_rest_options(parser)
     add_paddlex_only(parser)
     options = parser.parse_args(arguments)
-    log = LogOptions(verbose=options.verbose, json=options.log_format == "json")
+    log = LogOptions(options.verbose, options.log_format == "json", options.quiet)
     log_service(log)
+    if options.quiet:
+        be_quiet()
+    config = PipelineConfig.load(options.pipeline)
     warn_without_effect(options)
     warn_of_server_options(options, "device", "strict_models", "tuning")
-    config = PipelineConfig.load(options.pipeline)
     if options.url is not None:
         from tritonpose_server.service.rest.run import run_rest
 
@@ -109,7 +111,7 @@ def _load_tuning(path: str) -> Tuning:
     tuning = load_tuning(path)
     print_status(f"tuning of {path}: {describe(tuning)}")
     for warning in warnings_for(tuning, available_cores()):
-        print_status(f"warning: {warning}")
+        print_warning(warning)
     return tuning
 
 
@@ -153,7 +155,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default="text",
         help="log text, or JSON objects, one a line (default: %(default)s)",
     )
-    add_shared(parser, "verbose")
+    add_shared(parser, "verbose", "quiet")
 
 
 def add_rest_options(parser: argparse.ArgumentParser) -> None:

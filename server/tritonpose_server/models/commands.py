@@ -11,7 +11,7 @@ from tritonpose_server.models.catalog import KNOWN_MODELS, OPEN_MODELS, PADDLEX_
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.fetch.lock import ModelLock
 from tritonpose_server.models.fetch.sources import ModelSource, fetch_model
-from tritonpose_server.models.home import cache_home, writable_directory
+from tritonpose_server.models.home import cache_home, explained_errors, writable_directory
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress
@@ -41,7 +41,11 @@ class ModelEntry:
 
 def default_store() -> ModelStore:
     """Return the user's store of models."""
-    return ModelStore(cache_home() / "models")
+    models = cache_home() / "models"
+    with explained_errors(models):
+        if models.exists():
+            next(models.iterdir(), None)
+    return ModelStore(models)
 
 
 def default_lock() -> ModelLock:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tritonpose.cli.console import exit_status
+from tritonpose.cli.console import be_quiet, exit_status, print_error, print_status
 from tritonpose.errors import ConfigError, InputError, ServerUnavailableError
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.errors import ConversionError, FetchError
@@ -37,6 +39,7 @@ def test_a_command_that_ends_by_itself(status: int, capsys: pytest.CaptureFixtur
         (ConversionError("no model"), 1, "error: no model\n"),
         (FetchError("no network"), 1, "error: no network\n"),
         (PermissionError(13, "denied", "out"), 1, "error: [Errno 13] denied: 'out'\n"),
+        (MemoryError(), 1, "error: there is not enough memory for this\n"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )
@@ -108,3 +111,60 @@ def test_characters_that_the_output_lacks() -> None:
         check=True,
     )
     assert done.stdout == b"pf\xe4d \\u4eba\n"
+
+
+CLOSED = """
+import os, sys
+from tritonpose.cli.console import exit_status, print_status
+
+def command():
+    print_status("going on")
+    print("a result")
+    with open("file", "w+") as file:
+        print("to the user", file=sys.stderr)
+        os.write(2, b"of a library")
+        os.write(1, b"")
+        return len(file.read())
+
+sys.exit(exit_status(command))
+"""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams(closed: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, CLOSED],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
+    assert done.stdout == ("" if ">&-" in closed.replace("2>&-", "") else "a result\n")
+    assert ("going on" in done.stderr) == ("2>&-" not in closed)
+
+
+def test_a_full_disk_behind_standard_output() -> None:
+    program = PROGRAM.replace("range(100_000)", "range(1)")
+    done = subprocess.run(
+        ["/bin/sh", "-c", '"$0" -c "$1" >/dev/full', sys.executable, program],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")
+
+
+def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> int:
+        be_quiet()
+        print_status("going on")
+        warnings.warn("look out", stacklevel=2)
+        print_error("gone wrong")
+        return 0
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert exit_status(command) == 0
+    assert capsys.readouterr().err == "[tritonpose] warning: look out\nerror: gone wrong\n"
+    assert exit_status(lambda: print_status("going on") or 0) == 0
+    assert capsys.readouterr().err == "[tritonpose] going on\n"

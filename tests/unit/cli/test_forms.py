@@ -27,6 +27,9 @@ GUIDE = "--pipeline human_keypoint_detection --input photo.jpg --det_threshold 0
         ("--get_pipeline_config NAME --save_path d", "config", "NAME --save_path d"),
         ("--save_path d --get_pipeline_config NAME", "config", "--save_path d NAME"),
         ("--get_pipeline_config=NAME --save_path d", "config", "NAME --save_path d"),
+        ("--get-pipeline-config=my-NAME --save_path d", "config", "my-NAME --save_path d"),
+        ("--get-pipeline-config my-NAME", "config", "my-NAME"),
+        ("--input a.jpg -- --serve", "predict", "--input a.jpg -- --serve"),
     ],
 )
 def test_what_is_meant(line: str, command: str, rest: str) -> None:
@@ -156,3 +159,53 @@ def test_a_misspelled_input_of_a_job_is_reported_at_once(
     assert main(["batch", missing, "--output", str(output)]) == 1
     assert f"no such file or directory, and no match: {missing!r}" in error_line(capsys)
     assert not output.exists()
+
+
+def test_options_may_have_dashes(capsys: pytest.CaptureFixture[str]) -> None:
+    for line in (
+        "predict a.jpg --det-threshold=1.5",
+        "--input a.jpg --det-threshold 1.5",
+        "batch a.jpg --output out --det-threshold 1.5",
+    ):
+        with pytest.raises(SystemExit):
+            main(line.split())
+        assert "'1.5' isn't a valid detector score" in error_line(capsys)
+    with pytest.raises(SystemExit):
+        main(["serve", "--grpc-port", "none"])
+    assert "--grpc_port: 'none' isn't a valid port" in error_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "predict -- -x.jpg --json",
+        "predict --json -- -x.jpg --json",
+        "predict -- -x.jpg --url grpc://a:1",
+    ],
+)
+def test_names_that_begin_with_a_dash(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TRITONPOSE_URL", raising=False)
+    assert main(line.split()) == 1
+    names = line.partition(" -- ")[2].split()
+    errors = capsys.readouterr().err.splitlines()
+    assert [error.split("'")[1] for error in errors] == names
+
+
+def test_a_job_takes_names_that_begin_with_a_dash(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["batch", "--output", str(tmp_path / "out"), "--", "-no.jpg"]) == 1
+    assert "no such file or directory, and no match: '-no.jpg'" in error_line(capsys)
+
+
+def test_nothing_is_printed_before_an_error_of_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    for line in (
+        "predict . --use_hpip --pipeline no.yaml --url grpc://a:1",
+        "serve --use_hpip --engine x --pipeline no.yaml",
+        "predict . --use_hpip --save_path out.mp3",
+    ):
+        assert main(line.split()) == 2
+        error_line(capsys)
