@@ -200,7 +200,7 @@ class GrpcServer(_GrpcCalls):
             with self._failures(), _GUARD.calling():
                 result = self._client().infer(**self._infer_arguments(request, timeout))
         except (ServerUnavailableError, ModelNotFoundError) as error:
-            raise explain_port(error, self._url) from None
+            raise explain_port(error, self.url) from None
         return self._response(result)
 
     def is_ready(self, timeout: float) -> bool:
@@ -239,7 +239,7 @@ class AsyncGrpcServer(_GrpcCalls):
             with self._failures():
                 result = await self._client().infer(**self._infer_arguments(request, timeout))
         except (ServerUnavailableError, ModelNotFoundError) as error:
-            raise await asyncio.to_thread(explain_port, error, self._url) from None
+            raise await asyncio.to_thread(explain_port, error, self.url) from None
         return self._response(result)
 
     async def is_ready(self, timeout: float) -> bool:

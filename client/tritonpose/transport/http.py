@@ -63,7 +63,7 @@ class AsyncHttpServer:
         try:
             return await self._infer(request, timeout)
         except (ServerUnavailableError, ModelNotFoundError) as error:
-            raise await asyncio.to_thread(explain_port, error, self._url) from error.__cause__
+            raise await asyncio.to_thread(explain_port, error, self.url) from error.__cause__
 
     async def _infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         parts, header_length = encode_request(request)

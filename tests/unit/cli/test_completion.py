@@ -39,8 +39,8 @@ def completions(line: str, folder: Path) -> list[str]:
         ("tritonpose batch --shar", ["--shard_size"]),
         ("tritonpose models inst", ["install"]),
         ("tritonpose models variant x --precision ", ["bf16", "int8"]),
-        ("tritonpose predict --json fo", ["foto.jpg"]),
-        ("tritonpose predict -- fo", ["foto.jpg"]),
+        ("tritonpose predict --json fot", ["foto.jpg"]),
+        ("tritonpose predict -- fot", ["foto.jpg"]),
     ],
 )
 def test_what_is_offered(line: str, expected: list[str], tmp_path: Path) -> None:
