@@ -39,12 +39,12 @@ def completions(line: str, folder: Path) -> list[str]:
         ("tritonpose batch --shar", ["--shard_size"]),
         ("tritonpose models inst", ["install"]),
         ("tritonpose models variant x --precision ", ["bf16", "int8"]),
-        ("tritonpose predict --json fot", ["foto.jpg"]),
-        ("tritonpose predict -- fot", ["foto.jpg"]),
+        ("tritonpose predict --json photo", ["photograph.jpg"]),
+        ("tritonpose predict -- photo", ["photograph.jpg"]),
     ],
 )
 def test_what_is_offered(line: str, expected: list[str], tmp_path: Path) -> None:
-    (tmp_path / "foto.jpg").touch()
+    (tmp_path / "photograph.jpg").touch()
     assert completions(line, tmp_path) == expected
 
 
