@@ -20,6 +20,7 @@ _VIDEO = re.compile(
             rb"\0?\0\0\x01([\x67\x47\x27\x09]|[\x40\x42\x46]\x01)",  # bare H.264; H.265
             rb"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02",  # MXF
             rb"GIF8[79]a|YUV4MPEG2 |DKIF\0\0|nut/multimedia|\.RMF|\x1f\x07\0",  # the last: DV
+            rb"\s*--[^\r\n]{1,200}\r?\n(?i:content-)",  # a camera's HTTP answer
             rb"\x47.{187}\x47.{187}\x47|....\x47.{191}\x47.{191}\x47",  # MPEG-TS; of AVCHD
         )
     ),
@@ -107,4 +108,4 @@ def is_server_format(data: bytes) -> bool:
 
 def is_video_format(data: bytes) -> bool:
     """Check whether these bytes begin like a video."""
-    return _VIDEO.match(data) is not None
+    return not is_server_format(data) and _VIDEO.match(data) is not None

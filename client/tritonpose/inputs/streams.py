@@ -13,11 +13,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from tritonpose.errors import InputError
-from tritonpose.file_types import HEAD_BYTES, is_server_format, is_video_format
+from tritonpose.file_types import HEAD_BYTES, is_video_format
 from tritonpose.inputs.addresses import CAMERA_ADVICE
 from tritonpose.inputs.files import MAX_BYTES, too_long
 from tritonpose.inputs.frames import read_frames
 from tritonpose.inputs.images import FileInput, ImageInput
+from tritonpose_pipeline.file_formats import identify_format, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +43,15 @@ def read_open_file(file: Any, path: str) -> Iterator[FileInput | ImageInput]:
             if seekable:
                 file.seek(0)
             head = _read(file, HEAD_BYTES)
-            if not is_video_format(head) or is_server_format(head):
+            if not is_video_format(head):
                 data = head + _read(file, MAX_BYTES + 1 - len(head))
                 if len(data) > MAX_BYTES:
                     raise InputError(f"it {too_long()}")
-                yield FileInput(path, read=lambda: data)
-                return
-            if seekable:
+                if not _is_motion_jpeg(data):
+                    yield FileInput(path, read=lambda: data)
+                    return
+                video: Any = io.BytesIO(data)
+            elif seekable:
                 file.seek(0)
                 video = file
             else:
@@ -115,6 +118,14 @@ def _first_bytes(descriptor: int, path: str) -> bytes:
             return early
         time.sleep(_POLL_S)
     raise InputError(f"{path!r} is a named pipe, into which nobody writes: start the writer first")
+
+
+def _is_motion_jpeg(data: bytes) -> bool:
+    """Check whether these are JPEG images one after the other; a path's suffix says so."""
+    if identify_format(data[:16]) != "JPEG":
+        return False
+    header = read_header(data, "JPEG")
+    return header is not None and header.several
 
 
 def _read(file: Any, size: int) -> bytes:

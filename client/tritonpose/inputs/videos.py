@@ -62,6 +62,7 @@ def decode_video(file: BinaryIO, name: str) -> Generator[Frame | InputError, Non
     count = 0
     damage: InputError | None = None
     reason = cut = ""
+    unclosed = False
     try:
         missing = missing_bytes(file)
         if missing:
@@ -71,6 +72,8 @@ def decode_video(file: BinaryIO, name: str) -> Generator[Frame | InputError, Non
             if stream is None:
                 yield InputError(f"{name!r} holds no video, only sound or a cover picture", name)
                 return
+            # FFmpeg takes for damage whatever follows the last frame of a camera's answer.
+            unclosed = container.format.name == "mpjpeg"
             for item in _Decoding(container, stream, name).frames():
                 if damage is not None:
                     yield damage
@@ -79,7 +82,7 @@ def decode_video(file: BinaryIO, name: str) -> Generator[Frame | InputError, Non
                     yield item
                     count += 1
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = _reason(error)
+        reason = "" if unclosed and count else _reason(error)
     if not count:
         reason = cut or reason
         problem = (

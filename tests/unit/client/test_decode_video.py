@@ -12,6 +12,7 @@ import pytest
 from av.stream import Disposition
 
 from tritonpose.errors import InputError
+from tritonpose.file_types import is_video_format
 from tritonpose.inputs import videos
 from tritonpose.inputs.videos import Frame, decode_video
 from videos import gray_frames, number_of, write_video
@@ -98,6 +99,17 @@ def test_frames_may_change_their_size(tmp_path: Path) -> None:
     ]
     shapes = [frame.image.shape for frame in frames_of(b"".join(files))]
     assert shapes == [(64, 96, 3), (32, 48, 3)]
+
+
+@pytest.mark.parametrize("end", [b"", b"--x--\r\n"])
+def test_a_cameras_saved_answer(end: bytes) -> None:
+    parts = [
+        b"--x\r\nContent-Type: image/jpeg\r\n\r\n" + cv2.imencode(".jpg", image)[1].tobytes()
+        for image in gray_frames(4)
+    ]
+    content = b"\r\n".join([*parts, end])
+    assert is_video_format(content)
+    assert [number_of(frame.image) for frame in frames_of(content)] == [0, 1, 2, 3]
 
 
 def test_a_damaged_frame_is_an_error_in_its_place(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_an_image_from_a_pipe_keeps_all_its_bytes() -> None:
     assert (image.input_path, image.source) == (path, JPEG)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".ts", ".y4m"])
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".ts", ".y4m", ".mjpeg"])
 def test_a_video_from_a_pipe(tmp_path: Path, suffix: str) -> None:
     content = write_video(tmp_path / f"clip{suffix}", gray_frames(12)).read_bytes()
     with pipe_with(content) as path:
