@@ -19,6 +19,7 @@ from certificates import make_certificates
 from command_line import COMMAND, Service, environment, serving
 from documentation import Block, blocks, commands
 from rest_service import free_port
+from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from tritonpose_server.embedded.tuning import load_tuning
 from videos import gray_frames, write_video
 
@@ -175,6 +176,8 @@ def test_yaml(block: Block, tmp_path: Path) -> None:
     if "detector" in content:
         (tmp_path / "tuning.yaml").write_text(block.code)
         load_tuning(tmp_path / "tuning.yaml")
+    if "Keypoints" in content:
+        KeypointSchema.from_mapping(content["Keypoints"], "Keypoints")
 
 
 def test_lists_name_only_what_there_is() -> None:
