@@ -1,0 +1,1 @@
+"""Installation of every extra alone, at its oldest and newest allowed versions."""
