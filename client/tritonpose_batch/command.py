@@ -22,6 +22,7 @@ from tritonpose.cli.parsing import (
 from tritonpose.cli.progress import ProgressBar
 from tritonpose.config import PipelineConfig
 from tritonpose.extras import require_modules
+from tritonpose.inputs.folders import describe
 
 if TYPE_CHECKING:
     from tritonpose_batch.results import Counts
@@ -92,9 +93,10 @@ def _check_client(options: argparse.Namespace) -> None:
 def _summary(result: JobResult, output: Path) -> str:
     total = result.total
     speed = "" if result.speed is None else f", {result.speed:.1f} images/s"
+    besides = f"; passed over: {describe(result.passed_over)}" if result.passed_over else ""
     return (
         f"{total.images} images, {total.persons} people, {total.errors} errors{speed}; "
-        f"saved to {output}"
+        f"saved to {output}{besides}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from tritonpose.errors import InputError
 from tritonpose.file_types import has_image_name, has_video_name, is_url, is_video
-from tritonpose.inputs.expansion import files_in
+from tritonpose.inputs.folders import describe, search_folder
 from tritonpose_batch.lists import is_list, read_list
 from tritonpose_batch.sources import file_system, has_scheme, is_stored
 
@@ -33,7 +34,11 @@ class Item:
     version: str
 
 
-def list_items(inputs: Sequence[str], report: Callable[[str], None]) -> list[Item]:
+def list_items(
+    inputs: Sequence[str],
+    report: Callable[[str], None],
+    passed_over: Counter[str] | None = None,
+) -> list[Item]:
     """List the images and videos that inputs name.
 
     Args:
@@ -42,6 +47,7 @@ def list_items(inputs: Sequence[str], report: Callable[[str], None]) -> list[Ite
             patterns), and lists of further ones, see `read_list`; paths in a local list are
             relative to its directory.
         report: Is called with lines for the user, on what may not be as meant.
+        passed_over: Counts, by kind, what directories hold besides.
 
     Returns:
         Each address once, in the order of the inputs; those of a directory or a pattern sorted.
@@ -52,33 +58,37 @@ def list_items(inputs: Sequence[str], report: Callable[[str], None]) -> list[Ite
     """
     items: dict[str, Item] = {}
     for name in inputs:
-        for item in _expand(name, report):
+        for item in _expand(name, report, Counter() if passed_over is None else passed_over):
             items.setdefault(item.path, item)
     return list(items.values())
 
 
-def _expand(name: str, report: Callable[[str], None]) -> Iterator[Item]:
+def _expand(name: str, report: Callable[[str], None], passed_over: Counter[str]) -> Iterator[Item]:
     if is_url(name) and not is_list(name):
         yield Item(name, video=False, version="")
     elif is_stored(name) and not is_list(name):
         yield from _in_store(name)
     elif has_scheme(name) or Path(name).exists():
-        yield from _in_file(name, report)
+        yield from _in_file(name, report, passed_over)
     else:
         matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (keeps the user's spelling)
         if not matches:
             raise InputError(f"no such file or directory, and no match: {name!r}", name)
         for match in matches:
-            yield from _in_file(match, report)
+            yield from _in_file(match, report, passed_over)
 
 
-def _in_file(name: str, report: Callable[[str], None]) -> Iterator[Item]:
+def _in_file(name: str, report: Callable[[str], None], passed_over: Counter[str]) -> Iterator[Item]:
     """List what a list or a local path holds; raises InputError for a directory without any."""
     if not has_scheme(name) and Path(name).is_dir():
-        files = files_in(name)
-        if not files:
-            raise InputError(f"no images or videos in the directory {name!r} or below", name)
-        yield from (_local_item(file.path) for file in files)
+        found = search_folder(name)
+        passed_over.update(found.passed_over)
+        if not found.files:
+            besides = f": {describe(found.passed_over)}" if found.passed_over else ""
+            raise InputError(
+                f"no images or videos in the directory {name!r} or below{besides}", name
+            )
+        yield from map(_local_item, sorted(found.files))
     elif is_list(name):
         for address in read_list(name, report):
             yield _stored_item(address) if is_stored(address) else _local_item(address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ _MOST_BLOCKS = 10_000
 
 @dataclass(frozen=True)
 class JobResult:
-    """The result of a job; `total` is of all its runs.
+    """The result of a job; `total` is of all its runs, `passed_over` what directories hold besides.
 
     `speed` is in rows per second of this run, from the first report of a worker to the last:
     without starting Ray, servers and workers. None where there is no second report.
@@ -29,6 +30,7 @@ class JobResult:
 
     total: Counts
     speed: float | None
+    passed_over: Counter[str]
 
 
 def run_job(
@@ -46,7 +48,8 @@ def run_job(
     used. ConfigError: another job was begun in the directory or another run works on it.
     """
     config = PipelineConfig.load(options.pipeline)
-    items = list_items(inputs, report)
+    passed_over: Counter[str] = Counter()
+    items = list_items(inputs, report, passed_over)
     # Absolute, as workers run elsewhere.
     layout = Layout(output.absolute())
     with lone_run(layout) as scratch:
@@ -76,7 +79,7 @@ def run_job(
         if options.coco and (left or not layout.coco.exists()):
             report(f"writing {layout.coco}")
             write_coco([layout.part(shard) for shard in range(shards)], layout.coco)
-    return JobResult(counts, _speed(samples))
+    return JobResult(counts, _speed(samples), passed_over)
 
 
 def _speed(samples: Sequence[tuple[float, int]]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import stat
 from collections import Counter
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tritonpose.errors import InputError
-from tritonpose.file_types import has_image_name, is_found, is_url, is_video
+from tritonpose.file_types import has_image_name, is_url, is_video
 from tritonpose.inputs.addresses import local_path, unread_address
 from tritonpose.inputs.arrays import frame_of, is_pillow
+from tritonpose.inputs.folders import search_folder
 from tritonpose.inputs.frames import read_frames
 from tritonpose.inputs.images import FileInput, ImageInput
 from tritonpose.inputs.streams import read_open_file, read_special
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
     from typing_extensions import TypeIs
+
+LOGGER = logging.getLogger("tritonpose")
 
 
 def expand_inputs(inputs: object) -> Iterator[object]:
@@ -71,12 +75,10 @@ def files_in(directory: str) -> list[FileInput]:
     """
     if not os.path.isdir(directory):  # noqa: PTH112 (Path's raises where it may not look)
         return []
-    found = [
-        os.path.join(folder, name)  # noqa: PTH118 (PaddleX's spelling: "./a" stays "./a")
-        for folder, _, names in os.walk(directory)
-        for name in names
-        if is_found(os.path.join(folder, name))  # noqa: PTH118
-    ]
+    searched = search_folder(directory)
+    if lost := searched.lost():
+        LOGGER.warning("%r: passed over: %s", directory, lost)
+    found = searched.files
     # Files that differ in their suffix alone, such as x.jpg and x.png, would overwrite each
     # other's x_res.json. Videos need no such care among images: "_frame" keeps them apart.
     rivals = Counter(_rival_key(path) for path in found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import fsspec
@@ -56,6 +57,34 @@ def test_a_pattern_means_what_the_shell_makes_of_it(folder: Path) -> None:
     (folder / "photos.txt").mkdir()
     (folder / "photos.txt" / "z.jpg").touch()
     assert paths("photos.txt") == ["photos.txt/z.jpg"]
+
+
+def test_what_is_passed_over_is_counted(folder: Path) -> None:
+    photos = folder / "photos"
+    (photos / "._b.jpg").write_bytes(b"\0\5\x16\7")
+    (photos / "link").symlink_to(folder / "elsewhere", target_is_directory=True)
+    (folder / "elsewhere").mkdir()
+    os.mkfifo(photos / "pipe.jpg")
+    with (photos / "huge.jpg").open("wb") as huge:
+        huge.truncate(2**28 + 1)
+    (photos / "gone.jpg").symlink_to("nowhere")
+    found: Counter[str] = Counter()
+    items = list_items(["photos"], print, found)
+    assert [item.path.removeprefix("photos/") for item in items] == [
+        *("a.png", "b.jpg", "deep/c.webp"),
+        # Becomes a row with an error.
+        "gone.jpg",
+    ]
+    assert found == {
+        "files that macOS keeps beside others (._x.jpg)": 1,
+        "links to folders": 1,
+        "pipes and devices": 1,
+        "images of more than 256 MiB": 1,
+        "files of other kinds": 2,
+    }
+    (folder / "elsewhere" / "link").symlink_to(photos, target_is_directory=True)
+    with pytest.raises(InputError, match="'elsewhere' or below: links to folders: 1"):
+        list_items(["elsewhere"], print)
 
 
 def test_names_that_are_no_utf_8(folder: Path) -> None:

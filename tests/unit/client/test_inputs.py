@@ -160,3 +160,14 @@ def test_arrays_are_copied_when_taken() -> None:
     buffer[:] = 0
     (image,) = load_source(frame)
     np.testing.assert_array_equal(image.source, IMAGE)
+
+
+def test_images_that_a_directory_may_hide_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").touch()
+    (tmp_path / "in" / "._a.png").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "in" / "link").symlink_to(tmp_path, target_is_directory=True)
+    assert len(list(expand_inputs(tmp_path / "in"))) == 1
+    assert "in': passed over: links to folders: 1" in caplog.text
