@@ -37,7 +37,7 @@ class Limits:
     workers: int
     threads: int = 1
     max_in_flight: int = 128
-    max_image_bytes: int = 16_000_000
+    max_image_bytes: int = 32_000_000
     max_pixels: int = MAX_PIXELS
     max_pixels_in_flight: int = 100_000_000
     max_persons: int = 100

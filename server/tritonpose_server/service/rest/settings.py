@@ -78,7 +78,7 @@ class RestSettings:
     max_connections: int = 800
     max_header_bytes: int = 65_536
     header_timeout: float = 10.0
-    max_body_bytes: int = 20_000_000
+    max_body_bytes: int = 44_000_000
     max_bodies_bytes: int = 1_000_000_000
     receive_timeout: float = 30.0
     send_timeout: float = 60.0
