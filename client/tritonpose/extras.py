@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import defaultdict
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 _PROJECT = "tritonpose"
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+).*;.*extra == ['\"](?P<extra>[^'\"]+)['\"]")
@@ -79,6 +83,9 @@ def _plain(name: str) -> str:
 def install_command(extra: str, project: Distribution | None = None) -> str:
     """Write the command that installs an extra, from where the project was installed.
 
+    Its name is nobody's in package indexes: where that place is unknown or gone, the command names
+    the extra's packages.
+
     Args:
         extra: Its name.
         project: The installed project; default: this one.
@@ -88,10 +95,33 @@ def install_command(extra: str, project: Distribution | None = None) -> str:
     text = project.read_text("direct_url.json") if project is not None else None
     origin = json.loads(text or "{}")
     url = origin.get("url", "")
-    if "dir_info" in origin:
-        editable = "--editable " if origin["dir_info"].get("editable") else ""
-        return f"pip install {editable}'{url.removeprefix('file://')}[{extra}]'"
     if "vcs_info" in origin:
         vcs = origin["vcs_info"]
-        url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
-    return f"pip install '{_PROJECT}[{extra}]{f' @ {url}' if url else ''}'"
+        return f"pip install '{_PROJECT}[{extra}] @ {vcs['vcs']}+{url}@{vcs['commit_id']}'"
+    if url.startswith("file:"):
+        path = Path(url2pathname(urlsplit(url).path))
+        if path.is_dir():
+            editable = "--editable " if origin.get("dir_info", {}).get("editable") else ""
+            return f"pip install {editable}{shlex.quote(f'{path}[{extra}]')}"
+        if path.is_file():
+            return f"pip install '{_PROJECT}[{extra}] @ {url}'"
+    elif url:
+        return f"pip install '{_PROJECT}[{extra}] @ {url}'"
+    packages = _packages_of(extra, project)
+    if not packages:
+        return f"run pip install '.[{extra}]' in a checkout of {_PROJECT}"
+    return f"pip install {' '.join(map(shlex.quote, packages))}"
+
+
+def _packages_of(extra: str, project: Distribution | None) -> list[str]:
+    """List the requirements of an extra that hold on this machine."""
+    # Of tritonclient, and imported only where something is missing.
+    from packaging.requirements import Requirement
+
+    found = []
+    for line in (project.requires if project is not None else None) or []:
+        requirement = Requirement(line)
+        marker, requirement.marker = requirement.marker, None
+        if marker is not None and "extra" in str(marker) and marker.evaluate({"extra": extra}):
+            found.append(str(requirement))
+    return found

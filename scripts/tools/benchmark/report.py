@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from tools.benchmark.figures import Case, Figure, Measurement, Ratio
 from tools.errors import ToolError
+from tritonpose.extras import install_command
 
 Report = Mapping[str, Any]
 """What `run_benchmark` returns."""
@@ -98,7 +99,7 @@ def check_charts() -> None:
     try:
         import matplotlib  # noqa: F401 - only whether it is there
     except ImportError as error:
-        raise ToolError("--svg needs matplotlib: pip install 'tritonpose[tools]'") from error
+        raise ToolError(f"--svg needs matplotlib: {install_command('tools')}") from error
 
 
 def save_chart(report: Report, path: Path) -> None:

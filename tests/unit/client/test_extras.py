@@ -59,9 +59,9 @@ def missing(name: str) -> ModuleNotFoundError:
     ],
 )
 def test_the_extra_is_named(tmp_path: Path, module: str, command: str, extra: str) -> None:
-    assert missing_extra(missing(module), command, installed(tmp_path)) == (
-        f"{command or 'this'} needs the extra `{extra}`: pip install 'tritonpose[{extra}]'"
-    )
+    sentence = missing_extra(missing(module), command, installed(tmp_path))
+    assert sentence is not None
+    assert sentence.startswith(f"{command or 'this'} needs the extra `{extra}`: pip install ")
 
 
 @pytest.mark.parametrize("module", ["numpy", "cv2", "tritonpose_server.x", ""])
@@ -70,31 +70,44 @@ def test_no_extra_brings_it(tmp_path: Path, module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("origin", "line"),
+    ("place", "origin", "line"),
     [
+        ("src/", {"dir_info": {"editable": True}}, "pip install --editable 'HERE/src[server]'"),
+        ("src/", {"dir_info": {}}, "pip install 'HERE/src[server]'"),
+        ("my src/", {"dir_info": {}}, "pip install 'HERE/my src[server]'"),
+        ("a.whl", {"archive_info": {}}, "pip install 'tritonpose[server] @ file://HERE/a.whl'"),
         (
-            {"url": "file:///src/tritonpose", "dir_info": {"editable": True}},
-            "pip install --editable '/src/tritonpose[server]'",
-        ),
-        (
-            {"url": "file:///src/tritonpose", "dir_info": {}},
-            "pip install '/src/tritonpose[server]'",
-        ),
-        (
-            {"url": "file:///dist/tritonpose-1.0-py3-none-any.whl", "archive_info": {}},
-            "pip install 'tritonpose[server] @ file:///dist/tritonpose-1.0-py3-none-any.whl'",
-        ),
-        (
+            None,
             {"url": "https://example.com/a.git", "vcs_info": {"vcs": "git", "commit_id": "1f"}},
             "pip install 'tritonpose[server] @ git+https://example.com/a.git@1f'",
+        ),
+        (
+            None,
+            {"url": "https://example.com/a.whl", "archive_info": {}},
+            "pip install 'tritonpose[server] @ https://example.com/a.whl'",
         ),
     ],
 )
 def test_it_is_installed_from_where_the_project_came(
-    tmp_path: Path, origin: dict[str, object], line: str
+    tmp_path: Path, place: str | None, origin: dict[str, object], line: str
 ) -> None:
+    if place is not None:
+        source = tmp_path / place
+        source.mkdir() if place.endswith("/") else source.touch()
+        origin = {"url": source.as_uri(), **origin}
     sentence = missing_extra(missing("httpcore"), "serve", installed(tmp_path, origin))
-    assert sentence == f"serve needs the extra `server`: {line}"
+    assert sentence == f"serve needs the extra `server`: {line}".replace("HERE", str(tmp_path))
+
+
+@pytest.mark.parametrize("origin", [None, {"url": "file:///gone/src", "dir_info": {}}])
+def test_packages_are_named_where_that_place_is_unknown(
+    tmp_path: Path, origin: dict[str, object] | None
+) -> None:
+    """No index has the project under its name."""
+    project = installed(tmp_path, origin)
+    assert missing_extra(missing("ray"), "batch", project) == (
+        "batch needs the extra `batch`: pip install 'ray[data]>=2.49' 'tqdm>=4'"
+    )
 
 
 def imported_modules(folder: Path) -> Iterator[str]:

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tritonpose.extras import install_command
+
 
 @pytest.mark.parametrize(
     ("module", "missing", "extra"),
@@ -20,5 +22,5 @@ def test_the_extra_is_named(module: str, missing: str, extra: str) -> None:
     code = f"import sys; sys.modules[{missing!r}] = None; import {module}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == (
-        f"ModuleNotFoundError: {missing} is not installed: run `pip install 'tritonpose[{extra}]'`"
+        f"ModuleNotFoundError: {missing} is not installed: {install_command(extra)}"
     )

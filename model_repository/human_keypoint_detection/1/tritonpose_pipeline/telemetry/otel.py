@@ -60,8 +60,9 @@ def make_provider(environ: Mapping[str, str], default_name: str) -> TracerProvid
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
         raise TracingNotInstalledError(
-            f"traces are to go to {endpoint}, but {error.name} is not installed; install "
-            "'tritonpose[tracing]', or unset the variables OTEL_*"
+            f"traces are to go to {endpoint}, but {error.name} is not installed: "
+            "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http "
+            "opentelemetry-instrumentation-asgi, or unset the variables OTEL_*"
         ) from error
     resource = Resource.create({SERVICE_NAME: service_name(environ, default_name)})
     # The process that owns the provider shuts it down itself.
