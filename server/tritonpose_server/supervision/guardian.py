@@ -203,7 +203,7 @@ class _Run:
         """Ask the command to end; kill it after a repeated signal or when it takes too long."""
         if self._watch:
             # First: Triton waits for open HTTP connections, those of probes included.
-            self._watch.close()
+            self._watch.stop_probing()
         deadline = time.monotonic() + grace
         drained = self._drain(deadline - _EXIT_SECONDS, stop)
         if self.command.poll() is None:
@@ -211,6 +211,11 @@ class _Run:
         patience = time.monotonic() + _IDLE_CLIENT_SECONDS
         while self.command.poll() is None:
             now = time.monotonic()
+            if drained and self._watch and not self._watch.has_stubs():
+                # All models have ended in order. What is left of Triton takes a second to notice.
+                self.command.kill()
+                self.command.wait()
+                return 0
             if drained and now > patience and self._has_http_clients():
                 # Triton would wait for them until its time is up, and then not end in order either.
                 deadline = now

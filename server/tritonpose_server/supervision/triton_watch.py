@@ -88,6 +88,17 @@ class TritonWatch:
             self.became_ready = time.monotonic()
         return self._death() or self._hang_watch.fault()
 
+    def stop_probing(self) -> None:
+        """Close the connections to the server."""
+        self._hang_watch.close()
+
+    def has_stubs(self) -> bool:
+        """Return whether the server has the process of a model left."""
+        self._pop_ended()
+        if not self._stubs:
+            self._scan()
+        return bool(self._stubs)
+
     def close(self) -> None:
         """Release all that watches the server, connections to it included."""
         self._hang_watch.close()
