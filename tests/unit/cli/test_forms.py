@@ -8,6 +8,7 @@ import pytest
 
 import tritonpose
 from tritonpose.cli import main, split_command
+from tritonpose.cli.parsing import threshold
 
 COMMANDS = ("predict", "batch", "serve", "models", "config")
 
@@ -93,6 +94,10 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
         ("--pipeline human_keypoint_detection", "name an input"),
         ("predict a.jpg --det_threshold 1.5", "'1.5' isn't a valid detector score"),
         ("predict a.jpg --det_threshold much", "'much' isn't a valid detector score"),
+        ("predict a.jpg --det_threshold worker=2", "'worker=2' isn't a valid detector score"),
+        ("predict a.jpg --det_threshold a=0.1,a=0.2", "'a=0.1,a=0.2' isn't a valid"),
+        ("predict a.jpg --det_threshold a=0.1,0.2", "such as worker=0.4,visitor=0.6"),
+        ("models install DIR --classes ,", "expected a list of classes: labels, or ids from 0"),
         (
             "predict a.jpg --draw boxes,hats",
             "'hats' is an unknown value; choose from boxes, scores, ids",
@@ -209,3 +214,16 @@ def test_nothing_is_printed_before_an_error_of_usage(capsys: pytest.CaptureFixtu
     ):
         assert main(line.split()) == 2
         error_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.5", 0.5),
+        ("工人=0.25, 1=1", {"工人": 0.25, "1": 1.0}),
+        ("a=b=0.5", {"a=b": 0.5}),
+        ('{"a, b": 0.5}', {"a, b": 0.5}),
+    ],
+)
+def test_thresholds_by_class(text: str, expected: object) -> None:
+    assert threshold(text) == expected

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tritonpose import ConfigError, create_async_pipeline, create_pipeline
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
+from tritonpose_pipeline.keypoint_schema import KeypointSchema
 
 NAME = "human_keypoint_detection"
 SERVER = "grpc://localhost:8001"
@@ -67,6 +69,16 @@ def test_shipped_yaml(tmp_path: Path) -> None:
         ({"det_threshold": 0}, "detector", "threshold", 0.0),
         ({"det_threshold": 1}, "detector", "threshold", 1.0),
         ({"det_threshold": None}, "detector", "threshold", None),
+        (
+            {"det_threshold": {"工人": 0.25, 1: 1}},
+            "detector",
+            "threshold",
+            {"工人": 0.25, "1": 1.0},
+        ),
+        ({"det_classes": ["工人", 2, "2"]}, "detector", "classes", ("工人", "2")),
+        ({"det_classes": "worker"}, "detector", "classes", ("worker",)),
+        ({"det_classes": 0}, "detector", "classes", ("0",)),
+        ({"det_classes": None}, "detector", "classes", None),
         ({"det_img_size": 320}, "detector", "img_size", (320, 320)),
         ({"det_imgsz": [192, 320]}, "detector", "img_size", (192, 320)),
         ({"det_img_size": 320, "det_imgsz": [320, 320]}, "detector", "img_size", (320, 320)),
@@ -81,6 +93,23 @@ def test_shipped_yaml(tmp_path: Path) -> None:
 def test_values(change: dict[str, object], module: str, field: str, expected: object) -> None:
     parsed = PipelineConfig.load(config=configuration(**change))
     assert getattr(getattr(parsed, module), field) == expected
+
+
+def test_keypoints(tmp_path: Path) -> None:
+    """A section of its own, whose texts PaddleX would evaluate where they spell a literal."""
+    section = {"names": ["a", "b"], "skeleton": [["a", 1]], "colors": ["#ff0000"]}
+    expected = KeypointSchema(("a", "b"), ((0, 1),), ((255, 0, 0),))
+    content = configuration() | {"Keypoints": section}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    for loaded in (PipelineConfig.load(config=content), PipelineConfig.load(path)):
+        assert loaded.keypoints == expected
+    halpe = PipelineConfig.load(config=configuration() | {"Keypoints": {"preset": "halpe26"}})
+    assert halpe.keypoints is not None
+    assert len(halpe.keypoints.names) == 26
+    for wrong in ([], {"preset": "coco"}, {"name": ["a"]}):
+        with pytest.raises(ConfigError, match=r"^config: Keypoints"):
+            PipelineConfig.load(config=configuration() | {"Keypoints": wrong})
 
 
 @pytest.mark.parametrize(
@@ -102,6 +131,12 @@ def test_serving(serving: dict[str, Any], expected: bool | None) -> None:
     [
         ({"det_threshold": "high"}, ["ObjectDetection.threshold", "'high'", "0 to 1"]),
         ({"det_threshold": True}, ["ObjectDetection.threshold", "True"]),
+        ({"det_threshold": {"worker": 2}}, ["ObjectDetection.threshold['worker']", "got 2"]),
+        ({"det_threshold": {True: 0.5}}, ["ObjectDetection.threshold has the class True"]),
+        *(
+            ({"det_classes": classes}, ["ObjectDetection.classes", "labels, or ids from 0"])
+            for classes in ([], [True], [0.5], [["worker"]], {"worker": 1}, " ")
+        ),
         ({"det_threshold": 1.5}, ["ObjectDetection.threshold", "1.5"]),
         ({"det_threshold": float("nan")}, ["ObjectDetection.threshold", "nan"]),
         ({"det_img_size": [320]}, ["ObjectDetection.img_size", "[320]", "[height, width]"]),

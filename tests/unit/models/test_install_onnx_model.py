@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import yaml
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from paddle_networks import (
@@ -22,6 +24,7 @@ from paddle_networks import (
     run_model,
     write_model_directory,
 )
+from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_server.models.catalog import Role
 from tritonpose_server.models.errors import ConversionError
@@ -192,3 +195,86 @@ def test_role_that_differs(tmp_path: Path, store: ModelStore, role: Role) -> Non
     message = f"{source} holds a {other} model, but it is configured as {role} model"
     assert str(caught.value) == message
     assert not store.root.exists()
+
+
+# --- keypoints and classes of one's own ---
+
+FIVE = {"names": ["a", "b", "c", "d", "e"], "flip_pairs": [["b", "c"]]}
+
+
+def five_joints(folder: Path) -> Path:
+    network = keypoint_network(32, 24, joints=5)
+    return write_model_directory(folder, network, inference_yml("keypoint", 32, 24))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("keypoints.yml", yaml.safe_dump(FIVE)),
+        ("keypoints.yaml", yaml.safe_dump({"Keypoints": FIVE})),
+        ("keypoints.json", "\ufeff" + json.dumps(FIVE)),
+    ],
+)
+def test_keypoints_beside_a_model(tmp_path: Path, store: ModelStore, name: str, text: str) -> None:
+    source = five_joints(tmp_path / "source")
+    (source / name).write_text(text, "utf-8")
+    model = install_paddle_model(source, "keypoint", store)
+    schema = ModelRepository(store.root).keypoint_model(model.name).schema
+    assert schema == KeypointSchema.from_mapping(FIVE, "")
+    assert install_paddle_model(source, "keypoint", store) == model
+    # Whatever is said of the keypoints belongs to what a model is made from.
+    (source / name).write_text(text.replace("d", "D"), "utf-8")
+    assert install_paddle_model(source, "keypoint", store) != model
+
+
+def test_any_number_of_keypoints(tmp_path: Path, store: ModelStore) -> None:
+    """Without a word about them, where only one output can be the heatmap."""
+    network = keypoint_network(32, 24, joints=26)
+    del network.graph.output[0]
+    source = write_model_directory(tmp_path / "source", network, inference_yml("keypoint", 32, 24))
+    model = install_paddle_model(source, "keypoint", store)
+    schema = ModelRepository(store.root).keypoint_model(model.name).schema
+    assert schema.names[25] == "keypoint_25"
+    assert schema.mirrored is None
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"keypoints.yml": "names: [a, b]"}, r"\[batch, 2, 8, 6\]"),
+        ({"keypoints.yml": "preset: coco17"}, r"\[batch, 17, 8, 6\]"),
+        ({"keypoints.yml": "preset: coco"}, r"keypoints.yml.preset = 'coco': expected one of"),
+        ({"keypoints.yml": "[1"}, "keypoints.yml is not readable YAML"),
+        ({"keypoints.yml": ""}, "keypoints.yml = None: expected a mapping"),
+        ({"keypoints.yml": "names: [a]", "keypoints.json": "{}"}, "one too many: remove one"),
+    ],
+)
+def test_mistakes_in_keypoints(
+    tmp_path: Path, store: ModelStore, files: dict[str, str], words: str
+) -> None:
+    source = five_joints(tmp_path / "source")
+    for name, text in files.items():
+        (source / name).write_text(text)
+    with pytest.raises(ConversionError, match=words):
+        install_paddle_model(source, "keypoint", store)
+
+
+def test_classes_of_a_detector(tmp_path: Path, store: ModelStore) -> None:
+    labels = ["dog", "工人", "visitor"]
+    source = write_model_directory(
+        tmp_path / "source",
+        detector_network(32, 48, classes=3),
+        inference_yml("detector", 32, 48, label_list=labels),
+    )
+    with pytest.raises(ConversionError, match=r"labels is a person .* `classes` under"):
+        install_paddle_model(source, "detector", store)
+    model = install_paddle_model(source, "detector", store, classes=("visitor", "工人"))
+    read = ModelRepository(store.root).detector(model.name)
+    assert (read.labels, read.classes) == (tuple(labels), (1, 2))
+    scores = next(each for each in configuration(model).output if each.name == "scores")
+    assert list(scores.dims) == [2, 24]
+    one = install_paddle_model(source, "detector", store, classes=("工人",))
+    assert one != model
+    assert ModelRepository(store.root).detector(one.name).classes == (1,)
+    with pytest.raises(ConversionError, match="only detectors have classes"):
+        install_paddle_model(five_joints(tmp_path / "five"), None, store, classes=("0",))
