@@ -13,6 +13,7 @@ from typing import Any
 
 from tritonpose.errors import InputError
 from tritonpose.file_types import has_image_name, has_video_name, is_url, is_video
+from tritonpose.inputs.addresses import local_path
 from tritonpose.inputs.folders import describe, search_folder
 from tritonpose_batch.lists import is_list, read_list
 from tritonpose_batch.sources import file_system, has_scheme, is_stored
@@ -57,7 +58,7 @@ def list_items(
             can't be read. Addresses in a list may be missing: each fails when it is read.
     """
     items: dict[str, Item] = {}
-    for name in inputs:
+    for name in map(local_path, inputs):
         for item in _expand(name, report, Counter() if passed_over is None else passed_over):
             items.setdefault(item.path, item)
     return list(items.values())
@@ -90,7 +91,7 @@ def _in_file(name: str, report: Callable[[str], None], passed_over: Counter[str]
             )
         yield from map(_local_item, sorted(found.files))
     elif is_list(name):
-        for address in read_list(name, report):
+        for address in map(local_path, read_list(name, report)):
             yield _stored_item(address) if is_stored(address) else _local_item(address)
     else:
         yield _local_item(name)

@@ -149,13 +149,22 @@ def test_object_stores() -> None:
     assert paths("memory://bucket/b.jpg") == ["memory:///bucket/b.jpg"]
 
 
-def test_brackets_in_names_of_stores(folder: Path) -> None:
-    (folder / "photos" / "a[1].jpg").touch()
-    address = f"file://{folder}/photos/a[1].jpg"
-    assert paths(address) == [address]
+def test_addresses_of_files_are_paths(folder: Path) -> None:
+    path = folder / "photos" / "a b[1].jpg"
+    path.touch()
+    for address in (f"file://{path}", path.as_uri(), f"file://localhost{path}"):
+        assert paths(address) == [str(path)]
+        (folder / "list.txt").write_text(f"{address}\n")
+        assert paths(str(folder / "list.txt")) == [str(path)]
     assert paths(f"file://{folder}/photos/[ab].*") == [
-        f"file://{folder}/photos/{name}" for name in ("a.png", "b.jpg")
+        f"{folder}/photos/{name}" for name in ("a.png", "b.jpg")
     ]
+
+
+def test_brackets_in_names_of_stores() -> None:
+    with fsspec.open("memory://brackets/a[1].jpg", "wb") as file:
+        file.write(b"content")
+    assert paths("memory://brackets/a[1].jpg") == ["memory:///brackets/a[1].jpg"]
 
 
 def test_images_in_an_archive(folder: Path) -> None:
