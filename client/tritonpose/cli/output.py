@@ -6,9 +6,9 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tritonpose.cli.console import FAILED, print_error, print_status, print_warning
@@ -86,7 +86,7 @@ def write_results(results: Iterable[KeypointResult], output: Output, inputs: Seq
     """
     images = people = failed = 0
     began = time.monotonic()
-    total = count_images(inputs) if sys.stderr.isatty() else None
+    total, passed_over = count_images(inputs)
     with ProgressBar(hidden=total == 1) as bar:
         bar.show(0, total)
         for done, result in enumerate(results, 1):
@@ -112,6 +112,7 @@ def write_results(results: Iterable[KeypointResult], output: Output, inputs: Seq
         f"{people} {'person' if people == 1 else 'people'} in "
         f"{images} {'image' if images == 1 else 'images'}, {seconds:.2f} s"
         + (f"; {failed} failed" if failed else "")
+        + (f"; passed over: {passed_over}" if passed_over else "")
         + (f"; saved to {output.save_path}" if output.save_path is not None and images else "")
     )
     return FAILED if failed else 0
@@ -124,19 +125,28 @@ def _truncation(result: KeypointResult) -> str:
     )
 
 
-def count_images(inputs: Sequence[str]) -> int | None:
-    """Count the images by name; None where there is a video or a pipe: its end shows its length."""
-    from tritonpose.file_types import has_image_name, has_video_name, is_url
+def count_images(inputs: Sequence[str]) -> tuple[int | None, str]:
+    """Count the images by name, and what is passed over in directories, as a phrase.
 
-    count = 0
+    The images are None where there is a video or a pipe, whose end shows its length.
+    """
+    from tritonpose.file_types import has_video_name, is_url
+    from tritonpose.inputs.addresses import local_path
+    from tritonpose.inputs.folders import OTHER, describe, search_folder
+
+    files: list[str] = []
+    passed_over: Counter[str] = Counter()
     for item in inputs:
-        names = [item]
-        if not is_url(item) and Path(item).is_dir():
-            names = [name for _, _, files in os.walk(item) for name in files]
-            names = [name for name in names if has_image_name(name) or has_video_name(name)]
-        if any(has_video_name(name) for name in names if not is_url(name)):
-            return None
-        if item.startswith("/dev/"):
-            return None
-        count += len(names)
-    return count
+        path = local_path(item)
+        if not is_url(path) and os.path.isdir(path):  # noqa: PTH112 (Path's raises)
+            folder = search_folder(path)
+            files += folder.files
+            passed_over += folder.passed_over
+        else:
+            files.append(path)
+    # Most folders hold other files as well, which nobody expects to be read.
+    del passed_over[OTHER]
+    endless = any(
+        path.startswith("/dev/") or (has_video_name(path) and not is_url(path)) for path in files
+    )
+    return (None if endless else len(files)), describe(passed_over)

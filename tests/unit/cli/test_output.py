@@ -154,3 +154,14 @@ def test_more_people_than_the_server_gives(capsys: pytest.CaptureFixture[str]) -
     (warning,) = [line for line in printed.err.splitlines() if "warning" in line]
     assert "'crowd.png': more people were found than the server returns" in warning
     assert "these are the 2 with the best scores" in warning
+
+
+def test_what_is_passed_over_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "below").mkdir()
+    for name in ("a.png", "._a.png", "below/._b.png", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert write_results([result()], Output(), [str(tmp_path), "b.png"]) == 0
+    assert capsys.readouterr().err.endswith(
+        "; passed over: files that macOS keeps beside others (._x.jpg): 2, links to folders: 1\n"
+    )

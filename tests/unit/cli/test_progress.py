@@ -87,4 +87,4 @@ def test_counting(
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "clip.mov").touch()
     monkeypatch.chdir(tmp_path)
-    assert count_images(inputs) == count
+    assert count_images(inputs)[0] == count
