@@ -31,6 +31,7 @@ SLOW = (
     "unit/models/test_install_onnx_model.py",
     "unit/models/test_paddle_environment.py",
     "unit/pipeline/test_damaged_images.py",
+    "unit/pipeline/test_damaged_pages.py",
     "unit/server/service/test_request_mutations.py",
     "unit/server/supervision/test_guardian.py",
 )

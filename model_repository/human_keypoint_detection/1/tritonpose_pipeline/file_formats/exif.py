@@ -14,7 +14,9 @@ UPRIGHT = 1
 """The orientation of a picture that stays as it is stored."""
 
 _ORIENTATION = 0x0112
-_KNOWN_ORIENTATIONS = range(1, 9)
+KNOWN_ORIENTATIONS = range(1, 9)
+"""A picture of any other orientation stays as it is stored."""
+
 _TIFF_MARK = 42
 _FIELD_LENGTH = 12
 _INLINE_LENGTH = 4
@@ -42,7 +44,7 @@ def read_orientation(exif: bytes) -> int:
             (tag,) = struct.unpack_from(f"{order}H", exif, field)
             if tag == _ORIENTATION:
                 (value,) = struct.unpack_from(f"{order}H", exif, field + 8)
-                return value if value in _KNOWN_ORIENTATIONS else UPRIGHT
+                return value if value in KNOWN_ORIENTATIONS else UPRIGHT
             _follow(exif, order, tag, field)
     except struct.error:
         pass

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tritonpose_pipeline.file_formats.exif import UPRIGHT
+from tritonpose_pipeline.file_formats.exif import KNOWN_ORIENTATIONS, UPRIGHT
 from tritonpose_pipeline.file_formats.header import ImageHeader
 
 _CLASSIC, _BIG = 42, 43
@@ -63,7 +63,7 @@ def tiff_pages(data: bytes) -> Iterator[TiffPage]:
                 return
             seen.add(start)
             page = _read_page(data, order, layout, start)
-        except struct.error:
+        except (struct.error, OverflowError):  # the latter of offsets beyond any file
             return
         if page is None:
             return
@@ -95,12 +95,14 @@ def _read_page(data: bytes, order: str, layout: _Layout, start: int) -> TiffPage
     numbers = {}
     for number in range(count):
         at = first + number * layout.field_length
-        tag, kind = struct.unpack_from(f"{order}HH", data, at)
-        if kind in _NUMBERS and tag not in numbers:
+        tag, kind, values = struct.unpack_from(f"{order}HH{layout.offset}", data, at)
+        if kind in _NUMBERS and values == 1 and tag not in numbers:
             (numbers[tag],) = struct.unpack_from(order + _NUMBERS[kind], data, at + layout.value)
     next_field = first + count * layout.field_length
     struct.unpack_from(order + layout.offset, data, next_field)
     orientation = numbers.get(_ORIENTATION, UPRIGHT)
+    if orientation not in KNOWN_ORIENTATIONS:
+        orientation = UPRIGHT
     header = ImageHeader(numbers.get(_WIDTH, 0), numbers.get(_HEIGHT, 0), orientation=orientation)
     tile = numbers.get(_TILE_WIDTH, 0) * numbers.get(_TILE_HEIGHT, 0)
     return TiffPage(header, start, next_field, tile)
