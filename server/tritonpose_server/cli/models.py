@@ -23,6 +23,8 @@ _EXAMPLES = """\
   tritonpose models list
   tritonpose models install PP-TinyPose_256x192
   tritonpose models install path/to/model --name my-model
+  tritonpose models install path/to/model.onnx
+  tritonpose models install exported.tar.gz
   tritonpose models variant my-model --precision int8 --calibration photos/
 """
 
@@ -62,7 +64,7 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument("names", nargs="+", metavar="NAME", help="such as PP-YOLOE-S_human")
 
     convert = add("convert", "convert a model directory into a folder for Triton")
-    convert.add_argument("directory", type=Path, metavar="DIR", help="Paddle or ONNX model")
+    convert.add_argument("directory", type=Path, metavar="PATH", help="Paddle or ONNX model")
     convert.add_argument(
         "--output",
         type=Path,
@@ -74,16 +76,24 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
     install = add("install", "make a model servable, by name or from a directory")
     install.add_argument(
         "model",
-        metavar="NAME_OR_DIR",
-        help="a known model, or a directory with a Paddle or an ONNX model",
+        metavar="NAME_OR_PATH",
+        help="a known model; or a directory with a Paddle or an ONNX model, an .onnx file, or an "
+        "archive",
     )
-    install.add_argument("--name", help="name to serve a directory's model under")
+    install.add_argument("--name", help="name to serve a model of your own under")
     for action in (convert, install):
         action.add_argument(
             "--classes",
             type=classes,
             metavar="CLASS,...",
-            help="classes of a directory's detector that count, labels or ids (default: persons)",
+            help="classes of your detector that count, labels or ids (default: persons)",
+        )
+        action.add_argument(
+            "--flip_shift",
+            type=_yes_or_no,
+            metavar="yes|no",
+            help="whether mirrored heatmaps of your keypoint model are shifted by a pixel, as "
+            "PP-TinyPose's are (default: by its name, else by its kind)",
         )
 
     for action in (fetch, install):
@@ -118,6 +128,12 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
     remove.add_argument("names", nargs="+", metavar="NAME", help="as in `tritonpose models list`")
 
 
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in ("yes", "no"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
+    return text.lower() == "yes"
+
+
 def _run(options: argparse.Namespace) -> None:
     from tritonpose_server.models import commands
     from tritonpose_server.models.fetch.lock import ModelLock
@@ -133,15 +149,16 @@ def _run(options: argparse.Namespace) -> None:
             for name in options.names:
                 print(commands.fetch(name, print_status, lock))
         case "convert":
-            from tritonpose_server.models.paddle.install import install_paddle_model
+            from tritonpose_server.models.own_models import install_own_model
 
             target = ModelStore(options.output)
             print(
-                install_paddle_model(
+                install_own_model(
                     options.directory,
                     None,
                     target,
                     classes=options.classes,
+                    flip_shift=options.flip_shift,
                     progress=print_status,
                 )
             )
@@ -153,6 +170,7 @@ def _run(options: argparse.Namespace) -> None:
                 lock,
                 name=options.name,
                 classes=options.classes,
+                flip_shift=options.flip_shift,
             )
             print(f"installed {model.name}")
         case "variant":

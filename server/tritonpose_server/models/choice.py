@@ -21,11 +21,18 @@ from tritonpose_server.models.commands import default_lock, default_store, insta
 from tritonpose_server.models.directories import locked_directory
 from tritonpose_server.models.errors import ConversionError, FetchError
 from tritonpose_server.models.fetch.sources import answering_sources
-from tritonpose_server.models.home import writable_directory
+from tritonpose_server.models.home import require_trusted, writable_directory
 from tritonpose_server.models.open_models.install import install_open_models
-from tritonpose_server.models.paddle.install import install_paddle_model
+from tritonpose_server.models.own_models import install_own_model
 from tritonpose_server.models.pipeline_settings import make_settings
-from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress
+from tritonpose_server.models.precision import stale_facts
+from tritonpose_server.models.store import (
+    CONFIG_FILE,
+    CONVERTER_VERSION,
+    ModelStore,
+    Progress,
+    is_reserved,
+)
 from tritonpose_server.models.triton_config import read_config
 
 
@@ -35,7 +42,7 @@ class Installers:
 
     by_name: Callable[..., Path] = install
     open_models: Callable[..., None] = install_open_models
-    directory: Callable[..., Path] = install_paddle_model
+    directory: Callable[..., Path] = install_own_model
     sources: Callable[[], object] = answering_sources
 
 
@@ -104,6 +111,12 @@ def choose_models(
             "was installed with"
         )
     store = default_store()
+    require_trusted(store.root)
+    for reserved in filter(is_reserved, store.names()):
+        raise ConversionError(
+            f"a model is installed under the pipeline's own name, with which no server starts: "
+            f"`tritonpose models remove {reserved}`"
+        )
     root = store.root if store.root.is_dir() else writable_directory(store.root)
     modules: dict[Role, ModuleConfig] = {"detector": config.detector, "keypoint": config.keypoint}
     with locked_directory(root, progress):
@@ -158,6 +171,18 @@ def _check_name(name: str, role: Role, store: ModelStore) -> str:
     return name
 
 
+def _is_missing_or_outdated(name: str, store: ModelStore) -> bool:
+    """Whether one of PaddleX's models is to be converted, perhaps again by this version.
+
+    Models of the user's own are left as they are: what they were made from may be gone.
+    """
+    provenance = store.provenance(name)
+    if provenance is None:
+        return True
+    version = provenance.get("converter_version")
+    return name in PADDLEX_MODELS and isinstance(version, int) and version < CONVERTER_VERSION
+
+
 def _install_or_stand_in(
     names: Mapping[Role, str],
     store: ModelStore,
@@ -173,7 +198,7 @@ def _install_or_stand_in(
     missing = {
         role: name
         for role, name in names.items()
-        if name not in OPEN_MODELS and store.provenance(name) is None
+        if name not in OPEN_MODELS and _is_missing_or_outdated(name, store)
     }
     if not missing:
         return {}
@@ -192,6 +217,9 @@ def _install_or_stand_in(
     stand_ins: dict[str, str] = {}
     for role, name in missing.items():
         failure = try_install(name)
+        if failure is not None and store.provenance(name) is not None:
+            progress(f"{name}: keeping what an earlier version of tritonpose converted ({failure})")
+            continue
         if failure is not None and strict:
             raise FetchError(f"{failure}\nNo open model stands in: --strict_models") from failure
         if failure is not None:
@@ -229,4 +257,6 @@ def _installed_model(name: str, role: Role, store: ModelStore, progress: Progres
         else f"from {(store.provenance(name) or {}).get('source')}"
     )
     progress(f"{role} model: {name} ({origin})")
+    for warning in stale_facts(name, store):
+        progress(f"warning: {warning}")
     return store.path(name)

@@ -9,10 +9,13 @@ from pathlib import Path
 
 from tritonpose_server.models.catalog import KNOWN_MODELS, OPEN_MODELS, PADDLEX_MODELS
 from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.fetch.local_archive import is_archive
 from tritonpose_server.models.fetch.lock import ModelLock
 from tritonpose_server.models.fetch.sources import ModelSource, fetch_model
 from tritonpose_server.models.home import cache_home, explained_errors, writable_directory
 from tritonpose_server.models.open_models.install import install_open_models
+from tritonpose_server.models.own_models import install_own_model
+from tritonpose_server.models.paddle.files import MODEL_SUFFIXES
 from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress
 from tritonpose_server.models.triton_config import read_config
@@ -82,7 +85,9 @@ def fetch(
     if name not in PADDLEX_MODELS:
         raise ConversionError(f"no model {name!r} is known; known: {', '.join(PADDLEX_MODELS)}")
     directory = cache_home() / "archives" / name
-    if not directory.is_dir():
+    if directory.is_dir():
+        lock.verify_files(name, directory)
+    else:
         writable_directory(directory.parent, _ARCHIVE_BYTES)
         source = fetch_model(name, directory, sources=sources, lock=lock, progress=progress)
         progress(f"{name}: fetched from {source.title}")
@@ -97,27 +102,35 @@ def install(
     *,
     name: str | None = None,
     classes: tuple[str, ...] | None = None,
+    flip_shift: bool | None = None,
     sources: Sequence[ModelSource] | None = None,
 ) -> Path:
-    """Make a known model, or a model directory, servable; return its directory in the store.
+    """Make a known model, or one of the user's own, servable; return its directory in the store.
 
-    ``name``, for a model directory only, defaults to its own with a digest; ``classes``, for that
-    of a detector only, are the labels or ids of the classes that count. A model that does not
-    fit, or a name that is taken or reserved, is a `ConversionError`; one that can't be fetched a
-    `FetchError`.
+    The other arguments are for a model of the user's own. ``name`` defaults to its own with a
+    digest; ``classes`` of a detector are the labels or ids that count; ``flip_shift`` says
+    whether mirrored heatmaps of a keypoint model are shifted. A model that does not fit, or a name
+    that is taken or reserved, is a `ConversionError`; one that can't be fetched a `FetchError`.
     """
-    if Path(what).is_dir():
-        if name in KNOWN_MODELS:
-            raise ConversionError(
-                f"{name!r} is the name of published weights; choose another for your own model"
-            )
-        return install_paddle_model(
-            Path(what).absolute(), None, store, name=name, classes=classes, progress=progress
+    place = Path(what)
+    if place.is_dir() or place.suffix in MODEL_SUFFIXES or is_archive(place):
+        if what in KNOWN_MODELS:
+            progress(f"taking the directory {what} here, not the published model of that name")
+        return install_own_model(
+            place.absolute(),
+            None,
+            store,
+            name=name,
+            classes=classes,
+            flip_shift=flip_shift,
+            progress=progress,
         )
-    if name is not None:
-        raise ConversionError(f"--name works only with a directory; {what!r} isn't one")
-    if classes is not None:
-        raise ConversionError(f"--classes works only with a directory; {what!r} isn't one")
+    for option, value in (("name", name), ("classes", classes), ("flip_shift", flip_shift)):
+        if value is not None:
+            raise ConversionError(
+                f"--{option} works only with a model of your own; {what!r} is no directory, file "
+                "or archive of one"
+            )
     if what in OPEN_MODELS:
         install_open_models([what], store, progress)
         return store.path(what)
@@ -127,7 +140,8 @@ def install(
             directory, PADDLEX_MODELS[what].role, store, name=what, progress=progress
         )
     raise ConversionError(
-        f"{what!r} is neither a directory nor a known model; known: {', '.join(KNOWN_MODELS)}"
+        f"{what!r} is neither a directory, file or archive of a model nor a known model; known: "
+        f"{', '.join(KNOWN_MODELS)}"
     )
 
 

@@ -24,6 +24,7 @@ from tritonpose_server.models.graph import onnx_graph
 from tritonpose_server.models.graph.quantization import quantize_model
 from tritonpose_server.models.store import (
     CONFIG_FILE,
+    CONVERTER_VERSION,
     ModelFiles,
     ModelStore,
     Progress,
@@ -54,6 +55,27 @@ def read_base(store: ModelStore, name: str) -> BareModel:
         )
     config = read_config(store.path(name) / CONFIG_FILE)
     return BareModel(name, store.model_file(name), config, provenance)
+
+
+def stale_facts(name: str, store: ModelStore) -> list[str]:
+    """Return sentences about an installed model that is not what installing it now would give."""
+    provenance = store.provenance(name) or {}
+    facts = []
+    version = provenance.get("converter_version")
+    if isinstance(version, int) and version < CONVERTER_VERSION:
+        facts.append(
+            f"{name} was converted by an earlier version of tritonpose; install it again (from "
+            f"{provenance.get('source')}) for what this one does better"
+        )
+    base = provenance.get("base")
+    if isinstance(base, str):
+        file = store.model_file(base)
+        if file.exists() and digest_files(file) != provenance.get("base_sha256"):
+            facts.append(
+                f"{name} was made of other weights than {base} has now: make it again with "
+                f"`tritonpose models variant {base} --precision {provenance['precision']}`"
+            )
+    return facts
 
 
 def make_variant(
@@ -125,6 +147,12 @@ def _add_variant(
     facts: Mapping[str, object] = MappingProxyType({}),
 ) -> Path:
     """Put a variant into the store, with facts of how it was made."""
+    there = store.provenance(f"{base.name}-{precision}")
+    if there is not None and there.get("base") != base.name:
+        raise ConversionError(
+            f"a model of your own is installed as '{base.name}-{precision}', the name of the "
+            "variant: remove it, or install it under another name"
+        )
     config = ModelConfig()
     config.CopyFrom(base.config)
     config.name = f"{base.name}-{precision}"

@@ -1,9 +1,11 @@
 """Taking models out of archives, honest and other ones."""
 
+import gzip
 import hashlib
 import io
 import random
 import tarfile
+import tracemalloc
 import warnings
 
 import pytest
@@ -221,4 +223,29 @@ def test_what_a_model_needs(tmp_path, names, complete):
         return
     only = ", ".join(sorted(names)) or "none of its files"
     with pytest.raises(ArchiveError, match=f"no complete model, only {only}: needed are inference"):
+        unpack(archive)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_headers_are_not_read_whatever_their_size(tmp_path, kind):
+    """A few kilobytes would become hundreds of megabytes of memory."""
+    archive = tmp_path / "model.tar"
+    with gzip.open(archive, "wb") as file:
+        file.write(entry("././@Header", type=kind, size=8 << 20).tobuf(tarfile.GNU_FORMAT))
+        file.write(bytes(8 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError, match="a header of 8388608 bytes is more than any"):
+            unpack(archive)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_headers_without_end(tmp_path):
+    archive = tmp_path / "model.tar"
+    header = entry("././@PaxHeader", type=tarfile.XHDTYPE, size=512).tobuf(tarfile.GNU_FORMAT)
+    record = b"11 a=bcdef\n".ljust(512, b"\0")
+    archive.write_bytes((header + record) * 2000)
+    with pytest.raises(ArchiveError):
         unpack(archive)

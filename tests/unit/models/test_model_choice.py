@@ -296,3 +296,31 @@ def test_image_size(world: World) -> None:
     with pytest.raises(EmbeddedServerError, match=r"ObjectDetection\.img_size needs a model_dir"):
         world.choose(pipeline)
     assert world.calls == []
+
+
+def test_models_of_earlier_versions(world: World) -> None:
+    """Of PaddleX are converted again where that can be done; the user's are left alone."""
+    for name, role in ((YOLOE, "detector"), ("mine", "keypoint")):
+        world.put(name, role)
+        provenance = world.store.path(name) / "provenance.json"
+        provenance.write_text('{"source": "nowhere", "converter_version": 1}')
+    world.online = False
+    choice, lines = world.choose(config(YOLOE, "mine"))
+    assert choice.stand_ins == {}
+    assert any(line.startswith(f"{YOLOE}: keeping what an earlier version") for line in lines)
+    assert any("mine was converted by an earlier version of tritonpose" in line for line in lines)
+    world.online = True
+    world.calls.clear()
+    world.choose(config(YOLOE, "mine"))
+    assert world.calls == [("fetch", YOLOE)]
+    world.calls.clear()
+    world.choose(config(YOLOE, "mine"))
+    assert world.calls == []
+
+
+def test_a_model_under_the_name_of_the_pipeline(world: World) -> None:
+    """An earlier version installed it; no server could start beside it."""
+    world.put("mine", "keypoint")
+    world.store.path("mine").rename(world.store.path("human_keypoint_detection"))
+    with pytest.raises(ConversionError, match="`tritonpose models remove human_keypoint"):
+        world.choose(config())

@@ -1,5 +1,6 @@
 """The file that remembers what was fetched."""
 
+import hashlib
 import json
 import threading
 from dataclasses import replace
@@ -138,3 +139,20 @@ def test_no_record_is_lost_when_several_are_written_at_once(lock):
     for thread in threads:
         thread.join()
     assert [lock.record(name) for name in names] == [FOUND] * len(names)
+
+
+def test_what_was_fetched_before_is_compared(lock, tmp_path):
+    """Another lock file than that of the first fetch may be named."""
+    contents = {"inference.yml": b"yml", "inference.onnx": b"onnx"}
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+    lock.verify_files("A", tmp_path)
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    lock.verify_or_add("A", ModelRecord("https://models.example/A", digests))
+    lock.verify_files("A", tmp_path)
+    (tmp_path / "inference.onnx").write_bytes(b"other")
+    with pytest.raises(LockError, match=r"is not what .* has recorded .* Remove"):
+        lock.verify_files("A", tmp_path)
+    (tmp_path / "inference.onnx").unlink()
+    with pytest.raises(LockError, match=r"inference\.onnx has SHA-256 nothing"):
+        lock.verify_files("A", tmp_path)

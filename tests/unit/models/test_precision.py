@@ -14,7 +14,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from quantizable_model import HEIGHT, WIDTH, images, install, quantizable_model
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.precision import make_bf16, make_int8
+from tritonpose_server.models.precision import make_bf16, make_int8, stale_facts
 from tritonpose_server.models.store import ModelStore, digest_files
 from tritonpose_server.models.triton_config import read_config
 
@@ -187,3 +187,20 @@ def test_names_that_do_not_do(store: ModelStore, kind: str) -> None:
     ):
         with pytest.raises(ConversionError, match=words):
             make(store, name, kind)
+
+
+def test_variants_of_other_weights(store: ModelStore) -> None:
+    make_bf16(store, "toy")
+    assert stale_facts("toy-bf16", store) == stale_facts("toy", store) == []
+    install(store, servable=quantizable_model(channels=48))
+    (fact,) = stale_facts("toy-bf16", store)
+    assert "was made of other weights than toy has now" in fact
+    assert "`tritonpose models variant toy --precision bf16`" in fact
+    store.remove("toy")
+    assert stale_facts("toy-bf16", store) == []
+
+
+def test_variants_do_not_replace_models_of_the_user(store: ModelStore) -> None:
+    install(store, "toy-bf16")
+    with pytest.raises(ConversionError, match="a model of your own is installed as 'toy-bf16'"):
+        make_bf16(store, "toy")

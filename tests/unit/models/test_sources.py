@@ -16,6 +16,7 @@ from tritonpose_server.models.fetch.lock import LockError, ModelLock
 from tritonpose_server.models.fetch.sources import (
     DEFAULT_SOURCES,
     MIRROR_VARIABLE,
+    PLAIN_HTTP_VARIABLE,
     ModelSource,
     answering_sources,
     default_sources,
@@ -222,6 +223,10 @@ def test_the_mirror_is_asked_first(server, tmp_path, monkeypatch):
     default = archives(server, "default")
     monkeypatch.setattr(sources_module, "DEFAULT_SOURCES", (default,))
     monkeypatch.setenv(MIRROR_VARIABLE, archives(server, "mirror").address)
+    monkeypatch.delenv(PLAIN_HTTP_VARIABLE, raising=False)
+    with pytest.raises(FetchError, match=f"not https: .* set {PLAIN_HTTP_VARIABLE}=1 where"):
+        default_sources()
+    monkeypatch.setenv(PLAIN_HTTP_VARIABLE, "1")
     assert fetch_model(NAME, tmp_path / NAME, limits=LIMITS).title == "mirror"
     assert server.paths() == [f"/mirror/{NAME}_infer.tar"]
 

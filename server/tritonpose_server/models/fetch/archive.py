@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import contextlib
 import gzip
 import hashlib
 import lzma
@@ -25,20 +27,26 @@ MODEL_FILES = (
 MAX_UNPACKED_BYTES = 2 << 30
 MAX_MEMBERS = 1000
 
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
 _BLOCK = 512
 _MAX_PADDING = 1 << 20
-_DAMAGE = (
+
+# A member comes with headers of its own: names and numbers that do not fit into the first.
+_MAX_HEADERS = 4 * _BLOCK
+
+DAMAGE = (
     tarfile.TarError,
     gzip.BadGzipFile,
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    # What `tarfile` makes of absurd numbers in headers.
+    # What `tarfile` makes of absurd numbers in headers, and of headers without end.
     ValueError,
     OverflowError,
     MemoryError,
+    RecursionError,
 )
+"""Errors that reading a damaged archive raises."""
 
 
 class ArchiveError(FetchError):
@@ -62,8 +70,8 @@ def unpack_model(
     taken: dict[str, str] = {}
     folders: set[str] = set()
     try:
-        with _open(archive) as tar:
-            for member in _safe_members(tar, max_bytes, max_members):
+        with open_tar(archive, max_bytes, max_members) as tar:
+            for member in safe_members(tar, max_bytes, max_members):
                 path = PurePosixPath(member.name)
                 wanted = path.name in MODEL_FILES and len(path.parts) <= 2
                 content = tar.extractfile(member) if wanted else None
@@ -72,9 +80,9 @@ def unpack_model(
                 folders.add(str(path.parent))
                 if path.name in taken or len(folders) > 1:
                     raise ArchiveError(f"the archive holds more than one model ({member.name!r})")
-                taken[path.name] = _write(content, directory / path.name)
-            _check_end(tar)
-    except _DAMAGE as error:
+                taken[path.name] = write_member(content, directory / path.name)
+            check_end(tar)
+    except DAMAGE as error:
         raise ArchiveError(
             f"the archive is damaged or cut short ({error}): fetch it again"
         ) from error
@@ -98,18 +106,64 @@ def require_model(names: Collection[str]) -> None:
         )
 
 
-def _open(archive: Path) -> tarfile.TarFile:
-    try:
-        return tarfile.open(archive, "r:*")
-    except tarfile.ReadError:
-        # Its own message lists what each compression has to say.
-        raise tarfile.ReadError("it does not begin like a tar file") from None
+@contextlib.contextmanager
+def open_tar(archive: Path, max_bytes: int, max_members: int) -> Iterator[tarfile.TarFile]:
+    """Open a tar file, compressed or not, of which no more than that is ever read or held."""
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(archive.open("rb"))
+        start = file.read(6)
+        file.seek(0)
+        stream: IO[bytes] = file
+        if start.startswith(b"\x1f\x8b"):
+            stream = cast("IO[bytes]", stack.enter_context(gzip.GzipFile(fileobj=file)))
+        elif start.startswith(b"\xfd7zXZ"):
+            stream = cast("IO[bytes]", stack.enter_context(lzma.LZMAFile(file)))
+        elif start.startswith(b"BZh"):
+            stream = cast("IO[bytes]", stack.enter_context(bz2.BZ2File(file)))
+        bounded = _BoundedStream(stream, max_bytes + max_members * _MAX_HEADERS + _MAX_PADDING)
+        try:
+            tar = stack.enter_context(tarfile.open(fileobj=cast("IO[bytes]", bounded), mode="r:"))
+        except tarfile.ReadError as error:
+            if bounded.refused:
+                raise
+            raise tarfile.ReadError("it does not begin like a tar file") from error
+        yield tar
 
 
-def _safe_members(
+class _BoundedStream:
+    """A file that gives no more than a piece at a time, and no more than a limit in all.
+
+    ``tarfile`` reads a header of any size at once: a few kilobytes can unpack to gigabytes.
+    """
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream, self._limit = stream, limit
+        self.refused = False
+
+    def read(self, size: int) -> bytes:
+        if size > CHUNK:
+            self.refused = True
+            raise tarfile.ReadError(f"a header of {size} bytes is more than any archive needs")
+        self._check(self._stream.tell() + size)
+        return self._stream.read(size)
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        if whence == 0:
+            self._check(position)
+        return self._stream.seek(position, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def _check(self, position: int) -> None:
+        if position > self._limit:
+            raise ArchiveError(f"the archive unpacks to more than the {self._limit} bytes allowed")
+
+
+def safe_members(
     tar: tarfile.TarFile, max_bytes: int, max_members: int
 ) -> Iterator[tarfile.TarInfo]:
-    """Iterate over the members, each only after it was checked."""
+    """Iterate over the members, each only after it was checked; raise `ArchiveError`."""
     total = 0
     for count, member in enumerate(tar, start=1):
         # Members that are skipped count too: reaching the next one means decompressing them.
@@ -129,16 +183,17 @@ def _safe_members(
         yield member
 
 
-def _write(content: IO[bytes], target: Path) -> str:
+def write_member(content: IO[bytes], target: Path) -> str:
+    """Write a member to a new file and return its SHA-256 in hex."""
     digest = hashlib.sha256()
     with target.open("xb") as file:
-        while chunk := content.read(_CHUNK):
+        while chunk := content.read(CHUNK):
             digest.update(chunk)
             file.write(chunk)
     return digest.hexdigest()
 
 
-def _check_end(tar: tarfile.TarFile) -> None:
+def check_end(tar: tarfile.TarFile) -> None:
     """Make sure that the archive ends as it should.
 
     ``tarfile`` takes a broken header for the end of the archive. And only when a compressed file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
@@ -41,6 +42,27 @@ class ModelLock:
     def record(self, model: str) -> ModelRecord | None:
         """Return what is recorded of a model, None if nothing is; raise `LockError` if damaged."""
         return self._read().get(model)
+
+    def verify_files(self, model: str, directory: Path) -> None:
+        """Compare a model that was fetched before with its record, if there is one."""
+        known = self.record(model)
+        if known is None:
+            return
+        try:
+            found = {
+                name: hashlib.sha256((directory / name).read_bytes()).hexdigest()
+                for name in known.files
+                if (directory / name).exists()
+            }
+        except OSError as error:
+            raise LockError(f"{directory} can't be read: {error}") from error
+        differences = _differences(known, ModelRecord(str(directory), found))
+        if differences:
+            raise LockError(
+                f"what was fetched as {model} before, in {directory}, is not what {self.path} has "
+                f"recorded (from {known.source}): {'; '.join(differences)}. Remove {directory} to "
+                "fetch it again"
+            )
 
     def verify_or_add(
         self, model: str, found: ModelRecord, progress: Progress = lambda _line: None

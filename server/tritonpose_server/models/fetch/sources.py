@@ -29,6 +29,9 @@ from tritonpose_server.models.store import Progress
 
 MIRROR_VARIABLE = "TRITONPOSE_MODEL_MIRROR"
 
+PLAIN_HTTP_VARIABLE = "TRITONPOSE_ALLOW_HTTP_MIRROR"
+"""1 allows a mirror whose answers anybody on the way can change."""
+
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -78,7 +81,8 @@ DEFAULT_SOURCES = (
 def default_sources() -> tuple[ModelSource, ...]:
     """Return `DEFAULT_SOURCES`, after the mirror of ``$TRITONPOSE_MODEL_MIRROR`` if that is set.
 
-    If the variable does not hold an address of archives, `FetchError` is raised.
+    If the variable does not hold an address of archives, or one of plain HTTP that
+    ``$TRITONPOSE_ALLOW_HTTP_MIRROR`` does not allow, `FetchError` is raised.
     """
     mirror = os.environ.get(MIRROR_VARIABLE)
     if not mirror:
@@ -88,6 +92,12 @@ def default_sources() -> tuple[ModelSource, ...]:
             f"{MIRROR_VARIABLE} must be the address of model archives with {{model}} for the "
             f"model's name, like https://mirror.example/{{model}}_infer.tar; it is "
             f"{redact_credentials(mirror)}"
+        )
+    if not mirror.lower().startswith("https://") and os.environ.get(PLAIN_HTTP_VARIABLE) != "1":
+        raise FetchError(
+            f"{MIRROR_VARIABLE} is {redact_credentials(mirror)}, which is not https: anybody on "
+            "the way could change the models, and read a password in the address. Use https, or "
+            f"set {PLAIN_HTTP_VARIABLE}=1 where the network is trusted"
         )
     return (ModelSource("mirror", mirror), *DEFAULT_SOURCES)
 

@@ -16,6 +16,9 @@ YML_NAMES = ("inference.yml", "infer_cfg.yml")
 
 _PROGRAM_SUFFIXES = (".json", ".pdmodel")
 _PARAMETERS_SUFFIX = ".pdiparams"
+
+MODEL_SUFFIXES = (".onnx", *_PROGRAM_SUFFIXES, _PARAMETERS_SUFFIX)
+"""Of the files that name a model in a directory."""
 _LFS_POINTER = b"version https://git-lfs"
 
 

@@ -43,6 +43,7 @@ def install_paddle_model(
     img_size: tuple[int, int] | None = None,
     classes: tuple[str, ...] | None = None,
     flip_shift: bool | None = None,
+    origin: Path | None = None,
     progress: Progress = lambda _line: None,
     open_model: Callable[[Path], PaddleModel] = PaddleModel,
 ) -> Path:
@@ -54,7 +55,8 @@ def install_paddle_model(
     wrong. ``role`` and ``model_name`` default to those of ``inference.yml``, and so does
     ``img_size``, height and width in pixels, for a graph that leaves them open. ``classes``, labels
     or ids, are those of a detector that count as people; ``flip_shift`` says whether mirrored
-    heatmaps of a keypoint model are shifted, which is else found out.
+    heatmaps of a keypoint model are shifted, which is else found out. ``origin`` is where the model
+    came from, if not from ``place``.
     """
     model = open_model(place)
     yml = read_inference_yml(model.yml)
@@ -106,7 +108,11 @@ def install_paddle_model(
         parameters,
         max_batch_size=triton_config.MAX_BATCH_SIZE if agreement.batches else 1,
     )
-    provenance = {"source": str(place.absolute()), **made_from, "agreement": asdict(agreement)}
+    provenance = {
+        "source": str((origin or place).absolute()),
+        **made_from,
+        "agreement": asdict(agreement),
+    }
     configs = {triton_config.ONNXRUNTIME: triton_config.onnxruntime_config(config)}
     return store.add(name, ModelFiles(servable, config, provenance, configs))
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, numpy_helper
 
 # Paddle's numbers of types, and their sizes in bytes.
 _TYPE_SIZES = {0: 1, 1: 2, 2: 4, 3: 8, 4: 2, 5: 4, 6: 8, 20: 1, 21: 1, 22: 2}
-_FLOAT32 = 5
+_FLOAT16, _FLOAT32 = 4, 5
 
 # Smaller tensors are as alike in different models.
 _LEAST_BYTES = 64
@@ -38,15 +38,15 @@ def shared_weights(model: onnx.ModelProto, parameters: Path) -> float | None:
     total = sum(array.nbytes for array in arrays)
     try:
         known = {digest for content in _tensors(parameters.read_bytes()) for digest in content}
-    except (struct.error, KeyError, IndexError, ValueError):
+    except (struct.error, LookupError, ValueError, ArithmeticError):
         return None
-    if total == 0:
+    if total == 0 or not known:
         return None
     return sum(a.nbytes for a in arrays if _digest(a.tobytes()) in known) / total
 
 
 def _tensors(content: bytes) -> Iterator[list[bytes]]:
-    """Iterate over the tensors in a file: digests of each, as it is and in half precision."""
+    """Iterate over the weights in a file: digests of each, as it is and in half precision."""
     position = 0
     while position < len(content):
         version, levels = struct.unpack_from("<IQ", content, position)
@@ -62,6 +62,8 @@ def _tensors(content: bytes) -> Iterator[list[bytes]]:
             raise ValueError("not tensors of Paddle's")
         values = content[position : position + length]
         position += length
+        if data_type not in (_FLOAT16, _FLOAT32):
+            continue
         digests = [_digest(values)]
         if data_type == _FLOAT32:
             with np.errstate(over="ignore"):
