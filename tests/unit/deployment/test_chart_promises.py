@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,8 @@ def test_a_rollout_takes_no_pod_away_before_another_is_ready(helm: Path, compone
 
 
 def test_only_rest_is_public(helm: Path) -> None:
-    manifests = render(helm, "--set=rest.service.type=LoadBalancer")
+    key = "--set=rest.apiKey.existingSecret=keys"
+    manifests = render(helm, "--set=rest.service.type=LoadBalancer", key)
     triton, rest = (
         find(manifests, "NetworkPolicy", f"pose-{c}")["spec"] for c in ("triton", "rest")
     )
@@ -198,3 +200,58 @@ def test_api_key_comes_from_a_secret(helm: Path) -> None:
     spec = pod(manifests, "rest")
     source = {"secretKeyRef": {"name": "keys", "key": "api-key"}}
     assert {"name": "TRITONPOSE_API_KEY", "valueFrom": source} in spec["containers"][0]["env"]
+
+
+def test_metrics_are_published_to_nobody_without_a_key(helm: Path) -> None:
+    public = ("--set=rest.ingress.enabled=true", "--set=rest.ingress.host=pose.example.com")
+    for keys, expected in (
+        ((), {"/metrics": "pose-closed", "/": "pose-rest"}),
+        (("--set=rest.apiKey.existingSecret=keys",), {"/": "pose-rest"}),
+    ):
+        manifests = render(helm, *public, *keys)
+        (rule,) = find(manifests, "Ingress", "pose")["spec"]["rules"]
+        backends = {
+            path["path"]: path["backend"]["service"]["name"] for path in rule["http"]["paths"]
+        }
+        assert backends == expected
+    closed = find(render(helm, *public), "Service", "pose-closed")["spec"]
+    assert "selector" not in closed
+
+
+def test_alerts_and_dashboard_find_what_is_scraped(helm: Path) -> None:
+    chosen = ("serviceMonitor", "prometheusRule", "dashboard")
+    manifests = render(helm, *(f"--set={name}.enabled=true" for name in chosen))
+    files = CHART / "files"
+    rules = find(manifests, "PrometheusRule", "pose")["spec"]
+    assert rules == yaml.safe_load((files / "alerts.yml").read_text())
+    dashboard = find(manifests, "ConfigMap", "pose-dashboard")
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    text = dashboard["data"]["tritonpose.json"]
+    assert json.loads(text) == json.loads((files / "dashboard.json").read_text())
+    prometheus = yaml.safe_load((CHART.parents[1] / "prometheus/prometheus.yml").read_text())
+    for component in ("rest", "triton"):
+        (endpoint,) = find(manifests, "ServiceMonitor", f"pose-{component}")["spec"]["endpoints"]
+        labels = {each["targetLabel"]: each["replacement"] for each in endpoint["relabelings"]}
+        assert labels == {"job": f"tritonpose-{component}", "release": "pose"}
+        assert labels["job"] in {job["job_name"] for job in prometheus["scrape_configs"]}
+        assert labels["job"].removeprefix("tritonpose-") in str(rules)
+
+
+def test_traces_and_names_have_a_way_out(helm: Path) -> None:
+    egress = find(render(helm), "NetworkPolicy", "pose-triton")["spec"]["egress"]
+    assert egress == []
+    chosen = (
+        '--set-json=networkPolicy.tracesEgress=[{"ports": [{"port": 4318}]}]',
+        '--set-json=networkPolicy.dns.to=[{"ipBlock": {"cidr": "169.254.20.10/32"}}]',
+        "--set=networkPolicy.dns.ports[0]=5353",
+        '--set-json=triton.env=[{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://c"}]',
+    )
+    manifests = render(helm, *chosen)
+    for component in ("rest", "triton"):
+        rules = find(manifests, "NetworkPolicy", f"pose-{component}")["spec"]["egress"]
+        assert {"ports": [{"port": 4318}]} in rules
+        names = rules[0]
+        assert names["to"] == [{"ipBlock": {"cidr": "169.254.20.10/32"}}]
+        assert {port["port"] for port in names["ports"]} == {5353}
+    (container,) = pod(manifests, "triton")["containers"]
+    assert {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://c"} in container["env"]

@@ -20,6 +20,11 @@ EVERYTHING = (
     "--set=rest.ingress.className=nginx",
     "--set=rest.apiKey.existingSecret=keys",
     "--set=serviceMonitor.enabled=true",
+    "--set=prometheusRule.enabled=true",
+    "--set=prometheusRule.labels.release=monitoring",
+    "--set=dashboard.enabled=true",
+    "--set=networkPolicy.tracesEgress[0].ports[0].port=4318",
+    '--set-json=triton.env=[{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://c:4318"}]',
     "--set=imagePullSecrets[0].name=registry",
     "--set=triton.nodeSelector.zone=a",
     "--set=rest.podAnnotations.owner=vision",
@@ -36,9 +41,10 @@ CHOICES = {
     "gpu": (f"--values={CHART / 'values-gpu.yaml'}",),
     "volume": ("--set=models.source=volume", "--set=models.existingClaim=models"),
     "open": ("--set=networkPolicy.enabled=false", "--set=triton.sharedMemory=256Mi"),
+    "public": ("--set=rest.ingress.enabled=true", "--set=rest.ingress.host=pose.example.com"),
     "everything": EVERYTHING,
 }
-KINDS_OF_OTHERS = {"ServiceMonitor"}
+KINDS_OF_OTHERS = {"PrometheusRule", "ServiceMonitor"}
 
 
 # The oldest version that the chart is for, and the newest that schemas are known of.
@@ -67,7 +73,7 @@ def test_everything_is_rendered_once(helm: Path) -> None:
     assert len(set(names)) == len(names)
     assert {kind for kind, _ in names} == {
         *("ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "NetworkPolicy"),
-        *("PodDisruptionBudget", "Service", "ServiceAccount", "ServiceMonitor"),
+        *("PodDisruptionBudget", "PrometheusRule", "Service", "ServiceAccount", "ServiceMonitor"),
     }
 
 
@@ -88,6 +94,8 @@ def test_helm_finds_nothing_to_complain_about(helm: Path) -> None:
         ("rest.service.port=0", "/rest/service/port"),
         ("rest.service.type=Public", "/rest/service/type"),
         ("rest.ingress.enabled=true", "rest.ingress.host is needed"),
+        ("rest.service.type=LoadBalancer", "rest.apiKey.existingSecret is needed"),
+        ("networkPolicy.dns.ports=53", "/networkPolicy/dns/ports"),
         ("triton.disruptionBudget.minAvailable=1", "/triton/disruptionBudget"),
     ],
 )

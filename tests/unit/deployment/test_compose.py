@@ -43,6 +43,13 @@ def test_services_have_no_rights(services: dict[str, Any]) -> None:
         assert service["read_only"] is True
 
 
+def test_memory_is_limited_and_no_password_is_known(services: dict[str, Any]) -> None:
+    for service in services.values():
+        assert service["mem_limit"]
+    password = services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"]
+    assert password.startswith("${GRAFANA_PASSWORD:?")
+
+
 def test_each_profile_is_complete(services: dict[str, Any]) -> None:
     for profile, servers in (("triton", {"triton", "rest"}), ("embedded", {"embedded"})):
         members = {name for name, service in services.items() if profile in service["profiles"]}
@@ -64,5 +71,15 @@ def test_grafana_finds_its_data_and_dashboards(services: dict[str, Any]) -> None
     assert [source["url"] for source in sources["datasources"]] == ["http://prometheus:9090"]
     providers = yaml.safe_load((provisioning / "dashboards" / "tritonpose.yml").read_text())
     (provider,) = providers["providers"]
-    mounts = [volume.split(":")[1] for volume in services["grafana"]["volumes"]]
-    assert provider["options"]["path"] in mounts
+    volumes = [volume.split(":") for volume in services["grafana"]["volumes"]]
+    mounts = {target: source for source, target, *_ in volumes}
+    assert list((DOCKER / mounts[provider["options"]["path"]]).glob("*.json"))
+
+
+def test_prometheus_finds_its_alerts(services: dict[str, Any]) -> None:
+    config = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yml").read_text())
+    (rules,) = config["rule_files"]
+    volumes = [volume.split(":") for volume in services["prometheus"]["volumes"]]
+    mounts = {target: source for source, target, *_ in volumes}
+    folder, _, name = rules.rpartition("/")
+    assert (DOCKER / mounts[folder] / name).exists()

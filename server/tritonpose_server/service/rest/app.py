@@ -158,6 +158,7 @@ def _add_monitoring(app: FastAPI, service: KeypointService, settings: RestSettin
         tags=["monitoring"],
     )
     async def metrics() -> Response:
+        service.metrics.ready.set(await service.problem() is None)
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 

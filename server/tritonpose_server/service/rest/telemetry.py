@@ -6,8 +6,17 @@ from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    generate_latest,
+)
 
+from tritonpose import __version__
 from tritonpose.errors import ConfigError
 from tritonpose_pipeline.telemetry.otel import (
     TracingNotInstalledError,
@@ -53,12 +62,22 @@ _UNTRACED = "/health$,/health/ready$,/metrics$"
 class RestMetrics:
     """Metrics of one service; only requests for keypoints count.
 
-    ``stages`` are seconds by stage: ``read``, ``fetch``, ``triton`` and ``write``.
+    ``stages`` are seconds by stage: ``read``, ``fetch``, ``triton`` and ``write``; ``ready`` is
+    set by the endpoint that shows the metrics.
     """
 
     def __init__(self, in_flight: Callable[[], int], receiving: Callable[[], int]) -> None:
         """Start at zero; the functions count requests worked on, and those being received."""
         registry = self._registry = CollectorRegistry()
+        # Memory, CPU time, files, and the time of its start: changes of this are restarts.
+        ProcessCollector(registry=registry)
+        build = Info("tritonpose_rest_build", "Version of the service.", registry=registry)
+        build.info({"version": __version__})
+        self.ready = Gauge(
+            "tritonpose_rest_ready",
+            "Whether images can be processed: 1, or 0 while Triton can't be reached.",
+            registry=registry,
+        )
         self._requests = Counter(
             "tritonpose_rest_requests",
             "Requests for keypoints by HTTP status; 499 for clients that hung up.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -10,6 +11,7 @@ from triton_stand_in import Triton
 from tritonpose_pipeline import errors
 from tritonpose_pipeline.telemetry.metrics import (
     IN_FLIGHT,
+    MEMORY,
     OUTCOMES,
     PERSONS,
     REASONS,
@@ -18,6 +20,7 @@ from tritonpose_pipeline.telemetry.metrics import (
     REQUESTS,
     STAGE_SECONDS,
     STAGES,
+    STARTED,
     PipelineCounts,
     TritonMetrics,
 )
@@ -114,6 +117,8 @@ def test_triton_shows_every_series_from_the_start_and_what_is_counted() -> None:
     metrics.close()
     values = {key: metric.value for key, metric in shown.metrics.items() if metric.value}
     assert values[IN_FLIGHT.name,] == 2
+    assert time.time() - 60 < values[STARTED.name,] <= time.time()
+    assert 10**6 < values[MEMORY.name,] < 10**11
     assert values[REQUESTS.name, "ok"] == 1
     assert values[PERSONS.name,] == 2
     assert values[REJECTIONS.name, "shutdown"] == 1

@@ -8,11 +8,14 @@ histogram: Triton's own kind takes one round trip per observation.
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tritonpose_pipeline.errors import RequestError
@@ -88,9 +91,16 @@ STAGE_SECONDS = Family(
     "tritonpose_pipeline_stage_seconds", "Time in a stage of a request.", "stage", STAGES, True
 )
 IN_FLIGHT = Family("tritonpose_pipeline_requests_in_flight", "Requests in flight.")
+STARTED = Family(
+    "tritonpose_pipeline_start_time_seconds",
+    "When the pipeline's process started, in seconds since 1970: changes are restarts.",
+)
+MEMORY = Family(
+    "tritonpose_pipeline_resident_memory_bytes", "Memory of the pipeline's process, in bytes."
+)
 
 FAMILIES = (REQUESTS, REJECTIONS, PERSONS, REQUEST_SECONDS, STAGE_SECONDS)
-"""All but ``IN_FLIGHT``, the only one that goes up and down."""
+"""All but ``IN_FLIGHT``, ``STARTED`` and ``MEMORY``, which don't count."""
 
 Key = tuple[str, str, str]
 """Name of a counter, value of its label, and bound of its bucket; empty where it has none."""
@@ -171,7 +181,11 @@ class TritonMetrics:
         for family in FAMILIES:
             for suffix in ("_bucket", "_count", "_sum") if family.histogram else ("",):
                 self._add(family, suffix, _BUCKETS if suffix == "_bucket" else ("",))
-        self._in_flight = self._family(IN_FLIGHT, "", pb_utils.MetricFamily.GAUGE).Metric(labels={})
+        self._in_flight, self._started, self._memory = (
+            self._family(family, "", pb_utils.MetricFamily.GAUGE).Metric(labels={})
+            for family in (IN_FLIGHT, STARTED, MEMORY)
+        )
+        self._start = time.time()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
         self._thread.start()
@@ -189,6 +203,8 @@ class TritonMetrics:
     def _show(self) -> None:
         counters, in_flight = self._counts.take()
         self._in_flight.set(float(in_flight))
+        self._started.set(self._start)
+        self._memory.set(float(_resident_bytes()))
         for key, increment in counters.items():
             if increment:
                 self._counters[key].increment(float(increment))
@@ -205,3 +221,9 @@ class TritonMetrics:
         made = self._pb.MetricFamily(name=family.name + suffix, description=family.help, kind=kind)
         self._families.append(made)
         return made
+
+
+def _resident_bytes() -> int:
+    """Return the memory that this process has."""
+    pages = Path("/proc/self/statm").read_text("ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
