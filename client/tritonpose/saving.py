@@ -44,6 +44,8 @@ _OTHER_FILES = frozenset(
     (".csv", ".gz", ".npy", ".npz", ".parquet", ".pdf", ".yaml", ".yml", ".zip")
 )
 
+_OTHER_KINDS = ("audio", "image", "text", "video")
+
 _FRAME = re.compile(r"(.*)_frame\d{6,}", re.DOTALL)
 
 
@@ -163,6 +165,12 @@ def image_path(save_path: str | os.PathLike[str], name: PurePath) -> Path:
     return Path(save_path) / name.parent / f"{name.stem}_res{suffix}"
 
 
+def _pillow_writes(suffix: str) -> bool:
+    from PIL import Image as Pillow
+
+    return Pillow.registered_extensions().get(suffix) in Pillow.SAVE
+
+
 def saved_kind(save_path: str | os.PathLike[str]) -> Literal["json", "picture", "directory"]:
     """Tell what a path to save to means, by its suffix; ConfigError for files of another kind."""
     path = _as_file(save_path)
@@ -175,12 +183,16 @@ def _as_file(save_path: str | os.PathLike[str]) -> Path | None:
     """Return the file that a path means, .json or a picture; None where it means a directory."""
     path = Path(save_path)
     suffix = path.suffix.lower()
+    if not os.fspath(save_path):
+        raise ConfigError("the path to save to is empty; '.' is the current directory")
     if not suffix or os.fspath(save_path).endswith(("/", os.sep)) or path.is_dir():
         return None
     kind = (_TYPES.guess_type(path.name)[0] or "").partition("/")[0]
-    if suffix == ".json" or suffix in _WRITABLE_SUFFIXES or kind == "image":
+    if suffix == ".json" or suffix in _WRITABLE_SUFFIXES:
         return path
-    if suffix in _OTHER_FILES or has_video_name(path.name) or kind in ("audio", "text", "video"):
+    if kind == "image" and _pillow_writes(suffix):
+        return path
+    if suffix in _OTHER_FILES or has_video_name(path.name) or kind in _OTHER_KINDS:
         raise ConfigError(
             f"can't save to {str(path)!r}: a result is saved as .json or as a picture, such as "
             f".jpg or .png, or in a directory (as which {path.name + '/'!r} would be taken)"
@@ -201,13 +213,11 @@ def write_json(path: Path, content: Mapping[str, Any], *, indent: int, ensure_as
 def write_image(path: Path, image: Image) -> None:
     """Write an image with Pillow's defaults (JPEG quality 75), as `write_json`.
 
-    ValueError: Pillow knows no such suffix.
+    ValueError: Pillow can't write such a file.
     """
     from PIL import Image as Pillow
 
     kind = Pillow.registered_extensions().get(path.suffix.lower())
-    if kind not in Pillow.SAVE:
-        raise ValueError(f"unknown file extension: {path.suffix}")
     # Not into the file: on a full disk Pillow writes a part of it and raises nothing.
     with BytesIO() as data:
         image.save(data, kind)

@@ -81,13 +81,13 @@ def _check_client(options: argparse.Namespace) -> None:
     """Validate URLs and files before starting, and warn about ignored options."""
     from tritonpose.create import create_async_pipeline
 
-    warn_of_server_options(options, "device", "strict_models")
     if options.url is None:
         PipelineConfig.load(options.pipeline)
-        return
-    create_async_pipeline(
-        options.pipeline, url=options.url, timeout=options.timeout, **credentials(options)
-    )
+    else:
+        create_async_pipeline(
+            options.pipeline, url=options.url, timeout=options.timeout, **credentials(options)
+        )
+    warn_of_server_options(options, "device", "strict_models")
 
 
 def _summary(result: JobResult, output: Path) -> str:

@@ -57,8 +57,6 @@ def main(arguments: Sequence[str]) -> int:
     log_to_stderr(verbose=options.verbose)
     if options.quiet:
         be_quiet()
-    warn_without_effect(options)
-    warn_of_server_options(options, "device", "strict_models")
     # As for other commands; the rest of the product takes only paths.
     inputs = ["/dev/stdin" if name == "-" else name for name in inputs]
     problems = [problem for name in inputs if (problem := _unreadable(name)) is not None]
@@ -169,6 +167,7 @@ def _pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline]:
             device=options.device,
             strict_models=options.strict_models,
         )
+        warn_without_effect(options)
         print_status("running in this process")
         engine.load(print_status)
         with HumanKeypointPipeline(local_transport(engine, DEFAULT_TIMEOUT_SECONDS)) as pipeline:
@@ -182,4 +181,7 @@ def _pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline]:
         options.pipeline, device=options.device, url=url, **credentials(options)
     )
     with pipeline:
+        # Behind the errors in what was asked for.
+        warn_without_effect(options)
+        warn_of_server_options(options, "device", "strict_models")
         yield pipeline

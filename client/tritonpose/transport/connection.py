@@ -152,7 +152,7 @@ def _parse_one(url: str) -> tuple[str, str]:
         complete = bool(parts.hostname and parts.port) and not re.search(r"\s", url)
     except ValueError:  # the port is not a number
         complete = False
-    if not complete or parts.path.strip("/") or parts.query:
+    if not complete or parts.path.strip("/") or parts.query or parts.fragment:
         raise ConfigError(
             f"url={url!r}: expected {parts.scheme}://HOST:PORT, such as "
             f"{parts.scheme}://localhost:{_DEFAULT_PORTS[parts.scheme]}"

@@ -115,24 +115,16 @@ def test_a_file_holds_one_result(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "one.json").read_text())["input_path"] == "a.png"
 
 
-@pytest.mark.parametrize(
-    ("save_path", "words"),
-    [("taken", "can't save to 'taken': File exists"), ("one.svg", "unknown file extension: .svg")],
-)
 def test_what_can_not_be_saved_is_printed_all_the_same(
-    save_path: str,
-    words: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").write_text("a file")
-    output = Output(json_lines=True, save_path=save_path)
+    output = Output(json_lines=True, save_path="taken")
     assert write_results([result("a.png")], output, ["a.png"]) == 1
     printed = capsys.readouterr()
     assert json.loads(printed.out)["input_path"] == "a.png"
-    assert words in printed.err
+    assert "can't save to 'taken': File exists" in printed.err
 
 
 def test_results_are_printed_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,7 @@ def test_urls(url: str | list[str], scheme: str, addresses: tuple[str, ...]) -> 
         ({"url": "grpc://a:1,http://b:2"}, "same scheme"),
         ({"url": []}, "expected one URL"),
         ({"url": ""}, "url=''"),
+        ({"url": "http://pose:8000#x"}, "http://localhost:8000"),
         ({"url": "grpc://[::1"}, "Invalid IPv6 URL"),
         ({"url": "http://a b:80"}, "http://localhost:8000"),
         ({"url": "grpc://a:1,"}, "grpc://, grpcs://, http://"),

@@ -213,7 +213,18 @@ def test_links_are_followed_and_permissions_usual(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["out.mp4", "out.AVI", "out.txt", "out.csv", "out.pdf", "out.zip", "out.html", "a.mp3"]
+    "name",
+    [
+        "out.mp4",
+        "out.AVI",
+        "out.txt",
+        "out.csv",
+        "out.pdf",
+        "out.zip",
+        "out.html",
+        "a.mp3",
+        "a.svg",
+    ],
 )
 def test_files_of_another_kind_are_refused(name: str, tmp_path: Path) -> None:
     result = KeypointResult("x.jpg", PNG)
@@ -231,7 +242,9 @@ def test_what_a_path_to_save_to_means() -> None:
     for name in ("out", "run.2024", "run_2024.1", "a.v2", ".hidden", "out/"):
         assert saved_kind(name) == "directory"
     assert saved_kind("a.JSON") == "json"
-    assert saved_kind("a.webp") == "picture"
+    assert saved_kind("a.webp") == saved_kind("a.jp2") == "picture"
+    with pytest.raises(ConfigError, match="is empty"):
+        saved_kind("")
     with pytest.raises(ConfigError, match=r"isn't a name for a picture"):
         KeypointResult("x.jpg", PNG).save_to_img("a.json")
     with pytest.raises(ConfigError, match=r"isn't a name for JSON"):
