@@ -11,6 +11,7 @@ import pybase64
 import pydantic_core
 from pydantic import ValidationError
 
+from tritonpose.file_types import is_server_format
 from tritonpose_server.service.contract.failures import ServiceError, invalid, invalid_image
 from tritonpose_server.service.contract.schema import InferOptions, InferRequestBody, usable_log_id
 
@@ -62,7 +63,8 @@ def parse_json(body: bytes | bytearray) -> object:
                 raise
             document = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise invalid([("json_invalid", "body", f"JSON decode error: {error}")]) from None
+        message = f"JSON decode error: {error}{_hint(bytes(body[:32]))}"
+        raise invalid([("json_invalid", "body", message)]) from None
     return document
 
 
@@ -132,6 +134,15 @@ def _request(
         visualize=visualize if options.visualize is None else options.visualize,
         log_id=log_id,
     )
+
+
+def _hint(begin: bytes) -> str:
+    """Say what a body that is no JSON looks like, from its first bytes."""
+    if begin.startswith(b"\x1f\x8b"):
+        return "; it looks compressed: declare it with `Content-Encoding: gzip`"
+    if is_server_format(begin):
+        return "; it looks like an image file: declare it with `Content-Type: image/jpeg`"
+    return ""
 
 
 def _decode(text: str) -> bytes:

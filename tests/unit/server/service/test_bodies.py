@@ -10,7 +10,9 @@ import json
 import zlib
 from typing import Any
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 
 from tritonpose.transport.messages import InferRequest, PoseResponse
@@ -107,6 +109,20 @@ def test_what_is_no_json(body: bytes) -> None:
         parse_json(body)
     (problem,) = json.loads(caught.value.message)
     assert (problem["type"], problem["loc"]) == ("json_invalid", "body")
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        (b"\xff\xd8\xff\xe0" + bytes(40), "Content-Type: image/jpeg"),
+        (cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes(), "image/jpeg"),
+        (gzip.compress(TEXT.encode()), "Content-Encoding: gzip"),
+    ],
+    ids=["JPEG", "PNG", "gzip"],
+)
+def test_what_else_the_body_looks_like(body: bytes, hint: str) -> None:
+    (problem,) = problems(post(body, {"Content-Type": "application/json"})[0])
+    assert hint in problem["msg"]
 
 
 @pytest.mark.parametrize(
