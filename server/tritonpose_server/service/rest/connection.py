@@ -109,7 +109,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(part)
         except httptools.HttpParserUpgrade as upgrade:
-            return self._without_upgrade(data[upgrade.args[0] :])
+            self._parse(self._head_without_upgrade())
+            return data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
             self._reject(self._refusal or _malformed(error, bytes(part[:1])))
         else:
@@ -117,10 +118,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._reject(self._too_large())
         return data[len(part) :]
 
-    def _without_upgrade(self, rest: memoryview) -> memoryview:
-        """Begin the same request again as one that asks for no other protocol, for there is none.
+    def _head_without_upgrade(self) -> memoryview:
+        """Write the head of a request again as one that offers no other protocol, for a new parser.
 
-        The parser would take the body of the request for that protocol's. Returns what to parse.
+        The old one takes the body of the request for that protocol's.
         """
         self._upgrading = False
         method, version = self.parser.get_method(), self.parser.get_http_version()
@@ -132,7 +133,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 lines.append(b"connection: close")
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        return memoryview(b"\r\n".join([*lines, b"", b""]) + bytes(rest))
+        return memoryview(b"\r\n".join([*lines, b"", b""]))
 
     def on_message_begin(self) -> None:
         """Begin a request, unless too many wait already."""
