@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import httpx
@@ -88,9 +88,12 @@ class InProcessContestant(Contestant):
     If parallel, the worker has a method ``rate``. It is closed with this.
     """
 
-    def __init__(self, key: str, label: str, role: Role, *, parallel: bool, worker: Worker) -> None:
+    def __init__(
+        self, key: str, label: str, role: Role, *, parallel: bool, start: Callable[[], Worker]
+    ) -> None:
         super().__init__(key, label, role, parallel=parallel)
-        self.worker = worker
+        self._start = start
+        self.worker = start()
 
     def answer(self, sample: Sample) -> PoseResponse:
         """Find the people in an image."""
@@ -118,6 +121,13 @@ class InProcessContestant(Contestant):
     def close(self) -> None:
         """End the worker."""
         self.worker.close()
+
+    def start_seconds(self, sample: Sample) -> float:
+        """Measure the seconds from the start of another such process to its first answer."""
+        began = time.perf_counter()
+        with contextlib.closing(self._start()) as worker:
+            worker.call("answer", sample=sample.as_json())
+            return time.perf_counter() - began
 
 
 class TritonContestant(Contestant):

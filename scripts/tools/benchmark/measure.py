@@ -202,6 +202,24 @@ def measure_rendering(paddlex: InProcessContestant, scene: Scene, plan: Plan) ->
     )
 
 
+def measure_start(
+    contestants: Sequence[InProcessContestant], sample: Sample, plan: Plan
+) -> Measurement:
+    """Measure how long a new process takes to its first answer, its models being converted."""
+    rounds = [
+        {x.key: x.start_seconds(sample) * 1000 for x in contestants} for _ in range(plan.rounds)
+    ]
+    results = {each.key: figure([one[each.key] for one in rounds]) for each in contestants}
+    return measurement(
+        "start",
+        "From the start of a process to its first answer, ms",
+        {"first answer": results},
+        pairs(contestants),
+        headline="first answer",
+        summary="First answer of a new process",
+    )
+
+
 def request_overhead(served: npt.NDArray[np.float64], engine: npt.NDArray[np.float64]) -> float:
     """Compute what a server adds per image: the mean of the differences of images' medians.
 

@@ -7,6 +7,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,8 @@ def _with_threads(python: Path, content: dict[str, Any], threads: int) -> InProc
 def _in_process(python: Path, key: str, label: str, content: dict[str, Any]) -> InProcessContestant:
     arguments = [json.dumps({"config": content, "device": "cpu"})]
     isolated = [str(python), "-I"]
-    worker = Worker("PaddleX", isolated, "paddlex_pipeline.py", arguments, _variables())
-    return InProcessContestant(key, label, "rival", parallel=False, worker=worker)
+    start = partial(Worker, "PaddleX", isolated, "paddlex_pipeline.py", arguments, _variables())
+    return InProcessContestant(key, label, "rival", parallel=False, start=start)
 
 
 def _serving(python: Path, content: dict[str, Any]) -> RestContestant:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ from tools.benchmark.measure import (
     measure_each_image,
     measure_latency,
     measure_rendering,
+    measure_start,
     measure_throughput,
     request_overhead,
 )
-from tools.benchmark.paddlex import check_same_models, start_paddlex
+from tools.benchmark.paddlex import check_same_models, paddlex_config, start_paddlex
 from tools.benchmark.worker import Worker
 from tools.benchmark.workload import Plan, Sample, Workload, make_workload
 from tools.evaluation.agreement import Agreement
@@ -43,7 +45,7 @@ from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.models.choice import ModelChoice, choose_models
 from tritonpose_server.python_programs import isolated_python
 
-MEASUREMENTS = ("latency", "throughput", "people", "sizes", "rendering", "client")
+MEASUREMENTS = ("latency", "throughput", "people", "sizes", "rendering", "client", "start")
 """What can be measured, in this order."""
 
 _TRIAL_IMAGES = 5
@@ -62,6 +64,7 @@ Progress = Callable[[str], None]
 class Contestants:
     """All contestants, running; `engine` is the limit, `predict` the client's pipeline object.
 
+    `local` is ours without a server, `ours` are the ways to the server.
     `rivals` are PaddleX in process with its defaults, in process at its fastest, serving; or none.
     """
 
@@ -69,13 +72,14 @@ class Contestants:
     server: EmbeddedServer
     rivals: tuple[Contestant, ...]
     engine: InProcessContestant
+    local: InProcessContestant
     ours: tuple[Contestant, ...]
     predict: PredictContestant
 
     @property
     def in_tables(self) -> list[Contestant]:
         """All that answer images one by one, in the order of tables."""
-        return [*self.rivals, self.engine, *self.ours]
+        return [*self.rivals, self.engine, *self.ours, self.local]
 
     @property
     def in_process(self) -> list[InProcessContestant]:
@@ -184,12 +188,14 @@ def _running(
         program = str(Path(sys.executable).with_name("tritonpose"))
         serve = [program, "serve", "--url", server.grpc_url]
         behind = [] if server.pid is None else [server.pid]
+        local = _local_engine(config)
+        enter(local)
         ours = (
             enter(TritonContestant("grpc", "tritonpose, gRPC", server.grpc_url, server)),
             enter(TritonContestant("http", "tritonpose, HTTP", server.http_url, server)),
             enter(RestContestant("rest", "tritonpose, REST", "ours", serve, behind=behind)),
         )
-        yield Contestants(choice, server, rivals, engine, ours, predict)
+        yield Contestants(choice, server, rivals, engine, local, ours, predict)
 
 
 def _bare_engine(choice: ModelChoice) -> InProcessContestant:
@@ -200,8 +206,14 @@ def _bare_engine(choice: ModelChoice) -> InProcessContestant:
         by_name[settings.keypoint_model],
         json.dumps({key: text for key, text in settings.to_parameters().items() if text}),
     ]
-    worker = Worker("the bare engine", isolated_python(), "bare_engine.py", arguments)
-    return InProcessContestant("engine", "bare engine", "limit", parallel=True, worker=worker)
+    start = partial(Worker, "the bare engine", isolated_python(), "bare_engine.py", arguments)
+    return InProcessContestant("engine", "bare engine", "limit", parallel=True, start=start)
+
+
+def _local_engine(config: PipelineConfig) -> InProcessContestant:
+    arguments = [json.dumps(paddlex_config(config))]
+    start = partial(Worker, "the local engine", isolated_python(), "local_engine.py", arguments)
+    return InProcessContestant("local", "tritonpose, local:", "ours", parallel=True, start=start)
 
 
 def _measure(
@@ -252,6 +264,9 @@ def _measure(
     if starts("client"):
         others = [*contestants.in_process, grpc]
         measurements.append(measure_client(contestants.predict, others, photos, plan, watch))
+    if starts("start"):
+        in_process = [*contestants.in_process, contestants.engine, contestants.local]
+        measurements.append(measure_start(in_process, photos[0], plan))
     return measurements, overhead
 
 
