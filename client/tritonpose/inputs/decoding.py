@@ -33,9 +33,9 @@ def sources_in(data: bytes, path: str | None) -> list[bytes | EncodedPage]:
     if kind in SENT_FORMATS:
         header = read_header(data, kind)
         if header is not None and header.several:
-            advice = (
-                "give it a video's suffix: .mjpeg" if kind == "JPEG" else "give one file for each"
-            )
+            advice = "give each by itself"
+            if kind == "JPEG" and path:
+                advice = "give it a video's suffix: .mjpeg"
             raise InputError(
                 f"{name} holds several {kind} pictures one after the other: {advice}", path
             )

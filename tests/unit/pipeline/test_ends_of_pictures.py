@@ -86,7 +86,7 @@ def test_several_pictures_are_refused(kind: str, count: int) -> None:
         check_file(data * count)
 
 
-@pytest.mark.parametrize("between", [b"", bytes(300), b"\r\n", PART])
+@pytest.mark.parametrize("between", [b"", bytes(300), bytes(65536), b"\r\n", PART])
 def test_streams_of_cameras_are_refused(between: bytes) -> None:
     frames = [saved(PICTURE.rotate(angle), "JPEG") for angle in (0, 90, 180)]
     with pytest.raises(BadImageError, match="send each picture by itself"):

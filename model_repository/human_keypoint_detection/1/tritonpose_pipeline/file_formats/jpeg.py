@@ -32,7 +32,7 @@ _EXIF_PREFIX_LENGTH = 6  # "Exif\0\0"
 
 # Between the pictures of a stream: padding, or the header of a part of an HTTP answer.
 _NEXT_PICTURE = re.compile(
-    rb"[\0\s]{0,4096}(?:--[^\r\n]{1,200}\r?\n(?:[!-9;-~]+:[^\r\n]*\r?\n){0,20}\r?\n)?(?=\xff\xd8\xff)"
+    rb"[\0\s]{0,1048576}(?:--[^\r\n]{1,200}\r?\n(?:[!-9;-~]+:[^\r\n]*\r?\n){0,20}\r?\n)?(?=\xff\xd8\xff)"
 )
 # The first picture says that others are attached: multi-picture format, Google's containers.
 _MULTI_PICTURE = b"MPF\0"
