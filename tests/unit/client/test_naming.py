@@ -242,7 +242,7 @@ def test_what_a_path_to_save_to_means() -> None:
     for name in ("out", "run.2024", "run_2024.1", "a.v2", ".hidden", "out/"):
         assert saved_kind(name) == "directory"
     assert saved_kind("a.JSON") == "json"
-    assert saved_kind("a.webp") == saved_kind("a.jp2") == "picture"
+    assert saved_kind("a.webp") == saved_kind("a.gif") == "picture"
     with pytest.raises(ConfigError, match="is empty"):
         saved_kind("")
     with pytest.raises(ConfigError, match=r"isn't a name for a picture"):
