@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,10 @@ import requests
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
 import reference_data
+from browser import Visit, find_chromium, launch
 from rest_service import rest_service
 from service_clients import ENDPOINT, HpsClient, encoded
 from tritonpose import KeypointResult, create_pipeline
@@ -245,3 +248,35 @@ def test_chosen_classes(tuned_server: EmbeddedServer, photo: Path) -> None:
     )
     scores = [person["detScore"] for person in answer["result"]["persons"]]
     np.testing.assert_allclose(scores, alone.det_scores, atol=1e-6)
+
+
+def test_other_keypoints_on_the_page(
+    tuned_server: EmbeddedServer, photo: Path, tmp_path: Path
+) -> None:
+    program = find_chromium()
+    if program is None:
+        pytest.skip("there is no Chromium on this machine: apt-get install chromium")
+    found = ask(tuned_server, photo)
+    with (
+        rest_service(tuned_server.grpc_url) as address,
+        sync_playwright() as playwright,
+        launch(playwright, program) as browser,
+    ):
+        visit = Visit(browser.new_page(viewport={"width": 1280, "height": 1400}), address)
+        visit.choose(photo)
+        visit.wait_for_answer()
+        rows = [" ".join(text.split()) for text in visit.keypoints().all_inner_texts()]
+        names = [name.replace("_", " ") for name in FIVE]
+        assert [row.rpartition(" ")[0] for row in rows] == names
+        for button, name in (("JSON", "saved.json"), ("Picture (PNG)", "saved.png")):
+            with visit.page.expect_download() as download:
+                visit.page.get_by_role("button", name=button).click()
+            download.value.save_as(tmp_path / name)
+        visit.close()
+    saved = json.loads((tmp_path / "saved.json").read_text())
+    assert KeypointSchema.from_mapping(saved["keypointSchema"], "") == found.schema
+    assert len(saved["persons"][0]["kpts"]) == 5
+    picture = np.asarray(Image.open(tmp_path / "saved.png").convert("RGB")).astype(int)
+    assert found.keypoints[0, :3, 2].min() >= 0.1
+    for joint, (x, y, _) in enumerate(found.keypoints[0, :3]):
+        assert np.abs(picture[int(y), int(x)] - found.schema.color(joint)).max() <= 8

@@ -14,6 +14,7 @@ from poses import people
 from tritonpose import InputError, KeypointResult
 from tritonpose.coco import COCO_KEYPOINT_NAMES, COCO_SKELETON
 from tritonpose.drawing.poses import draw_poses
+from tritonpose_pipeline.keypoint_schema import KeypointSchema, default_schema
 
 GOLDEN = reference_data.ROOT / "golden"
 
@@ -133,3 +134,33 @@ def test_the_picture_in_a_notebook_is_small() -> None:
     with Image.open(BytesIO(shown)) as image:
         assert (image.format, image.size) == ("PNG", (640, 480))
     assert KeypointResult("x.jpg", error=InputError("no image"))._repr_png_() is None
+
+
+@pytest.mark.parametrize("joints", [1, 5, 26, 133])
+def test_any_keypoints(joints: int) -> None:
+    """Points without limbs where nobody knows them, else what the schema has."""
+    image = np.zeros((200, 300, 3), np.uint8)
+    places = np.array([(5 + 20 * (i % 14), 5 + 18 * (i // 14), 0.9) for i in range(joints)])
+    keypoints = places[None].astype(np.float32)
+    plain = draw_poses(image, keypoints)
+    for joint, (x, y, _) in enumerate(places.astype(int)):
+        expected = default_schema(joints).color(joint)[::-1]
+        assert plain[y, x].tolist() == list(expected)
+    names = tuple(str(joint) for joint in range(joints))
+    colors = ((255, 0, 0), (0, 0, 255))
+    limbs = ((0, joints - 1),) if joints > 1 else ()
+    drawn = draw_poses(image, keypoints, KeypointSchema(names, limbs, colors))
+    for joint, (x, y, _) in enumerate(places[1:].astype(int), 1):
+        if joint != joints - 1:
+            assert drawn[y, x, 0 if joint % 2 else 2] >= 100
+    without = draw_poses(image, keypoints, KeypointSchema(names, (), colors))
+    assert (drawn != without).any() == bool(limbs)
+    # Red lies last in OpenCV's order.
+    assert without[5, 5].tolist() == [0, 0, 255]
+
+
+def test_the_default_schema_is_paddlexs() -> None:
+    image, keypoints = random_image(4, (60, 80)), random_people(4, 2, (60, 80))
+    expected = draw_poses(image, keypoints)
+    for schema in (default_schema(17), KeypointSchema.from_mapping({"preset": "coco17"}, "")):
+        np.testing.assert_array_equal(draw_poses(image, keypoints, schema), expected)

@@ -53,6 +53,8 @@ def test_what_it_does_not_say(silence: dict[str, None], default: bool) -> None:
         ("detThreshold", "0.5", 0.5),
         ("detThreshold", {"工人": 0.25, "1": "0.5"}, {"工人": 0.25, "1": 0.5}),
         ("detThreshold", {}, {}),
+        # As in a query or a form.
+        ("detThreshold", '{"a": 0.5}', {"a": 0.5}),
         ("visualize", 0, False),
         ("visualize", "true", True),
         ("visualize", "no", False),
