@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tritonpose.cli.console import FAILED, print_error
 from tritonpose.cli.parsing import add_shared, command_parser
+from tritonpose.cli.stand_ins import local_stand_ins
 from tritonpose.config import PIPELINE_NAME
 from tritonpose.errors import ConfigError
 from tritonpose.whole_files import whole_file
@@ -62,15 +63,10 @@ def default_pipeline() -> str:
 
 def _stand_in_comment() -> str:
     """Name the open models that stand in here for the file's models; "" without the server."""
-    try:
-        from tritonpose_server.models.choice import local_stand_ins
-        from tritonpose_server.models.commands import default_store
-    except ImportError:
-        return ""
     named = default_pipeline()
     lines = [
         f"# {name} isn't installed here: unless a server can fetch it, {stand_in} stands in."
-        for name, stand_in in local_stand_ins(default_store()).items()
+        for name, stand_in in local_stand_ins().items()
         if name in named
     ]
     hint = "# See `tritonpose models list`; --strict_models makes a stand-in an error."

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -78,13 +78,21 @@ class Output:
             raise TritonPoseError(f"can't save to {self.save_path!r}: {error}") from error
 
 
-def write_results(results: Iterable[KeypointResult], output: Output, inputs: Sequence[str]) -> int:
+def write_results(
+    results: Iterable[KeypointResult],
+    output: Output,
+    inputs: Sequence[str],
+    *,
+    stand_in: Callable[[], str | None] = lambda: None,
+) -> int:
     """Write results as they come, and errors to standard error; return 1 where an input failed.
 
     The inputs tell how many results to expect. Several results for one file are a ConfigError,
     after the first is saved; a reader of standard output that went away is a BrokenPipeError.
+    ``stand_in`` names the open detector that stands in for PaddleX's: where it finds nobody, a
+    line says that a lower threshold may help.
     """
-    images = people = failed = 0
+    images = people = failed = without_people = 0
     began = time.monotonic()
     total, passed_over = count_images(inputs)
     with ProgressBar(hidden=total == 1) as bar:
@@ -104,6 +112,7 @@ def write_results(results: Iterable[KeypointResult], output: Output, inputs: Seq
                 else:
                     images += 1
                     people += len(result["boxes"])
+                    without_people += not result["boxes"]
                     if result.truncated:
                         print_warning(_truncation(result))
             bar.show(done, total)
@@ -115,6 +124,12 @@ def write_results(results: Iterable[KeypointResult], output: Output, inputs: Seq
         + (f"; passed over: {passed_over}" if passed_over else "")
         + (f"; saved to {output.save_path}" if output.save_path is not None and images else "")
     )
+    if without_people and (name := stand_in()) is not None:
+        print_status(
+            f"nobody was found in {without_people} of {images}: {name}, which stands in for "
+            "PaddleX's detector, gives lower scores, so a lower --det_threshold, such as 0.25, may "
+            "find people"
+        )
     return FAILED if failed else 0
 
 

@@ -21,6 +21,7 @@ from tritonpose.cli.parsing import (
     warn_of_server_options,
     warn_without_effect,
 )
+from tritonpose.cli.stand_ins import stand_in_detector
 from tritonpose.config import PipelineConfig
 from tritonpose.transport.connection import DEFAULT_TIMEOUT_SECONDS
 
@@ -116,7 +117,14 @@ def predict(
     output = _output(options)
     with open_pipeline(options) as pipeline:
         results = pipeline.predict(inputs, options.det_threshold, on_error="collect")
-        return write_results(results, output, inputs)
+        return write_results(
+            results, output, inputs, stand_in=lambda: _stand_in(options.url, options.pipeline)
+        )
+
+
+def _stand_in(url: str | None, pipeline: str) -> str | None:
+    """Name the detector that stands in for PaddleX's, as far as that is known here."""
+    return stand_in_detector(PipelineConfig.load(pipeline)) if url is None else None
 
 
 def _output(options: argparse.Namespace) -> Output:

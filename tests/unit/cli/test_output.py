@@ -157,3 +157,17 @@ def test_what_is_passed_over_is_counted(tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().err.endswith(
         "; passed over: files that macOS keeps beside others (._x.jpg): 2, links to folders: 1\n"
     )
+
+
+def test_a_stand_in_that_finds_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its scores are lower than those of PaddleX's detector."""
+    empty = KeypointResult("b.png", np.zeros((8, 8, 3), np.uint8))
+    for results, stand_in, expected in (
+        ([result(), empty], "NanoDet", True),
+        ([result()], "NanoDet", False),
+        ([empty], None, False),
+    ):
+        names = [each["input_path"] for each in results]
+        assert write_results(results, Output(), names, stand_in=lambda name=stand_in: name) == 0
+        line = "nobody was found in 1 of 2: NanoDet, which stands in"
+        assert (line in capsys.readouterr().err) is expected

@@ -11,6 +11,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from paddle_networks import keypoint_network
 from tritonpose.cli import main
+from tritonpose.cli.stand_ins import stand_in_detector
+from tritonpose.config import DetectorConfig, PipelineConfig
 from tritonpose_server.models.catalog import (
     DEFAULT_DETECTOR,
     DEFAULT_KEYPOINT_MODEL,
@@ -71,3 +73,17 @@ def test_stand_ins_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "PP-YOLOE-S_human" in comments[0]
     assert DEFAULT_DETECTOR in comments[0]
     assert yaml.safe_load(text)["pipeline_name"] == "human_keypoint_detection"
+
+
+def test_the_detector_that_stands_in(tmp_path: Path) -> None:
+    """Of a configuration that names one of PaddleX's, or none."""
+    assert stand_in_detector(PipelineConfig()) is None
+    put(DEFAULT_DETECTOR, "detector")
+    assert stand_in_detector(PipelineConfig()) == DEFAULT_DETECTOR
+    for detector in (
+        DetectorConfig(model_name=DEFAULT_DETECTOR),
+        DetectorConfig(model_name="PP-YOLOE-S_human", model_dir=tmp_path),
+    ):
+        assert stand_in_detector(PipelineConfig(detector)) is None
+    put("PP-YOLOE-S_human", "detector")
+    assert stand_in_detector(PipelineConfig()) is None
