@@ -161,8 +161,8 @@ class ImageFetcher:
 class _Answer:
     """What a host answers, parsed as it comes.
 
-    By a parser in C: one in Python, as httpcore has, takes a second of the event loop for a packet
-    of one-byte chunks.
+    By a parser in C: that of httpcore is in Python, and a host that sends one-byte chunks keeps it
+    busy for 7 us each, while nothing else runs.
     """
 
     def __init__(self) -> None:

@@ -253,7 +253,7 @@ def test_hosts_that_misbehave(answer: Answer, status: int, words: str) -> None:
 
 
 def test_other_work_goes_on_beside_a_host_that_sends_tiny_pieces() -> None:
-    """A parser in Python took over a second for each of its packets."""
+    """A parser in Python keeps the event loop to itself for each packet of them."""
     turns = 0
 
     async def tick() -> None:
