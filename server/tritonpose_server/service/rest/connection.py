@@ -2,9 +2,10 @@
 
 Other servers have no settings for these limits either: granian 2.8 and hypercorn 0.18 limit neither
 the number of connections nor the time to take an answer, and answer malformed requests with bodies
-of their own. uvicorn's other parser, h11, is in Python: 43,000 one-byte chunks in one packet hold up
-the event loop for 0.2 s, and with httptools for 3 ms. So this subclasses uvicorn's protocol, whose names are private: pyproject.toml
-allows only the versions that this is tested with, and a test checks that the names exist.
+of their own. uvicorn's other parser, h11, is in Python: a packet of one-byte chunks holds up the
+event loop for 0.2 s, with httptools for 3 ms. So this subclasses uvicorn's protocol, whose names
+are private: pyproject.toml allows only the versions that this is tested with, and a test checks
+that the names exist.
 """
 
 from __future__ import annotations
