@@ -28,6 +28,7 @@ SCHEMA = pa.schema(
         ("path", pa.string()),
         ("page_index", pa.int32()),
         ("frame_index", pa.int32()),
+        ("frame_time", pa.float64()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("boxes", pa.list_(pa.list_(pa.float32(), 4))),
@@ -145,6 +146,7 @@ def row_of(item: int, path: str, result: KeypointResult) -> dict[str, Any]:
         "path": as_text(path),
         "page_index": result.get("page_index"),
         "frame_index": result.get("frame_index"),
+        "frame_time": result.get("frame_time"),
         "error_class": None,
         "error_message": None,
     }

@@ -23,9 +23,7 @@ from tritonpose.inputs.images import FileInput, ImageInput
 from tritonpose.inputs.streams import read_open_file, read_special
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL.Image import Image
-    from typing_extensions import TypeIs
 
 LOGGER = logging.getLogger("tritonpose")
 
@@ -44,11 +42,12 @@ def expand_inputs(inputs: object) -> Iterator[object]:
     if isinstance(inputs, FileInput | ImageInput):
         yield inputs
     elif isinstance(inputs, str | os.PathLike):
-        yield from _expand_path(os.fsdecode(inputs))
-    elif _holds_objects(inputs):
-        yield from expand_inputs(inputs.tolist())
+        yield from _expand_path(inputs)
     elif isinstance(inputs, np.ndarray):
-        yield inputs.copy()
+        if inputs.dtype.kind in "OU":
+            yield from expand_inputs(inputs.tolist())
+        else:
+            yield inputs.copy()
     elif isinstance(inputs, bytes | bytearray | memoryview):
         yield from read_open_file(io.BytesIO(inputs), "")
     elif is_pillow(inputs):
@@ -59,8 +58,8 @@ def expand_inputs(inputs: object) -> Iterator[object]:
     elif (
         isinstance(inputs, Iterable)
         and not isinstance(inputs, Mapping)
-        # Tensors of other libraries iterate over rows of pixels.
-        and not hasattr(inputs, "__array__")
+        # Tensors of other libraries iterate over rows of pixels, columns of tables over paths.
+        and (not hasattr(inputs, "__array__") or len(getattr(inputs, "shape", ())) == 1)
     ):
         for item in inputs:
             yield from expand_inputs(item)
@@ -92,10 +91,17 @@ def files_in(directory: str) -> list[FileInput]:
     return files
 
 
-def _expand_path(address: str) -> Iterator[object]:
-    problem = unread_address(path := local_path(address))
-    if problem is not None:
-        yield FileInput(address, problem=problem)
+def _expand_path(given: str | os.PathLike[str]) -> Iterator[object]:
+    try:
+        address = os.fsdecode(given)
+    except Exception as error:
+        # Of any class: objects of stores call themselves paths, and aren't.
+        problem = f"a {type(given).__name__} is no path here: {error}; open it in mode 'rb'"
+        yield FileInput("", problem=problem)
+        return
+    unread = unread_address(path := local_path(address))
+    if unread is not None:
+        yield FileInput(address, problem=unread)
         return
     try:
         mode = None if is_url(path) else os.stat(path).st_mode  # noqa: PTH116 (as Path's, of any str)
@@ -113,12 +119,6 @@ def _expand_path(address: str) -> Iterator[object]:
             yield path
     else:
         yield from read_special(path, mode)
-
-
-def _holds_objects(inputs: object) -> TypeIs[NDArray[np.object_]]:
-    """Check whether this is an array or a column of a table that holds paths or other inputs."""
-    kind = getattr(getattr(inputs, "dtype", None), "kind", None)
-    return kind in ("O", "U") and hasattr(inputs, "tolist")
 
 
 def _frame_of_pillow(image: Image) -> ImageInput | FileInput:

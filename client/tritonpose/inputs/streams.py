@@ -39,7 +39,8 @@ def read_open_file(file: Any, path: str) -> Iterator[FileInput | ImageInput]:
     name = path or "the open file"
     with ExitStack() as stack:
         try:
-            seekable = hasattr(file, "seekable") and file.seekable()
+            # Temporary files of Python 3.10 don't say.
+            seekable = file.seekable() if hasattr(file, "seekable") else hasattr(file, "tell")
             if seekable:
                 file.seek(0)
             head = _read(file, HEAD_BYTES)

@@ -24,11 +24,12 @@ def missing_bytes(file: BinaryIO) -> int:
 
     0 for a whole one, for one whose container doesn't tell, and for a file that can't be sought in.
     """
-    if not file.seekable():
+    if hasattr(file, "seekable") and not file.seekable():
         return 0
     start = file.tell()
     try:
-        size = file.seek(0, 2)
+        file.seek(0, 2)
+        size = file.tell()
         file.seek(start)
         head = file.read(12)
         if head.startswith(_MATROSKA):

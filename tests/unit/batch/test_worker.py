@@ -72,10 +72,11 @@ def test_images_and_videos_of_object_stores(tmp_path: Path) -> None:
     assert counts[:2] == [Counts(1, 0, 1), Counts(3, 0, 0)]
     assert [finished_counts(layout.part(shard)) for shard in range(4)] == counts
     rows = parquet.read_table(layout.poses).to_pylist()
-    assert [(row["item"], row["frame_index"]) for row in rows if row["item"] < 3] == [
-        (0, None),
-        (1, None),
-        *((2, frame) for frame in range(3)),
+    places = [(row["item"], row["frame_index"], row["frame_time"]) for row in rows]
+    assert [place for place in places if place[0] < 3] == [
+        (0, None, None),
+        (1, None, None),
+        *((2, frame, frame / 10) for frame in range(3)),
     ]
     assert {(row["width"], row["height"]) for row in rows if row["boxes"] is not None} == {(64, 48)}
     errors = {row["item"]: row["error_message"] for row in rows if row["error_class"]}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -155,8 +156,40 @@ def test_pillow_images_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_columns_of_paths_are_flattened() -> None:
     paths = ["a.jpg", "b.jpg"]
-    for column in (np.array(paths), np.array(paths, object), pd.Series(paths), pd.Index(paths)):
+    columns = (np.array(paths), np.array(paths, object), pd.Series(paths), pd.Index(paths))
+    for column in (*columns, pd.Series(paths, dtype=object)):
         assert list(expand_inputs(column)) == paths
+
+
+def test_paths_of_stores_are_to_be_opened() -> None:
+    class StorePath:
+        def __fspath__(self) -> str:
+            raise NotImplementedError("it is in a store")
+
+    assert "a StorePath is no path here: it is in a store" in error_of(StorePath())
+    with fsspec.open("memory://photos/a.png", "wb") as file:
+        file.write(PNG)
+    unopened = fsspec.open("memory://photos/a.png", "rb")
+    assert "a file open in mode 'rb'" in error_of(unopened)
+    with unopened as file:
+        assert images_of(file)[0].source == PNG
+
+
+def test_temporary_files_that_do_not_say_whether_they_can_be_sought_in(tmp_path: Path) -> None:
+    class Upload:
+        """As of Python 3.10, which also lacks what `seek` returns."""
+
+        def __init__(self, content: bytes) -> None:
+            self._file = io.BytesIO(content)
+            self._file.seek(0, 2)
+            self.read, self.tell = self._file.read, self._file.tell
+
+        def seek(self, offset: int, whence: int = 0) -> None:
+            self._file.seek(offset, whence)
+
+    assert images_of(Upload(PNG))[0].source == PNG
+    clip = write_video(tmp_path / "clip.mp4", gray_frames(3)).read_bytes()
+    assert [image.frame_index for image in images_of(Upload(clip))] == [0, 1, 2]
 
 
 def test_tensors_of_other_libraries_are_to_be_converted() -> None:
