@@ -53,7 +53,8 @@ def ray_cluster(
     try:
         with _stderr_to(scratch / "ray.log"), _home_of_ray(scratch, own=address is None):
             ray.init(address or "local", **arguments)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    # Ray raises bare Exceptions, too, such as where the machine is too busy for it to start.
+    except Exception as error:
         where = f"Ray at {address!r}" if address else "Ray"
         raise TritonPoseError(f"{where} can't be used: {error}") from error
     _be_quiet()

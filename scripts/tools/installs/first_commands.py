@@ -6,6 +6,7 @@ where they are used, as each environment lacks others.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import socket
@@ -71,11 +72,11 @@ def triton() -> None:
     """Import both Triton models, as the Python backend does."""
     sys.modules["triton_python_backend_utils"] = types.ModuleType("triton_python_backend_utils")
     for name in ("human_keypoint_detection", "human-keypoint-detection"):
-        sys.path.insert(0, str(_MODELS / name / "1"))
-        sys.modules.pop("model", None)
-        import model
-
-        assert model.__file__ == str(_MODELS / name / "1" / "model.py")
+        path = _MODELS / name / "1" / "model.py"
+        spec = importlib.util.spec_from_file_location("model", path)
+        assert spec is not None
+        assert spec.loader is not None
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
     from tritonpose_pipeline.opencv import set_up_opencv
 
     set_up_opencv()

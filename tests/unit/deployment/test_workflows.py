@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 import tomllib
 import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from tools.installs.first_commands import FIRST
 
 ROOT = Path(__file__).parents[3]
 
@@ -34,5 +38,34 @@ def test_all_pythons_that_the_package_names_are_tried() -> None:
     prefix = "Programming Language :: Python :: 3."
     named = [f"3.{each.removeprefix(prefix)}" for each in project["classifiers"] if prefix in each]
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "dependencies.yml").read_text())
-    assert workflow["jobs"]["client"]["strategy"]["matrix"]["python"] == named
+    for job in ("client", "extras"):
+        assert workflow["jobs"][job]["strategy"]["matrix"]["python"] == named
     assert project["requires-python"] == f">={named[0]}"
+
+
+def test_every_extra_for_users_is_tried_alone() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for_users = {*project["optional-dependencies"]} - {"dev"}
+    assert set(FIRST) == {"client", *for_users}
+
+
+def test_known_holes_are_below_the_floors() -> None:
+    """The oldest versions without holes that were known when the floors were set."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    floors: dict[str, list[str]] = {}
+    for line in (*project["dependencies"], *(line for extra in extras for line in extra)):
+        requirement = Requirement(line)
+        lowest = [each.version for each in requirement.specifier if each.operator in (">=", "==")]
+        floors.setdefault(requirement.name, []).extend(lowest)
+    for name, safe in (
+        ("aiohttp", "3.13.4"),
+        ("fsspec", "2026.6"),
+        ("onnx", "1.21"),
+        ("pillow", "12.2"),
+        ("pyarrow", "23.0.1"),
+        ("ray", "2.54"),
+        ("starlette", "1.3.1"),
+    ):
+        for floor in floors.get(name, []):
+            assert Version(floor) >= Version(safe), name

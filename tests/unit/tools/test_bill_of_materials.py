@@ -1,0 +1,38 @@
+"""What the product is made of, as those see it who must account for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tools.bill_of_materials import main
+from tritonpose_server.models.catalog import OPEN_MODELS, PADDLEX_MODELS
+
+PACKAGES = [
+    {"type": "library", "name": "b", "version": "2", "licenses": [{"expression": "MIT OR 0BSD"}]},
+    {"type": "library", "name": "A", "version": "1", "licenses": [{"license": {"id": "MIT"}}]},
+    {
+        "type": "library",
+        "name": "c",
+        "version": "3",
+        "licenses": [{"license": {"name": f"{'A very long license ' * 9}\nIts text"}}],
+    },
+    {"type": "library", "name": "d", "version": "4"},
+]
+
+
+def test_packages_and_models_have_their_licenses(tmp_path: Path) -> None:
+    path = tmp_path / "sbom.cdx.json"
+    path.write_text(json.dumps({"bomFormat": "CycloneDX", "components": PACKAGES}))
+    assert main([str(tmp_path)]) == 0
+    bill = json.loads(path.read_text())
+    models = [each for each in bill["components"] if each["type"] == "machine-learning-model"]
+    assert [each["name"] for each in models] == [*OPEN_MODELS, *PADDLEX_MODELS]
+    assert all(len(each["hashes"]) == 2 for each in models[: len(OPEN_MODELS)])
+    lines = (tmp_path / "licenses.md").read_text().splitlines()[2:]
+    assert lines[:2] == ["| A | 1 | MIT |", "| b | 2 | MIT OR 0BSD |"]
+    assert lines[2].startswith("| c | 3 | A very long license A very")
+    assert lines[2].endswith("... |")
+    assert lines[3] == "| d | 4 | not stated |"
+    assert "| NanoDet_person_416 |  | Apache-2.0 |" in lines
+    assert len(lines) == len(PACKAGES) + len(models)
