@@ -1,4 +1,4 @@
-"""What the product is made of, as those see it who must account for it."""
+"""What the product is made of: packages, models and their licenses."""
 
 from __future__ import annotations
 
