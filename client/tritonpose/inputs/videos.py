@@ -209,15 +209,27 @@ def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
         "NDArray[np.uint8]",
         frame.to_ndarray(format="bgr24", src_colorspace="ITU601", interpolation="BICUBIC"),
     )
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is not None:
-        # Rows: where the x axis and the y axis of the stored picture point to, times 2**16.
-        (ax, ay, _), (bx, by, _), _ = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3).tolist()
-        if ax * by - ay * bx < 0:
-            image = image[::-1]
-        quarters = round(math.atan2(ay, ax) / (math.pi / 2))
+    quarters, mirrored = _turn(frame)
+    if mirrored:
+        image = image[::-1]
+    if quarters:
         image = np.rot90(image, -quarters)
     return np.ascontiguousarray(image)
+
+
+def _turn(frame: VideoFrame) -> tuple[int, bool]:
+    """Return by how many quarters to turn a frame clockwise, after it is flipped or not."""
+    try:
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV doesn't know all that FFmpeg tells of a frame, such as EXIF data. Nothing says
+        # whether the frame is mirrored, then.
+        return round(-frame.rotation / 90), False
+    if matrix is None:
+        return 0, False
+    # Rows: where the x axis and the y axis of the stored picture point to, times 2**16.
+    (ax, ay, _), (bx, by, _), _ = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3).tolist()
+    return round(math.atan2(ay, ax) / (math.pi / 2)), ax * by - ay * bx < 0
 
 
 def _reason(error: Exception) -> str:

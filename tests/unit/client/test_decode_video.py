@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from av.stream import Disposition
+from PIL import Image
 
 from tritonpose.errors import InputError
 from tritonpose.file_types import is_video_format
@@ -52,6 +53,18 @@ def test_frames_are_turned_and_mirrored_as_the_video_says(
     assert frame.image.flags.c_contiguous
     assert frame.image.flags.writeable
     assert np.abs(frame.image.astype(int) - expected).mean() < 8
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_frames_of_motion_jpeg_are_turned_as_their_exif_data_say(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(PICTURE[:, :, ::-1]).save(file, "JPEG", exif=exif, quality=95)
+    expected = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    for frame in frames_of(2 * file.getvalue()):
+        assert frame.image.shape == expected.shape
+        assert np.abs(frame.image.astype(int) - expected).mean() < 8
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
