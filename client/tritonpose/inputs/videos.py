@@ -222,7 +222,7 @@ def _turn(frame: VideoFrame) -> tuple[int, bool]:
     try:
         matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:
-        # PyAV doesn't know all that FFmpeg tells of a frame, such as EXIF data. Nothing says
+        # PyAV doesn't know all of a frame's data from FFmpeg, such as EXIF's. Nothing says
         # whether the frame is mirrored, then.
         return round(-frame.rotation / 90), False
     if matrix is None:
