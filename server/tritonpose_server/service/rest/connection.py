@@ -113,7 +113,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._parse(self._head_without_upgrade())
             return data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
-            self._reject(self._refusal or _malformed(error, bytes(part[:1])))
+            refusal, self._refusal = self._refusal, None
+            if refusal is not None:
+                # Its frames hold it, and the data, until the next garbage collection.
+                refusal.__traceback__ = None
+            self._reject(refusal or _malformed(error, bytes(part[:1])))
         else:
             if self._overhead > self.limits.max_header_bytes:
                 self._reject(self._too_large())
@@ -244,6 +248,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         self._leave()
         super().connection_lost(exc)
+        # They refer to this connection, too.
+        self.cycle = self._working = None  # type: ignore[assignment]
 
     def _head_is_late(self) -> None:
         if not (self._head_begun or self._overhead):
