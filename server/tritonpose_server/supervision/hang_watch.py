@@ -24,7 +24,7 @@ ROUNDS = 4
 Rounds are counted, not seconds: while the whole machine stood still, no process could respond.
 """
 
-SHORTEST_IDLE, LONGEST_IDLE = 2, 12
+SHORTEST_IDLE, LONGEST_IDLE = 2, 6
 """Rounds without a completed request before a probe is sent.
 
 They double with each answered probe, so that an idle service stays quiet, and fall back once the

@@ -17,6 +17,8 @@ from tritonpose_server.supervision.processes import (
     ServiceProcess,
     children,
     connected_ports,
+    dead_children,
+    ended_abruptly,
     service_processes,
     stub_instance,
     triton_start_times,
@@ -103,3 +105,22 @@ def test_ports_at_which_somebody_is_connected() -> None:
         with socket.create_connection(server.getsockname()), server.accept()[0]:
             assert port in connected_ports(os.getpid())
     assert connected_ports(2**22) == set()
+
+
+@pytest.mark.parametrize(
+    ("command", "abruptly"),
+    [
+        ("/no/such/program", True),
+        ("/dev/null", True),
+        ("kill -9 $$", True),
+        ("exit 0", False),
+        ("exit 1", False),
+    ],
+)
+def test_programs_that_could_not_be_run_or_were_killed(command: str, abruptly: bool) -> None:
+    """Triton waits without end for a process of a model that its shell did not start."""
+    with subprocess.Popen(["/bin/sh", "-c", command], stderr=subprocess.DEVNULL) as process:
+        # Not waited for, it stays as it is.
+        assert wait_until(lambda: process.pid in dead_children(os.getpid()))
+        assert ended_abruptly(process.pid) == abruptly
+    assert not ended_abruptly(process.pid)
