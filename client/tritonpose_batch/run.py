@@ -135,5 +135,6 @@ def _reports(shards: Sequence[int], task: Task, workers: int) -> Iterator[dict[s
     )
     try:
         yield from data.iter_rows()
-    except ray.exceptions.RayError as error:
+    # Ray Data gives up on a machine that is too busy with a RuntimeError.
+    except (ray.exceptions.RayError, RuntimeError) as error:
         raise cause_of(error) from error

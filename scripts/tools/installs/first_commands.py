@@ -7,7 +7,6 @@ where they are used, as each environment lacks others.
 from __future__ import annotations
 
 import importlib.util
-import os
 import signal
 import socket
 import subprocess
@@ -189,5 +188,4 @@ FIRST: dict[str, Callable[[], None]] = {
 """By the names of the extras; `client` is the package without one."""
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONWARNINGS", "default")
     FIRST[sys.argv[1]]()
