@@ -29,6 +29,8 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
 # Of models of the first versions, and of configurations that say nothing of their outputs.
 _COCO_JOINTS = 17
 
+_Identity = tuple[int, int, int, int]
+
 _INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
     "linear": cv2.INTER_LINEAR,
@@ -163,7 +165,7 @@ class ModelRepository:
             roots: Directories whose children are model directories.
         """
         self._roots = roots
-        self._configs: dict[Path, tuple[int, model_config_pb2.ModelConfig]] = {}
+        self._configs: dict[Path, tuple[_Identity, model_config_pb2.ModelConfig]] = {}
 
     def detector(self, name: str) -> DetectorModel:
         """Read the facts of the detector ``name``.
@@ -206,16 +208,18 @@ class ModelRepository:
             return None
 
     def _load(self, path: Path) -> model_config_pb2.ModelConfig:
-        modified = path.stat().st_mtime_ns
+        # A date alone may stay, where files are copied with it or come out of an image.
+        facts = path.stat()
+        identity = (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
         cached = self._configs.get(path)
-        if cached and cached[0] == modified:
+        if cached and cached[0] == identity:
             return cached[1]
         config = model_config_pb2.ModelConfig()
         try:
             text_format.Parse(path.read_text("utf-8"), config)
         except (text_format.ParseError, UnicodeDecodeError) as error:
             raise ModelError(f"model {path.parent.name!r}: config.pbtxt: {error}") from error
-        self._configs[path] = (modified, config)
+        self._configs[path] = (identity, config)
         return config
 
     def _not_installed(self, name: str, role: str) -> ModelError:

@@ -154,7 +154,7 @@ def _yml(directory: Path, stem: str) -> tuple[Path, tuple[str, ...]]:
     names = YML_NAMES[::-1] if stem == STEMS[1] else YML_NAMES
     found = [directory / name for name in names if (directory / name).exists()]
     if not found:
-        return directory / names[0], ()
+        return directory / YML_NAMES[0], ()
     if len(found) == 2 and found[0].read_bytes() != found[1].read_bytes():
         return found[0], (
             f"using {found[0].name}, and not {found[1].name} beside it, which says something else",

@@ -92,6 +92,9 @@ class PaddleModel:
         """
         if self._onnx is None or self._files.paddle is None:
             return None
+        if onnx_graph.precision(self.export(lambda _line: None)) == "int8":
+            # Whole numbers are not those of any other file.
+            return None
         share = shared_weights(self.export(lambda _line: None), self._files.paddle[1])
         if share == 0:
             raise ConversionError(

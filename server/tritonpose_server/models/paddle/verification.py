@@ -44,7 +44,7 @@ class Tolerance(NamedTuple):
 TOLERANCES: Mapping[onnx_graph.Precision, Tolerance] = {
     "fp32": Tolerance(1e-3, 1e-3, 0.2, 1e-4),
     "fp16": Tolerance(0.02, 0.02, 2.0, 0.02),
-    "int8": Tolerance(0.1, 0.1, 8.0, 0.1),
+    "int8": Tolerance(0.04, 0.04, 4.0, 0.04),
 }
 
 # Detectors return only what their suppression models: other images are tried until there is enough.
