@@ -120,6 +120,15 @@ def test_pages_that_lead_back_to_earlier_ones_end() -> None:
     assert refusal(b"II*\0\x08\0\0\0" + chain) == "'photo' has more than 10000 pages: split it"
 
 
+def test_directories_that_overlap_end() -> None:
+    data = bytearray(b"II*\0\x08\0\0\0" + bytes(1_000_000))
+    for start in range(8, 8 + 9000 * 60, 60):
+        # Each of 20,000 fields, among them its own size.
+        struct.pack_into("<HHHIIHHII", data, start, 20_000, 256, 4, 1, 9, 257, 4, 1, 9)
+        struct.pack_into("<I", data, start + 2 + 20_000 * 12, start + 60)
+    assert len(loaded(bytes(data))) < 60
+
+
 _MANY_PAGES = """
 import resource, sys
 from tritonpose._requests import request_for

@@ -82,6 +82,30 @@ def test_fill_bytes_and_stray_bytes_between_segments_are_passed_over() -> None:
     assert read_header(b"\xff\xd8" + b"\xff\xe0\x00\x02" * 4_000_000, "JPEG") is None
 
 
+FRAME = b"\xff\xc0\0\x11\x08\0\x10\0\x10\x03\1\x22\0\2\x11\1\3\x11\1"
+SCAN = b"\xff\xda\0\x0c\3\1\0\2\x11\3\x11\0\x3f\0"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff" * 20_000_000,
+        b"\xff\0" * 10_000_000,
+        FRAME + SCAN + b"\xff" * 20_000_000,
+        FRAME + SCAN + b"\xff\xd0" * 10_000_000,
+        FRAME + SCAN * 1_000_000,
+        FRAME + SCAN + b"\xff\xc4\0\2" * 5_000_000,
+        FRAME + SCAN + b"\xff\xd9" + b"\n" * 20_000_000,
+        FRAME + SCAN + b"\xff\xd9" + b"\n--a\r\n" + b"a:b\r\n" * 3_000_000,
+    ],
+    ids=["fill", "zeros", "data: fill", "data: restarts", "scans", "tables", "gap", "part"],
+)
+def test_a_header_is_read_in_one_pass(content: bytes) -> None:
+    """Anything slower would not end within the time that a test has."""
+    header = read_header(b"\xff\xd8" + content, "JPEG")
+    assert header is None or header == ImageHeader(16, 16)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "WebP, lossy", "JPEG"])
 def test_an_image_without_pixels_gives_nothing(kind: str) -> None:
     data = bytearray(FILES[kind])

@@ -15,15 +15,15 @@ from tritonpose_pipeline.file_formats.exif import UPRIGHT, read_orientation
 from tritonpose_pipeline.file_formats.header import ImageHeader
 
 # Segments of a JPEG's picture; real files have some dozens.
-_MAX_SEGMENTS = 10_000
+_MAX_SEGMENTS = 3_000
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _APP1, _APP2 = 0xE1, 0xE2
 
-# A zero is not a marker but escapes 0xFF within data.
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+# A zero is not a marker but escapes 0xFF within data; more of 0xFF may lead up to a marker.
+_MARKER = re.compile(rb"\xff([^\x00\xff])")
 
 # Bytes of a scan's data that are looked at together: few at first, as most scans are short.
 _FIRST_WINDOW, _LAST_WINDOW = 2**12, 2**20

@@ -17,7 +17,9 @@ _CLASSIC, _BIG = 42, 43
 _WIDTH, _HEIGHT, _ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 274, 322, 323
 _BYTE, _SHORT, _LONG, _LONG8 = 1, 3, 4, 16
 _NUMBERS = {_BYTE: "B", _SHORT: "H", _LONG: "I", _LONG8: "Q"}
-_MAX_FIELDS = 10_000
+
+# Fields of all pages together: directories may overlap, and a page has about 20.
+_MAX_FIELDS = 1_000_000
 
 
 class TiffPage(NamedTuple):
@@ -55,8 +57,8 @@ def tiff_pages(data: bytes) -> Iterator[TiffPage]:
     if layout is None:
         return
     seen = set()
-    at = layout.first
-    while True:
+    at, fields = layout.first, 0
+    while fields <= _MAX_FIELDS:
         try:
             (start,) = struct.unpack_from(order + layout.offset, data, at)
             if start == 0 or start in seen:
@@ -65,10 +67,9 @@ def tiff_pages(data: bytes) -> Iterator[TiffPage]:
             page = _read_page(data, order, layout, start)
         except (struct.error, OverflowError):  # the latter of offsets beyond any file
             return
-        if page is None:
-            return
         yield page
         at = page.next_field
+        fields += (at - start) // layout.field_length
 
 
 def make_first(file: bytearray, page: TiffPage) -> None:
@@ -86,11 +87,9 @@ def _mark(data: bytes | bytearray) -> int:
     return struct.unpack_from(_order(data) + "H", data, 2)[0] if len(data) >= 4 else 0
 
 
-def _read_page(data: bytes, order: str, layout: _Layout, start: int) -> TiffPage | None:
+def _read_page(data: bytes, order: str, layout: _Layout, start: int) -> TiffPage:
     """Read the page whose directory begins at ``start``; struct.error where it is cut off."""
     (count,) = struct.unpack_from(order + layout.fields, data, start)
-    if count > _MAX_FIELDS:
-        return None
     first = start + struct.calcsize(layout.fields)
     numbers = {}
     for number in range(count):
