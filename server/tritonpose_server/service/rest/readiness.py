@@ -43,7 +43,7 @@ class Readiness:
         if problem is not None and problem != self._problem:
             LOGGER.warning("%s (%s); requests get 503 until it is ready", problem, self._url)
         elif problem is None and self._problem is not None:
-            LOGGER.warning("the inference server is ready again (%s)", self._url)
+            LOGGER.info("the inference server is ready again (%s)", self._url)
         self._problem = problem
         return problem
 

@@ -23,6 +23,7 @@ from tritonpose_server.service.rest.limits import (
     cancel_on_disconnect,
 )
 from tritonpose_server.service.rest.observation import ACCESS, Observation, add_log_fields
+from tritonpose_server.service.rest.readiness import Readiness
 from tritonpose_server.service.rest.responses import set_request_id
 from tritonpose_server.service.rest.settings import RestSettings
 from tritonpose_server.service.rest.telemetry import HUNG_UP, RestMetrics, RestTracing
@@ -152,6 +153,45 @@ def test_requests_that_are_here_when_the_door_closes_go_on() -> None:
     with full.take(), pytest.raises(ServiceError, match="1 requests"), full.admit():
         pass
     assert (slots.present, slots.taken) == (0, 0)
+
+
+# --- readiness ---
+
+
+class SlowTransport:
+    """A Triton that is not ready the first time, and takes a while to say so."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def is_ready(self, _timeout: float) -> bool:
+        self.asked += 1
+        await asyncio.sleep(0.05)
+        return self.asked > 1
+
+
+def test_readiness_is_asked_for_once_by_many(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    transport = SlowTransport()
+
+    async def run() -> None:
+        # Nothing listens on port 9 of this machine.
+        readiness = Readiness(transport, "http://127.0.0.1:9")
+        impatient = asyncio.ensure_future(readiness.problem())
+        others = [asyncio.ensure_future(readiness.problem()) for _ in range(50)]
+        await asyncio.sleep(0.01)
+        impatient.cancel()
+        problems = await asyncio.gather(*others)
+        assert set(problems) == {
+            "the inference server is out of reach: no connection to it can be made"
+        }
+        assert transport.asked == 1
+        assert await readiness.problem() is None
+
+    asyncio.run(run())
+    assert [record.levelname for record in caplog.records if "inference" in record.message] == [
+        *("WARNING", "INFO")
+    ]
 
 
 # --- observation ---
