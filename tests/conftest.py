@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tritonpose.usage_data import withhold_usage_data
+
+# Some tests import an inference engine before anything of this project.
+withhold_usage_data()
+
 # Shells start background jobs with SIGINT ignored, which programs that tests start would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -33,6 +33,12 @@ def test_what_runs_is_not_root(target: str) -> None:
     assert 0 not in map(int, user)
 
 
+@pytest.mark.parametrize("stage", ["base", "triton"])
+def test_onnx_runtime_reports_nothing(stage: str) -> None:
+    """The C++ backend of Triton's image, too, which nothing of this project loads."""
+    assert re.search(r"^ENV (.*\\\n)*.*\bORT_DISABLE_TELEMETRY=1\b", stages()[stage], re.MULTILINE)
+
+
 @pytest.mark.parametrize("target", ["rest", "embedded", "triton"])
 def test_servers_tell_whether_they_are_well(target: str) -> None:
     assert stages()[target].count("\nHEALTHCHECK ") == 1
