@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -53,15 +54,27 @@ def table(components: Sequence[Mapping[str, Any]]) -> str:
 
 def license_of(component: Mapping[str, Any]) -> str:
     """Return a component's licenses: SPDX identifiers where it has them, else its own names."""
-    found = []
-    for entry in component.get("licenses", ()):
-        named = entry.get("license", {})
-        text = entry.get("expression") or named.get("id") or named.get("name") or ""
+    found: list[str] = []
+    texts = [
+        entry.get("expression") or entry["license"].get("id") or entry["license"].get("name", "")
+        for entry in component.get("licenses", ())
+    ]
+    for text in texts or _own_words(component["name"]):
         # Some packages have the license's whole text in the place of its name.
-        line = text.strip().partition("\n")[0].replace("|", "/")
+        line = text.strip().partition("\n")[0].rpartition(":: ")[2].replace("|", "/")
         if line and line not in found:
             found.append(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}...")
     return ", ".join(found) or _UNKNOWN
+
+
+def _own_words(package: str) -> list[str]:
+    """Return what an installed package says of its license beside the standard's ways."""
+    try:
+        metadata = importlib.metadata.metadata(package)
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    files = [f"file {name}" for name in metadata.get_all("License-File") or ()]
+    return [str(metadata["License"])] if metadata["License"] else files
 
 
 def _component(

@@ -18,6 +18,12 @@ PACKAGES = [
         "licenses": [{"license": {"name": f"{'A very long license ' * 9}\nIts text"}}],
     },
     {"type": "library", "name": "d", "version": "4"},
+    {
+        "type": "library",
+        "name": "e",
+        "version": "5",
+        "licenses": [{"license": {"name": "License :: OSI Approved :: MIT License"}}],
+    },
 ]
 
 
@@ -34,5 +40,6 @@ def test_packages_and_models_have_their_licenses(tmp_path: Path) -> None:
     assert lines[2].startswith("| c | 3 | A very long license A very")
     assert lines[2].endswith("... |")
     assert lines[3] == "| d | 4 | not stated |"
+    assert lines[4] == "| e | 5 | MIT License |"
     assert "| NanoDet_person_416 |  | Apache-2.0 |" in lines
     assert len(lines) == len(PACKAGES) + len(models)
