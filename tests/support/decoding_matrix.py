@@ -20,6 +20,7 @@ from PIL import Image, TiffImagePlugin
 
 from tritonpose_pipeline.errors import BadRequestError
 from tritonpose_pipeline.image import check_file, decode_image
+from tritonpose_pipeline.keypoints import crop_people
 from tritonpose_pipeline.pages import decode_page, find_pages
 
 Pixels = npt.NDArray[np.uint8]
@@ -168,7 +169,7 @@ def decoded(data: bytes) -> Pixels | None:
 
 
 def digests() -> dict[str, str | None]:
-    """Decode every file; returns a digest of each picture."""
+    """Decode every file, and crop people; returns a digest of each picture, and of the crops."""
     files = {name: file.data for name, file in (*oriented_files(), *odd_exif_files())}
     files |= dict(colored_files())
     result: dict[str, str | None] = {}
@@ -176,7 +177,21 @@ def digests() -> dict[str, str | None]:
         pixels = decoded(data)
         shaped = b"" if pixels is None else bytes(str(pixels.shape), "ascii") + pixels.tobytes()
         result[name] = hashlib.sha256(shaped).hexdigest() if shaped else None
-    return result
+    crops = crop_people(*hostile_crops(), (96, 128))
+    return result | {"crops": hashlib.sha256(crops.tobytes()).hexdigest()}
+
+
+def hostile_crops() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+    """An image of noise, and matrices: enlarged, reduced, turned, far outside, one pixel, flat."""
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 256, (217, 341, 3), dtype=np.uint8)
+    scales = rng.uniform(0.02, 8, 24)
+    matrices = np.zeros((24, 2, 3))
+    matrices[:, [0, 1], [0, 1]] = scales[:, None]
+    matrices[:, :, 2] = rng.uniform(-400, 400, (24, 2))
+    matrices[16:, [0, 1], [1, 0]] = rng.uniform(-2, 2, (8, 2))
+    matrices[15] = 0
+    return image, matrices
 
 
 def saved(file_format: str, picture: Image.Image = _PICTURE, **options: Any) -> bytes:
