@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 # Directories that are being written or removed; hidden, so that no server loads them.
 _PART_SUFFIX = ".tritonpose-part"
@@ -28,6 +32,10 @@ def locked_directory(
     ``filelock`` leaves one, would stay behind in model repositories and directories of the user's.
     The lock ends with the process and must not be nested.
     """
+    if fcntl is None:
+        # Of writers at the same time, the last one's directory stays.
+        yield
+        return
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:

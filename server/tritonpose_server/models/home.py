@@ -32,8 +32,8 @@ def cache_home() -> Path:
         return Path(base).expanduser().absolute() / "tritonpose"
     except (RuntimeError, OSError) as error:
         raise HomeError(
-            f"there is no place for models: {home or base} can't be found for the user "
-            f"{os.getuid()} ({error}). Name a directory in ${HOME_VARIABLE}"
+            f"there is no place for models: {home or base} can't be found for {user()} "
+            f"({error}). Name a directory in ${HOME_VARIABLE}"
         ) from error
 
 
@@ -68,11 +68,19 @@ def writable_directory(directory: Path, needed_bytes: int = 0) -> Path:
     return directory
 
 
+def user() -> str:
+    """Name the user that this process runs as."""
+    return f"the user {os.getuid()}" if hasattr(os, "getuid") else "this user"
+
+
 def require_trusted(directory: Path) -> None:
     """Raise `HomeError` if another user may have put a directory where all users can.
 
     The owner of a directory can replace the models in it.
     """
+    if not hasattr(os, "getuid"):
+        # Windows, where places for all users are not directories with such a mode.
+        return
     for place in (directory, *directory.parents):
         try:
             owner = place.lstat().st_uid
@@ -116,7 +124,7 @@ def _explained(error: OSError, directory: Path) -> HomeError:
     place = error.filename if isinstance(error.filename, str) else directory
     return HomeError(
         f"{directory} can't be used ({error.strerror or error}: {place}): make it writable for "
-        f"the user {os.getuid()}, with room for models{_elsewhere(directory)}"
+        f"{user()}, with room for models{_elsewhere(directory)}"
     )
 
 

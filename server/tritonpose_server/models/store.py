@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonpose_server.embedded.staging import PIPELINE
 from tritonpose_server.models.directories import part_directory, replaced_directory
 from tritonpose_server.models.errors import ConversionError, HomeError
-from tritonpose_server.models.home import explained_errors, writable_directory
+from tritonpose_server.models.home import explained_errors, user, writable_directory
 from tritonpose_server.models.triton_config import config_text
 
 # Part of every cache key: raise it when the same source would give another model.
@@ -121,8 +120,7 @@ class ModelStore:
             return None
         except OSError as error:
             raise HomeError(
-                f"{path} can't be read ({error.strerror}): make it readable for the user "
-                f"{os.getuid()}"
+                f"{path} can't be read ({error.strerror}): make it readable for {user()}"
             ) from error
         except ValueError:
             content = None

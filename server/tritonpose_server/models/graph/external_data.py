@@ -12,6 +12,12 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from tritonpose_server.models.errors import ConversionError
 
+# A link, or a pipe, may have taken the place of a file that was checked. Windows lacks all but the
+# last, which only Windows has.
+_READ_FLAGS = os.O_RDONLY
+for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+    _READ_FLAGS |= getattr(os, _flag, 0)
+
 # What protobuf, and so ONNX without external data, can hold.
 _MAX_BYTES = (1 << 31) - 1
 
@@ -121,7 +127,7 @@ def _checked(directory: Path, location: str) -> Path:
 def _read(path: Path, offset: int, size: int) -> bytes | None:
     """Read a part of a file, None where it does not have that."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, _READ_FLAGS)
     except OSError as error:
         raise ConversionError(f"{path} can't be read: {error.strerror}") from error
     with os.fdopen(descriptor, "rb") as file:
