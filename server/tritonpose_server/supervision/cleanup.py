@@ -82,7 +82,9 @@ def temporary_directories() -> list[Path]:
 def remove_shared_memory(prefix: str) -> None:
     """Remove the regions of shared memory whose names have a prefix."""
     for region in _SHARED_MEMORY.glob(f"{prefix}*"):
-        region.unlink(missing_ok=True)
+        # Another user may have made one of such a name.
+        with contextlib.suppress(OSError):
+            region.unlink()
 
 
 def python_environments() -> set[Path]:

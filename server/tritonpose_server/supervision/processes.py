@@ -156,6 +156,12 @@ def _classify(pid: int) -> ServiceProcess | None:
 
 
 def _belongs_to(process: psutil.Process, server_id: str) -> bool:
+    try:
+        if process.uids().real != os.getuid():
+            # Another user's, who may give any command line to a program.
+            return False
+    except psutil.Error:
+        return False
     arguments = _command_line(process.pid)
     if arguments and arguments[0].endswith(_TRITON):
         return f"--id={server_id}" in arguments

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from other_user import OTHER_USER, needs_other_user
+from other_user import OTHER_USER, as_other_user, needs_other_user
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.supervision.cleanup import (
     make_directory,
@@ -18,6 +18,7 @@ from tritonpose_server.supervision.cleanup import (
     record_python_environments,
     remove_abandoned,
     remove_python_environments,
+    remove_shared_memory,
     temporary_directories,
 )
 
@@ -157,3 +158,14 @@ def test_no_place_for_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tritonpose_server.supervision.cleanup.temporary_directories", list)
     with pytest.raises(EmbeddedServerError, match=r"\$TMPDIR, /tmp and /var/tmp"):
         make_directory("tritonpose-0123456789ab")
+
+
+def test_regions_of_another_user_do_not_stop_the_cleaning(identity: str) -> None:
+    """Everybody can read a server's id, and make regions that begin with it."""
+    region = Path(f"/dev/shm/{identity}trap")
+    region.write_bytes(b"of another user")
+    try:
+        assert as_other_user(lambda: remove_shared_memory(identity)) is None
+        assert region.exists()
+    finally:
+        region.unlink()

@@ -12,13 +12,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from leftovers import wait_until
+from leftovers import alive, wait_until
+from other_user import OTHER_USER, needs_other_user
 from tritonpose_server.supervision.processes import (
     ServiceProcess,
     children,
     connected_ports,
     dead_children,
     ended_abruptly,
+    kill_processes_of,
     service_processes,
     stub_instance,
     triton_start_times,
@@ -28,12 +30,13 @@ STUB = "/b/python/triton_python_backend_stub"
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[int]:
+def running(*arguments: str, user: int | None = None) -> Iterator[int]:
     """A process that shows a command line; it takes nothing of it in."""
     with subprocess.Popen(
         [arguments[0], "-c", "read line", *arguments[1:]],
         executable="/bin/sh",
         stdin=subprocess.PIPE,
+        user=user,
     ) as process:
         assert wait_until(
             lambda: (
@@ -124,3 +127,12 @@ def test_programs_that_could_not_be_run_or_were_killed(command: str, abruptly: b
         assert wait_until(lambda: process.pid in dead_children(os.getpid()))
         assert ended_abruptly(process.pid) == abruptly
     assert not ended_abruptly(process.pid)
+
+
+def test_only_processes_of_this_user_are_ended() -> None:
+    needs_other_user()
+    arguments = ("/bin/tritonserver", "--id=tritonpose-0123456789ab")
+    with running(*arguments, user=OTHER_USER) as pretender, running(*arguments) as own:
+        kill_processes_of("tritonpose-0123456789ab")
+        assert not alive(own)
+        assert alive(pretender)
