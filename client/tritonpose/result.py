@@ -18,6 +18,7 @@ from tritonpose.inputs import decode_source
 from tritonpose.lazy_dict import LazyDict
 from tritonpose.saving import (
     TakenNames,
+    fitting,
     image_path,
     json_path,
     last_part,
@@ -296,9 +297,9 @@ class KeypointResult(LazyDict):
     def _base_name(self) -> PurePath:
         """Return that path before pages and frames are numbered."""
         if self._saved_as is not None:
-            return PurePath(self._saved_as)
+            return fitting(PurePath(self._saved_as))
         if self["input_path"] is not None:
-            return last_part(os.fspath(self["input_path"]))
+            return fitting(last_part(os.fspath(self["input_path"])))
         return PurePath(self._unnamed_stem or unnamed_stem())
 
     # Last, as these names hide the builtin and the module from annotations further down.

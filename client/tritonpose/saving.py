@@ -79,7 +79,8 @@ class TakenNames:
     def _free(self, name: PurePath, take: Callable[[str], bool]) -> PurePath:
         for number in count(1):
             candidate = name if number == 1 else name.with_stem(f"{name.stem}_{number}")
-            key = unicodedata.normalize("NFD", str(candidate.with_suffix(""))).casefold()
+            path = f"{candidate.parent}/{candidate.stem}"
+            key = unicodedata.normalize("NFD", path).casefold()
             if take(unicodedata.normalize("NFC", key)):
                 return candidate
         raise AssertionError
@@ -125,14 +126,15 @@ def last_part(input_path: str) -> PurePath:
 
 def numbered(name: PurePath, page_index: int | None, frame_index: int | None) -> PurePath:
     """Add the number of a page, as PaddleX does, or of a video's frame, which is a JPEG."""
-    name = name.with_stem(_cut(name.stem))
     if frame_index is not None:
         return name.with_name(f"{name.stem}_frame{frame_index:06d}.jpg")
     return name if page_index is None else name.with_stem(f"{name.stem}_{page_index}")
 
 
-def _cut(stem: str) -> str:
-    return os.fsdecode(os.fsencode(stem)[:_MAX_LOCAL_STEM_BYTES])
+def fitting(name: PurePath) -> PurePath:
+    """Cut a name that leaves no room for what is added, and dots that would hide what is added."""
+    stem = os.fsdecode(os.fsencode(name.stem)[:_MAX_LOCAL_STEM_BYTES]).rstrip(". ") or "image"
+    return name.with_name(stem + name.suffix[:_MAX_STEM_BYTES])
 
 
 def json_path(save_path: str | os.PathLike[str], name: PurePath) -> Path:

@@ -13,7 +13,7 @@ from stand_ins import Pipeline, StandIn
 from tritonpose import ConfigError, InputError, KeypointResult
 from tritonpose._requests import unreadable_result
 from tritonpose.inputs import expand_inputs, load_source
-from tritonpose.saving import TakenNames, as_text, saved_kind
+from tritonpose.saving import TakenNames, as_text, fitting, saved_kind
 from videos import gray_frames, write_video
 
 PIXELS = np.full((40, 60, 3), (10, 20, 200), dtype=np.uint8)
@@ -46,7 +46,7 @@ def files_below(directory: Path) -> list[str]:
         ("HTTP://host/photo.webp?size=2#top", ".", ["photo_res.json", "photo_res.webp"]),
         ("http://host/h%C3%B6he%20x.png", ".", ["höhe x_res.json", "höhe x_res.png"]),
         ("http://host/snapshot.cgi?file=/a/b.jpg", ".", ["snapshot_res.json", "snapshot_res.png"]),
-        ("http://host/..%2F..%2Fetc%2Fpasswd", ".", ["_._res.json", "_._res.png"]),
+        ("http://host/..%2F..%2Fetc%2Fpasswd", ".", ["__res.json", "__res.png"]),
         ("http://host/%2e%2e", ".", ["image_res.json", "image_res.png"]),
         ("http://host/a%00b%3A%22c.jpg", ".", ["a_b__c_res.jpg", "a_b__c_res.json"]),
         ("http://host/photos/", ".", ["photos_res.json", "photos_res.png"]),
@@ -132,7 +132,8 @@ def claimed(*names: str) -> list[str]:
     for name in names:
         path, _, page = name.partition("#")
         path, _, frame = path.partition("@")
-        claim = taken.claim(Path(path), int(page) if page else None, int(frame) if frame else None)
+        numbers = (int(page) if page else None, int(frame) if frame else None)
+        claim = taken.claim(fitting(Path(path)), *numbers)
         stems.append(str(claim.with_suffix("")) if claim.suffix in (".jpg", ".tif") else str(claim))
     return stems
 
@@ -153,6 +154,8 @@ def claimed(*names: str) -> list[str]:
         ("x.jpg@3 x_frame000000.jpg", "x_frame000003 x_frame000000_2"),
         ("x_frame000007.jpg x.jpg@7", "x_frame000007 x_2_frame000007"),
         ("a.jpg@0 b.jpg@0 a.jpg@0", "a_frame000000 b_frame000000 a_2_frame000000"),
+        ("x. x.jpg x.. x..jpg", "x x_2 x_3 x_4"),
+        (".. ..jpg ...", "image image_2 image_3"),
     ],
 )
 def test_names_that_would_be_taken_twice_get_a_number(names: str, expected: str) -> None:
