@@ -69,8 +69,10 @@ def test_a_stale_one_is_not_served(tmp_path: Path, store: ModelStore) -> None:
         install_paddle_model(folder, None, store)
     for name in ("inference.onnx", "inference.json"):
         assert str(folder / name) in str(caught.value)
-    # The path of one says which is meant.
+    # The path of one says which is meant; having been installed does not.
     assert install_paddle_model(folder / "inference.onnx", None, store).is_dir()
+    with pytest.raises(ConversionError, match="different weights: one of both is stale"):
+        install_paddle_model(folder, None, store)
 
 
 def test_what_is_used_is_reported(tmp_path: Path, store: ModelStore) -> None:

@@ -78,15 +78,16 @@ def install_paddle_model(
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
     name = name or f"{model_name or yml.model_name}-{key[:8]}"
     check_model_name(name)
+    # Also of what is there already: a newer Paddle model may have come beside it.
+    for note in model.notes:
+        progress(note)
+    if (warning := model.check_paddle_beside()) is not None:
+        progress(f"warning: {warning}")
     if _is_installed(store, name, made_from):
         return store.path(name)
 
     writable_directory(store.root, 2 * model.size)
-    for note in model.notes:
-        progress(note)
     exported = model.export(progress)
-    if (warning := model.check_paddle_beside()) is not None:
-        progress(f"warning: {warning}")
     if yml.role == "keypoint":
         shift, guess = needs_flip_shift(exported, yml, model_name, flip_shift)
         if guess is not None:
