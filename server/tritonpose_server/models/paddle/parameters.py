@@ -15,7 +15,7 @@ from onnx import TensorProto, numpy_helper
 _TYPE_SIZES = {0: 1, 1: 2, 2: 4, 3: 8, 4: 2, 5: 4, 6: 8, 20: 1, 21: 1, 22: 2}
 _FLOAT16, _FLOAT32 = 4, 5
 
-# Smaller tensors are as alike in different models.
+# Smaller tensors are alike in different models.
 _LEAST_BYTES = 64
 
 
@@ -34,7 +34,8 @@ def shared_weights(model: onnx.ModelProto, parameters: Path) -> float | None:
         for tensor in weights
         if tensor.data_type in (TensorProto.FLOAT, TensorProto.FLOAT16)
     ]
-    arrays = [array for array in arrays if array.nbytes >= _LEAST_BYTES]
+    # Zeros and ones, as many layers have them, are alike in all models.
+    arrays = [a for a in arrays if a.nbytes >= _LEAST_BYTES and (a != a.flat[0]).any()]
     total = sum(array.nbytes for array in arrays)
     try:
         known = {digest for content in _tensors(parameters.read_bytes()) for digest in content}
