@@ -141,6 +141,7 @@ class _Decoding:
         self._count = 0
         self._start: float | None = None
         self._time = -self._step
+        self._turns: dict[int, tuple[int, bool]] = {}
 
     def frames(self) -> Iterator[Frame | InputError]:
         """Yield the frames, and errors in the places of damaged ones.
@@ -183,7 +184,7 @@ class _Decoding:
         if frame.is_corrupt:
             item: Frame | InputError = self._damage("is damaged")
         else:
-            item = Frame(_upright(frame), self._count, round(self._time, 6))
+            item = Frame(self._upright(frame), self._count, round(self._time, 6))
         self._count += 1
         return item
 
@@ -195,26 +196,29 @@ class _Decoding:
             self._start = frame.time
         return frame.time - self._start
 
+    def _upright(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Convert a frame to BGR, turned and mirrored as its display matrix says.
+
+        All colors are taken for BT.601's, as OpenCV does: PaddleX's users read videos with it.
+        """
+        image = cast(
+            "NDArray[np.uint8]",
+            frame.to_ndarray(format="bgr24", src_colorspace="ITU601", interpolation="BICUBIC"),
+        )
+        # Not asked of each frame: the answer refers to the frame and it to the answer, so that
+        # its memory waits for Python's collector of cycles.
+        if frame.rotation not in self._turns:
+            self._turns[frame.rotation] = _turn(frame)
+        quarters, mirrored = self._turns[frame.rotation]
+        if mirrored:
+            image = image[::-1]
+        if quarters:
+            image = np.rot90(image, -quarters)
+        return np.ascontiguousarray(image)
+
     def _damage(self, problem: str) -> InputError:
         place = f"frame {self._count} of {self._name!r}"
         return InputError(f"{place} {problem}", self._name)
-
-
-def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
-    """Convert a frame to BGR, turned and mirrored as its display matrix says.
-
-    All colors are taken for BT.601's, as OpenCV does: PaddleX's users read videos with it.
-    """
-    image = cast(
-        "NDArray[np.uint8]",
-        frame.to_ndarray(format="bgr24", src_colorspace="ITU601", interpolation="BICUBIC"),
-    )
-    quarters, mirrored = _turn(frame)
-    if mirrored:
-        image = image[::-1]
-    if quarters:
-        image = np.rot90(image, -quarters)
-    return np.ascontiguousarray(image)
 
 
 def _turn(frame: VideoFrame) -> tuple[int, bool]:

@@ -1,5 +1,6 @@
 """Frames as they are meant to be seen, their times, and what is no video or not a whole one."""
 
+import gc
 import io
 import itertools
 from fractions import Fraction
@@ -199,3 +200,15 @@ def test_the_file_stays_open(tmp_path: Path) -> None:
         next(frames)
         frames.close()
         assert not file.closed
+
+
+def test_frames_are_freed_as_they_are_taken(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.avi", gray_frames(20))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in decode_video(io.BytesIO(path.read_bytes()), "clip"):
+            pass
+        assert sum(isinstance(held, av.VideoFrame) for held in gc.get_objects()) < 5
+    finally:
+        gc.enable()
