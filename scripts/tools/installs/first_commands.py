@@ -14,6 +14,7 @@ import sys
 import time
 import types
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -49,7 +50,8 @@ def service() -> None:
 def server() -> None:
     """Start the embedded server; meet the sentence that names the way out where it can't run."""
     if sys.version_info < (3, 13):
-        _serve("/health/ready", "--http_port", "0", "--grpc_port", "0", "--metrics_port", "0")
+        ports = (("--http_port", "--grpc_port", "--metrics_port"), _free_ports(3))
+        _serve("/health/ready", *(str(each) for pair in zip(*ports, strict=True) for each in pair))
         return
     done = subprocess.run([_COMMAND, "serve"], capture_output=True, text=True)
     print(done.stderr)
@@ -155,8 +157,7 @@ def _result() -> object:
 
 def _serve(path: str, *options: str) -> None:
     """Start a service, wait until it answers at a path, and end it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = _free_ports(1)
     with subprocess.Popen([_COMMAND, "serve", "--port", str(port), *options]) as process:
         deadline = time.monotonic() + _START_SECONDS
         try:
@@ -168,6 +169,12 @@ def _serve(path: str, *options: str) -> None:
             process.send_signal(signal.SIGTERM)
     if process.returncode != 0:
         raise SystemExit(f"exit status {process.returncode} after SIGTERM")
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        found = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in found]
 
 
 def _answers(url: str) -> bool:
