@@ -19,7 +19,8 @@ from rest_service import rest_service
 from tritonpose import KeypointResult
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.service.rest import service as service_module
-from tritonpose_server.service.urls import ImageFetcher, UrlSettings
+from tritonpose_server.service.urls.fetching import ImageFetcher
+from tritonpose_server.service.urls.settings import UrlSettings
 
 ENDPOINT = "human-keypoint-detection"
 KEYS = ("the-key-until-may-0123456789", "the-key-from-may-9876543210")

@@ -24,7 +24,7 @@ from service_clients import (
 from tritonpose.result import KeypointResult
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.staging import HpsOptions
-from tritonpose_server.service.urls import UrlSettings
+from tritonpose_server.service.urls.settings import UrlSettings
 
 SERVICES = ["REST, gRPC", "REST, HTTP", "HPS, gRPC", "HPS, HTTP"]
 

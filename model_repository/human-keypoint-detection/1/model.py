@@ -32,7 +32,7 @@ from tritonpose_server.service.hps.handler import (
     MalformedTensorError,
     PipelineError,
 )
-from tritonpose_server.service.urls import ImageFetcher
+from tritonpose_server.service.urls.fetching import ImageFetcher
 
 # Trace context of the request that a thread works on.
 _trace_context: ContextVar[Mapping[str, str]] = ContextVar("trace_context")

@@ -228,8 +228,7 @@ def rest_settings(
     """
     from tritonpose_server.service.rest.api_keys import parse_keys, read_keys, warn_of_readers
     from tritonpose_server.service.rest.settings import RestSettings
-    from tritonpose_server.service.urls import UrlSettings
-    from tritonpose_server.service.urls.settings import names_in, port_numbers
+    from tritonpose_server.service.urls.settings import UrlSettings, names_in, port_numbers
 
     keys = () if options.api_key_file is None else read_keys(options.api_key_file)
     if in_environment := os.environ.pop(API_KEY_VARIABLE, ""):

@@ -15,7 +15,6 @@ import onnx
 import onnxruntime
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonpose_server.engines.openvino import cpu_has_bf16
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.calibration import calibration_inputs
 from tritonpose_server.models.catalog import DEFAULT_DETECTOR
@@ -86,7 +85,7 @@ def make_variant(
     progress: Progress,
     detector: str | None = None,
     *,
-    has_bf16: Callable[[], bool] = cpu_has_bf16,
+    has_bf16: Callable[[], bool] | None = None,
 ) -> Path:
     """Make the variant ``NAME-PRECISION`` of an installed model, replacing one that exists.
 
@@ -98,7 +97,10 @@ def make_variant(
     if precision == "bf16":
         if images:
             raise EmbeddedServerError("bf16 needs no calibration images")
-        if not has_bf16():
+        # Of an engine, which the extra for models alone does without.
+        from tritonpose_server.engines.openvino import cpu_has_bf16
+
+        if not (has_bf16 or cpu_has_bf16)():
             raise EmbeddedServerError(
                 "this machine's CPU has no bf16 instructions, so bf16 would gain nothing: use "
                 "int8 or FP32"

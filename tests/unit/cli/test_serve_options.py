@@ -12,7 +12,7 @@ from tritonpose.cli.parsing import API_KEY_VARIABLE, Parser
 from tritonpose.config import PipelineConfig
 from tritonpose_server.cli.serve import add_rest_options, rest_settings
 from tritonpose_server.service.rest.settings import RestSettings
-from tritonpose_server.service.urls import UrlSettings
+from tritonpose_server.service.urls.settings import UrlSettings
 
 OLD, NEW = "0123456789abcdef", "fedcba9876543210"
 

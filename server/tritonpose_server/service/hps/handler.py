@@ -23,7 +23,7 @@ from tritonpose_server.service.contract.failures import (
 )
 from tritonpose_server.service.contract.requests import check_request, parse_json
 from tritonpose_server.service.contract.schema import choose_log_id
-from tritonpose_server.service.urls import URLS_OFF, UrlSettings
+from tritonpose_server.service.urls.settings import URLS_OFF, UrlSettings
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -46,7 +46,7 @@ from tritonpose_server.service.rest.responses import (
     set_request_id,
 )
 from tritonpose_server.service.rest.telemetry import RestMetrics, RestTracing
-from tritonpose_server.service.urls import ImageFetcher
+from tritonpose_server.service.urls.fetching import ImageFetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,7 @@ from ipaddress import ip_network
 
 from tritonpose.errors import ConfigError
 from tritonpose.transport.tls import TlsFiles
-from tritonpose_server.service.urls import URLS_OFF, UrlSettings
-from tritonpose_server.service.urls.settings import HOST
+from tritonpose_server.service.urls.settings import HOST, URLS_OFF, UrlSettings
 
 ANY = "*"
 

@@ -21,7 +21,7 @@ from tritonpose_server.service.hps.handler import (
     MalformedTensorError,
     PipelineError,
 )
-from tritonpose_server.service.urls import UrlSettings
+from tritonpose_server.service.urls.settings import UrlSettings
 
 SETTINGS = HpsSettings(visualize=False, workers=1, max_in_flight=1)
 IMAGE = cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))[1].tobytes()

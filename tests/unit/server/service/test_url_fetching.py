@@ -18,7 +18,8 @@ import pytest
 from certificates import Certificates, make_certificates
 from pretended_network import Answer, PretendedNetwork, host
 from tritonpose_server.service.contract.failures import ServiceError
-from tritonpose_server.service.urls import ImageFetcher, UrlSettings
+from tritonpose_server.service.urls.fetching import ImageFetcher
+from tritonpose_server.service.urls.settings import UrlSettings
 
 PUBLIC = "93.184.215.14"
 ZEROS = gzip.compress(bytes(10_000_000))

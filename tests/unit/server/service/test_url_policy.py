@@ -11,8 +11,9 @@ import pytest
 from pretended_network import PretendedNetwork
 from tritonpose import ConfigError
 from tritonpose_server.service.contract.failures import ServiceError
-from tritonpose_server.service.urls import ImageFetcher, UrlSettings
+from tritonpose_server.service.urls.fetching import ImageFetcher
 from tritonpose_server.service.urls.policy import check_url, is_public
+from tritonpose_server.service.urls.settings import UrlSettings
 
 HTTPS = UrlSettings("https")
 BOTH = UrlSettings("http")
