@@ -38,7 +38,11 @@ def infer(request: pytest.FixtureRequest, server: EmbeddedServer) -> Infer:
             tensor.set_data_from_numpy(value)
             inputs.append(tensor)
         result = client.infer(
-            "human_keypoint_detection", inputs, parameters=parameters, headers=CLIENT_HEADERS
+            "human_keypoint_detection",
+            inputs,
+            parameters=parameters,
+            # A copy: the HTTP client writes a number into it, which the gRPC client does not take.
+            headers=dict(CLIENT_HEADERS),
         )
         return {name: result.as_numpy(name) for name in OUTPUTS}
 

@@ -53,7 +53,9 @@ class HpsClient:
         """Sends a tensor as it is."""
         tensor = self._module.InferInput("input", list(array.shape), "BYTES")
         tensor.set_data_from_numpy(array)
-        return self._client.infer(ENDPOINT, inputs=[tensor], headers=CLIENT_HEADERS)
+        # A copy: the HTTP client writes a number into it, which the gRPC client does not take.
+        headers = dict(CLIENT_HEADERS)
+        return self._client.infer(ENDPOINT, inputs=[tensor], headers=headers)
 
     def call(self, **document: Any) -> Any:
         text = json.dumps(document, separators=(",", ":")).encode("utf-8")
