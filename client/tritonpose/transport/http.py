@@ -17,11 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
-from tritonpose.errors import (
-    DeadlineExceededError,
-    ModelNotFoundError,
-    ServerUnavailableError,
-)
+from tritonpose.errors import DeadlineExceededError, ServerUnavailableError, TritonPoseError
 from tritonpose.forks import leave_behind, renew_in_children
 from tritonpose.transport.connection import CONNECT_SECONDS
 from tritonpose.transport.failures import (
@@ -60,12 +56,6 @@ class AsyncHttpServer:
 
     async def infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         """Send a request once, within `timeout` seconds; raise what `Transport.infer` raises."""
-        try:
-            return await self._infer(request, timeout)
-        except (ServerUnavailableError, ModelNotFoundError) as error:
-            raise await asyncio.to_thread(explain_port, error, self.url) from error.__cause__
-
-    async def _infer(self, request: InferRequest, timeout: float) -> PoseResponse:
         parts, header_length = encode_request(request)
         try:
             async with self._session_of_loop().post(
@@ -83,13 +73,16 @@ class AsyncHttpServer:
                 content = await _read(response)
         except aiohttp.ClientError as error:
             # Without its cause: some of aiohttp's errors hold the request's headers.
-            raise make_error(ServerUnavailableError, self.url, _cause(error)) from None
+            raise await self._explained(
+                make_error(ServerUnavailableError, self.url, _cause(error))
+            ) from None
         except asyncio.TimeoutError as error:
             raise make_error(DeadlineExceededError, self.url, "the time is over") from error
         if response.status != 200:
-            raise error_from_status(
+            failure = error_from_status(
                 str(response.status), self.url, self._connection.without_secrets(_reason(content))
             )
+            raise await self._explained(failure) if response.status == 404 else failure
         with reading_answer(self.url):
             if content is None:
                 raise ValueError(f"it has more than {MAX_ANSWER_BYTES >> 20} MiB")
@@ -112,6 +105,9 @@ class AsyncHttpServer:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+    async def _explained(self, error: TritonPoseError) -> TritonPoseError:
+        return await asyncio.to_thread(explain_port, error, self.url)
 
     def _session_of_loop(self) -> aiohttp.ClientSession:
         """Return the session, made at first use, as it belongs to the running event loop."""
