@@ -11,9 +11,10 @@ import decoding_matrix
 COUNT = int(os.environ.get("TRITONPOSE_DAMAGED_PAGES", "10000"))
 
 _PROGRAM = """
-import json, resource, sys
+import json, sys
 import cv2
 from decoding_matrix import colored_files, oriented_files
+from peak_memory import peak_mb
 from tools.soak.mutations import mutated
 from tritonpose_pipeline.errors import BadRequestError
 from tritonpose_pipeline.pages import decode_page, find_pages
@@ -32,8 +33,7 @@ for seed in range(int(sys.argv[1])):
                 wrong_sizes.append(seed)
     except BadRequestError:
         refused += 1
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-print(json.dumps([decoded, refused, wrong_sizes, peak]))
+print(json.dumps([decoded, refused, wrong_sizes, peak_mb()]))
 """
 
 
