@@ -40,7 +40,7 @@ class Device:
             return cls(tuple(dict.fromkeys(map(int, numbers))))
         if _OTHER_ACCELERATORS.fullmatch(text):
             raise ConfigError(
-                f"device {text!r}: Triton computes on CPUs and NVIDIA GPUs; choose cpu or gpu:0, "
+                f"device {text!r}: models run on CPUs and NVIDIA GPUs here; choose cpu or gpu:0, "
                 "or keep PaddleX for this device"
             )
         raise ConfigError(f"device {text!r}: expected cpu, gpu, gpu:0 or gpu:0,1")

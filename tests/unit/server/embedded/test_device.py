@@ -54,7 +54,7 @@ def test_devices_of_paddlex_that_triton_lacks(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Device.parse(text)
     assert str(caught.value) == (
-        f"device {text!r}: Triton computes on CPUs and NVIDIA GPUs; choose cpu or gpu:0, or "
+        f"device {text!r}: models run on CPUs and NVIDIA GPUs here; choose cpu or gpu:0, or "
         "keep PaddleX for this device"
     )
 
