@@ -211,7 +211,7 @@ def test_bodies_that_grow(coding: str) -> None:
         ("deflate", zlib.compress(TEXT.encode())[:-1]),
         ("deflate", zlib.compress(TEXT.encode()) + b"more"),
     ],
-    ids=lambda each: repr(each[:12]),
+    ids=map(str, range(10)),  # not the bytes: those of gzip hold the time
 )
 def test_what_is_not_compressed_as_declared(coding: str, body: bytes) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": coding}
