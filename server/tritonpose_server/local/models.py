@@ -14,7 +14,6 @@ from tritonpose_pipeline.errors import ModelFailedError, ModelUnavailableError
 from tritonpose_pipeline.limits import ComputeSlots
 from tritonpose_server.engines.engine import Engine, EngineConfig, EngineConfigError, LoadedModel
 from tritonpose_server.local.options import EngineName, LocalOptions
-from tritonpose_server.models.home import compiled_directory
 from tritonpose_server.models.store import CONFIG_FILE
 from tritonpose_server.models.triton_config import read_config
 
@@ -95,11 +94,9 @@ def _load_engine(name: EngineName) -> Engine:
 
 
 def _openvino() -> Engine:
-    from tritonpose_server.engines.compiled import CompiledModels
     from tritonpose_server.engines.openvino import OpenVinoEngine
 
-    directory = compiled_directory()
-    return OpenVinoEngine(compiled=None if directory is None else CompiledModels(directory))
+    return OpenVinoEngine()
 
 
 def _onnxruntime() -> Engine:
