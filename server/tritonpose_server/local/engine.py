@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -174,8 +175,9 @@ class _LoadedPipeline:
         slots = ComputeSlots(limits.threads)
         roots = list(dict.fromkeys(model.parent for model in choice.models))
         models = LocalModels(roots, options, slots)
-        for model in choice.models:
-            models.load(model.name)
+        # Compiling takes most of the time, and much of it no second core.
+        with ThreadPoolExecutor(len(choice.models)) as loading:
+            list(loading.map(models.load, [model.name for model in choice.models]))
         self._limits = limits
         self._pipeline = RequestPipeline(
             choice.settings, ModelRepository(*roots), limits, slots, models

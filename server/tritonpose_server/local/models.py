@@ -34,11 +34,12 @@ class LocalModels:
         self._slots = slots
         self._engine = _load_engine(options.engine)
         self._loaded: dict[str, tuple[EngineConfig, LoadedModel]] = {}
-        self._lock = threading.Lock()
+        # One for each model: several are loaded at a time.
+        self._locks: dict[str, threading.Lock] = {}
 
     def load(self, name: str) -> tuple[EngineConfig, LoadedModel]:
         """Load a model, unless it is loaded; raise ModelUnavailableError if it can't be."""
-        with self._lock:
+        with self._locks.setdefault(name, threading.Lock()):
             if name not in self._loaded:
                 try:
                     config = self._config(name)
