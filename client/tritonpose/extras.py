@@ -16,15 +16,13 @@ _PROJECT = "tritonpose"
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+).*;.*extra == ['\"](?P<extra>[^'\"]+)['\"]")
 
 
-def require_modules(*names: str) -> None:
-    """Check that modules are installed, without importing them.
-
-    Raises:
-        ModuleNotFoundError: One is not.
-    """
-    for name in names:
-        if find_spec(name) is None:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+def require_extra(extra: str, *modules: str) -> None:
+    """Check that an extra's packages are there, importing none; else ModuleNotFoundError."""
+    for module in modules:
+        if find_spec(module) is None:
+            raise ModuleNotFoundError(
+                f"{module} is not installed: {install_command(extra)}", name=module
+            )
 
 
 def missing_extra(

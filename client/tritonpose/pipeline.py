@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from tritonpose._requests import failed_result, request_for, result_of, unreadable_result
@@ -83,7 +84,8 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self._closed:
             raise RuntimeError(CLOSED)
-        return _remake, (type(self), self._transport, self._config, self._max_in_flight)
+        remake = partial(type(self), max_in_flight=self._max_in_flight)
+        return remake, (self._transport, self._config)
 
     def __copy__(self) -> Self:
         return copy.deepcopy(self)
@@ -248,16 +250,6 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
             return result_of(image, response, self._config.keypoints)
         except TritonPoseError as error:
             return failed_result(image, error)
-
-
-def _remake(
-    kind: type[BasePipeline[Any, Any]],
-    transport: Any,
-    config: PipelineConfig,
-    max_in_flight: int,
-) -> BasePipeline[Any, Any]:
-    """Make a pipeline from its settings."""
-    return kind(transport, config, max_in_flight=max_in_flight)
 
 
 def _take_first(

@@ -18,10 +18,10 @@ from tritonpose.cli.parsing import (
     credentials,
     positive_seconds,
     warn_of_server_options,
+    whole_number,
 )
 from tritonpose.cli.progress import ProgressBar
-from tritonpose.config import PipelineConfig
-from tritonpose.extras import require_modules
+from tritonpose.extras import require_extra
 from tritonpose.inputs.folders import describe
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.quiet:
         be_quiet()
     # Before a job is begun: Ray is imported late.
-    require_modules("ray", "pyarrow", "fsspec")
+    require_extra("batch", "ray", "pyarrow", "fsspec")
     return _run(options)
 
 
@@ -81,12 +81,9 @@ def _check_client(options: argparse.Namespace) -> None:
     """Validate URLs and files before starting, and warn about ignored options."""
     from tritonpose.create import create_async_pipeline
 
-    if options.url is None:
-        PipelineConfig.load(options.pipeline)
-    else:
-        create_async_pipeline(
-            options.pipeline, url=options.url, timeout=options.timeout, **credentials(options)
-        )
+    create_async_pipeline(
+        options.pipeline, url=options.url, timeout=options.timeout, **credentials(options)
+    )
     warn_of_server_options(options, "device", "strict_models")
 
 
@@ -122,13 +119,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers",
-        type=_count,
+        type=whole_number(),
         metavar="N",
         help="processes that read and send images (default: one per four cores of each node)",
     )
     parser.add_argument(
         "--max_in_flight",
-        type=_count,
+        type=whole_number(),
         default=16,
         metavar="N",
         help="images in flight at once, per worker (default: %(default)s)",
@@ -142,7 +139,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--shard_size",
-        type=_count,
+        type=whole_number(),
         default=500,
         metavar="N",
         help="images per Parquet file; after a kill, unfinished files begin again (default: "
@@ -150,9 +147,3 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no_coco", dest="coco", action="store_false", help="write no coco.json")
     add_shared(parser, "verbose", "quiet")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1")
-    return int(text)

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
@@ -16,9 +15,7 @@ from tritonpose_batch.job import publish, temporary_beside
 from tritonpose_pipeline.keypoint_schema import default_schema
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from tritonpose.result import KeypointResult, Source
+    from tritonpose.result import KeypointResult
 
 _KEYPOINT = pa.list_(pa.float32(), 3)
 
@@ -95,12 +92,7 @@ class PartWriter:
         if len(self._rows) == _ROWS_PER_GROUP:
             self._flush()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         try:
             if error is None:
                 self._flush()
@@ -150,7 +142,7 @@ def row_of(item: int, path: str, result: KeypointResult) -> dict[str, Any]:
         "error_class": None,
         "error_message": None,
     }
-    row["width"], row["height"] = image_size(result.held_image())
+    row["width"], row["height"] = size_of(result.held_image()) or (None, None)
     if result.error is not None:
         # The columns of people stay null: an image that failed isn't one without people.
         message = as_text(str(result.error))
@@ -168,13 +160,3 @@ def row_of(item: int, path: str, result: KeypointResult) -> dict[str, Any]:
         if schema == default_schema(len(schema.names))
         else schema.to_json(),
     }
-
-
-def image_size(image: Source | None) -> tuple[int, int] | tuple[None, None]:
-    """Find width and height, in pixels, of an encoded or decoded image without decoding it.
-
-    EXIF orientation is applied as in decoding. None each where the file doesn't say.
-    """
-    if isinstance(image, np.ndarray):
-        return image.shape[1], image.shape[0]
-    return (image is not None and size_of(image)) or (None, None)

@@ -83,20 +83,14 @@ class ShardWorker:
         ``persons`` and ``errors``; last, when its part exists.
         """
         (shard,) = batch["shard"].tolist()
-        steps = self._steps(shard)
+        threshold = self._task.options.det_threshold
+        steps = process_shard(shard, self._task.layout, self._pipeline, threshold)
         try:
             while (counts := self._loop.run_until_complete(anext(steps, None))) is not None:
                 row = {"shard": shard, **asdict(counts)}
                 yield {name: [value] for name, value in row.items()}
         finally:
             self._loop.run_until_complete(steps.aclose())
-
-    async def _steps(self, shard: int) -> AsyncGenerator[Counts, None]:
-        threshold = self._task.options.det_threshold
-        steps = process_shard(shard, self._task.layout, self._pipeline, threshold)
-        async with aclosing(steps):
-            async for counts in steps:
-                yield counts
 
 
 def _transport_of(task: Task) -> tuple[AsyncTransport, PipelineConfig]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tritonpose.cli.console import exit_status, print_status
+from tritonpose.whole_files import whole_file
 from tritonpose_server.embedded import resources
 from tritonpose_server.models import commands
 from tritonpose_server.models.catalog import PADDLEX_MODELS
@@ -82,11 +83,9 @@ def put_weights(converted: Path, model: Path) -> Path:
                 "of its own"
             )
     weights = model / "1" / "model.onnx"
-    weights.parent.mkdir(exist_ok=True)
-    # Beside it first: a running server sees the old weights or the new ones.
-    part = weights.with_name(".model.onnx.part")
-    shutil.copyfile(converted / "1" / "model.onnx", part)
-    part.replace(weights)
+    # Whole: a running server sees the old weights or the new ones.
+    with (converted / "1" / "model.onnx").open("rb") as source, whole_file(weights) as file:
+        shutil.copyfileobj(source, file)
     return weights
 
 

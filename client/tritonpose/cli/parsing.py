@@ -16,6 +16,8 @@ from tritonpose.local import LOCAL_URL
 from tritonpose_pipeline.thresholds import threshold_from_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tritonpose.transport.connection import ConnectionOptions
     from tritonpose_pipeline.thresholds import Threshold
 
@@ -124,6 +126,17 @@ def positive_seconds(text: str) -> float:
     if not (math.isfinite(seconds) and seconds > 0):
         raise argparse.ArgumentTypeError(f"{text!r}: expected a positive number of seconds")
     return seconds
+
+
+def whole_number(least: int = 1) -> Callable[[str], int]:
+    """Make an argument type for a whole number, not below the least."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {least}")
+        return int(text)
+
+    return parse
 
 
 def port(text: str) -> int:

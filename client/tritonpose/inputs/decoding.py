@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tritonpose.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
+    from tritonpose.result import Source
     from tritonpose_pipeline.pages import EncodedPage
 
 LOGGER = logging.getLogger("tritonpose")
@@ -82,13 +84,17 @@ def check_source(source: bytes, path: str | None) -> None:
     decode_source(source, path)
 
 
-def size_of(source: bytes | EncodedPage) -> tuple[int, int] | None:
+def size_of(source: Source | None) -> tuple[int, int] | None:
     """Read width and height, in pixels, of what `decode_source` gives, without decoding it.
 
-    None where the header doesn't say.
+    None where there is no image, or the header doesn't say.
     """
     from tritonpose_pipeline.file_formats import identify_format, read_header
 
+    if source is None:
+        return None
+    if isinstance(source, np.ndarray):
+        return source.shape[1], source.shape[0]
     if not isinstance(source, bytes):
         return source.header.size
     kind = identify_format(source[:16])

@@ -14,6 +14,8 @@ from typing import Any
 import onnx
 
 from tritonpose.cli.console import exit_status, print_error, print_status
+from tritonpose.cli.parsing import whole_number
+from tritonpose.whole_files import whole_file
 from tritonpose_server.embedded.device import require_visible, visible_devices
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import triton_config
@@ -133,21 +135,15 @@ def build_engine(
         triton_config.ONNXRUNTIME: triton_config.onnxruntime_config(base.config),
         triton_config.TENSORRT: triton_config.tensorrt_config(base.config, max_batch, facts),
     }
-    # The plan first: a configuration without it can't be loaded.
+    # Whole files, for servers that load them meanwhile. The plan first: a configuration without it
+    # can't be loaded.
     target = base.model.with_name(triton_config.PLAN_FILE)
-    _replace(target, plan)
+    with whole_file(target) as file:
+        file.write(plan)
     for config_name, config in configs.items():
-        text = triton_config.config_text(config)
-        _replace(config_path(store.path(name), config_name), text.encode())
+        with whole_file(config_path(store.path(name), config_name)) as file:
+            file.write(triton_config.config_text(config).encode())
     return target
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file as a whole: a server that loads it meanwhile sees the old or the new one."""
-    path.parent.mkdir(exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.write_bytes(content)
-    new.replace(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -216,24 +212,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--max_batch",
-        type=lambda text: _number(text, least=1),
+        type=whole_number(),
         metavar="N",
         help="largest batch (default: the model's, which is also the smallest allowed)",
     )
     add(
         "--workspace",
-        type=lambda text: _number(text, least=1),
+        type=whole_number(),
         metavar="MIB",
         help="GPU memory that a layer may take while computing (default: all)",
     )
-    add("--gpu", type=_number, default=0, metavar="N", help="GPU to build on (default: 0)")
+    add("--gpu", type=whole_number(0), default=0, metavar="N", help="GPU to build on (default: 0)")
     return parser
-
-
-def _number(text: str, least: int = 0) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Protocol
 
 from tritonpose_server.supervision.rest_process import RestProcess
@@ -48,12 +48,7 @@ class StopSignals:
         }
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 

@@ -12,6 +12,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from tritonpose import KeypointResult, ServerError
+from tritonpose.inputs import size_of
 from tritonpose.transport.messages import PoseResponse
 from tritonpose_batch.coco import write_coco
 from tritonpose_batch.results import (
@@ -19,7 +20,6 @@ from tritonpose_batch.results import (
     Counts,
     PartWriter,
     finished_counts,
-    image_size,
     row_of,
 )
 from tritonpose_pipeline.keypoint_schema import KeypointSchema
@@ -89,12 +89,12 @@ def test_sizes_are_those_that_opencv_decodes(tmp_path: Path, suffix: str, orient
     path = tmp_path / f"image{suffix}"
     Image.fromarray(FRAME).save(path, exif=exif)
     height, width = cv2.imread(str(path)).shape[:2]
-    assert image_size(path.read_bytes()) == (width, height)
+    assert size_of(path.read_bytes()) == (width, height)
 
 
 def test_sizes_that_cannot_be_told() -> None:
-    assert image_size(None) == (None, None)
-    assert image_size(b"no image") == (None, None)
+    assert size_of(None) is None
+    assert size_of(b"no image") is None
 
 
 def test_coco(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tritonpose.whole_files import whole_file
 from tritonpose_server.models.directories import locked_directory
 from tritonpose_server.models.errors import FetchError
 from tritonpose_server.models.store import Progress
@@ -119,10 +119,8 @@ class ModelLock:
             for name, record in records.items()
         }
         text = json.dumps({"version": _VERSION, "models": models}, indent=2, sort_keys=True)
-        with tempfile.TemporaryDirectory(prefix=f".{self.path.name}-", dir=self.path.parent) as new:
-            file = Path(new) / self.path.name
-            file.write_text(text + "\n", "utf-8")
-            file.replace(self.path)
+        with whole_file(self.path) as file:
+            file.write(f"{text}\n".encode())
 
 
 def _differences(known: ModelRecord, found: ModelRecord) -> list[str]:

@@ -1,6 +1,6 @@
 """The REST service: PaddleX's contract over HTTP, in front of a Triton server."""
 
-from tritonpose_server.service import require_extra
+from tritonpose.extras import require_extra
 
 require_extra(
     "service",
