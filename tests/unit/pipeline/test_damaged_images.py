@@ -1,4 +1,4 @@
-"""Tens of thousands of damaged images: none crashes the decoder or takes much memory."""
+"""Thousands of damaged images: none crashes the decoder or takes much memory."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import sys
 from tools.soak import decode_worker
 
 # More for a long run: TRITONPOSE_DAMAGED_IMAGES=1000000 scripts/test tests/unit/pipeline -k damaged
-COUNT = int(os.environ.get("TRITONPOSE_DAMAGED_IMAGES", "40000"))
+COUNT = int(os.environ.get("TRITONPOSE_DAMAGED_IMAGES", "15000"))
 
 
 def test_damaged_images_are_decoded_or_refused() -> None:

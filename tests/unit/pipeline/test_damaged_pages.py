@@ -8,7 +8,7 @@ from pathlib import Path
 
 import decoding_matrix
 
-COUNT = int(os.environ.get("TRITONPOSE_DAMAGED_PAGES", "10000"))
+COUNT = int(os.environ.get("TRITONPOSE_DAMAGED_PAGES", "5000"))
 
 _PROGRAM = """
 import json, sys

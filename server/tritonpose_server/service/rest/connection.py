@@ -152,12 +152,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._in_body:
             return
         if len(self.headers) >= _MAX_HEADERS:
-            self._stop(
-                ServiceError(
-                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                    f"the request has more than {_MAX_HEADERS} headers",
-                )
-            )
+            self._stop(_large_head(f"the request has more than {_MAX_HEADERS} headers"))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -295,9 +290,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         limit = self.limits.max_header_bytes
         if self._in_body:
             return _bad_request(f"more than {limit} bytes of its body are neither data nor chunks")
-        return ServiceError(
-            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the headers are larger than {limit} bytes"
-        )
+        return _large_head(f"the headers are larger than {limit} bytes")
 
     def _refuse(self, error: ServiceError) -> None:
         log_id = choose_log_id()
@@ -346,6 +339,10 @@ def _malformed(error: httptools.HttpParserError, first: bytes) -> ServiceError:
         return _bad_request("this service speaks HTTP/1.1 only: switch HTTP/2 off in the client")
     # Reasons of the application's half of the parser are errors of their own.
     return _bad_request(str(error.__context__ or error)[:200])
+
+
+def _large_head(why: str) -> ServiceError:
+    return ServiceError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, why)
 
 
 def _bad_request(why: str) -> ServiceError:

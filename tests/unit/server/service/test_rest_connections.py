@@ -8,9 +8,11 @@ import json
 import logging
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import httpx
@@ -285,13 +287,40 @@ def test_what_surrounds_the_chunks_ends(address: str, begun: bytes, more: bytes)
 # --- several requests at once ---
 
 
+class SilentTriton(ThreadingHTTPServer):
+    """It is ready, and answers no request for keypoints until it is over."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), SilentHandler)
+        self.over = threading.Event()
+
+
+class SilentHandler(BaseHTTPRequestHandler):
+    server: SilentTriton
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        self.server.over.wait()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
 def waiting() -> Iterator[str]:
-    """The address of a service whose Triton says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        triton = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with rest_service(triton, **LIMITS | {"triton_timeout": 30}) as running:
-            yield running
+    """The address of a service whose Triton answers no request for keypoints."""
+    with SilentTriton() as triton:
+        threading.Thread(target=triton.serve_forever, args=(0.05,)).start()
+        url = f"http://127.0.0.1:{triton.server_port}"
+        try:
+            with rest_service(url, **LIMITS | {"triton_timeout": 30}) as running:
+                yield running
+        finally:
+            triton.over.set()
+            triton.shutdown()
 
 
 IMAGE = json.dumps({"image": base64.b64encode(b"\xff\xd8\xff").decode()}).encode()
