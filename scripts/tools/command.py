@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import signal
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from tritonpose.cli.console import FAILED, INTERRUPTED, print_error
-from tritonpose.errors import TritonPoseError
+from tritonpose.cli.console import exit_status
+from tritonpose.cli.logs import log_to_stderr
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """Run a command and print its errors in one line each; 1 after an error, 130 after Ctrl-C."""
-    # As after Ctrl-C, programs that the command has started are ended, too.
+    """Run a command that starts programs; see `exit_status`."""
+    # As after Ctrl-C, the programs are ended, too.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    try:
-        return command()
-    except (TritonPoseError, OSError) as error:
-        print_error(str(error))
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    log_to_stderr(verbose=False)
+    return exit_status(command)
 
 
 def write_json(path: Path | None, content: object) -> None:

@@ -22,7 +22,6 @@ from tools.evaluation.agreement import (
     CLOSE_PX,
     Agreement,
     Differences,
-    parse_saved_result,
 )
 from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest, PoseResponse
@@ -51,7 +50,7 @@ def check_agreement(setting: Setting, find: Callable[[Path], PoseResponse]) -> N
     for content in reference_data.golden(setting.name):
         image = Path(content["input_path"]).name
         found = find(reference_data.image(image))
-        compared.append((image, parse_saved_result(content), found))
+        compared.append((image, PoseResponse.from_paddlex(content["boxes"]), found))
     agreement = Agreement.of(compared)
     print(
         f"\n{setting.name}: {agreement.persons} persons; boxes within {agreement.box_px:.4f} px, "

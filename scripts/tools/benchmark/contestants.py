@@ -12,7 +12,7 @@ from typing import Literal
 
 import httpx
 
-from tools.answers import SAVED_KEYS, poses_of
+from tools.answers import poses_of
 from tools.benchmark.load import Rate, measure_rate
 from tools.benchmark.worker import Worker
 from tools.benchmark.workload import Sample
@@ -97,7 +97,7 @@ class InProcessContestant(Contestant):
 
     def answer(self, sample: Sample) -> PoseResponse:
         """Find the people in an image."""
-        return poses_of(self.worker.call("answer", sample=sample.as_json()), SAVED_KEYS)
+        return PoseResponse.from_paddlex(self.worker.call("answer", sample=sample.as_json()))
 
     def time_each(self, samples: Sequence[Sample]) -> list[float]:
         """Measure the seconds that each image takes, one after the other."""

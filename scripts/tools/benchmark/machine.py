@@ -15,6 +15,7 @@ from typing import TypeVar
 import psutil
 
 from tools.benchmark.contestants import Contestant
+from tritonpose_server.supervision.processes import children, cpu_seconds
 
 Result = TypeVar("Result")
 
@@ -57,12 +58,8 @@ def package_versions() -> dict[str, str]:
 
 def process_tree(roots: Iterable[int]) -> list[int]:
     """List processes and all below them; ended ones are left out."""
-    found: dict[int, None] = {}
-    for root in roots:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(root)
-            found.update(dict.fromkeys([root, *(p.pid for p in process.children(recursive=True))]))
-    return list(found)
+    trees = ([root, *children(root, recursive=True)] for root in roots if psutil.pid_exists(root))
+    return list(dict.fromkeys(pid for tree in trees for pid in tree))
 
 
 def resident_bytes(roots: Iterable[int]) -> int:
@@ -106,7 +103,8 @@ class Watch:
 def _snapshot(measured: Iterable[int], others: Iterable[int]) -> dict[str, float]:
     times = psutil.cpu_times()
     busy = times.user + times.nice + times.system + times.irq + times.softirq
-    ours, idle = _cpu_seconds(measured) + time.process_time(), _cpu_seconds(others)
+    ours, idle = (sum(map(cpu_seconds, pids)) for pids in (measured, others))
+    ours += time.process_time()
     return {
         "wall": time.perf_counter(),
         "measured": ours,
@@ -114,12 +112,3 @@ def _snapshot(measured: Iterable[int], others: Iterable[int]) -> dict[str, float
         "foreign": busy - ours - idle,
         "stolen": times.steal,
     }
-
-
-def _cpu_seconds(pids: Iterable[int]) -> float:
-    total = 0.0
-    for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            times = psutil.Process(pid).cpu_times()
-            total += times.user + times.system
-    return total

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tools.answers import SAVED_KEYS, poses_of
 from tools.errors import ToolError
 from tritonpose.transport.messages import PoseResponse
 
@@ -24,7 +22,7 @@ CLEAR = 0.3
 CLOSE_PX = 0.1
 """Keypoints that differ by no more are the same."""
 
-_NOBODY = poses_of([])
+_NOBODY = PoseResponse.from_paddlex([])
 
 
 def load_saved_results(directory: Path) -> dict[str, PoseResponse]:
@@ -38,16 +36,11 @@ def load_saved_results(directory: Path) -> dict[str, PoseResponse]:
 def _load(path: Path) -> tuple[str, PoseResponse]:
     try:
         content = json.loads(path.read_bytes())
-        return Path(content["input_path"]).name, parse_saved_result(content)
+        return Path(content["input_path"]).name, PoseResponse.from_paddlex(content["boxes"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ToolError(
             f"{path} is not a result saved by PaddleX: {type(error).__name__}: {error}"
         ) from error
-
-
-def parse_saved_result(content: Mapping[str, Any]) -> PoseResponse:
-    """Parse what PaddleX's ``save_to_json`` writes."""
-    return poses_of(content["boxes"], SAVED_KEYS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import base64
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -141,7 +141,7 @@ def _contract_endpoint(
             if code:
                 raise _ERRORS.get(code, ServerError)(f"{name}: {code}: {body['errorMsg']}")
             result = body["result"]
-            return poses_of(result["persons"], truncated=result.get("truncated", False))
+            return replace(poses_of(result["persons"]), truncated=result.get("truncated", False))
         except (ValueError, LookupError, TypeError) as error:
             raise ServerError(f"{name}: malformed answer: {content[:200]!r}") from error
 

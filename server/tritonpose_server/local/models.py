@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -87,20 +87,10 @@ class LocalModels:
 
 def _load_engine(name: EngineName) -> Engine:
     """Import an engine, which takes longer than importing the rest."""
-    engines: dict[EngineName, Callable[[], Engine]] = {
-        "openvino": _openvino,
-        "onnxruntime": _onnxruntime,
-    }
-    return engines[name]()
+    if name == "openvino":
+        from tritonpose_server.engines.openvino import OpenVinoEngine
 
-
-def _openvino() -> Engine:
-    from tritonpose_server.engines.openvino import OpenVinoEngine
-
-    return OpenVinoEngine()
-
-
-def _onnxruntime() -> Engine:
+        return OpenVinoEngine()
     from tritonpose_server.engines.onnxruntime import load_onnxruntime
 
     return load_onnxruntime

@@ -18,22 +18,28 @@ EVALUATE = ("--images", "{files}", "--golden", "{files}")
 
 
 @pytest.mark.parametrize(
-    ("main", "arguments", "message"),
+    ("main", "arguments", "status", "message"),
     [
-        (benchmark, ["--images={files}", "--pipeline=other"], "human_keypoint_detection"),
-        (benchmark, ["--images=nowhere"], "there are no images"),
-        (benchmark, ["--images={files}", "--detector=MoveNet-Thunder_256x192"], "keypoint model"),
-        (evaluate, [*EVALUATE, "--annotations=nowhere.json"], "nowhere.json"),
+        (benchmark, ["--images={files}", "--pipeline=other"], 2, "human_keypoint_detection"),
+        (benchmark, ["--images=nowhere"], 1, "there are no images"),
+        (
+            benchmark,
+            ["--images={files}", "--detector=MoveNet-Thunder_256x192"],
+            1,
+            "keypoint model",
+        ),
+        (evaluate, [*EVALUATE, "--annotations=nowhere.json"], 1, "nowhere.json"),
         (
             evaluate,
             [*EVALUATE, "--det_threshold=2"],
+            2,
             "det_threshold must be a number from 0 to 1, got 2.0",
         ),
-        (evaluate, [*EVALUATE, "--url=http://127.0.0.1:1"], "http://127.0.0.1:1 doesn't answer"),
-        (evaluate, [*EVALUATE, "--url=grpc://127.0.0.1:1"], "grpc://127.0.0.1:1 doesn't answer"),
-        (evaluate, [*EVALUATE, "--url=127.0.0.1:1"], "expected grpc://, grpcs://, http://"),
-        (fetch, ["NanoDet_person_416"], "not a model of PaddleX's: choose from PP-YOLOE-S"),
-        (soak, ["--photo={files}/a.jpg"], "can't be read as an image"),
+        (evaluate, [*EVALUATE, "--url=http://127.0.0.1:1"], 1, "http://127.0.0.1:1 doesn't answer"),
+        (evaluate, [*EVALUATE, "--url=grpc://127.0.0.1:1"], 1, "grpc://127.0.0.1:1 doesn't answer"),
+        (evaluate, [*EVALUATE, "--url=127.0.0.1:1"], 2, "expected grpc://, grpcs://, http://"),
+        (fetch, ["NanoDet_person_416"], 1, "not a model of PaddleX's: choose from PP-YOLOE-S"),
+        (soak, ["--photo={files}/a.jpg"], 1, "can't be read as an image"),
     ],
 )
 def test_errors(
@@ -41,11 +47,12 @@ def test_errors(
     capsys: pytest.CaptureFixture[str],
     main: Callable[[list[str]], int],
     arguments: list[str],
+    status: int,
     message: str,
 ) -> None:
     (tmp_path / "a.json").write_text('{"input_path": "a.jpg", "boxes": []}')
     (tmp_path / "a.jpg").touch()
-    assert main([argument.format(files=tmp_path) for argument in arguments]) == 1
+    assert main([argument.format(files=tmp_path) for argument in arguments]) == status
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.splitlines()[-1].startswith("error: ")

@@ -34,6 +34,11 @@ class ServiceError(Exception):
         self.message = message
         self.log_id = log_id
 
+    @property
+    def is_fault(self) -> bool:
+        """Whether it is the server's, to be logged; the pipeline model itself logs its refusals."""
+        return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(self, BusyError)
+
 
 class BusyError(ServiceError):
     """An error 503: others have used up a limit, or it is too late; ``reason`` labels metrics."""

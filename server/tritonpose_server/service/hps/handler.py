@@ -8,14 +8,12 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from tritonpose.transport.messages import InferRequest
 from tritonpose_pipeline.errors import parse_code
 from tritonpose_server.service.contract.answers import error_body, success_body
 from tritonpose_server.service.contract.failures import (
-    BusyError,
     ServiceError,
     failure_of_pipeline,
     internal_error,
@@ -122,9 +120,7 @@ class HpsHandler:
         except PipelineError as error:
             code, text = parse_code(str(error))
             failure = failure_of_pipeline(code, text) or unavailable(text)
-            # The pipeline model itself logs its refusals.
-            refused = isinstance(failure, BusyError)
-            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not refused:
+            if failure.is_fault:
                 self._log(f"request {log_id} failed: {error}")
             raise failure from error
 

@@ -166,9 +166,7 @@ class KeypointService:
             )
         except TritonPoseError as error:
             failure = _failure_of_triton(error, self._settings.triton_timeout)
-            # The pipeline model itself logs its refusals.
-            refused = isinstance(failure, BusyError)
-            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not refused:
+            if failure.is_fault:
                 LOGGER.error(
                     "request_id=%s failed: %s: %s",
                     *(log_id, type(error).__name__, " ".join(str(error).split())),
