@@ -11,12 +11,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def die_with_parent(number: signal.Signals, parent: int) -> None:
-    """Make the kernel send this process a signal when its parent dies.
-
-    Args:
-        number: The signal.
-        parent: The parent; if it has died already, the signal comes at once.
-    """
+    """Make the kernel send this process a signal when its parent dies, at once if it has."""
     _prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os.kill(os.getpid(), number)

@@ -10,18 +10,10 @@ from tritonpose_server.errors import EmbeddedServerError, PortInUseError
 
 
 def bind(address: str, port: int | None) -> socket.socket:
-    """Hold a port.
+    """Hold a port, None for a free one, of an interface: a name or an IPv4 or IPv6 address.
 
-    Args:
-        address: Interface to listen on, a name or an IPv4 or IPv6 address.
-        port: The port, None for a free one.
-
-    Returns:
-        A socket that holds the port until it is closed.
-
-    Raises:
-        PortInUseError: The port is taken.
-        EmbeddedServerError: The address can't be listened on.
+    The socket holds it until it is closed. Raises PortInUseError if it is taken,
+    EmbeddedServerError if the address can't be listened on.
     """
     holder = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:
@@ -42,17 +34,7 @@ def hold(address: str, port: int | None) -> socket.socket:
     """Hold a port that programs of this user, but no others, can listen on meanwhile.
 
     They must ask for a shared port (``SO_REUSEPORT``); the holder itself never gets a connection.
-
-    Args:
-        address: Interface to listen on, a name or an IPv4 or IPv6 address.
-        port: The port, None for a free one.
-
-    Returns:
-        A socket that holds the port until it is closed.
-
-    Raises:
-        PortInUseError: The port is taken, be it by another server of this user.
-        EmbeddedServerError: The address can't be listened on.
+    Otherwise as `bind`; a port that another server of this user holds is taken, too.
     """
     # A shared port would not tell that another server of this user has it.
     with bind(address, port) as free:
@@ -76,11 +58,7 @@ def hold(address: str, port: int | None) -> socket.socket:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether only this machine can reach an interface.
-
-    Args:
-        address: A name or an IPv4 or IPv6 address.
-    """
+    """Return whether only this machine can reach an interface, by its name or address."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

@@ -16,6 +16,7 @@ from tritonpose.errors import (
     TritonPoseError,
 )
 from tritonpose.transport.messages import MODEL_NAME
+from tritonpose_pipeline.errors import parse_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,9 +42,6 @@ _KINDS: Mapping[str | None, type[TritonPoseError]] = {
 # What the pipeline can't do now: another server, or the same one later, can. Its own deadline is
 # among these, as what delays it is other requests; the request's own timeout bounds the retries.
 _RETRYABLE_CODES = ("busy", "deadline", "model_unavailable", "shutting_down", "unavailable")
-
-# The pipeline's messages are "[code] text"; Triton may put words of its own before them.
-_CODE = re.compile(r"(?:^|message: )\[([a-z_]+)\] ")
 
 # Triton's words for a model that it is loading or, as it ends, unloading. An unknown model
 # "is not found".
@@ -78,15 +76,13 @@ def error_from_status(status: str | None, url: str, detail: str | None) -> Trito
     """
     detail = detail or f"{status}, without a reason"
     kind = _KINDS.get(status, ServerError)
-    coded = _CODE.search(detail)
+    code, text = parse_code(detail)
     if kind is ModelNotFoundError and _UNLOADED in detail:
         kind = ServerUnavailableError
-    if coded is None:
-        return make_error(kind, url, detail)
-    if coded[1] in _RETRYABLE_CODES:
+    if code in _RETRYABLE_CODES:
         kind = ServerUnavailableError
-    error = make_error(kind, url, detail[coded.end() :])
-    error.code = coded[1]
+    error = make_error(kind, url, text)
+    error.code = code
     return error
 
 

@@ -7,6 +7,7 @@ from a directory of its own, with the same model files and a changed configurati
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -69,8 +70,7 @@ def configure_model(config: ModelConfig, device: Device) -> ModelConfig:
     It has one instance on each of the GPUs, or its own number on the CPU, at least one. On GPUs the
     backend is ONNX Runtime, as OpenVINO does not compute on NVIDIA GPUs.
     """
-    configured = ModelConfig()
-    configured.CopyFrom(config)
+    configured = deepcopy(config)
     kinds = {group.kind for group in config.instance_group}
     if not device.gpus and kinds == {ModelInstanceGroup.KIND_CPU}:
         return configured
@@ -90,8 +90,7 @@ def configure_model(config: ModelConfig, device: Device) -> ModelConfig:
 
 def tune_model(config: ModelConfig, tuning: ModelTuning) -> ModelConfig:
     """Copy a model's configuration, with everything that the tuning sets."""
-    tuned = ModelConfig()
-    tuned.CopyFrom(config)
+    tuned = deepcopy(config)
     if tuning.instances is not None:
         if not tuned.instance_group:
             tuned.instance_group.add(kind=ModelInstanceGroup.KIND_CPU)

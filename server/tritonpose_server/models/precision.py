@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -155,8 +156,7 @@ def _add_variant(
             f"a model of your own is installed as '{base.name}-{precision}', the name of the "
             "variant: remove it, or install it under another name"
         )
-    config = ModelConfig()
-    config.CopyFrom(base.config)
+    config = deepcopy(base.config)
     config.name = f"{base.name}-{precision}"
     if precision == "bf16":
         config.parameters["HINT_BF16"].string_value = "YES"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Literal
 
@@ -157,8 +158,7 @@ def for_backend(
     config: pb.ModelConfig, backend: str, kind: pb.ModelInstanceGroup.Kind, instances: int = 1
 ) -> pb.ModelConfig:
     """Copy a configuration for another backend; of GPUs, each one has ``instances``."""
-    copy = pb.ModelConfig()
-    copy.CopyFrom(config)
+    copy = deepcopy(config)
     copy.backend = backend
     del copy.instance_group[:]
     copy.instance_group.add(kind=kind, count=instances)

@@ -119,13 +119,9 @@ def format_error(error: Exception) -> str:
 
 
 def parse_code(message: str) -> tuple[str | None, str]:
-    """Split a message into the code and the text of an error.
+    """Split what Triton handed on into code and text; None and all of it where it has no code.
 
-    Args:
-        message: What Triton handed on; it may have put words of its own before the message.
-
-    Returns:
-        The code and the text; None and the whole message where it has no code.
+    Triton may have put words of its own before the message.
     """
     found = _CODED.match(message) or re.search(r"(?<=message: )" + _CODED.pattern, message)
     return (found.group(1), message[found.end() :]) if found else (None, message)

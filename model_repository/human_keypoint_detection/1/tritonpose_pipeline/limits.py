@@ -46,11 +46,7 @@ class Limits:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str]) -> Limits:
-        """Read limits from ``parameters`` of the pipeline's ``config.pbtxt``.
-
-        Raises:
-            ModelError: A limit is not a positive integer or ``AUTO``.
-        """
+        """Read limits from ``parameters`` of the pipeline's ``config.pbtxt``; raise ModelError."""
         cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
         chosen = {}
         for field in fields(cls):
@@ -73,11 +69,7 @@ class ComputeSlots:
     """
 
     def __init__(self, cores: int) -> None:
-        """Make slots.
-
-        Args:
-            cores: Threads that may compute at the same time.
-        """
+        """Let as many threads compute at the same time as there are cores."""
         self._free = threading.BoundedSemaphore(cores)
 
     @contextmanager
@@ -100,11 +92,7 @@ class PixelBudget:
     """Bounds the memory that decoded images take together, by their pixels. Thread-safe."""
 
     def __init__(self, pixels: int) -> None:
-        """Make a budget.
-
-        Args:
-            pixels: The bound. A larger image waits until it is alone.
-        """
+        """Take the bound; a larger image waits until it is alone."""
         self._limit = pixels
         self._used = 0
         self._changed = threading.Condition()
@@ -113,12 +101,7 @@ class PixelBudget:
     def hold(self, pixels: int, timeout: float) -> Iterator[None]:
         """Wait until an image fits, and count it while the context lasts.
 
-        Args:
-            pixels: Width times height of the image.
-            timeout: Seconds to wait at most.
-
-        Raises:
-            MemoryDeadlineError: It did not fit in time.
+        MemoryDeadlineError: it did not fit within ``timeout`` seconds.
         """
         with self._changed:
             if not self._changed.wait_for(

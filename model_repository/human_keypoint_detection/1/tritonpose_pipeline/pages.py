@@ -33,15 +33,10 @@ class EncodedPage(NamedTuple):
 
 
 def find_pages(data: bytes, name: str) -> list[EncodedPage]:
-    """Find the images of a TIFF or PNM file, decoding none.
+    """Find the images of a TIFF or PNM file, which messages call ``name``, decoding none.
 
-    Args:
-        data: The file's bytes.
-        name: What messages call the file.
-
-    Raises:
-        BadImageError: The file is of another format, garbled, holds too many pages, or, as its
-            only image, a larger one than is accepted.
+    BadImageError: the file is of another format, garbled, holds too many pages, or, as its only
+    image, a larger one than is accepted.
     """
     kind = identify_format(data[:16])
     if kind not in ("TIFF", "PNM"):

@@ -87,11 +87,7 @@ class DetectorModel:
 
     @classmethod
     def from_config(cls, name: str, config: model_config_pb2.ModelConfig) -> DetectorModel:
-        """Read the facts from a model's configuration.
-
-        Raises:
-            ModelError: A fact is missing or malformed, or the model is not a detector.
-        """
+        """Read the facts from a model's configuration; ModelError names the one that is wrong."""
         facts = _Facts(name, "detector", config)
         return cls(
             name,
@@ -135,11 +131,7 @@ class KeypointModel:
 
     @classmethod
     def from_config(cls, name: str, config: model_config_pb2.ModelConfig) -> KeypointModel:
-        """Read the facts from a model's configuration.
-
-        Raises:
-            ModelError: A fact is missing or malformed, or the model is not a keypoint model.
-        """
+        """Read the facts from a model's configuration; ModelError names the one that is wrong."""
         facts = _Facts(name, "keypoint", config)
         return cls(
             name,
@@ -159,28 +151,16 @@ class ModelRepository:
     """
 
     def __init__(self, *roots: Path) -> None:
-        """Open repositories.
-
-        Args:
-            roots: Directories whose children are model directories.
-        """
+        """Open repositories: directories whose children are model directories."""
         self._roots = roots
         self._configs: dict[Path, tuple[_Identity, model_config_pb2.ModelConfig]] = {}
 
     def detector(self, name: str) -> DetectorModel:
-        """Read the facts of the detector ``name``.
-
-        Raises:
-            ModelError: It is not installed, or not usable as a detector.
-        """
+        """Read the facts of a detector; ModelError if it is not installed, or is none."""
         return DetectorModel.from_config(name, self._read(name, "detector"))
 
     def keypoint_model(self, name: str) -> KeypointModel:
-        """Read the facts of the keypoint model ``name``.
-
-        Raises:
-            ModelError: It is not installed, or not usable as a keypoint model.
-        """
+        """Read the facts of a keypoint model; ModelError if it is not installed, or is none."""
         return KeypointModel.from_config(name, self._read(name, "keypoint"))
 
     def names(self, role: str) -> list[str]:

@@ -56,8 +56,7 @@ class PipelineRequest:
     def threshold(self) -> Threshold | None:
         """Return the detector score threshold, if sent: the input, or the parameter of that name.
 
-        Raises:
-            BadRequestError: Both were sent, or the parameter can't be read.
+        BadRequestError: both were sent, or the parameter can't be read.
         """
         by_class = self.parameters.get("det_threshold")
         if self.det_threshold is None and by_class is None:
@@ -74,14 +73,9 @@ class PipelineRequest:
             raise BadRequestError(str(error)) from None
 
     def check_image(self, limits: Limits) -> EncodedImage | Image:
-        """Check the image as far as that is possible without decoding it.
+        """Check the image as far as that is possible without decoding it; or BadImageError.
 
-        Returns:
-            The file, or the pixels, uint8 ``[H, W, 3]``, BGR.
-
-        Raises:
-            BadImageError: Neither or both of `image` and `frame` were sent, or the image is
-                unusable.
+        Returns the file, or the pixels, uint8 ``[H, W, 3]``, BGR.
         """
         if (self.image is None) == (self.frame is None):
             both = self.image is not None
@@ -94,13 +88,9 @@ class PipelineRequest:
         return check_frame(np.asarray(self.frame, np.uint8), limits)
 
     def given_people(self, limits: Limits) -> Detections | None:
-        """Check the boxes of people found elsewhere.
+        """Check the boxes of people found elsewhere, None if a detector is to find them.
 
-        Returns:
-            The people whose keypoints are wanted; None if a detector is to find them.
-
-        Raises:
-            BadRequestError: A box is malformed, or there are too many.
+        BadRequestError: a box is malformed, or there are too many.
         """
         if self.person_boxes is None:
             return None
@@ -154,17 +144,10 @@ def resolve_options(
     det_threshold: Threshold | None,
     parameters: Mapping[str, object],
 ) -> PoseOptions:
-    """Combine a request's choices with the pipeline's settings.
+    """Combine a request's choices, its threshold and parameters, with the pipeline's settings.
 
-    Args:
-        settings: The pipeline's settings.
-        repository: Knows the models the server offers.
-        det_threshold: The request's detector score threshold, if sent.
-        parameters: The request's parameters.
-
-    Raises:
-        BadRequestError: A parameter is unknown, of the wrong type or out of range, or names
-            a model that the server does not offer for that role.
+    BadRequestError: a parameter is unknown, of the wrong type or out of range, or names a model
+    that the repository does not have for that role.
     """
     for key in parameters:
         if key not in _CHOICES and not key.startswith(_PREFIXES_OF_TRITON):
@@ -203,8 +186,7 @@ def resolve_options(
 def pose_schema(settings: PipelineSettings, model: KeypointModel) -> KeypointSchema:
     """Return the keypoints of a model: the pipeline's settings come first, for their own model.
 
-    Raises:
-        BadRequestError: The settings are of another number of keypoints.
+    BadRequestError: the settings are of another number of keypoints.
     """
     chosen = settings.keypoint_schema
     if chosen is None or model.name != settings.keypoint_model:

@@ -23,8 +23,7 @@ class ThresholdError(ValueError):
 def check_threshold(value: object, name: str) -> Threshold:
     """Check a threshold that a user gave; keys of a mapping become texts.
 
-    Raises:
-        ThresholdError: It is wrong; `name` is what to call it.
+    ThresholdError says what is wrong, and calls it ``name``.
     """
     if not isinstance(value, Mapping):
         return _number(value, name, _NUMBER if isinstance(value, Real) else _EXPECTED)
@@ -63,10 +62,8 @@ def threshold_text(threshold: Threshold) -> str:
 def class_ids(key: str, labels: Sequence[str], classes: Sequence[int]) -> list[int]:
     """Find the ids of a class by its label, else by the text of its id; none where it is unknown.
 
-    Args:
-        key: A label or an id.
-        labels: Of all classes of the detector; empty where they are unknown.
-        classes: Ids of the classes that count.
+    ``labels`` are of all classes of the detector, empty where they are unknown; ``classes`` are the
+    ids of those that count.
     """
     if found := [index for index, label in enumerate(labels) if label == key]:
         return found
@@ -79,16 +76,10 @@ def class_ids(key: str, labels: Sequence[str], classes: Sequence[int]) -> list[i
 def class_thresholds(
     threshold: Threshold, name: str, labels: Sequence[str], classes: Sequence[int]
 ) -> tuple[float, ...]:
-    """Return the threshold of each class that counts.
+    """Return the threshold of each class that counts, of a threshold that was checked.
 
-    Args:
-        threshold: A checked threshold.
-        name: What to call it in messages.
-        labels: Of all classes of the detector; empty where they are unknown.
-        classes: Ids of the classes that count.
-
-    Raises:
-        ThresholdError: It has a class that the detector doesn't have.
+    For labels and classes see `class_ids`. ThresholdError, which calls it ``name``: it has a class
+    that the detector doesn't have.
     """
     if not isinstance(threshold, Mapping):
         return (threshold,) * len(classes)

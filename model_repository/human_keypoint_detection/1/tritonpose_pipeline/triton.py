@@ -97,18 +97,11 @@ def copy_input(pb_utils: Any, request: Any, name: str) -> npt.NDArray[Any] | Non
 class Responder:
     """Sends the one response of a request, and logs requests that are refused, slow or fail.
 
-    Attributes:
-        is_cancelled: Asks Triton whether the client has given up.
+    `is_cancelled` asks Triton whether the client has given up.
     """
 
     def __init__(self, pb_utils: Any, request: Any, slow_seconds: float) -> None:
-        """Take the sender of a request.
-
-        Args:
-            pb_utils: ``triton_python_backend_utils``.
-            request: Triton's request.
-            slow_seconds: A response that takes longer is logged.
-        """
+        """Take the sender of a request of Triton's; a response that is slower is logged."""
         self._pb = pb_utils
         self._request_id: str = request.request_id()
         self._arrival = time.monotonic()
@@ -157,16 +150,9 @@ class Responder:
 
 
 def format_log_line(request_id: str, outcome: str, seconds: float, reason: str = "") -> str:
-    """Describe how a request ended, whatever its client has put into its id.
+    """Describe in one line how a request ended, whatever its client has put into its id.
 
-    Args:
-        request_id: Triton's id of the request, which the client chose; empty if it chose none.
-        outcome: How it ended.
-        seconds: From its arrival.
-        reason: Why.
-
-    Returns:
-        One line, without characters that a terminal or a log reader could take for more.
+    It has no characters that a terminal or a log reader could take for more.
     """
     suffix = f": {reason}" if reason else ""
     text = f"request_id={request_id[:_LONGEST_ID] or '-'} {outcome} after {seconds:.3f} s{suffix}"
@@ -180,12 +166,9 @@ class ModelCaller:
     """
 
     def __init__(self, pb_utils: Any, slots: ComputeSlots, spans: Spans) -> None:
-        """Prepare to call models.
+        """Prepare to call models; the context of ``spans`` goes along with the calls.
 
-        Args:
-            pb_utils: ``triton_python_backend_utils``.
-            slots: The calling thread's slot is given to others while it waits for a model.
-            spans: Its context goes along with the calls.
+        The slot of a calling thread is given to others while it waits for a model.
         """
         self._pb = pb_utils
         self._slots = slots
@@ -199,10 +182,8 @@ class ModelCaller:
     ) -> list[npt.NDArray[np.float32]]:
         """Run ``model`` on ``images`` (see ``RunModel``).
 
-        Raises:
-            ShuttingDownError: Triton is stopping.
-            ModelUnavailableError: The model can't be loaded, or has lost its process.
-            ModelFailedError: The model is ready and failed.
+        ShuttingDownError: Triton is stopping. ModelUnavailableError: the model can't be loaded, or
+        has lost its process. ModelFailedError: it is ready and failed.
         """
         with self._slots.yielded():
             loads = self._loads
@@ -225,17 +206,10 @@ class ModelCaller:
         ).exec()
 
     def _became_ready(self, model: str, loads: int) -> bool:
-        """Load a model that is not ready.
+        """Load a model that answered with an error, if it is not ready; or ModelUnavailableError.
 
-        Args:
-            model: A model that answered with an error.
-            loads: The number of loads when it was called.
-
-        Returns:
-            Whether it was not ready then and is now; else the error is the model's own.
-
-        Raises:
-            ModelUnavailableError: Triton can't load it.
+        Returns whether it was not ready after ``loads`` loads and is now; else the error is the
+        model's own.
         """
         with self._loading:
             if self._pb.is_model_ready(model_name=model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,8 +52,7 @@ def servable_detector(model: onnx.ModelProto, yml: InferenceYml) -> ServableDete
     """
     inputs = network_inputs(model, yml.height, yml.width)
     check_image_type(model, inputs, as_pixels=yml.normalization.is_identity)
-    network = onnx.ModelProto()
-    network.CopyFrom(model)
+    network = deepcopy(model)
     suppression = _suppression(model)
     raw = None
     if suppression is None:

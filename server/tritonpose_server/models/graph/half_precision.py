@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -28,8 +29,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     `ConversionError`. ONNX Runtime's own converter is not used because it also rounds to FP16 what
     passes between two nodes that it leaves in FP32.
     """
-    half = onnx.ModelProto()
-    half.CopyFrom(model)
+    half = deepcopy(model)
     inner = _inner_nodes(half.graph)
     _Converter(half, inner).run()
     del half.graph.value_info[:]

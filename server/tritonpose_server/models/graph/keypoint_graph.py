@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import onnx
 
@@ -59,8 +61,7 @@ def servable_keypoint_model(
             "keypoints.yml beside the model says how many keypoints there are"
         )
     (heatmap,) = heatmaps
-    network = onnx.ModelProto()
-    network.CopyFrom(model)
+    network = deepcopy(model)
     head = onnx_graph.as_float(network, heatmap.name, heatmap.type.tensor_type.elem_type)
     network = onnx_graph.cut_at(network, {head: [BATCH, shapes[heatmap.name][1], *cells]})
     return finish_model(network, inputs, {head: "heatmap"}, yml)

@@ -106,27 +106,24 @@ def precision(model: onnx.ModelProto) -> Precision:
 
 def constant(model: onnx.ModelProto, name: str) -> npt.NDArray[np.generic] | None:
     """Return the value of a tensor if it is an initializer or the output of a ``Constant`` node."""
-    for initializer in model.graph.initializer:
-        if initializer.name == name:
-            return numpy_helper.to_array(initializer)
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.output[0] == name:
-            for attribute in node.attribute:
-                if attribute.name == "value":
-                    return numpy_helper.to_array(attribute.t)
-    return None
+    tensor = _constant(model, name)
+    return None if tensor is None else numpy_helper.to_array(tensor)
 
 
 def set_constant(model: onnx.ModelProto, name: str, value: npt.NDArray[np.generic]) -> None:
     """Replace the value of a tensor that `constant` finds, in place."""
+    if (tensor := _constant(model, name)) is not None:
+        tensor.CopyFrom(numpy_helper.from_array(value, name))
+
+
+def _constant(model: onnx.ModelProto, name: str) -> TensorProto | None:
     for initializer in model.graph.initializer:
         if initializer.name == name:
-            initializer.CopyFrom(numpy_helper.from_array(value, name))
+            return initializer
     for node in model.graph.node:
         if node.op_type == "Constant" and node.output[0] == name:
-            for attribute in node.attribute:
-                if attribute.name == "value":
-                    attribute.t.CopyFrom(numpy_helper.from_array(value, name))
+            return next((a.t for a in node.attribute if a.name == "value"), None)
+    return None
 
 
 def as_float(model: onnx.ModelProto, name: str, element_type: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -98,8 +99,7 @@ def _check_calibration(model: onnx.ModelProto, calibration: Images) -> None:
 
 def _prepare(servable: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy whose weights are constants and whose nodes have names."""
-    model = onnx.ModelProto()
-    model.CopyFrom(servable)
+    model = deepcopy(servable)
     # ONNX Runtime's own preparation would also take HardSwish to pieces, which OpenVINO then does
     # not put together again: a detector becomes three times slower.
     onnx_graph.fold_constants(model)

@@ -63,13 +63,9 @@ _MEDIA_BRANDS = {
 
 
 def identify_format(head: bytes) -> str | None:
-    """Name the image format that a file beginning with ``head`` has, if it is one that is read.
+    """Name the format of an image by its first 16 bytes, at least, if it is one that is read.
 
-    Args:
-        head: At least the first 16 bytes of the file.
-
-    Returns:
-        One of `SENT_FORMATS`, ``"TIFF"``, ``"PNM"`` or None.
+    One of `SENT_FORMATS`, ``"TIFF"``, ``"PNM"`` or None.
     """
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -130,14 +126,9 @@ def describe_text(data: bytes) -> str | None:
 
 
 def read_header(data: bytes, name: str) -> ImageHeader | None:
-    """Read the size of an encoded image; of a file with several, that of the first.
+    """Read what a file of a format claims to be, as `identify_format` names it.
 
-    Args:
-        data: The file's bytes.
-        name: Its format as `identify_format` names it.
-
-    Returns:
-        The header, None where it is cut off or garbled.
+    Of a file with several images, the first; None where its header is cut off or garbled.
     """
     try:
         header = _READERS[name](data)

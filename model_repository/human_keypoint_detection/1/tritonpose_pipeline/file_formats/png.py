@@ -42,12 +42,8 @@ def read_png(data: bytes) -> ImageHeader:
 def still_png(data: bytes) -> bytes | None:
     """Drop the chunks of a PNG that its still picture does not need.
 
-    Args:
-        data: The file's bytes, beginning with the PNG signature.
-
-    Returns:
-        A PNG file of the same picture (the same object where nothing is dropped), None where a
-        chunk reaches beyond the end, there are absurdly many, or none has a picture.
+    The same object where nothing is dropped; None where a chunk reaches beyond the end, there are
+    absurdly many, or none has a picture.
     """
     needed: list[tuple[int, int]] = []
     kinds = set()

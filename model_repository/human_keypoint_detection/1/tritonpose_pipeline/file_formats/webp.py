@@ -51,15 +51,10 @@ def is_animated_webp(data: bytes) -> bool:
 
 
 def first_webp_frame(data: bytes, canvas: ImageHeader) -> FirstFrame | None:
-    """Take the first frame out of an animated WebP.
+    """Take the first frame out of an animated WebP, whose header is the canvas.
 
-    Args:
-        data: The file's bytes.
-        canvas: Its header.
-
-    Returns:
-        The frame; None where there is none, it reaches beyond the canvas or the end of the file,
-        or its picture has another size than it claims.
+    None where there is none, it reaches beyond the canvas or the end of the file, or its picture
+    has another size than it claims.
     """
     chunks = _chunks(data[: _end(data)], _FIRST_CHUNK)
     start, end = next(((start, end) for kind, start, end in chunks if kind == b"ANMF"), (0, 0))
