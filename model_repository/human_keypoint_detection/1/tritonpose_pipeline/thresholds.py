@@ -62,8 +62,8 @@ def threshold_text(threshold: Threshold) -> str:
 def class_ids(key: str, labels: Sequence[str], classes: Sequence[int]) -> list[int]:
     """Find the ids of a class by its label, else by the text of its id; none where it is unknown.
 
-    ``labels`` are of all classes of the detector, empty where they are unknown; ``classes`` are the
-    ids of those that count.
+    ``labels`` are of all classes of the detector, empty where they are unknown; ``classes`` has the
+    ids that count.
     """
     if found := [index for index, label in enumerate(labels) if label == key]:
         return found
