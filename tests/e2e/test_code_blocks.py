@@ -50,6 +50,9 @@ NOT_RUN = {
     "docker": "needs a container engine; tests/unit/deployment has checks",
     "helm": "needs a cluster; tests/unit/deployment has checks",
     "kubectl": "needs a cluster; tests/unit/deployment has checks",
+    "python3.12 -m venv": "would write to folders of the system",
+    "install -m 600": "would write to folders of the system",
+    "cp docker/systemd/": "needs systemd; tests/unit/deployment has checks",
     "pip": "would change the environment of the tests",
     "pipx": "would install pre-commit",
     "OTEL_EXPORTER_OTLP_ENDPOINT=": "tests/e2e/test_observability.py does it",
@@ -151,7 +154,7 @@ def check_options(words: list[str]) -> None:
             subcommands.append(rest[0])
         shown = help_of(COMMAND, *subcommands)
     else:
-        tools = {"demo": "demo", "evaluate": "evaluation"}
+        tools = {"evaluate": "evaluation", "check_installs": "installs"}
         name = Path(program).name
         shown = help_of(sys.executable, "-m", f"tools.{tools.get(name, name)}")
     missing = [
