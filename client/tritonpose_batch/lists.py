@@ -27,6 +27,8 @@ _QUOTED = re.compile(r'"([^"]+)"')
 # Not str.splitlines(), which also cuts at characters that file names may have.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _INDEX = "__index_level_"  # of pandas
+# Spreadsheets write it before the header.
+_DELIMITER_LINE = re.compile(r"\s*\"?sep=([^\w\s]|\t)\"?[ \t]*(\r\n|\r|\n)", re.IGNORECASE)
 
 
 def is_list(name: str) -> bool:
@@ -68,7 +70,7 @@ def _addresses(file: IO[bytes], path: str, reader: _Reader) -> list[str]:
         return reader.lines(text)
     if suffix in ("jsonl", "ndjson"):
         return reader.json_lines(text)
-    return reader.table(text, "\t" if suffix == "tsv" else ",;\t")
+    return reader.table(text, "\t" if suffix == "tsv" else ",;\t|")
 
 
 class _Reader:
@@ -95,6 +97,8 @@ class _Reader:
 
     def table(self, text: str, delimiters: str) -> list[str]:
         """Read CSV with the first delimiter that makes a known column, else the first of all."""
+        if named := _DELIMITER_LINE.match(text):
+            text, delimiters = text[named.end() :], named[1]
         first = next((line for line in _LINE_END.split(text) if line.strip()), "")
         delimiter = next(
             (each for each in delimiters if _known_column(_cells(first, each)) is not None),

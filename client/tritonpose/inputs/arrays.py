@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from PIL import Image
     from typing_extensions import TypeIs
 
+# Of these, Pillow's older versions read 16 bits as mode I.
+_DEEP_FORMATS = ("PNG", "PPM")
 _EXPECTED = "an image is (height, width, 3), uint8, BGR"
 
 
@@ -28,13 +30,17 @@ def checked_frame(frame: NDArray[np.generic]) -> NDArray[np.uint8]:
 def _hint(frame: NDArray[np.generic]) -> str:
     """Say how to convert what people often have instead."""
     channels = frame.shape[-1] if frame.ndim == 3 else 0
+    if not frame.size:
+        return "; this one has no pixels"
+    if frame.ndim == 1 and frame.dtype == np.uint8:
+        return "; give the content of a file as bytes: array.tobytes()"
     if frame.ndim == 4:
         return "; give a batch as a list: list(images)"
     if frame.ndim == 3 and frame.shape[0] in (1, 3, 4) and channels not in (1, 3, 4):
         return "; channels come last: image.transpose(1, 2, 0)"
     if frame.dtype.kind == "f":
         return "; convert values of 0 to 1 with (255 * image).round().astype(np.uint8)"
-    if frame.dtype == np.uint16:
+    if frame.dtype.kind == "u" and frame.dtype.itemsize == 2:
         return "; convert 16 bits with (image >> 8).astype(np.uint8)"
     if frame.dtype == np.bool_:
         return "; convert a mask with 255 * image.astype(np.uint8)"
@@ -57,7 +63,7 @@ def frame_of(image: Image.Image) -> NDArray[np.uint8]:
     """Convert a Pillow image as its file would be decoded.
 
     Its EXIF orientation is applied, alpha dropped, and 16 bits are reduced to 8. InputError: its
-    file is damaged, or its pixels are floating-point numbers.
+    file is damaged, or its pixels are floating-point numbers or of an unknown range.
     """
     from PIL import Image, ImageOps
 
@@ -68,6 +74,12 @@ def frame_of(image: Image.Image) -> NDArray[np.uint8]:
         if upright.mode == "F":
             raise InputError(
                 "got a Pillow image of mode F: convert it to RGB, with values of 0 to 255", image
+            )
+        if upright.mode == "I" and image.format not in _DEEP_FORMATS:
+            raise InputError(
+                "got a Pillow image of mode I, whose range of values isn't known: convert it to L "
+                "or RGB, with values of 0 to 255",
+                image,
             )
         if upright.mode.startswith("I"):
             # Pillow's own conversion would clip what exceeds 255.

@@ -17,6 +17,8 @@ _SHORT.maxstring = 200
 
 def read_file(path: str) -> bytes:
     """Read a file or fetch a URL; raise InputError."""
+    if not path:
+        raise InputError("the path is empty; '.' is the current directory")
     if is_url(path):
         # Only now, as HTTP and TLS take longer to import than all of the client.
         from tritonpose.inputs.urls import fetch

@@ -88,7 +88,9 @@ def test_what_is_no_image_is_described(
         (np.zeros((6, 8, 4), np.uint8), "COLOR_BGRA2BGR"),
         (np.zeros((2, 6, 8, 3), np.uint8), "list(images)"),
         (IMAGE.astype(np.float32), "float32"),
-        (np.zeros((0, 8, 3), np.uint8), "(0, 8, 3)"),
+        (np.zeros((0, 8, 3), np.uint8), "this one has no pixels"),
+        (np.zeros((2, 2, 3), ">u2"), "image >> 8"),
+        (np.zeros(9, np.uint8), "array.tobytes()"),
         (np.zeros((8, 6, 5), np.uint8), "(8, 6, 5)"),
     ],
 )
@@ -107,6 +109,7 @@ def test_arrays_that_are_no_images(frame: np.ndarray, words: str) -> None:
         (3, "int"),
         ({"a.jpg": 1}, "dict"),
         ("a\0b", "null"),
+        ("", "the path is empty"),
     ],
 )
 def test_what_can_be_no_input_is_refused(source: object, word: str) -> None:
