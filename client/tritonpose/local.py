@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tritonpose.errors import ConfigError
-from tritonpose.extras import install_command
 from tritonpose.transport.connection import check_timeout
 
 if TYPE_CHECKING:
@@ -94,6 +93,8 @@ def make_engine(
     """
     check_timeout(timeout)
     if not is_installed():
+        from tritonpose.extras import install_command
+
         raise ConfigError(f"url='local:' needs the local engine: {install_command('local')}")
     from tritonpose_server.local.engine import LocalEngine
     from tritonpose_server.local.options import LocalOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -86,6 +87,15 @@ def error_from_status(status: str | None, url: str, detail: str | None) -> Trito
     return error
 
 
+@functools.cache
+def _local_install() -> str:
+    """Say how to get the local engine where it is not installed."""
+    from tritonpose.extras import install_command
+    from tritonpose.local import is_installed
+
+    return "" if is_installed() else f" ({install_command('local')})"
+
+
 def make_error(kind: type[TritonPoseError], url: str, detail: str) -> TritonPoseError:
     """Make the error of a failed request; ``detail`` is from the server or the network layer."""
     # It may be anybody's text, and is printed to terminals.
@@ -108,7 +118,7 @@ def make_error(kind: type[TritonPoseError], url: str, detail: str) -> TritonPose
         ServerUnavailableError: (
             f"{url} is unavailable: {detail}. If no server runs there, start one with `tritonpose "
             "serve`, give another address as url=... or $TRITONPOSE_URL, or run in this process "
-            f"with url='local:'; if it is busy or starting, try again{encryption}"
+            f"with url='local:'{_local_install()}; if it is busy or starting, try again{encryption}"
         ),
         DeadlineExceededError: (
             f"{url} gave no answer in time: {detail}. Try again, or allow more with timeout=..."

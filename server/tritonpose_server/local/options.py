@@ -74,7 +74,8 @@ def is_installed(engine: str) -> bool:
 
 
 def _gpu(device: str | None) -> int | None:
-    gpus = Device.parse(device or "cpu").gpus
+    # Also a torch.device; a number would be a GPU to PyTorch.
+    gpus = Device.parse("cpu" if device is None else str(device)).gpus
     if len(gpus) > 1:
         raise ConfigError(
             f"device={device!r}: the local engine computes on one GPU; name one, or start a server "
@@ -119,7 +120,7 @@ def _parameters(config: Mapping[str, Any], engine: EngineName) -> dict[str, str]
                 )
             parameters[_NUMBERS[key]] = str(value)
         elif key == "precision":
-            if value not in _PRECISIONS:
+            if value not in [*_PRECISIONS]:
                 raise ConfigError(
                     f"engine_config: precision={value!r}: expected {' or '.join(_PRECISIONS)}"
                 )

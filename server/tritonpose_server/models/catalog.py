@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
-
-import onnx
+from typing import TYPE_CHECKING, Literal
 
 from tritonpose_pipeline.repository import NmsSettings
 from tritonpose_server.models.open_models.npm_package import Member
 from tritonpose_server.models.open_models.tfjs.graph_model import GraphModel
-from tritonpose_server.models.open_models.tfjs.movenet import build_movenet
-from tritonpose_server.models.open_models.tfjs.nanodet import build_nanodet
+
+if TYPE_CHECKING:
+    import onnx
 
 Role = Literal["detector", "keypoint"]
 
@@ -84,6 +83,19 @@ PADDLEX_MODELS = {
 }
 
 
+def _build_movenet(model: GraphModel) -> onnx.ModelProto:
+    # It takes long to import, and only a model that is converted needs it.
+    from tritonpose_server.models.open_models.tfjs.movenet import build_movenet
+
+    return build_movenet(model)
+
+
+def _build_nanodet(model: GraphModel) -> onnx.ModelProto:
+    from tritonpose_server.models.open_models.tfjs.nanodet import build_nanodet
+
+    return build_nanodet(model)
+
+
 def _movenet(variant: str, topology: str, weights: str) -> OpenModel:
     """Describe a variant of MoveNet by the hashes of its files."""
     lower = variant.lower()
@@ -96,7 +108,7 @@ def _movenet(variant: str, topology: str, weights: str) -> OpenModel:
         weights=Member(f"package/models/movenet-{lower}.bin", weights),
         mean=(127.5, 127.5, 127.5),
         std=(127.5, 127.5, 127.5),
-        build=build_movenet,
+        build=_build_movenet,
     )
 
 
@@ -126,7 +138,7 @@ OPEN_MODELS = {
                     score_threshold=0.05, iou_threshold=0.6, top_k=1000, keep_top_k=100
                 ),
             ),
-            build=build_nanodet,
+            build=_build_nanodet,
         ),
         _movenet(
             "Thunder",

@@ -19,7 +19,7 @@ from tritonpose_server.models.catalog import (
 )
 from tritonpose_server.models.commands import default_lock, default_store, install, list_models
 from tritonpose_server.models.directories import locked_directory
-from tritonpose_server.models.errors import ConversionError, FetchError
+from tritonpose_server.models.errors import ConversionError, FetchError, HomeError
 from tritonpose_server.models.fetch.sources import answering_sources
 from tritonpose_server.models.home import require_trusted, writable_directory
 from tritonpose_server.models.open_models.install import install_open_models
@@ -202,8 +202,13 @@ def _install_or_stand_in(
     }
     if not missing:
         return {}
-    # Before anything is asked for: an open model could not be put there, either.
-    writable_directory(store.root)
+    try:
+        # Before anything is asked for: an open model could not be put there, either.
+        writable_directory(store.root)
+    except HomeError as error:
+        if strict:
+            raise
+        return _installed_stand_ins(missing, store, progress, error)
     progress(f"looking for {' and '.join(missing.values())} where PaddleX publishes them")
     sources = installers.sources()
 
@@ -225,6 +230,20 @@ def _install_or_stand_in(
         if failure is not None:
             stand_ins[name] = STAND_INS[role]
             progress(f"{stand_ins[name]} stands in for {name}, which can't be fetched from here")
+    return stand_ins
+
+
+def _installed_stand_ins(
+    missing: Mapping[Role, str], store: ModelStore, progress: Progress, error: HomeError
+) -> dict[str, str]:
+    """Do with what is installed in a store that can't be written, or raise its error."""
+    stand_ins = {
+        name: STAND_INS[role] for role, name in missing.items() if store.provenance(name) is None
+    }
+    if any(store.provenance(stand_in) is None for stand_in in stand_ins.values()):
+        raise error
+    for name, stand_in in stand_ins.items():
+        progress(f"{stand_in} stands in for {name}, which can't be put into {store.root}")
     return stand_ins
 
 

@@ -16,7 +16,6 @@ from tritonpose_server.models.home import cache_home, explained_errors, writable
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.own_models import install_own_model
 from tritonpose_server.models.paddle.files import MODEL_SUFFIXES
-from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress
 from tritonpose_server.models.triton_config import read_config
 
@@ -136,6 +135,9 @@ def install(
         return store.path(what)
     if what in PADDLEX_MODELS:
         directory = fetch(what, progress, lock, sources=sources)
+        # It takes long to import, and models that are installed need none of it.
+        from tritonpose_server.models.paddle.install import install_paddle_model
+
         return install_paddle_model(
             directory, PADDLEX_MODELS[what].role, store, name=what, progress=progress
         )

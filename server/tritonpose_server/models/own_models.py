@@ -9,7 +9,6 @@ from tritonpose_server.models.catalog import KNOWN_MODELS, Role
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.fetch.local_archive import is_archive, unpack_archive
 from tritonpose_server.models.home import work_directory
-from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import ModelStore
 
 
@@ -18,6 +17,9 @@ def install_own_model(place: Path, role: Role | None, store: ModelStore, **optio
 
     The options are those of `install_paddle_model`, and so are the errors.
     """
+    # It takes long to import, and models that are installed need none of it.
+    from tritonpose_server.models.paddle.install import install_paddle_model
+
     check_own_name(options.get("name"))
     if not is_archive(place):
         return install_paddle_model(place, role, store, **options)

@@ -8,20 +8,15 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnxruntime
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonpose_server.errors import EmbeddedServerError
-from tritonpose_server.models.calibration import calibration_inputs
 from tritonpose_server.models.catalog import DEFAULT_DETECTOR
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.graph import onnx_graph
-from tritonpose_server.models.graph.quantization import quantize_model
 from tritonpose_server.models.store import (
     CONFIG_FILE,
     CONVERTER_VERSION,
@@ -31,6 +26,9 @@ from tritonpose_server.models.store import (
     digest_files,
 )
 from tritonpose_server.models.triton_config import read_config
+
+if TYPE_CHECKING:
+    import onnx
 
 Precision = Literal["bf16", "int8"]
 
@@ -107,6 +105,8 @@ def make_variant(
                 "int8 or FP32"
             )
         return make_bf16(store, name)
+    from tritonpose_server.models.calibration import calibration_inputs
+
     inputs = calibration_inputs(store, name, images, detector or DEFAULT_DETECTOR)
     progress(f"{name}: calibrating with {len(inputs)} inputs")
     return make_int8(store, name, inputs)
@@ -128,6 +128,11 @@ def make_int8(store: ModelStore, name: str, calibration: Iterable[npt.NDArray[np
     ``calibration`` are typical inputs of the model, uint8 ``[h, w, 3]`` RGB: photos that resemble
     those to come, and other ones than accuracy is measured on.
     """
+    import onnxruntime
+
+    from tritonpose_server.models.graph import onnx_graph
+    from tritonpose_server.models.graph.quantization import quantize_model
+
     base = read_base(store, name)
     images = list(calibration)
     model = quantize_model(onnx_graph.load_model(base.model), images)

@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import onnx
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonpose_server.embedded.staging import PIPELINE
@@ -18,6 +18,9 @@ from tritonpose_server.models.directories import part_directory, replaced_direct
 from tritonpose_server.models.errors import ConversionError, HomeError
 from tritonpose_server.models.home import explained_errors, user, writable_directory
 from tritonpose_server.models.triton_config import config_text
+
+if TYPE_CHECKING:
+    import onnx
 
 # Part of every cache key: raise it when the same source would give another model.
 CONVERTER_VERSION = 2
@@ -138,6 +141,9 @@ class ModelStore:
             if isinstance(files.model, Path):
                 _link(files.model, target)
             else:
+                # It takes long to import, and only what is converted needs it.
+                import onnx
+
                 onnx.save(files.model, target)
             (staging / CONFIG_FILE).write_text(config_text(files.config), "utf-8")
             for config_name, config in files.configs.items():

@@ -9,16 +9,17 @@ import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import onnx
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from tritonpose_pipeline.repository import NmsSettings
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.graph import onnx_graph
+
+if TYPE_CHECKING:
+    import onnx
 
 Backend = Literal["openvino", "onnxruntime"]
 
@@ -182,6 +183,9 @@ def _for_gpus(
 
 def _dims(tensor: onnx.ValueInfoProto) -> list[int]:
     """Sizes without the batch; -1 where the graph leaves a size open."""
+    # It takes long to import, and reading a configuration needs none of it.
+    from tritonpose_server.models.graph import onnx_graph
+
     return [size if isinstance(size, int) else -1 for size in onnx_graph.tensor_shape(tensor)[1:]]
 
 

@@ -16,6 +16,7 @@ from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
 from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.errors import EmbeddedServerError
+from tritonpose_server.models import choice as choice_module
 from tritonpose_server.models import commands as manage
 from tritonpose_server.models.catalog import (
     DEFAULT_DETECTOR,
@@ -24,7 +25,7 @@ from tritonpose_server.models.catalog import (
     OPEN_MODELS,
 )
 from tritonpose_server.models.choice import Installers, ModelChoice, choose_models
-from tritonpose_server.models.errors import ConversionError, FetchError
+from tritonpose_server.models.errors import ConversionError, FetchError, HomeError
 from tritonpose_server.models.store import ModelFiles, ModelStore
 
 LIGHTNING = "MoveNet-Lightning_256x192"
@@ -133,6 +134,27 @@ def test_stand_ins_are_announced_until_the_models_can_be_fetched(world: World) -
     assert choice.models == (world.store.path(YOLOE), world.store.path(TINYPOSE))
     assert choice.stand_ins == {}
     assert not [line for line in lines if "stands in" in line]
+
+
+def test_a_store_that_cannot_be_written_serves_what_it_has(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(DEFAULT_DETECTOR, "detector")
+
+    def refuse(directory: Path) -> Path:
+        raise HomeError(f"{directory} can't be used")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(choice_module, "writable_directory", refuse)
+        with pytest.raises(HomeError, match="can't be used"):
+            world.choose(config())
+    world.put(DEFAULT_KEYPOINT_MODEL, "keypoint")
+    monkeypatch.setattr(choice_module, "writable_directory", refuse)
+    found, lines = world.choose(config())
+    assert found.stand_ins == {YOLOE: DEFAULT_DETECTOR, TINYPOSE: DEFAULT_KEYPOINT_MODEL}
+    assert [line for line in lines if "stands in" in line and str(world.store.root) in line]
+    with pytest.raises(HomeError, match="can't be used"):
+        world.choose(config(), strict=True)
 
 
 def test_nothing_stands_in_where_that_is_forbidden(world: World) -> None:

@@ -13,11 +13,12 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-
-import httpx
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from tritonpose_server.models.errors import FetchError
+
+if TYPE_CHECKING:
+    import httpx
 
 _TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@")
@@ -92,6 +93,9 @@ def redact_credentials(address: str) -> str:
 
 def _download(address: str, part: Path, limits: DownloadLimits) -> str:
     """Send one request, write the answer to a file and return its SHA-256."""
+    # It takes long to import, and models that are installed need none of it.
+    import httpx
+
     timeout = httpx.Timeout(limits.read_timeout_s, connect=limits.connect_timeout_s)
     hooks = {"request": [_require_https] if address.lower().startswith("https:") else []}
     answered = False
@@ -138,6 +142,8 @@ def _check_head(response: httpx.Response) -> None:
 
 def _store(response: httpx.Response, part: Path, limits: DownloadLimits) -> str:
     """Write the body of an answer to a file and return its SHA-256."""
+    from tqdm import tqdm
+
     length = response.headers.get("Content-Length", "")
     total = int(length) if length.isdecimal() else None
     digest = hashlib.sha256()

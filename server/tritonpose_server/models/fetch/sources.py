@@ -12,8 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from tritonpose_server.models.directories import replaced_directory
 from tritonpose_server.models.errors import FetchError
 from tritonpose_server.models.fetch.archive import MODEL_FILES, require_model, unpack_model
@@ -110,6 +108,9 @@ def answering_sources(
     On a machine without a network, the timeouts of one server after the other would add up to half
     a minute; that of name resolution can't even be set.
     """
+    # It takes long to import, and models that are installed need none of it.
+    import httpx
+
     asked = default_sources() if sources is None else tuple(sources)
     answered: set[str] = set()
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from tritonpose_server.models import triton_config
 from tritonpose_server.models.catalog import OPEN_MODELS, OpenModel
 from tritonpose_server.models.errors import FetchError
-from tritonpose_server.models.graph import model_graph
 from tritonpose_server.models.home import cache_home, explained_errors, writable_directory
 from tritonpose_server.models.open_models.npm_package import (
     Member,
@@ -88,6 +87,9 @@ def _convert(model: OpenModel, downloads: Path) -> ModelFiles:
             raise FetchError(
                 f"{downloads / member.filename} is missing or damaged; fetch the open models again"
             )
+    # It takes long to import, and models that are installed need none of it.
+    from tritonpose_server.models.graph import model_graph
+
     network = model.build(load_graph_model(downloads / model.topology.filename))
     servable = model_graph.add_preprocessing(
         network,

@@ -75,6 +75,16 @@ def test_models_are_chosen_once_at_the_first_request_by_however_many_threads(mak
     assert (found, len(calls)) == ([1] * 16, 1)
 
 
+def test_what_only_conversion_needs_is_not_imported() -> None:
+    """It would make the first result of models that are installed come late."""
+    program = (
+        "import sys, tritonpose_server.models.choice, tritonpose_server.local.engine; "
+        "print(*{'onnx', 'onnxruntime', 'openvino', 'httpx', 'tqdm', 'aiohttp'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
 def test_a_failed_choice_is_tried_again(make: Make) -> None:
     failures = [ServerUnavailableError("no network")]
 

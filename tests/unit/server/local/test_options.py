@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tritonpose.errors import ConfigError, TritonPoseError
@@ -38,9 +40,16 @@ def test_a_gpu_computes_with_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize(
     ("device", "says"),
-    [("gpu:0,1", "one GPU"), ("npu:0", "NVIDIA GPUs"), ("xpu", "NVIDIA GPUs"), ("tpu", "expected")],
+    [
+        ("gpu:0,1", "one GPU"),
+        ("npu:0", "NVIDIA GPUs"),
+        ("xpu", "NVIDIA GPUs"),
+        ("tpu", "expected"),
+        ("", "expected"),
+        (0, "device '0': expected"),
+    ],
 )
-def test_other_devices(device: str, says: str) -> None:
+def test_other_devices(device: Any, says: str) -> None:
     with pytest.raises(TritonPoseError, match=says):
         LocalOptions.parse(device)
 
@@ -70,6 +79,7 @@ def test_engine_config(config: dict, parameters: dict) -> None:
         ({"cpu_threads": True}, "cpu_threads=True"),
         ({"streams": "many"}, "streams='many'"),
         ({"precision": "int8"}, "fp32 or bf16"),
+        ({"precision": ["fp32"]}, "fp32 or bf16"),
         ({"run_mode": "paddle"}, "unknown key 'run_mode'"),
         ({"openvino": {"speed": 1}}, "unknown key 'speed'"),
         ("fast", "expected a dict"),
