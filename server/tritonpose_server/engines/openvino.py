@@ -26,6 +26,10 @@ from tritonpose_server.engines.engine import (
     check_signature,
 )
 
+# OpenVINO makes its tables of NumPy's types at their first use, and runs Python meanwhile: two
+# threads that load the first models at once would wait for each other for ever. Only one imports.
+openvino.Type(np.float32).to_dtype()
+
 
 def cpu_has_bf16(core: openvino.Core | None = None) -> bool:
     """Check whether the CPU has instructions for bfloat16 (AVX512-BF16, AMX, AVX-NE-CONVERT).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -152,3 +154,18 @@ def test_precision(
 @pytest.mark.parametrize("expected", [True, False])
 def test_what_openvino_says_of_the_cpu(expected: bool) -> None:
     assert cpu_has_bf16(Core(bf16=expected)) == expected
+
+
+def test_openvino_runs_no_python_for_types_of_numpy() -> None:
+    """Where it did at their first use, threads that loaded the first models waited for ever."""
+    program = """
+import sys, numpy as np, openvino, tritonpose_server.engines.openvino
+called = []
+sys.setprofile(lambda frame, event, _: called.append(frame.f_code) if event == "call" else None)
+dtypes = [openvino.Type.f32.to_dtype(), openvino.Type.u8.to_dtype()]
+types = [openvino.Type(np.uint8), openvino.Type(np.float32)]
+sys.setprofile(None)
+assert not called, called
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
