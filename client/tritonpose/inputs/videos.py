@@ -30,6 +30,7 @@ _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,live_flv,mpeg,mpegvideo,mpegts,mxf,ogg,ivf,"
     "nut,rm,wtv,dv,gxf,yuv4mpegpipe,h264,hevc,m4v,obu,vc1,mjpeg,mpjpeg,gif,apng"
 )
+_JPEG = b"\xff\xd8\xff"
 # More would hold a frame each, on machines with many cores.
 _MOST_THREADS = 4
 _USUAL_RATE = 25.0
@@ -106,7 +107,24 @@ def _open_alone(file: BinaryIO) -> InputContainer:
         "max_pixels": str(Limits.max_pixels),
     }
     # Titles may be in any encoding.
-    return av.open(file, "r", options=options, metadata_errors="replace", io_open=_open_nothing)
+    return av.open(
+        file,
+        "r",
+        format=_known_format(file),
+        options=options,
+        metadata_errors="replace",
+        io_open=_open_nothing,
+    )
+
+
+def _known_format(file: BinaryIO) -> str | None:
+    """Name the format where FFmpeg would not find it: bare motion JPEG of few or large frames."""
+    if not file.seekable():
+        return None
+    start = file.tell()
+    head = file.read(len(_JPEG))
+    file.seek(start)
+    return "mjpeg" if head == _JPEG else None
 
 
 def _open_nothing(*_: object) -> NoReturn:

@@ -56,6 +56,18 @@ def test_frames_are_turned_and_mirrored_as_the_video_says(
     assert np.abs(frame.image.astype(int) - expected).mean() < 8
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("size", [(96, 64), (1920, 1280)])
+@pytest.mark.parametrize("between", [b"", b"\r\n", b"\r\n--f\r\nContent-Type: image/jpeg\r\n\r\n"])
+def test_motion_jpeg_of_few_or_large_frames(
+    count: int, size: tuple[int, int], between: bytes
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
+    still = cv2.imencode(".jpg", noise)[1].tobytes()
+    frames = frames_of((still + between) * count)
+    assert [frame.image.shape for frame in frames] == [noise.shape] * count
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_frames_of_motion_jpeg_are_turned_as_their_exif_data_say(orientation: int) -> None:
     exif = Image.Exif()
