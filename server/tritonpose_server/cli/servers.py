@@ -10,6 +10,7 @@ from dataclasses import replace
 from tritonpose.cli.logs import LogOptions
 from tritonpose.config import PipelineConfig
 from tritonpose_server.embedded.device import Device, require_gpus
+from tritonpose_server.embedded.installation import find_triton
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.staging import HpsOptions
@@ -44,6 +45,7 @@ def embedded_server(
     if place is not None:
         # Before models are fetched and converted, which may take minutes.
         require_gpus(place.gpus)
+    find_triton()
     choice = choose_models(config, report, strict=strict_models)
     return EmbeddedServer(choice.models, choice.settings, ServerOptions(device=place))
 
@@ -73,6 +75,7 @@ def serve(
         with bind(rest.host, rest.port) as listener:
             if triton.device is not None:
                 require_gpus(triton.device.gpus)
+            find_triton()
             choice = choose_models(config, LOGGER.info, strict=strict_models)
             warn_exposed_ports(rest.host, triton.address)
             warn_of_control_key(triton)

@@ -40,7 +40,8 @@ def find_triton() -> TritonInstallation:
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise TritonNotInstalledError(
             f"the embedded server runs on Linux x86-64, this is {sys.platform} "
-            f"{platform.machine()}: use a server on another machine or the container"
+            f"{platform.machine()}: use a server on another machine or the container, or run "
+            "without a server (--url local:)"
         )
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if sys.version_info[:2] > _LAST_PYTHON:
@@ -48,7 +49,7 @@ def find_triton() -> TritonInstallation:
             f"the embedded server runs on Python 3.10 to 3.12, this is Python {version}, for which "
             "there is no numpy that its Triton can read: make an environment with an older Python "
             "(`uv venv --python 3.12` fetches it), or use a server elsewhere (--url) or the "
-            "container"
+            "container, or run without a server (--url local:)"
         )
     try:
         distribution = importlib.metadata.distribution(_WHEEL)

@@ -8,13 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from tritonpose.cli.logs import LogOptions
+from tritonpose.config import PipelineConfig
+from tritonpose_server.cli import servers
 from tritonpose_server.embedded import installation
 from tritonpose_server.embedded.installation import (
     TritonInstallation,
     find_libpython_directory,
     find_triton,
 )
+from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.errors import TritonNotInstalledError
+from tritonpose_server.service.rest.settings import RestSettings
 
 PYTHON = f"3.{sys.version_info.minor}"
 STUB = f"python_backend_stubs/{PYTHON}/triton_python_backend_stub"
@@ -63,6 +68,21 @@ def test_pythons_without_a_numpy_for_triton(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(installation.sys, "version_info", (3, 13, 1, "final", 0))
     with pytest.raises(TritonNotInstalledError, match=r"3.10 to 3.12, this is Python 3.13.*3\.12`"):
         find_triton()
+
+
+def test_models_are_not_fetched_for_a_server_that_cannot_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_machine(monkeypatch, "darwin", "arm64")
+    monkeypatch.setattr(
+        servers, "choose_models", lambda *_, **__: pytest.fail("models are fetched")
+    )
+    monkeypatch.setattr(servers.signal, "signal", lambda *_: None)
+    rest = RestSettings(triton_url="", port=0)
+    with pytest.raises(TritonNotInstalledError, match="--url local:"):
+        servers.embedded_server(PipelineConfig(), None, print)
+    with pytest.raises(TritonNotInstalledError, match="--url local:"):
+        servers.serve(PipelineConfig(), ServerOptions(), rest, LogOptions())
 
 
 def test_complete(site: Path) -> None:
