@@ -16,8 +16,8 @@ import reference_data
 from command_line import run_tool
 from tools.benchmark.workload import QUICK
 
-ALL = ["latency", "throughput", "cpu", "people", "sizes", "client"]
-OURS = ["grpc", "http", "rest"]
+ALL = ["latency", "throughput", "cpu", "people", "sizes", "client", "start"]
+OURS = ["grpc", "http", "rest", "local"]
 
 
 def run_benchmark(directory: Path, *arguments: str | Path) -> tuple[dict[str, Any], str]:
@@ -40,6 +40,11 @@ def check_figures(report: dict[str, Any], contestants: list[str]) -> None:
             "client": [key for key in ("paddlex", "paddlex_fastest", "grpc") if key in contestants]
             + ["predict"],
             "rendering": ["paddlex", "render"],
+            "start": [
+                key
+                for key in ("paddlex", "paddlex_fastest", "engine", "local")
+                if key in contestants
+            ],
         }.get(measurement["name"], contestants)
         for case in measurement["cases"]:
             assert list(case["figures"]) == taking_part

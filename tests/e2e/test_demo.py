@@ -77,4 +77,4 @@ def test_models_of_a_pipeline_file(tmp_path: Path) -> None:
     assert done.returncode == 1
     *_, error = done.stderr.splitlines()
     assert error.startswith("error: ")
-    assert "nowhere does not exist" in error
+    assert "nowhere: there is no such model directory or file" in error
