@@ -28,16 +28,9 @@ def require_extra(extra: str, *modules: str) -> None:
 def missing_extra(
     error: ImportError, command: str | None = None, project: Distribution | None = None
 ) -> str | None:
-    """Explain a missing module.
+    """Name the extra that brings the module of an error, and how to install it; None for none.
 
-    Args:
-        error: Raised by the import.
-        command: The subcommand that needs the module.
-        project: The installed project; default: this one.
-
-    Returns:
-        A sentence that names the extra and how to install it; None where no extra brings the
-        module.
+    The command is the one that needs it.
     """
     project = project or _installed()
     requirements = project.requires if project is not None else None
@@ -83,10 +76,6 @@ def install_command(extra: str, project: Distribution | None = None) -> str:
 
     Its name is nobody's in package indexes: where that place is unknown or gone, the command names
     the extra's packages.
-
-    Args:
-        extra: Its name.
-        project: The installed project; default: this one.
     """
     project = project or _installed()
     # PEP 610: absent where the project came from an index by its name.

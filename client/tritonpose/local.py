@@ -79,17 +79,9 @@ def make_engine(
 ) -> LocalEngine:
     """Make the engine of a pipeline, which loads its models with the first image.
 
-    Args:
-        config: The pipeline.
-        timeout: Seconds that an image may take.
-        device: See `create_pipeline`.
-        engine: See `create_pipeline`.
-        engine_config: See `create_pipeline`.
-        strict_models: Whether it is an error that an open model would stand in for one that can't
-            be fetched.
-
-    Raises:
-        ConfigError: An argument is wrong, or no engine for it is installed.
+    With ``strict_models`` it is an error that an open model would stand in for one that can't be
+    fetched; for the other arguments see `create_pipeline`. ConfigError: an argument is wrong, or no
+    engine for it is installed.
     """
     check_timeout(timeout)
     if not is_installed():

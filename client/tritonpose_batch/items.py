@@ -40,22 +40,15 @@ def list_items(
     report: Callable[[str], None],
     passed_over: Counter[str] | None = None,
 ) -> list[Item]:
-    """List the images and videos that inputs name.
+    """List the images and videos that inputs name: each address once, in the order of the inputs.
 
-    Args:
-        inputs: Images, videos, directories (all images and videos in them and below), glob
-            patterns, http(s) URLs, addresses of object stores (of files, directories and
-            patterns), and lists of further ones, see `read_list`; paths in a local list are
-            relative to its directory.
-        report: Is called with lines for the user, on what may not be as meant.
-        passed_over: Counts, by kind, what directories hold besides.
-
-    Returns:
-        Each address once, in the order of the inputs; those of a directory or a pattern sorted.
-
-    Raises:
-        InputError: An input that is named directly does not exist or holds nothing, or a list
-            can't be read. Addresses in a list may be missing: each fails when it is read.
+    Inputs are images, videos, directories (all images and videos in them and below, sorted), glob
+    patterns (sorted, too), http(s) URLs, addresses of object stores (of files, directories and
+    patterns), and lists of further ones, see `read_list`; paths in a local list are relative to its
+    directory. ``report`` gets lines for the user, on what may not be as meant; ``passed_over``
+    counts, by kind, what directories hold besides. InputError: an input that is named directly does
+    not exist or holds nothing, or a list can't be read. Addresses in a list may be missing: each
+    fails when it is read.
     """
     items: dict[str, Item] = {}
     for name in map(local_path, inputs):

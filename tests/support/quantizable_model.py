@@ -14,7 +14,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonpose_server.models.graph.model_graph import add_preprocessing
 from tritonpose_server.models.paddle.inference_yml import Normalization
 from tritonpose_server.models.store import ModelFiles, ModelStore
-from tritonpose_server.models.triton_config import Backend, keypoint_parameters, make_config
+from tritonpose_server.models.triton_config import keypoint_parameters, make_config
 
 HEIGHT, WIDTH = 32, 24
 SOURCE: Mapping[str, object] = {"source": "made up", "agreement": {"images": 4}}
@@ -54,12 +54,13 @@ def install(
     store: ModelStore,
     name: str = "toy",
     servable: onnx.ModelProto | None = None,
-    backend: Backend = "openvino",
+    backend: str = "openvino",
 ) -> Path:
     """Put a model into a store."""
     model = servable or quantizable_model()
     parameters = keypoint_parameters(flip_shift=True, use_udp=False)
-    config = make_config(name, model, parameters, max_batch_size=8, backend=backend)
+    config = make_config(name, model, parameters, max_batch_size=8)
+    config.backend = backend
     return store.add(name, ModelFiles(model, config, SOURCE))
 
 

@@ -31,15 +31,7 @@ def draw_labels(
     scores: bool,
     ids: bool,
 ) -> None:
-    """Draw boxes and labels of all people, in place.
-
-    Args:
-        canvas: (H, W, 3) uint8, BGR.
-        people: The arrays of a result.
-        boxes: Draw the boxes.
-        scores: Write each person's detection score.
-        ids: Write each person's index.
-    """
+    """Draw boxes of all people, and their scores and indices as labels, on BGR, in place."""
     side = min(canvas.shape[:2])
     if boxes:
         for index, box in enumerate(people.boxes.tolist()):
@@ -69,14 +61,9 @@ def _write(
     height: int,
     color: tuple[int, int, int],
 ) -> None:
-    """Write a label above a box's left upper corner, or below it where the image ends.
+    """Write a label above a box's left upper corner, or below it where the image ends, in place.
 
-    Args:
-        canvas: (H, W, 3) uint8, BGR; changed.
-        text: The label.
-        corner: x and y of the corner in pixels.
-        height: Of the letters, in pixels.
-        color: BGR, of the background.
+    The corner is x and y, the height of the letters in pixels, the color BGR, of the background.
     """
     stroke = max(1, round(height / 10))
     margin = max(2, height // 4)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from tritonpose.coco import VISIBLE_SCORE
+from tritonpose.drawing import VISIBLE_SCORE
 from tritonpose_pipeline.keypoint_schema import default_schema
 
 if TYPE_CHECKING:
@@ -73,13 +73,10 @@ def _blend_limb(
     delta: Sequence[float],
     color: tuple[int, int, int],
 ) -> None:
-    """Blend a limb, a thin filled ellipse, into the canvas, in place.
+    """Blend a limb, a thin filled ellipse, into the canvas, in place; the color is BGR.
 
-    Args:
-        canvas: (H, W, 3) uint8, BGR.
-        middle: x and y between its joints in pixels; may lie outside the canvas.
-        delta: Difference of the joints' x and y in pixels.
-        color: BGR.
+    It lies around the middle between its joints, x and y in pixels, which may be outside; delta is
+    the difference of the joints.
     """
     dx, dy = delta
     half_length = int(math.sqrt(dx * dx + dy * dy) / 2)

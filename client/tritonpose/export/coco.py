@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tritonpose.coco import VISIBLE_SCORE
+from tritonpose.drawing import VISIBLE_SCORE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

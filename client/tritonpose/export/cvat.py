@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from tritonpose.coco import VISIBLE_SCORE
+from tritonpose.drawing import VISIBLE_SCORE
 from tritonpose.export.images import image_name, image_size
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from tritonpose.coco import VISIBLE_SCORE
+from tritonpose.drawing import VISIBLE_SCORE
 from tritonpose.export.images import image_size
 
 if TYPE_CHECKING:

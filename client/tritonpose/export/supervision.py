@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tritonpose.coco import VISIBLE_SCORE
+from tritonpose.drawing import VISIBLE_SCORE
 from tritonpose.extras import install_command
 
 if TYPE_CHECKING:

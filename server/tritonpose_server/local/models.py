@@ -53,9 +53,7 @@ class LocalModels:
     ) -> list[npt.NDArray[np.float32]]:
         """Run ``model`` on ``images`` (see ``RunModel``).
 
-        Raises:
-            ModelUnavailableError: The model can't be loaded.
-            ModelFailedError: The model failed.
+        ModelUnavailableError: it can't be loaded. ModelFailedError: it failed.
         """
         with self._slots.yielded():
             config, loaded = self.load(model)

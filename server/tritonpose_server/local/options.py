@@ -49,17 +49,10 @@ class LocalOptions:
     ) -> LocalOptions:
         """Read arguments of ``create_pipeline``.
 
-        Args:
-            device: ``cpu``, ``gpu`` or ``gpu:1``; None for the CPU.
-            engine: ``openvino`` or ``onnxruntime``; None for OpenVINO where it is installed and
-                computes on the device, else ONNX Runtime.
-            engine_config: ``cpu_threads``, ``streams`` and ``precision`` (``fp32`` or ``bf16``),
-                or, as PaddleX takes it, a mapping of engines to such mappings.
-            strict_models: Whether it is an error that an open model would stand in.
-
-        Raises:
-            ConfigError: A value is wrong, or the engine or device can't be used here.
-            EmbeddedServerError: The GPU can't be used; the message says what is missing.
+        Without an engine it is OpenVINO, where that is installed and computes on the device, else
+        ONNX Runtime. ``engine_config`` may also be, as PaddleX takes it, a mapping of engines to
+        such mappings. ConfigError: a value is wrong, or the engine or device can't be used here.
+        EmbeddedServerError says what a GPU lacks.
         """
         gpu = _gpu(device)
         name = _engine(engine, gpu)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from tritonpose_server.models.home import cache_home, explained_errors, writable
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.own_models import install_own_model
 from tritonpose_server.models.paddle.files import MODEL_SUFFIXES
-from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress
+from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress, file_sha256
 from tritonpose_server.models.triton_config import read_config
 
 # Of the largest published archive, with what it holds.
@@ -162,6 +161,6 @@ def _installed_entry(store: ModelStore, name: str, digest: bool) -> ModelEntry:
         source=str(provenance.get("source", "")),
         accuracy=known.accuracy if known else "",
         size_mb=model.stat().st_size / 1e6,
-        sha256=hashlib.sha256(model.read_bytes()).hexdigest() if digest else "",
+        sha256=file_sha256(model) if digest else "",
         backends=tuple(dict.fromkeys(config.backend for config in configs)),
     )

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
@@ -20,8 +20,6 @@ from tritonpose_server.models.errors import ConversionError
 
 if TYPE_CHECKING:
     import onnx
-
-Backend = Literal["openvino", "onnxruntime"]
 
 ONNXRUNTIME = "onnxruntime"
 TENSORRT = "tensorrt"
@@ -90,10 +88,9 @@ def make_config(
     parameters: Mapping[str, str],
     *,
     max_batch_size: int,
-    backend: Backend = "openvino",
 ) -> pb.ModelConfig:
     """Make the configuration of a model from uint8 ``[batch, h, w, 3]`` to float32 outputs."""
-    config = pb.ModelConfig(name=name, backend=backend, max_batch_size=max_batch_size)
+    config = pb.ModelConfig(name=name, backend="openvino", max_batch_size=max_batch_size)
     config.default_model_filename = "model.onnx"
     for tensor in model.graph.input:
         config.input.add(name=tensor.name, data_type=pb.TYPE_UINT8, dims=_dims(tensor))

@@ -18,8 +18,7 @@ from PIL import Image
 
 from browser import Visit
 from tritonpose import HumanKeypointPipeline
-from tritonpose.coco import COCO_KEYPOINT_NAMES
-from tritonpose_pipeline.keypoint_schema import COLORS
+from tritonpose_pipeline.keypoint_schema import COLORS, default_schema
 
 
 def turned_by_exif(photo: Path, directory: Path) -> Path:
@@ -68,7 +67,7 @@ def test_joints_are_where_the_client_finds_them(
         for joint in joints:
             x, y, score = map(float, box["keypoints"][joint])
             opened.page.mouse.move(*opened.on_screen(x, y))
-            name = COCO_KEYPOINT_NAMES[joint].replace("_", " ")
+            name = default_schema(17).names[joint].replace("_", " ")
             assert opened.tip() == (
                 f"{name} {score:.2f} person {number}: "
                 f"detection {box['det_score']:.2f}, keypoints {box['kpt_score']:.2f}"
@@ -121,7 +120,7 @@ def test_saves_the_picture_at_its_size_with_joints_in_their_colors(
     for joint in lone_joints(box["keypoints"], distance=16):
         x, y, _ = box["keypoints"][joint]
         color = COLORS[joint]
-        assert np.abs(saved[int(y), int(x)] - color).max() <= 8, COCO_KEYPOINT_NAMES[joint]
+        assert np.abs(saved[int(y), int(x)] - color).max() <= 8, default_schema(17).names[joint]
 
 
 def test_the_command_does_the_same(

@@ -15,8 +15,8 @@ from pycocotools.cocoeval import COCOeval
 
 from poses import made_up_result
 from tritonpose import KeypointResult
-from tritonpose.coco import COCO_KEYPOINT_NAMES
 from tritonpose.export import person_scores
+from tritonpose_pipeline.keypoint_schema import default_schema
 
 COLUMNS = {
     "input_path": "string",
@@ -43,7 +43,7 @@ def annotations_of(results: dict[int, KeypointResult]) -> COCO:
     truth.dataset = {
         "info": {},
         "images": [{"id": image_id, "width": 640, "height": 480} for image_id in results],
-        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO_KEYPOINT_NAMES)}],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(default_schema(17).names)}],
         "annotations": people,
     }
     truth.createIndex()
@@ -89,7 +89,7 @@ def test_a_table_has_one_row_per_person_and_keypoint() -> None:
     assert table.dtypes.astype(str).to_dict() == COLUMNS
     assert len(table) == 3 * 17
     assert table["person"].tolist() == [0] * 17 + [1] * 17 + [2] * 17
-    assert table["keypoint"].tolist() == list(COCO_KEYPOINT_NAMES) * 3
+    assert table["keypoint"].tolist() == list(default_schema(17).names) * 3
     assert set(table["input_path"]) == {"photo.jpg"}
     assert set(table["frame_index"]) == {12}
     assert table["page_index"].isna().all()

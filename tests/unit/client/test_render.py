@@ -12,7 +12,6 @@ from PIL import Image
 import reference_data
 from poses import people
 from tritonpose import InputError, KeypointResult
-from tritonpose.coco import COCO_KEYPOINT_NAMES, COCO_SKELETON
 from tritonpose.drawing.poses import draw_poses
 from tritonpose_pipeline.keypoint_schema import KeypointSchema, default_schema
 
@@ -121,10 +120,10 @@ def test_scores_below_a_tenth_are_not_drawn(score: float, drawn: bool) -> None:
 
 
 def test_skeleton() -> None:
-    assert [f"{a}-{b}" for a, b in COCO_SKELETON] == LIMBS.split()
-    assert len(COCO_KEYPOINT_NAMES) == 17
-    mirrored = [name.replace("left", "right") for name in COCO_KEYPOINT_NAMES[1::2]]
-    assert mirrored == list(COCO_KEYPOINT_NAMES[2::2])
+    assert [f"{a}-{b}" for a, b in default_schema(17).skeleton] == LIMBS.split()
+    assert len(default_schema(17).names) == 17
+    mirrored = [name.replace("left", "right") for name in default_schema(17).names[1::2]]
+    assert mirrored == list(default_schema(17).names[2::2])
 
 
 def test_the_picture_in_a_notebook_is_small() -> None:

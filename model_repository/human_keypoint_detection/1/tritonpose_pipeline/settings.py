@@ -39,11 +39,7 @@ class PipelineSettings:
     keypoint_schema: KeypointSchema | None = None
 
     def to_parameters(self) -> dict[str, str | None]:
-        """Write the settings as ``parameters`` of the pipeline's ``config.pbtxt``.
-
-        Returns:
-            All parameters that `from_parameters` reads; None for those to leave out.
-        """
+        """Write all parameters that `from_parameters` reads, None for those to leave out."""
         return {
             "detector": self.detector,
             "keypoint_model": self.keypoint_model,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from tritonpose.whole_files import whole_file
 from tritonpose_server.models.directories import locked_directory
 from tritonpose_server.models.errors import FetchError
-from tritonpose_server.models.store import Progress
+from tritonpose_server.models.store import Progress, file_sha256
 
 _VERSION = 1
 
@@ -50,7 +49,7 @@ class ModelLock:
             return
         try:
             found = {
-                name: hashlib.sha256((directory / name).read_bytes()).hexdigest()
+                name: file_sha256(directory / name)
                 for name in known.files
                 if (directory / name).exists()
             }

