@@ -57,7 +57,10 @@ def openpose_json(result: KeypointResult, order: str | None = None) -> dict[str,
     Raises:
         ConfigError: The order is none of these, or one of OpenPose's for keypoints that have other
             names.
+        TritonPoseError: The result has an `error`: its file would say that nobody is there.
     """
+    if result.error is not None:
+        raise result.error
     people = result.arrays
     names = people.schema.names
     fits = set(_COCO_18) - {"neck"} <= set(names)

@@ -199,7 +199,12 @@ def test_csv_says_what_the_table_says() -> None:
 
 def test_results_with_an_error() -> None:
     failed = KeypointResult("a.jpg", error=InputError("no image"))
-    for export in (cvat_image, fiftyone_labels, lambda result: label_studio_task(result, "")):
+    for export in (
+        openpose_json,
+        cvat_image,
+        fiftyone_labels,
+        lambda result: label_studio_task(result, ""),
+    ):
         with pytest.raises(InputError, match="no image"):
             export(failed)
 
