@@ -16,7 +16,7 @@ from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
-from tritonpose_server.models.home import cache_home
+from tritonpose_server.models.home import cache_home, compiled_directory
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import ModelStore
@@ -54,7 +54,9 @@ def server(
     detector, keypoint_model = installed_open_models
     settings = PipelineSettings(detector.name, keypoint_model.name)
     with EmbeddedServer(
-        [*installed_open_models, *installed_paddle_models.values()], settings
+        [*installed_open_models, *installed_paddle_models.values()],
+        settings,
+        ServerOptions(compiled=compiled_directory()),
     ) as running:
         yield running
 
@@ -64,7 +66,9 @@ def embed(installed_open_models: list[Path]) -> Callable[..., EmbeddedServer]:
     """Make a server of the open models, not yet started; the arguments are its options."""
     settings = PipelineSettings(*(model.name for model in installed_open_models))
     return lambda **options: EmbeddedServer(
-        installed_open_models, settings, ServerOptions(**options)
+        installed_open_models,
+        settings,
+        ServerOptions(**{"compiled": compiled_directory(), **options}),
     )
 
 

@@ -16,6 +16,7 @@ from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.staging import HpsOptions
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.choice import choose_models
+from tritonpose_server.models.home import compiled_directory
 from tritonpose_server.ports import bind, is_loopback
 from tritonpose_server.service.rest.settings import RestSettings
 from tritonpose_server.supervision.rest_process import RestProcess
@@ -47,7 +48,9 @@ def embedded_server(
         require_gpus(place.gpus)
     find_triton()
     choice = choose_models(config, report, strict=strict_models)
-    return EmbeddedServer(choice.models, choice.settings, ServerOptions(device=place))
+    return EmbeddedServer(
+        choice.models, choice.settings, ServerOptions(device=place, compiled=compiled_directory())
+    )
 
 
 def serve(
@@ -79,7 +82,9 @@ def serve(
             choice = choose_models(config, LOGGER.info, strict=strict_models)
             warn_exposed_ports(rest.host, triton.address)
             warn_of_control_key(triton)
-            triton = replace(triton, hps=HpsOptions(choice.visualize, rest.urls))
+            triton = replace(
+                triton, compiled=compiled_directory(), hps=HpsOptions(choice.visualize, rest.urls)
+            )
             with EmbeddedServer(choice.models, choice.settings, triton) as server:
                 _log_addresses(server, rest.address)
                 rest = replace(

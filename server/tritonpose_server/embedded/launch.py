@@ -29,6 +29,7 @@ from tritonpose_server.embedded.staging import (
     stage_pipeline,
 )
 from tritonpose_server.embedded.triton_command import Ports, triton_command
+from tritonpose_server.engines.compiled import DIRECTORY_VARIABLE
 from tritonpose_server.ports import bind, hold
 from tritonpose_server.python_programs import isolated_python
 from tritonpose_server.supervision import guardian
@@ -84,6 +85,8 @@ def launch(
             triton.binary, server_id, directory, repositories, names, options, ports
         )
         environment = triton_environment(triton, libpython, directory / "libraries")
+        if options.compiled is not None:
+            environment[DIRECTORY_VARIABLE] = str(options.compiled)
         # Python imports from the working directory, and the user's may hold anything.
         workplace = directory / "work"
         workplace.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tritonpose_server.embedded.device import Device
 from tritonpose_server.embedded.staging import HpsOptions
@@ -31,6 +32,8 @@ class ServerOptions:
             read it from Triton's command line, and who has it runs code as the server's user.
         device: Where the models compute; None for where their configurations say.
         tuning: Threads, streams, processes, batches and queues.
+        compiled: Directory for what OpenVINO compiles, which makes the next start faster; None for
+            compiling at each start.
         hps: What Triton's model of PaddleX's service contract does.
     """
 
@@ -47,6 +50,7 @@ class ServerOptions:
     control_key: str | None = field(default=None, repr=False)
     device: Device | None = None
     tuning: Tuning = field(default_factory=Tuning)
+    compiled: Path | None = None
     hps: HpsOptions = field(default_factory=HpsOptions)
 
     @property

@@ -14,6 +14,7 @@ from tritonpose_pipeline.errors import ModelFailedError, ModelUnavailableError
 from tritonpose_pipeline.limits import ComputeSlots
 from tritonpose_server.engines.engine import Engine, EngineConfig, EngineConfigError, LoadedModel
 from tritonpose_server.local.options import EngineName, LocalOptions
+from tritonpose_server.models.home import compiled_directory
 from tritonpose_server.models.store import CONFIG_FILE
 from tritonpose_server.models.triton_config import read_config
 
@@ -86,9 +87,11 @@ class LocalModels:
 def _load_engine(name: EngineName) -> Engine:
     """Import an engine, which takes longer than importing the rest."""
     if name == "openvino":
+        from tritonpose_server.engines.compiled import CompiledModels
         from tritonpose_server.engines.openvino import OpenVinoEngine
 
-        return OpenVinoEngine()
+        directory = compiled_directory()
+        return OpenVinoEngine(compiled=None if directory is None else CompiledModels(directory))
     from tritonpose_server.engines.onnxruntime import load_onnxruntime
 
     return load_onnxruntime

@@ -37,6 +37,13 @@ def cache_home() -> Path:
         ) from error
 
 
+def compiled_directory() -> Path | None:
+    """Return the directory for what engines compile; None where nothing can be written."""
+    with contextlib.suppress(HomeError):
+        return writable_directory(cache_home() / "compiled")
+    return None
+
+
 def writable_directory(directory: Path, needed_bytes: int = 0) -> Path:
     """Make sure that ``needed_bytes`` can be written into a directory, and return it.
 

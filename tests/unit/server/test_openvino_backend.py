@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,8 +16,9 @@ import openvino
 import pytest
 
 import triton_stand_in
-from quantizable_model import HEIGHT, WIDTH, install, triton_arguments
+from quantizable_model import HEIGHT, WIDTH, install, quantizable_model, triton_arguments
 from tritonpose_server.embedded import resources
+from tritonpose_server.engines.compiled import CompiledModels
 from tritonpose_server.engines.cores import available_cores
 from tritonpose_server.engines.engine import EngineConfig
 from tritonpose_server.engines.openvino import OpenVinoEngine, OpenVinoModel, cpu_has_bf16
@@ -84,6 +87,98 @@ def test_an_answer_outlives_the_next_batch(load: Load) -> None:
     np.testing.assert_array_equal(first, before)
 
 
+# --- compiled models ---
+
+
+class CountingCore:
+    """An OpenVINO core that counts how often it compiles and imports."""
+
+    def __init__(self) -> None:
+        self._core = openvino.Core()
+        self.read_model, self.get_property = self._core.read_model, self._core.get_property
+        self.done: list[str] = []
+
+    def compile_model(self, *arguments: Any) -> openvino.CompiledModel:
+        self.done.append("compile")
+        return self._core.compile_model(*arguments)
+
+    def import_model(self, *arguments: Any) -> openvino.CompiledModel:
+        self.done.append("import")
+        return self._core.import_model(*arguments)
+
+
+def load_kept(model: Path, folder: Path, **parameters: str) -> tuple[list[str], np.ndarray]:
+    """Load a model with what is kept in a folder; return what was done, and its heatmaps."""
+    core = CountingCore()
+    config = EngineConfig.from_triton(triton_arguments(model, NUM_STREAMS="2", **parameters))
+    loaded = OpenVinoEngine(core, CompiledModels(folder))(config)
+    several = run(loaded, images(3, seed=9))
+    np.testing.assert_array_equal(run(loaded, images(3, seed=9)[:1]), several[:1])
+    return core.done, several
+
+
+@pytest.mark.skipif(available_cores() < 2, reason="two graphs of a model need two cores")
+def test_a_model_is_compiled_once(model: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "compiled"
+    kept.mkdir()
+    done, expected = load_kept(model, kept)
+    assert done == ["compile", "import"]
+    for _ in range(2):
+        done, found = load_kept(model, kept)
+        assert done == ["import", "import"]
+        np.testing.assert_array_equal(found, expected)
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def pretend(path: Path) -> None:
+    """Content that is whole, but no model."""
+    path.write_bytes(hashlib.sha256(b"no model").digest() + b"no model")
+
+
+@pytest.mark.skipif(available_cores() < 2, reason="two graphs of a model need two cores")
+@pytest.mark.parametrize("spoil", [damage, pretend, Path.unlink])
+def test_what_was_kept_but_cannot_be_used_is_compiled_again(
+    model: Path, tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    kept = tmp_path / "compiled"
+    kept.mkdir()
+    _, expected = load_kept(model, kept)
+    (file,) = kept.iterdir()
+    spoil(file)
+    done, found = load_kept(model, kept)
+    assert done[-2:] == ["compile", "import"]
+    np.testing.assert_array_equal(found, expected)
+    assert load_kept(model, kept)[0] == ["import", "import"]
+
+
+@pytest.mark.skipif(available_cores() < 2, reason="two graphs of a model need two cores")
+def test_another_model_is_compiled(model: Path, store: ModelStore, tmp_path: Path) -> None:
+    kept = tmp_path / "compiled"
+    kept.mkdir()
+    load_kept(model, kept)
+    (model / "1" / "weights.data").write_bytes(b"changed")
+    assert load_kept(model, kept)[0] == ["compile", "import"]
+    install(store, servable=quantizable_model(channels=16))
+    assert load_kept(model, kept)[0] == ["compile", "import"]
+
+
+def test_a_folder_that_cannot_be_written_is_no_obstacle(model: Path, tmp_path: Path) -> None:
+    _, found = load_kept(model, tmp_path / "missing" / "folder")
+    assert found.shape == (3, 17, HEIGHT // 4, WIDTH // 4)
+
+
+def test_what_was_not_used_for_long_is_removed(tmp_path: Path) -> None:
+    kept = CompiledModels(tmp_path)
+    kept.save("old", b"1")
+    (old,) = tmp_path.iterdir()
+    os.utime(old, (0, 0))
+    kept.save("new", b"2")
+    assert (kept.load("old"), kept.load("new")) == (None, b"2")
+
+
 # --- bf16 ---
 
 
@@ -110,6 +205,11 @@ class Core:
         # Not every machine that runs this test has bf16.
         settings = {**settings, "INFERENCE_PRECISION_HINT": "f32"}
         return self._core.compile_model(model, device, settings)
+
+    def import_model(self, compiled: bytes, device: str, settings: dict[str, Any]) -> object:
+        self.asked.add(settings["INFERENCE_PRECISION_HINT"])
+        settings = {**settings, "INFERENCE_PRECISION_HINT": "f32"}
+        return self._core.import_model(compiled, device, settings)
 
 
 def precision_of(servable: Path, *, cpu_has_bf16: bool) -> str:

@@ -6,16 +6,18 @@ Stands in for NVIDIA's C++ backend of the same name where only the Python backen
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from tritonpose_server.backends.backend import BackendModel
+from tritonpose_server.engines.compiled import CompiledModels
 from tritonpose_server.engines.openvino import OpenVinoEngine
 
 
 class TritonPythonModel(BackendModel):
     """Entry point for Triton."""
 
-    engine = OpenVinoEngine()
+    engine = OpenVinoEngine(compiled=CompiledModels.from_environment(os.environ))
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load the model, and log what became of its hint of bf16 (see ``BackendModel``)."""

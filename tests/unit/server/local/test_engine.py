@@ -35,6 +35,12 @@ FRAME = np.zeros((64, 96, 3), np.uint8)
 Make = Callable[..., LocalEngine]
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is compiled out of the user's own place."""
+    monkeypatch.setenv("TRITONPOSE_HOME", str(tmp_path / "home"))
+
+
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> ModelChoice:
     return install_toys(tmp_path_factory.mktemp("store"))
