@@ -10,7 +10,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 import quantizable_model
 from composing_models import DETECTOR_PARAMETERS
+from tritonpose.config import PipelineConfig
+from tritonpose.transport.messages import InferRequest
 from tritonpose_pipeline.settings import PipelineSettings
+from tritonpose_server.local.engine import LocalEngine
+from tritonpose_server.local.options import LocalOptions
 from tritonpose_server.models.choice import ModelChoice
 from tritonpose_server.models.store import ModelFiles, ModelStore
 from tritonpose_server.models.triton_config import make_config
@@ -60,3 +64,9 @@ def install_toys(root: Path) -> ModelChoice:
         quantizable_model.install(store),
     )
     return ModelChoice(models, PipelineSettings("toy-detector", models[1].name))
+
+
+def count_boxes(choice: ModelChoice) -> int:
+    """Find people with a new local engine; child processes import this module, unlike tests."""
+    engine = LocalEngine(PipelineConfig(), LocalOptions("openvino"), 60, lambda *_, **__: choice)
+    return len(engine.infer(InferRequest(frame=np.zeros((64, 96, 3), np.uint8)), 1.0).boxes)

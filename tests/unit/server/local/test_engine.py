@@ -11,13 +11,13 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from toy_models import BOX, install_toys
+from toy_models import BOX, count_boxes, install_toys
 from tritonpose.config import PipelineConfig
 from tritonpose.errors import (
     DeadlineExceededError,
@@ -209,10 +209,6 @@ def test_forked_children_get_an_answer_or_an_error(engine: str, state: str, tmp_
 
 
 def test_spawned_children_have_engines_of_their_own(toys: ModelChoice) -> None:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(count_boxes, (toys,)) == 1
-
-
-def count_boxes(choice: ModelChoice) -> int:
-    engine = LocalEngine(PipelineConfig(), LocalOptions("openvino"), 60, lambda *_, **__: choice)
-    return len(ask(engine))
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        assert pool.submit(count_boxes, toys).result(60) == 1
