@@ -119,7 +119,7 @@ def _open_alone(file: BinaryIO) -> InputContainer:
 
 def _known_format(file: BinaryIO) -> str | None:
     """Name the format where FFmpeg would not find it: bare motion JPEG of few or large frames."""
-    if not file.seekable():
+    if hasattr(file, "seekable") and not file.seekable():
         return None
     start = file.tell()
     head = file.read(len(_JPEG))

@@ -48,16 +48,29 @@ def test_what_is_left_alone(line: str, status: int, absent: list[str]) -> None:
 
 # As if only the client were installed: what the other extras bring can't be imported.
 BLOCKED = """
-import re, sys
+import sys
 from importlib.metadata import requires
+from packaging.requirements import Requirement
 class Absent:
     def find_spec(self, name, *_):
         plain = name.partition(".")[0].replace("_", "-").lower()
         if plain in absent - client:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 absent, client = set(), set()
+def install(line):
+    wanted = Requirement(line)
+    name = wanted.name.replace("_", "-").lower()
+    if name in client:
+        return
+    client.add(name)
+    for each in map(Requirement, requires(name) or ()):
+        if not each.marker or any(each.marker.evaluate({"extra": e}) for e in wanted.extras):
+            install(str(each))
 for line in requires("tritonpose"):
-    (absent if "extra ==" in line else client).add(re.match(r"[\\w.-]+", line)[0].lower())
+    if "extra ==" in line:
+        absent.add(Requirement(line).name.replace("_", "-").lower())
+    else:
+        install(line)
 sys.meta_path.insert(0, Absent())
 from tritonpose.cli import main
 sys.exit(main(sys.argv[1:]))
