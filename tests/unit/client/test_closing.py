@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import operator
 import threading
 import time
 from collections.abc import Iterator
@@ -55,7 +54,8 @@ def held() -> list[int]:
 
 
 def no_more(after: list[int], before: list[int]) -> bool:
-    return all(map(operator.le, after, before))
+    # gRPC closes a few descriptors later; a hundred pipelines that leak have a hundred more.
+    return all(now <= then + 10 for now, then in zip(after, before, strict=True))
 
 
 def all_unavailable(results: list[KeypointResult]) -> bool:
