@@ -53,9 +53,8 @@ def held() -> list[int]:
     return counts
 
 
-def no_more(after: list[int], before: list[int]) -> bool:
-    # gRPC closes a few descriptors later; a hundred pipelines that leak have a hundred more.
-    return all(now <= then + 10 for now, then in zip(after, before, strict=True))
+def no_more(after: list[int], before: list[int], slack: int = 0) -> bool:
+    return all(now <= then + slack for now, then in zip(after, before, strict=True))
 
 
 def all_unavailable(results: list[KeypointResult]) -> bool:
@@ -74,7 +73,8 @@ def test_a_hundred_pipelines(scheme: str, asynchronous: bool, port: int) -> None
         return held()
 
     before = use(3)
-    assert no_more(use(100), before)
+    # gRPC closes a few descriptors later; if each pipeline left one, there were a hundred more.
+    assert no_more(use(100), before, slack=10)
 
 
 def test_a_forgotten_pipeline_ends_its_thread(port: int) -> None:
