@@ -25,7 +25,7 @@ usage: tritonpose COMMAND ...        see `tritonpose COMMAND --help`
        tritonpose [PaddleX's flags]  as you would call paddlex
 
 Find people and their keypoints in images and videos, with the results of PaddleX's
-pipeline human_keypoint_detection, computed by NVIDIA Triton Inference Server.
+pipeline human_keypoint_detection, on NVIDIA Triton or in this process.
 
 commands:
   predict   print, draw and save the poses in images, directories, videos and URLs

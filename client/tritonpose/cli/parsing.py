@@ -191,16 +191,16 @@ def add_port(parser: argparse._ActionsContainer, flag: str, default: int, meanin
 def add_paddlex_only(parser: argparse.ArgumentParser) -> None:
     """Add flags of PaddleX's command that have no effect here."""
     group = parser.add_argument_group("PaddleX's options, accepted without effect")
-    group.add_argument("--use_hpip", action="store_true", help="models are always served by Triton")
+    group.add_argument("--use_hpip", action="store_true", help="models run as ONNX")
     group.add_argument("--hpi_config", metavar="CONFIG", help="as --use_hpip")
-    group.add_argument("--engine", metavar="ENGINE", help="models are served as ONNX")
+    group.add_argument("--engine", metavar="ENGINE", help="as --use_hpip")
 
 
 def warn_without_effect(options: argparse.Namespace) -> None:
     """Warn about PaddleX flags that have no effect."""
     for flag in ("use_hpip", "hpi_config", "engine"):
         if getattr(options, flag):
-            print_warning(f"--{flag} has no effect: models are served as ONNX, by Triton")
+            print_warning(f"--{flag} has no effect: models run as ONNX")
 
 
 def add_server(parser: argparse.ArgumentParser, meaning: str) -> None:
