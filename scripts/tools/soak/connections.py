@@ -90,13 +90,18 @@ async def _attack(
         nonlocal sent
         while time.monotonic() < end:
             _, writer = await asyncio.open_connection(parts.hostname, parts.port)
-            with contextlib.suppress(ConnectionError):
-                writer.write(first)
-                while time.monotonic() < end:
-                    writer.write(more)
-                    await asyncio.wait_for(writer.drain(), seconds)
-                    sent += len(more)
-            writer.transport.abort()
+            try:
+                with contextlib.suppress(ConnectionError):
+                    writer.write(first)
+                    while time.monotonic() < end:
+                        writer.write(more)
+                        await asyncio.wait_for(writer.drain(), seconds)
+                        sent += len(more)
+            finally:
+                # Also where nobody takes the data any more.
+                writer.transport.abort()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
 
     clients = asyncio.gather(*(client() for _ in range(_CLIENTS)), return_exceptions=True)
     peak = 0
