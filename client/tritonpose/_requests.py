@@ -13,6 +13,8 @@ from tritonpose.result import KeypointResult
 from tritonpose.transport.messages import InferRequest
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tritonpose.config import ModuleConfig, PipelineConfig
     from tritonpose.errors import TritonPoseError
     from tritonpose.inputs import ImageInput
@@ -23,11 +25,15 @@ if TYPE_CHECKING:
 
 
 def request_for(
-    image: ImageInput, config: PipelineConfig, threshold: Threshold | None
+    image: ImageInput,
+    config: PipelineConfig,
+    threshold: Threshold | None,
+    boxes: NDArray[np.float32] | None = None,
 ) -> InferRequest:
     """Make the request of one image; ``threshold`` None leaves it to the server.
 
-    A page that the server doesn't decode is decoded here; InputError if it can't be.
+    With ``boxes``, (N, 4) float32, x1, y1, x2, y2 in pixels of the image, people are looked for
+    nowhere else. A page that the server doesn't decode is decoded here; InputError if it can't be.
     """
     source = image.source
     if not isinstance(source, bytes | np.ndarray):
@@ -40,6 +46,7 @@ def request_for(
         keypoint_model=_requested_model(config.keypoint),
         flip=config.keypoint.flip,
         use_udp=config.keypoint.use_udp,
+        person_boxes=boxes,
     )
 
 
