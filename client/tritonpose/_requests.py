@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tritonpose.errors import ConfigError, InputError, InvalidRequestError
-from tritonpose.inputs import FileInput, check_source, decode_source, path_of
+from tritonpose.inputs import FileInput, check_source, decode_source, load_source, path_of
 from tritonpose.result import KeypointResult
 from tritonpose.transport.messages import InferRequest
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tritonpose.config import ModuleConfig, PipelineConfig
     from tritonpose.errors import TritonPoseError
+    from tritonpose.given_boxes import GivenBoxes
     from tritonpose.inputs import ImageInput
     from tritonpose.result import Source
     from tritonpose.transport.messages import PoseResponse
@@ -24,16 +25,33 @@ if TYPE_CHECKING:
     from tritonpose_pipeline.thresholds import Threshold
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """What one ``predict`` asks for: checked arguments.
+
+    Attributes:
+        threshold: Of the detector; None leaves it to the server.
+        boxes: People that the caller has found, None where detectors are to find them.
+        roi: Corners of the region in which people count, (M, 2) float32; None for all of an image.
+    """
+
+    threshold: Threshold | None = None
+    boxes: GivenBoxes | None = None
+    roi: NDArray[np.float32] | None = None
+
+
 def request_for(
     image: ImageInput,
     config: PipelineConfig,
     threshold: Threshold | None,
     boxes: NDArray[np.float32] | None = None,
+    roi: NDArray[np.float32] | None = None,
 ) -> InferRequest:
     """Make the request of one image; ``threshold`` None leaves it to the server.
 
     With ``boxes``, (N, 4) float32, x1, y1, x2, y2 in pixels of the image, people are looked for
-    nowhere else. A page that the server doesn't decode is decoded here; InputError if it can't be.
+    nowhere else; with ``roi``, (M, 2) float32, only people in this polygon count. A page that the
+    server doesn't decode is decoded here; InputError if it can't be.
     """
     source = image.source
     if not isinstance(source, bytes | np.ndarray):
@@ -47,7 +65,24 @@ def request_for(
         flip=config.keypoint.flip,
         use_udp=config.keypoint.use_udp,
         person_boxes=boxes,
+        roi=roi,
     )
+
+
+def load_images(source: object, boxes: NDArray[np.float32] | None) -> list[ImageInput]:
+    """Read one item of `expand_inputs`, whose people ``boxes`` are; raises as `load_source`.
+
+    Boxes are of one image: a file that holds several is an InputError with them.
+    """
+    images = load_source(source)
+    if boxes is not None and len(images) > 1:
+        path = path_of(source)
+        raise InputError(
+            f"boxes are of one image, but {path!r} holds {len(images)}: give each page as an "
+            "array, with boxes of its own",
+            path,
+        )
+    return images
 
 
 def result_of(

@@ -8,9 +8,16 @@ from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tritonpose._requests import failed_result, request_for, result_of, unreadable_result
+from tritonpose._requests import (
+    Wishes,
+    failed_result,
+    load_images,
+    request_for,
+    result_of,
+    unreadable_result,
+)
 from tritonpose.errors import InputError, TritonPoseError
-from tritonpose.inputs import expand_inputs, load_source
+from tritonpose.inputs import expand_inputs
 from tritonpose.pipeline import CLOSED, BasePipeline, OnError, deliver
 from tritonpose.result import KeypointResult
 from tritonpose.saving import TakenNames
@@ -19,8 +26,10 @@ from tritonpose.transport import AsyncTransport
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tritonpose.inputs import ImageInput
-    from tritonpose_pipeline.thresholds import Threshold
 
 T = TypeVar("T")
 AsyncResults = AsyncGenerator[KeypointResult, None]
@@ -59,9 +68,7 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _stream(
-        self, inputs: object, threshold: Threshold | None, on_error: OnError
-    ) -> AsyncResults:
+    async def _stream(self, inputs: object, wishes: Wishes, on_error: OnError) -> AsyncResults:
         self._check_loop()
         names = TakenNames()
         scope = _TaskScope()
@@ -74,8 +81,14 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
                 async with aclosing(_sources(inputs)) as sources:
                     await room.acquire()
                     async for source in sources:
-                        window.put_nowait(scope.start(self._run(source, threshold)))
+                        boxes = None
+                        if wishes.boxes is not None:
+                            # In a thread: those of an iterator may have to be waited for.
+                            source, boxes = await asyncio.to_thread(wishes.boxes.take, source)
+                        window.put_nowait(scope.start(self._run(source, wishes, boxes)))
                         await room.acquire()
+                if wishes.boxes is not None:
+                    wishes.boxes.finish()
             finally:
                 window.put_nowait(None)
 
@@ -111,17 +124,23 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
             raise RuntimeError(CLOSED)
         return task.result()
 
-    async def _run(self, source: object, threshold: Threshold | None) -> list[KeypointResult]:
+    async def _run(
+        self, source: object, wishes: Wishes, boxes: NDArray[np.float32] | None
+    ) -> list[KeypointResult]:
         async with self._slots:
             try:
-                images = await asyncio.to_thread(load_source, source)
+                images = await asyncio.to_thread(load_images, source, boxes)
             except InputError as error:
                 return [unreadable_result(source, error)]
-            return [await self._infer(image, threshold) for image in images]
+            return [await self._infer(image, wishes, boxes) for image in images]
 
-    async def _infer(self, image: ImageInput, threshold: Threshold | None) -> KeypointResult:
+    async def _infer(
+        self, image: ImageInput, wishes: Wishes, boxes: NDArray[np.float32] | None
+    ) -> KeypointResult:
         try:
-            make_request = partial(request_for, image, self._config, threshold)
+            make_request = partial(
+                request_for, image, self._config, wishes.threshold, boxes, wishes.roi
+            )
             async with self._large if image.is_large else nullcontext():
                 request = await asyncio.to_thread(make_request) if image.is_page else make_request()
                 response = await self._transport.infer(request)

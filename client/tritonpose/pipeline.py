@@ -13,20 +13,29 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from tritonpose._requests import failed_result, request_for, result_of, unreadable_result
+from tritonpose._requests import (
+    Wishes,
+    failed_result,
+    load_images,
+    request_for,
+    result_of,
+    unreadable_result,
+)
 from tritonpose.config import PipelineConfig, check_threshold, is_positive
 from tritonpose.errors import ConfigError, InputError, TritonPoseError
 from tritonpose.forks import leave_behind, renew_in_children
-from tritonpose.inputs import expand_inputs, load_source
+from tritonpose.given_boxes import GivenBoxes, checked_roi
+from tritonpose.inputs import expand_inputs
 from tritonpose.result import KeypointResult
 from tritonpose.saving import TakenNames
 from tritonpose.transport import AsyncTransport, Transport
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from typing_extensions import Self
 
     from tritonpose.inputs import ImageInput
-    from tritonpose_pipeline.thresholds import Threshold
 
 OnError = Literal["raise", "collect"]
 
@@ -96,6 +105,8 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
         det_threshold: float | Mapping[Any, float] | None = None,
         *,
         threshold: float | Mapping[Any, float] | None = None,
+        boxes: object = None,
+        roi: object = None,
         on_error: OnError = "raise",
         **others: object,
     ) -> AnyResults:
@@ -112,6 +123,14 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
                 (labels or ids) to such scores, where others have 0.5. Default from the
                 configuration, else from the server.
             threshold: Another name for `det_threshold`.
+            boxes: People found elsewhere, so that no detector runs: (N, 4), x1, y1, x2, y2 in
+                pixels of the image, turned by its orientation tag; N may be 0. For several images
+                a list or iterator of such, one for each in their order (of a video, for each
+                frame), or a dict of such by path; None among them lets the detector look. The
+                result keeps their order, with detector scores of 1.
+            roi: Region of interest, for all images: a polygon [[x, y], ...] in pixels, of 3 to 1000
+                corners. People whose box's bottom edge has its middle outside are left out, and not
+                estimated.
             on_error: "raise" raises an image's error after all earlier results, and ends. "collect"
                 yields a result without boxes, whose ``error`` says what happened, and goes on.
             **others: Further arguments of PaddleX's, accepted with a warning: no request carries
@@ -123,7 +142,8 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
             more; `AsyncPipeline` cancels them, also if the task that waits for it is cancelled.
 
         Raises:
-            ConfigError: `det_threshold`, `threshold` or `on_error` is wrong; at the call.
+            ConfigError: An argument is wrong; at the call. `boxes` are not as many as the images,
+                or those of an iterator are wrong; while iterating, after all earlier results.
             RuntimeError: The pipeline is closed; at the call, or while iterating.
             TritonPoseError: While iterating, unless collected.
         """
@@ -143,8 +163,12 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
                 f"det_threshold={named} and threshold={short}: two names of one setting; give one"
             )
         choices = (named, short, self._config.detector.threshold)
-        chosen = next((choice for choice in choices if choice is not None), None)
-        return self._stream(input, chosen, on_error)
+        wishes = Wishes(
+            next((choice for choice in choices if choice is not None), None),
+            None if boxes is None else GivenBoxes(boxes),
+            checked_roi(roi),
+        )
+        return self._stream(input, wishes, on_error)
 
     __call__ = predict
 
@@ -152,7 +176,7 @@ class BasePipeline(Generic[AnyTransport, AnyResults]):
         """Make what bounds the requests in flight."""
         raise NotImplementedError
 
-    def _stream(self, inputs: object, threshold: Threshold | None, on_error: OnError) -> AnyResults:
+    def _stream(self, inputs: object, wishes: Wishes, on_error: OnError) -> AnyResults:
         """Keep a window of requests in flight and yield their results in order."""
         raise NotImplementedError
 
@@ -188,12 +212,12 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _stream(self, inputs: object, threshold: Threshold | None, on_error: OnError) -> Results:
+    def _stream(self, inputs: object, wishes: Wishes, on_error: OnError) -> Results:
         window: deque[Future[list[KeypointResult]]] = deque()
         pool = self._pool
         names = TakenNames()
         try:
-            for future in self._submit_all(inputs, threshold):
+            for future in self._submit_all(inputs, wishes):
                 window.append(future)
                 # Finished results go out before more is read, or those of a slow camera would
                 # be held back until the window is full.
@@ -217,9 +241,7 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
                 "this generator of results began before the process was forked: call predict again"
             )
 
-    def _submit_all(
-        self, inputs: object, threshold: Threshold | None
-    ) -> Iterator[Future[list[KeypointResult]]]:
+    def _submit_all(self, inputs: object, wishes: Wishes) -> Iterator[Future[list[KeypointResult]]]:
         """Submit each input to a worker; an error of the caller's iterator becomes the last item.
 
         So earlier results are yielded before that error is raised.
@@ -228,25 +250,36 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results]):
             for source in expand_inputs(inputs):
                 if self._closed:
                     raise RuntimeError(CLOSED)
+                boxes = None
+                if wishes.boxes is not None:
+                    source, boxes = wishes.boxes.take(source)
                 # In the caller's context, which has its trace.
-                yield self._pool.submit(copy_context().run, self._run, source, threshold)
+                yield self._pool.submit(copy_context().run, self._run, source, wishes, boxes)
+            if wishes.boxes is not None:
+                wishes.boxes.finish()
         except Exception as error:
             failed: Future[list[KeypointResult]] = Future()
             failed.set_exception(error)
             yield failed
 
-    def _run(self, source: object, threshold: Threshold | None) -> list[KeypointResult]:
+    def _run(
+        self, source: object, wishes: Wishes, boxes: NDArray[np.float32] | None
+    ) -> list[KeypointResult]:
         """Read one input and infer it, in a worker; errors end up in the results."""
         try:
-            images = load_source(source)
+            images = load_images(source, boxes)
         except InputError as error:
             return [unreadable_result(source, error)]
-        return [self._infer(image, threshold) for image in images]
+        return [self._infer(image, wishes, boxes) for image in images]
 
-    def _infer(self, image: ImageInput, threshold: Threshold | None) -> KeypointResult:
+    def _infer(
+        self, image: ImageInput, wishes: Wishes, boxes: NDArray[np.float32] | None
+    ) -> KeypointResult:
         try:
             with self._large if image.is_large else nullcontext():
-                response = self._transport.infer(request_for(image, self._config, threshold))
+                response = self._transport.infer(
+                    request_for(image, self._config, wishes.threshold, boxes, wishes.roi)
+                )
             return result_of(image, response, self._config.keypoints)
         except TritonPoseError as error:
             return failed_result(image, error)

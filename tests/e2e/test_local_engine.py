@@ -84,9 +84,25 @@ def test_same_bits(
 def test_same_bits_of_frames_and_given_boxes(local: Infer, served: Infer, photo: Path) -> None:
     frame = np.asarray(cv2.imread(str(photo)), np.uint8)
     boxes = np.array([[10, 20, 200, 300], [-50, -50, 90, 90]], np.float32)
-    for options in ({}, {"person_boxes": boxes}, {"det_threshold": 0.0}, {"det_threshold": 1.0}):
+    height, width = frame.shape[:2]
+    left = np.array([[0, 0], [width / 2, 0], [width / 2, height], [0, height]], np.float32)
+    counts = []
+    for options in (
+        {},
+        {"roi": left},
+        {"roi": left + np.float32([width / 2, 0])},
+        {"person_boxes": boxes},
+        {"person_boxes": boxes, "roi": left},
+        {"person_boxes": boxes[:0]},
+        {"det_threshold": 0.0},
+        {"det_threshold": 1.0},
+    ):
         request = InferRequest(frame=frame, **options)
-        assert_same(local(request), served(request))
+        found = local(request)
+        assert_same(found, served(request))
+        counts.append(len(found.boxes))
+    assert counts[1] + counts[2] == counts[0] == 2
+    assert counts[3:6] == [2, 2, 0]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +119,8 @@ def test_same_bits_of_frames_and_given_boxes(local: Infer, served: Infer, photo:
         {"frame": np.zeros((4, 4, 3), np.uint8), "keypoint_model": "../../etc"},
         {"frame": np.zeros((4, 4, 3), np.uint8), "person_boxes": np.ones((1, 4), np.float32)},
         {"frame": np.zeros((4, 4, 3), np.uint8), "person_boxes": np.ones((101, 4), np.float32)},
+        {"frame": np.zeros((4, 4, 3), np.uint8), "roi": np.ones((3, 2), np.float32)},
+        {"frame": np.zeros((4, 4, 3), np.uint8), "roi": np.ones((1001, 2), np.float32)},
     ],
 )
 def test_same_errors(wrong: dict, local: Infer, served: Infer) -> None:

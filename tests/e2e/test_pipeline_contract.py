@@ -172,6 +172,8 @@ NOBODY = "[invalid_request] no detector model 'nobody' is installed on this serv
         ({"frame": FRAME, "det_threshold": ONES[:0]}, "unexpected shape for input"),
         ({"frame": FRAME, "person_boxes": np.zeros((2, 5), np.float32)}, "unexpected shape for"),
         ({"frame": FRAME, "person_boxes": NAN_BOX}, "box 0 is [nan, nan, nan, nan]"),
+        ({"frame": FRAME, "roi": np.zeros((3, 3), np.float32)}, "unexpected shape for input 'roi'"),
+        ({"frame": FRAME, "roi": NAN_BOX.reshape(2, 2)}, "[invalid_request] `roi` must be a polyg"),
         (
             {"frame": FRAME, "person_boxes": FLAT_BOX},
             "[invalid_request] `person_boxes` must",

@@ -48,6 +48,7 @@ class InferRequest:
         use_udp: Crop with UDP's unbiased transform.
         person_boxes: People found elsewhere, (N, 4) float32, x1, y1, x2, y2 in pixels; then no
             detector runs and the answer keeps their order.
+        roi: Corners of the region in which people count, (M, 2) float32, x, y in pixels.
         request_id: The request's name in the server's log; made up by default.
 
     Raises:
@@ -62,6 +63,7 @@ class InferRequest:
     flip: bool | None = None
     use_udp: bool | None = None
     person_boxes: NDArray[np.float32] | None = None
+    roi: NDArray[np.float32] | None = None
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
@@ -78,9 +80,9 @@ class InferRequest:
         if self.det_threshold is not None and not isinstance(self.det_threshold, Mapping):
             threshold = np.array([self.det_threshold], dtype=np.float32)
             tensors.append(("det_threshold", "FP32", threshold))
-        if self.person_boxes is not None:
-            boxes = np.ascontiguousarray(self.person_boxes, dtype=np.float32)
-            tensors.append(("person_boxes", "FP32", boxes))
+        for name, points in (("person_boxes", self.person_boxes), ("roi", self.roi)):
+            if points is not None:
+                tensors.append((name, "FP32", np.ascontiguousarray(points, dtype=np.float32)))
         return tensors
 
     def infer_inputs(self, make: Callable[[str, list[int], str], Any]) -> list[Any]:

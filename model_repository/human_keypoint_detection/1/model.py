@@ -101,6 +101,7 @@ class TritonPythonModel:
                 frame=copy_input(pb_utils, request, "frame"),
                 det_threshold=copy_input(pb_utils, request, "det_threshold"),
                 person_boxes=copy_input(pb_utils, request, "person_boxes"),
+                roi=copy_input(pb_utils, request, "roi"),
                 parameters=parameters,
             )
             self._counts.accepted()

@@ -192,6 +192,7 @@ class _LoadedPipeline:
             frame=tensors.get("frame"),
             det_threshold=tensors.get("det_threshold"),
             person_boxes=tensors.get("person_boxes"),
+            roi=tensors.get("roi"),
             parameters=request.parameters(),
         )
         poses = self._pipeline.estimate(asked, arrival, is_cancelled, Stages())

@@ -125,6 +125,13 @@ def test_a_frame_with_given_boxes_needs_no_detector(start: Start, triton: Triton
     assert [call.model_name for call in triton.calls] == ["pose"]
 
 
+def test_only_people_in_the_region_are_answered(start: Start) -> None:
+    asked = request(roi=np.array([[0, 0], [50, 0], [50, 64], [0, 64]], np.float32))
+    answered(start(), asked)
+    boxes = asked.sender.outputs()["boxes"]
+    np.testing.assert_allclose(boxes, [[4, 4, 40, 60]])
+
+
 def test_choices_of_a_request(start: Start, triton: Triton) -> None:
     asked = request(
         parameters=json.dumps({"flip": True}), det_threshold=np.array([0.85], np.float32)
@@ -145,8 +152,9 @@ def test_choices_of_a_request(start: Start, triton: Triton) -> None:
         ({"parameters": '{"flop": true}'}, "invalid_request", "options"),
         ({"det_threshold": np.array([2], np.float32)}, "invalid_request", "options"),
         ({"person_boxes": np.zeros((1, 4), np.float32)}, "invalid_request", "options"),
+        ({"roi": np.zeros((3, 2), np.float32)}, "invalid_request", "options"),
     ],
-    ids=["too large", "empty", "text", "cut", "two", "unknown", "threshold", "boxes"],
+    ids=["too large", "empty", "text", "cut", "two", "unknown", "threshold", "boxes", "region"],
 )
 def test_wrong_requests_are_refused(
     start: Start, triton: Triton, parts: dict[str, Any], code: str, reason: str

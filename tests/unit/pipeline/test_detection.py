@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from composing_models import detector_network
-from tritonpose_pipeline.detection import resize_for_detector, select_people
+from tritonpose_pipeline.detection import (
+    Detections,
+    people_inside,
+    resize_for_detector,
+    select_people,
+)
 
 
 def colors(height: int, width: int) -> np.ndarray:
@@ -162,3 +167,48 @@ def test_several_classes() -> None:
     assert [each for _, each in everyone] == pytest.approx([0.9, 0.85, 0.6, 0.4])
     assert found(0.3, 0.5, nobody, keep="2") == everyone[:2]
     assert found(nobody, nobody, nobody) == []
+
+
+# As an L: all of the left half, and of the right half what is below the middle.
+CONCAVE = [[0, 0], [50, 0], [50, 40], [100, 40], [100, 80], [0, 80]]
+CROSSING = [[0, 0], [100, 80], [100, 0], [0, 80]]
+
+
+@pytest.mark.parametrize(
+    ("box", "region", "inside"),
+    [
+        # Where the feet are counts, not the head.
+        ([60, 10, 80, 60], CONCAVE, True),
+        ([60, 10, 80, 30], CONCAVE, False),
+        ([20, 10, 40, 30], CONCAVE, True),
+        # On edges, which belong to the region.
+        ([60, 10, 80, 40], CONCAVE, True),
+        ([45, 10, 55, 30], CONCAVE, True),
+        ([45.5, 10, 55, 30], CONCAVE, False),
+        # Closed, and in the other direction.
+        ([60, 10, 80, 60], [*CONCAVE, CONCAVE[0]], True),
+        ([60, 10, 80, 30], CONCAVE[::-1], False),
+        # Even-odd.
+        ([10, 10, 20, 40], CROSSING, True),
+        ([45, 10, 55, 20], CROSSING, False),
+        # Cut off by the border of an image of 100x80, or beyond it, under a region up to there.
+        ([10, 10, 30, 80], [[0, 0], [99, 0], [99, 79], [0, 79]], True),
+        ([90, 10, 300, 400], [[0, 0], [99, 0], [99, 79], [0, 79]], True),
+        ([-90, 10, -20, 40], [[0, 0], [99, 0], [99, 79], [0, 79]], True),
+        ([10, 10, 30, 80], [[-900, -900], [900, -900], [900, 900], [-900, 900]], True),
+        ([10, 10, 30, 50], [[200, 0], [300, 0], [300, 80]], False),
+    ],
+)
+def test_people_stand_where_their_box_ends(box: list, region: list, inside: bool) -> None:
+    people = Detections(np.array([box, box], np.float32), np.array([0.9, 0.8], np.float32))
+    found = people_inside(people, np.array(region, np.float32), (100, 80))
+    assert found.boxes.tolist() == (people.boxes.tolist() if inside else [])
+    assert found.scores.tolist() == (people.scores.tolist() if inside else [])
+    assert found.boxes.dtype == found.scores.dtype == np.float32
+    assert found.boxes.shape == (len(found.scores), 4)
+
+
+def test_nobody_in_a_region() -> None:
+    nobody = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+    found = people_inside(nobody, np.array(CONCAVE, np.float32), (100, 80))
+    assert (found.boxes.shape, found.scores.shape) == ((0, 4), (0,))

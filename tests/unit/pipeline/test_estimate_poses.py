@@ -218,6 +218,30 @@ def test_when_nobody_is_found_the_keypoint_model_is_not_called(
     assert poses.truncated.tolist() == [False]
 
 
+def test_people_outside_of_the_region_are_not_estimated() -> None:
+    everyone = estimate(DotModels())
+    options = pose_options(detector_network(96, 128), keypoint_network(128, 96))
+    region = np.array([[0, 0], [320, 0], [320, 150], [0, 150]], np.float32)
+    models = DotModels()
+    poses = estimate_poses(scene(), options, models, region=region)
+    # The other two stand lower.
+    assert sum(map(len, models.crops)) == 3
+    np.testing.assert_array_equal(poses.boxes, everyone.boxes[:3])
+    assert not poses.truncated[0]
+    given = Detections(BOXES[[3, 0]], np.array([1.0, 0.25], np.float32))
+    kept = estimate_poses(scene(), options, DotModels(), given=given, region=region)
+    np.testing.assert_array_equal(kept.boxes, BOXES[[0]])
+    # Of the people in it, the best are kept.
+    below = np.array([[0, 151], [320, 151], [320, 240], [0, 240]], np.float32)
+    best = estimate_poses(scene(), options, DotModels(), region=below, max_persons=1)
+    np.testing.assert_array_equal(best.det_scores, SCORES[[3]])
+    assert best.truncated[0]
+    models = DotModels()
+    beside = np.array([[900, 0], [999, 0], [999, 9]], np.float32)
+    nobody = estimate_poses(scene(), options, models, region=beside)
+    assert (nobody.keypoints.shape, models.crops) == ((0, 17, 3), [])
+
+
 def test_given_persons_are_not_detected() -> None:
     models, nobody = DotModels(), Detections(BOXES[:0], SCORES[:0])
     assert estimate_poses(scene(), pose_options(), models, given=nobody).keypoints.size == 0

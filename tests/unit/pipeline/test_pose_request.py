@@ -15,7 +15,7 @@ LIMITS = Limits(workers=1, max_persons=3)
 
 
 def request(**parts: object) -> PipelineRequest:
-    absent = dict.fromkeys(("image", "frame", "det_threshold", "person_boxes"))
+    absent = dict.fromkeys(("image", "frame", "det_threshold", "person_boxes", "roi"))
     return PipelineRequest(**{**absent, "parameters": {}, **parts})
 
 
@@ -93,3 +93,42 @@ def test_the_first_box_without_area_is_named(box: tuple, text: str) -> None:
     assert str(caught.value) == (
         f"`person_boxes` must have x1 < x2 and y1 < y2 within 1000000 pixels, box 1 is {text}"
     )
+
+
+SQUARE = [[0, 0], [8, 0], [8, 6], [0, 6]]
+
+
+@pytest.mark.parametrize(
+    "corners",
+    [
+        SQUARE,
+        [*SQUARE, SQUARE[0]],
+        [[0, 0], [8, 6], [8, 0], [0, 6]],
+        [[-1e6, -1e6], [1e6, 0.5], [0, 1e6]],
+        [[x, x * x] for x in range(1000)],
+    ],
+    ids=["square", "closed", "crosses itself", "far beyond", "most corners"],
+)
+def test_regions_are_taken_as_they_are(corners: list) -> None:
+    assert request().region() is None
+    region = request(roi=np.array(corners, np.float32)).region()
+    np.testing.assert_array_equal(region, np.array(corners, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("corners", "message"),
+    [
+        (np.zeros((3, 3)), r"`roi` must be float32 \[M, 2\] \(x, y\), got \[3, 3\]"),
+        (np.zeros(8), r"got \[8\]"),
+        (SQUARE[:2], "`roi` must be a polygon of 3 to 1000 corners, got 2"),
+        (np.zeros((0, 2)), "3 to 1000 corners, got 0"),
+        (np.zeros((1001, 2)), "3 to 1000 corners, got 1001"),
+        ([[0, 0], [8, np.nan], [8, 6]], r"corner 1 is \[8.0, nan\]"),
+        ([[0, 0], [8, 0], [np.inf, 6]], "within 1000000 pixels, corner 2 is"),
+        ([[1, 1], [2, 2], [5, 5], [3, 3]], "`roi` must have an area; its corners lie on one line"),
+        ([[7, 7]] * 4, "must have an area"),
+    ],
+)
+def test_what_is_no_region_is_refused(corners: list, message: str) -> None:
+    with pytest.raises(BadRequestError, match=message):
+        request(roi=np.array(corners, np.float32)).region()

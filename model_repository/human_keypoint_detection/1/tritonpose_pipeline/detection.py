@@ -104,6 +104,28 @@ def select_people(
     return Detections(clipped[has_area], people.scores[has_area])
 
 
+def people_inside(
+    people: Detections, region: FloatArray, image_size: tuple[int, int]
+) -> Detections:
+    """Keep the people who stand in a region: the middle of a box's bottom edge tells.
+
+    Args:
+        people: The people, in any order.
+        region: float32 ``[M, 2]``, the corners of a polygon, x, y in image pixels; its edges
+            belong to it.
+        image_size: Width and height of the image in pixels. Of boxes that leave the image, the
+            last pixel in it counts, so that a region that is drawn up to the border has them.
+    """
+    x1, _, x2, y2 = people.boxes.T
+    feet = np.stack([(x1 + x2) / 2, y2], axis=1)
+    feet = np.clip(feet, 0, np.array(image_size, np.float32) - 1)
+    inside = [
+        cv2.pointPolygonTest(region, point, measureDist=False) >= 0 for point in feet.tolist()
+    ]
+    kept = np.array(inside, np.bool_)
+    return Detections(people.boxes[kept], people.scores[kept])
+
+
 def _merge(found: Sequence[Detections], keep_top_k: int) -> Detections:
     """Put the detections of several classes together, the best ones first."""
     boxes = np.concatenate([each.boxes for each in found])

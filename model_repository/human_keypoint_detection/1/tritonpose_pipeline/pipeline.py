@@ -11,7 +11,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tritonpose_pipeline.detection import Detections, resize_for_detector, select_people
+from tritonpose_pipeline.detection import (
+    Detections,
+    people_inside,
+    resize_for_detector,
+    select_people,
+)
 from tritonpose_pipeline.errors import CancelledError, DeadlineError, ModelFailedError
 from tritonpose_pipeline.image import EncodedImage, Image, decode_image
 from tritonpose_pipeline.keypoint_schema import KeypointSchema, default_schema
@@ -129,6 +134,7 @@ class RequestPipeline:
                 self._settings, self._repository, request.threshold, request.parameters
             )
             given = request.given_people(self._limits)
+            region = request.region()
         with stages("check"):
             source = request.check_image(self._limits)
         pixels = (
@@ -147,6 +153,7 @@ class RequestPipeline:
                 self._run_model,
                 checkpoint,
                 given=given,
+                region=region,
                 max_persons=self._limits.max_persons,
                 stages=stages,
             )
@@ -159,6 +166,7 @@ def estimate_poses(
     checkpoint: Callable[[], None] = lambda: None,
     *,
     given: Detections | None = None,
+    region: FloatArray | None = None,
     max_persons: int | None = None,
     stages: TimeStage = untimed,
 ) -> Poses:
@@ -170,6 +178,8 @@ def estimate_poses(
         run_model: Runs the models; one call per stage and batch.
         checkpoint: Called between stages; raises to abandon the work.
         given: People found elsewhere; then no detector runs.
+        region: float32 ``[M, 2]``, corners of the region in which people count; None for all of
+            the image.
         max_persons: The people with the best scores that are kept; None for all.
         stages: Times the stages.
 
@@ -181,6 +191,8 @@ def estimate_poses(
     checkpoint()
     people = detect_people(image, options, run_model, stages) if given is None else given
     checkpoint()
+    if region is not None:
+        people = people_inside(people, region, (image.shape[1], image.shape[0]))
     boxes, scores = people.boxes[:max_persons], people.scores[:max_persons]
     keypoints = estimate_keypoints(image, boxes, options, run_model, stages)
     return Poses(

@@ -15,6 +15,7 @@ from tritonpose_pipeline.errors import BadImageError, BadRequestError, ModelErro
 from tritonpose_pipeline.image import EncodedImage, Image, check_file, check_frame
 from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from tritonpose_pipeline.limits import Limits
+from tritonpose_pipeline.regions import FloatArray, RegionError, check_boxes, check_region
 from tritonpose_pipeline.repository import DetectorModel, KeypointModel, ModelRepository
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_pipeline.thresholds import (
@@ -30,9 +31,6 @@ _CHOICES = ("detector", "keypoint_model", "flip", "use_udp", "det_threshold")
 # Triton forwards its own bookkeeping as request parameters with these prefixes.
 _PREFIXES_OF_TRITON = ("triton_", "header_", "sequence_")
 
-# Of given boxes, which may reach beyond the image; far more than any image has.
-_MAX_COORDINATE = 1_000_000
-
 
 @dataclass(frozen=True)
 class PipelineRequest:
@@ -44,6 +42,7 @@ class PipelineRequest:
         det_threshold: float32 ``[1]``, or None.
         parameters: The request's parameters.
         person_boxes: float32 ``[N, 4]``, people found elsewhere, or None.
+        roi: float32 ``[M, 2]``, corners of the region in which people count, or None.
     """
 
     image: bytes | None
@@ -51,6 +50,7 @@ class PipelineRequest:
     det_threshold: npt.NDArray[Any] | None
     parameters: Mapping[str, object]
     person_boxes: npt.NDArray[Any] | None = None
+    roi: npt.NDArray[Any] | None = None
 
     @property
     def threshold(self) -> Threshold | None:
@@ -94,26 +94,23 @@ class PipelineRequest:
         """
         if self.person_boxes is None:
             return None
-        boxes = np.asarray(self.person_boxes, np.float32)
-        if boxes.ndim != 2 or boxes.shape[1] != 4:
-            raise BadRequestError(
-                f"`person_boxes` must be float32 [N, 4] (x1, y1, x2, y2), got {list(boxes.shape)}"
-            )
+        try:
+            boxes = check_boxes(self.person_boxes, "`person_boxes`")
+        except RegionError as error:
+            raise BadRequestError(str(error)) from None
         if len(boxes) > limits.max_persons:
             raise BadRequestError(
                 f"`person_boxes` has {len(boxes)} boxes; up to {limits.max_persons} (max_persons) "
                 "are accepted: send them in several requests"
             )
-        # Written so that NaN is improper, too.
-        near = (np.abs(boxes) <= _MAX_COORDINATE).all(axis=1)
-        proper = near & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        if not proper.all():
-            index = int(np.argmin(proper))
-            raise BadRequestError(
-                f"`person_boxes` must have x1 < x2 and y1 < y2 within {_MAX_COORDINATE} pixels, "
-                f"box {index} is {boxes[index].tolist()}"
-            )
         return Detections(boxes, np.ones(len(boxes), np.float32))
+
+    def region(self) -> FloatArray | None:
+        """Check the region in which people count, None for all of the image; or BadRequestError."""
+        try:
+            return None if self.roi is None else check_region(self.roi, "`roi`")
+        except RegionError as error:
+            raise BadRequestError(str(error)) from None
 
 
 @dataclass(frozen=True)
