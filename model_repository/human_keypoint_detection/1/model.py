@@ -20,6 +20,7 @@ import triton_python_backend_utils as pb_utils
 from tritonpose_pipeline.errors import ShuttingDownError, TooManyRequestsError
 from tritonpose_pipeline.image import copy_file
 from tritonpose_pipeline.limits import ComputeSlots, Limits
+from tritonpose_pipeline.memory import keep_freed_memory, release_freed_memory
 from tritonpose_pipeline.opencv import set_up_opencv
 from tritonpose_pipeline.pipeline import RequestPipeline
 from tritonpose_pipeline.repository import ModelRepository
@@ -54,10 +55,12 @@ class TritonPythonModel:
         # Models lie beside the pipeline, and wherever the launcher says.
         extra = json.loads(parameters.get("model_repositories", "[]"))
         self._limits = Limits.from_parameters(parameters)
+        # Before there are threads, which choose their place at their first use of memory.
+        keep_freed_memory()
         self._accepted = Admission(self._limits.max_in_flight)
         self._threads = ThreadPoolExecutor(self._limits.workers, thread_name_prefix="pose")
         self._counts = PipelineCounts()
-        self._metrics = TritonMetrics(pb_utils, self._counts)
+        self._metrics = TritonMetrics(pb_utils, self._counts, release_freed_memory)
         self._spans = Spans.from_environment(
             os.environ, "tritonpose-pipeline", pb_utils.Logger.log_warn
         )

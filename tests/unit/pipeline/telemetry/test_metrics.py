@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 
@@ -103,7 +104,7 @@ def test_many_threads() -> None:
 
 def test_triton_shows_every_series_from_the_start_and_what_is_counted() -> None:
     shown, counts = Triton(), PipelineCounts()
-    metrics = TritonMetrics(shown.module(), counts)
+    metrics = TritonMetrics(shown.module(), counts, lambda: None)
     assert set(shown.metrics) >= {
         *((REQUESTS.name, outcome) for outcome in OUTCOMES),
         *((f"{STAGE_SECONDS.name}_bucket", stage, "+Inf") for stage in STAGES),
@@ -124,6 +125,19 @@ def test_triton_shows_every_series_from_the_start_and_what_is_counted() -> None:
     assert values[REJECTIONS.name, "shutdown"] == 1
     assert values[f"{STAGE_SECONDS.name}_bucket", "decode", "0.005"] == 1
     assert values[f"{STAGE_SECONDS.name}_sum", "decode"] == pytest.approx(0.004)
+
+
+def test_idleness_is_told_once_after_each_time_of_work() -> None:
+    told: queue.SimpleQueue[None] = queue.SimpleQueue()
+    counts = PipelineCounts()
+    metrics = TritonMetrics(Triton().module(), counts, lambda: told.put(None), interval_s=0.001)
+    for _ in range(2):
+        counts.accepted()
+        counts.succeeded([stage("decode", 0, 4)], 2)
+        told.get(timeout=30)
+    counts.accepted()
+    metrics.close()
+    assert told.empty()
 
 
 @pytest.mark.parametrize(

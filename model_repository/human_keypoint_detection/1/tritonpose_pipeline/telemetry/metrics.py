@@ -13,7 +13,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -171,10 +171,23 @@ class PipelineCounts:
 class TritonMetrics:
     """The metrics that Triton shows, updated every two seconds by one thread."""
 
-    def __init__(self, pb_utils: Any, counts: PipelineCounts) -> None:
-        """Make all metrics, at zero, and start; ``pb_utils`` is ``triton_python_backend_utils``."""
+    def __init__(
+        self,
+        pb_utils: Any,
+        counts: PipelineCounts,
+        when_idle: Callable[[], None],
+        interval_s: float = _INTERVAL_SECONDS,
+    ) -> None:
+        """Make all metrics, at zero, and start to update them at an interval.
+
+        ``pb_utils`` is ``triton_python_backend_utils``; ``when_idle`` is called once whenever an
+        interval had no requests after one that had.
+        """
         self._pb = pb_utils
         self._counts = counts
+        self._when_idle = when_idle
+        self._interval_s = interval_s
+        self._was_idle = True
         # Their families must live as long as they do.
         self._families: list[Any] = []
         self._counters: dict[Key, Any] = {}
@@ -196,7 +209,7 @@ class TritonMetrics:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(_INTERVAL_SECONDS):
+        while not self._stopping.wait(self._interval_s):
             self._show()
         self._show()
 
@@ -208,6 +221,10 @@ class TritonMetrics:
         for key, increment in counters.items():
             if increment:
                 self._counters[key].increment(float(increment))
+        idle = not counters and not in_flight
+        if idle and not self._was_idle:
+            self._when_idle()
+        self._was_idle = idle
 
     def _add(self, family: Family, suffix: str, bounds: Sequence[str]) -> None:
         made = self._family(family, suffix, self._pb.MetricFamily.COUNTER)
