@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from numbers import Real
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from tritonpose.errors import ConfigError
 from tritonpose.inputs import FileInput, ImageInput, path_of
 from tritonpose_pipeline.regions import RegionError, check_boxes, check_region
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 _EXPECTED = (
@@ -96,7 +95,7 @@ def checked_roi(roi: object) -> NDArray[np.float32] | None:
     if roi is None:
         return None
     try:
-        return check_region(_array(roi, "roi", "a polygon [[x, y], ...] in pixels"), "roi")
+        return check_region(roi, "roi").copy()
     except RegionError as error:
         raise ConfigError(str(error)) from None
 
@@ -124,15 +123,8 @@ def _is_of_one_image(boxes: object) -> bool:
 def _checked(boxes: object, name: str) -> NDArray[np.float32] | None:
     if boxes is None:
         return None
-    array = _array(boxes, name, _EXPECTED)
     try:
-        return check_boxes(array.reshape(0, 4) if array.shape == (0,) else array, name)
+        # Copied: the caller may reuse the buffer.
+        return check_boxes([] if getattr(boxes, "shape", None) == (0,) else boxes, name).copy()
     except RegionError as error:
         raise ConfigError(str(error)) from None
-
-
-def _array(values: object, name: str, expected: str) -> NDArray[Any]:
-    try:
-        return np.array(values, np.float32)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{name} isn't an array of numbers: expected {expected}") from None

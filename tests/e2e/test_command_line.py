@@ -220,6 +220,25 @@ def test_a_pipeline_file_and_what_it_asks_of_a_server(desk: Path, server: Embedd
     assert "UserWarning" not in done.stderr
 
 
+def test_people_found_elsewhere_and_a_region(desk: Path, server: EmbeddedServer) -> None:
+    def boxes(*options: str) -> list:
+        done = run(desk, "predict", "photo.jpg", "--json", "--url", server.grpc_url, *options)
+        assert done.returncode == 0, done.stderr
+        (result,) = lines_of_json(done.stdout)
+        return [person["coordinate"] for person in result["boxes"]]
+
+    given = [[100, 200, 300, 600.5], [10, 20, 90, 80]]
+    assert boxes("--boxes", "100,200,300,600.5,10,20,90,80") == given
+    (desk / "boxes.json").write_text(json.dumps({"photo.jpg": given}))
+    assert boxes("--boxes", "boxes.json") == given
+    assert boxes("--boxes", "boxes.json", "--roi", "0,0,90,0,90,90,0,90") == given[1:]
+    done = run(
+        desk, "predict", "photo.jpg", "photo.jpg", "--boxes", "1,2,3,4", "--url", server.grpc_url
+    )
+    assert done.returncode == 2
+    assert "error: boxes are of 1 image, but there are more" in done.stderr
+
+
 def test_what_is_printed_is_python_and_nothing_is_saved(desk: Path, server: EmbeddedServer) -> None:
     done = run(desk, *GUIDE, "--det_threshold", "0.99", "--url", server.grpc_url)
     assert ast.literal_eval(done.stdout) == {"res": {"input_path": "photo.jpg", "boxes": []}}

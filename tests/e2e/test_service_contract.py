@@ -26,6 +26,7 @@ from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.staging import HpsOptions
 from tritonpose_server.service.urls.settings import UrlSettings
 
+PNG = encoded(cv2.imencode(".png", np.zeros((32, 32, 3), np.uint8))[1].tobytes())
 SERVICES = ["REST, gRPC", "REST, HTTP", "HPS, gRPC", "HPS, HTTP"]
 
 
@@ -105,6 +106,22 @@ def test_threshold(client: ServiceClient, photo: Path) -> None:
     assert [len(answer["result"]["persons"]) for answer in answers] == [2, 1, 0]
 
 
+def test_people_found_elsewhere_and_a_region(client: ServiceClient, photo: Path) -> None:
+    image = encoded(photo.read_bytes())
+
+    def boxes(**fields: Any) -> list:
+        found = client.call(image=image, visualize=False, **fields)["result"]["persons"]
+        return [person["bbox"] for person in found]
+
+    detected = boxes()
+    assert boxes(personBoxes=detected[::-1]) == detected[::-1]
+    assert boxes(personBoxes=[]) == []
+    x1, _, x2, bottom = detected[0]
+    feet = [[x1, bottom - 2], [x2, bottom - 2], [x2, bottom + 2], [x1, bottom + 2]]
+    assert boxes(roi=feet) == detected[:1]
+    assert boxes(roi=feet, personBoxes=detected[::-1]) == detected[:1]
+
+
 def test_nobody_in_the_picture(client: ServiceClient) -> None:
     gray = np.full((120, 160, 3), 127, np.uint8)
     answer = client.call(image=encoded(cv2.imencode(".png", gray)[1].tobytes()))
@@ -118,6 +135,8 @@ def test_nobody_in_the_picture(client: ServiceClient) -> None:
         ({}, 422, "Field required"),
         ({"image": "@"}, 422, "not base64"),
         ({"image": encoded(b"x"), "detThreshold": 2}, 422, "less than or equal to 1"),
+        ({"image": PNG, "personBoxes": [[0, 0, 1, 1]] * 101}, 422, "`personBoxes` has 101 boxes"),
+        ({"image": PNG, "roi": [[0, 0], [1, 1]]}, 422, "roi must be a polygon of 3 to 1000"),
         ({"image": "https://host/photo.jpg"}, 403, "URLs are off"),
         ({"image": encoded(b"Dear friend, this is no photo.")}, 422, "it is text, beginning with "),
         ({"image": encoded(b"%PDF-1.7")}, 422, "it is a PDF file"),

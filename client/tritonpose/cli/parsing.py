@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from tritonpose.cli.completion import complete
@@ -109,6 +111,58 @@ def threshold(text: str) -> Threshold | None:
     )
 
 
+def boxes(text: str) -> object:
+    """Read boxes, x1,y1,x2,y2 of each of one image, or the name of a JSON file, for ``type=``."""
+    from tritonpose.given_boxes import GivenBoxes
+
+    numbers = _numbers(text)
+    if numbers is not None:
+        if len(numbers) % 4:
+            raise argparse.ArgumentTypeError(
+                f"{len(numbers)} numbers: expected x1,y1,x2,y2 of each box"
+            )
+        given: object = [numbers[at : at + 4] for at in range(0, len(numbers), 4)]
+    else:
+        try:
+            given = json.loads(Path(text).read_bytes())
+        except OSError as error:
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: expected x1,y1,x2,y2 of each box, or a JSON file: {error.strerror}"
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise argparse.ArgumentTypeError(f"{text!r} isn't a JSON file: {error}") from None
+    try:
+        GivenBoxes(given)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return given
+
+
+def region(text: str) -> list[list[float]]:
+    """Read the corners of a polygon, x1,y1,x2,y2,x3,y3 or more, for ``type=``."""
+    from tritonpose.given_boxes import checked_roi
+
+    numbers = _numbers(text)
+    if numbers is None or len(numbers) % 2:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} isn't a polygon: expected x,y of each corner, such as 0,0,640,0,640,360"
+        )
+    corners = [numbers[at : at + 2] for at in range(0, len(numbers), 2)]
+    try:
+        checked_roi(corners)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return corners
+
+
+def _numbers(text: str) -> list[float] | None:
+    """Read numbers between commas; None where there is anything else."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return None
+
+
 def classes(text: str) -> tuple[str, ...]:
     """Read a list of labels or ids, separated by commas, for ``type=``."""
     try:
@@ -158,6 +212,18 @@ _SHARED: dict[str, dict[str, Any]] = {
         "help": "detector score that a person must exceed, 0 to 1, or one of each class: "
         "CLASS=T,CLASS=T (default: the pipeline's)",
     },
+    "boxes": {
+        "type": boxes,
+        "metavar": "BOXES",
+        "help": "people found elsewhere, so that no detector runs: x1,y1,x2,y2 in pixels of each, "
+        "in one image; or a JSON file of a list of boxes, a list of such lists for several images, "
+        "or an object of such lists by path",
+    },
+    "roi": {
+        "type": region,
+        "metavar": "X,Y,...",
+        "help": "leave out people who don't stand in this polygon: x,y in pixels of each corner",
+    },
     "device": {
         "metavar": "DEVICE",
         "help": "where models compute, unless a server is named: cpu (default), gpu, gpu:0 or "
@@ -175,7 +241,8 @@ _SHARED: dict[str, dict[str, Any]] = {
 def add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add options that several commands have.
 
-    Of ``pipeline``, ``det_threshold``, ``device``, ``strict_models``, ``verbose`` and ``quiet``.
+    Of ``pipeline``, ``det_threshold``, ``boxes``, ``roi``, ``device``, ``strict_models``,
+    ``verbose`` and ``quiet``.
     """
     for name in names:
         parser.add_argument(f"--{name}", **_SHARED[name])

@@ -86,7 +86,7 @@ def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -
         metavar="INPUT",
         help="the same, as PaddleX writes it",
     )
-    add_shared(parser, "pipeline", "det_threshold")
+    add_shared(parser, "pipeline", "det_threshold", "boxes", "roi")
     parser.add_argument(
         "--save_path",
         metavar="PATH",
@@ -116,7 +116,13 @@ def predict(
     """
     output = _output(options)
     with open_pipeline(options) as pipeline:
-        results = pipeline.predict(inputs, options.det_threshold, on_error="collect")
+        results = pipeline.predict(
+            inputs,
+            options.det_threshold,
+            boxes=options.boxes,
+            roi=options.roi,
+            on_error="collect",
+        )
         return write_results(
             results, output, inputs, stand_in=lambda: _stand_in(options.url, options.pipeline)
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import tritonpose
 from tritonpose.cli import main, split_command
-from tritonpose.cli.parsing import threshold
+from tritonpose.cli.parsing import boxes, region, threshold
 
 COMMANDS = ("predict", "batch", "serve", "models", "config")
 
@@ -227,3 +228,59 @@ def test_nothing_is_printed_before_an_error_of_usage(capsys: pytest.CaptureFixtu
 )
 def test_thresholds_by_class(text: str, expected: object) -> None:
     assert threshold(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1,2,3,4", [[1, 2, 3, 4]]),
+        ("1, 2.5,3,4 ,-5,6,7,8e2", [[1, 2.5, 3, 4], [-5, 6, 7, 800]]),
+    ],
+)
+def test_boxes(text: str, expected: list) -> None:
+    assert boxes(text) == expected
+
+
+@pytest.mark.parametrize(
+    "content", [[[1, 2, 3, 4]], [], [[[1, 2, 3, 4]], None, []], {"a.jpg": [[1, 2, 3, 4]], "b": []}]
+)
+def test_boxes_in_a_file(content: object, tmp_path: Path) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps(content))
+    assert boxes(str(path)) == content
+
+
+def test_a_region() -> None:
+    assert region("0,0, 640,0,640,360.5") == [[0, 0], [640, 0], [640, 360.5]]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--boxes 1,2,3", "--boxes: 3 numbers: expected x1,y1,x2,y2 of each box"),
+        ("--boxes 3,2,1,4", "--boxes: boxes must have x1 < x2"),
+        ("--boxes 1,2,3,nan", "box 0 is [1.0, 2.0, 3.0, nan]"),
+        ("--boxes missing.json", "or a JSON file: No such file or directory"),
+        ("--boxes .", "or a JSON file: Is a directory"),
+        ("--boxes text", "'text' isn't a JSON file"),
+        ("--boxes wrong", "boxes['a.jpg'] must be float32 [N, 4]"),
+        ("--roi 0,0,1,1,2", "isn't a polygon: expected x,y of each corner"),
+        ("--roi left", "'left' isn't a polygon"),
+        ("--roi 0,0,1,1", "--roi: roi must be a polygon of 3 to 1000 corners, got 2"),
+        ("--roi 0,0,1,1,2,2", "--roi: roi must have an area"),
+    ],
+)
+def test_boxes_and_regions_that_are_wrong(
+    line: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text").write_text("1 2 3 4")
+    Path("wrong").write_text('{"a.jpg": [[1, 2, 3]]}')
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", "a.jpg", *line.split()])
+    assert ended.value.code == 2
+    assert words in error_line(capsys)

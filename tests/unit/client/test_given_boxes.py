@@ -116,10 +116,12 @@ def test_boxes_by_path(make: Make, tmp_path: Path) -> None:
     [
         ([1, 2, 3, 4], r"boxes must be float32 \[N, 4\] \(x1, y1, x2, y2\), got \[4\]"),
         ([[1, 2, 3]], r"got \[1, 3\]"),
-        ([[1, 2, 3, 4], [5, 6]], r"boxes isn't an array of numbers: expected \(N, 4\)"),
-        ([["left", 2, 3, 4]], "boxes isn't an array of numbers"),
+        ([[1, 2, 3, 4], [5, 6]], "boxes must be lists of numbers, all of one length"),
+        ([["left", 2, 3, 4]], "boxes must be lists of numbers"),
         ([[1, 2, 3, 4], [3, 2, 1, 4]], r"boxes must have x1 < x2 .* box 1 is \[3.0, 2.0, 1.0, 4.0"),
         ([[1, 2, np.nan, 4]], "box 0 is"),
+        ([[1, 2, 10**400, 4]], "boxes must be lists of numbers"),
+        ([[1, 2, 1e300, 4]], r"box 0 is \[1.0, 2.0, inf, 4.0\]"),
         ([[1, 2, 3e9, 4]], "within 1000000 pixels, box 0"),
         ([None, OTHER, [[1, 2, 1, 4]]], r"boxes\[2\] must have x1 < x2"),
         ({"a.jpg": [[1, 2, 3]]}, r"boxes\['a.jpg'\] must be float32 \[N, 4\]"),
@@ -203,8 +205,8 @@ def test_a_region_is_sent_with_all_images(make: Make) -> None:
         ([], r"roi must be float32 \[M, 2\]"),
         ([[0, 0], [1, 1]], "roi must be a polygon of 3 to 1000 corners, got 2"),
         ([[0, 0], [1, 1], [2, 2]], "roi must have an area"),
-        ([[0, 0], [1, 1], [2]], "roi isn't an array of numbers: expected a polygon"),
-        ("0,0,1,1", "roi isn't an array of numbers"),
+        ([[0, 0], [1, 1], [2]], "roi must be lists of numbers, all of one length"),
+        ("0,0,1,1", "roi must be lists of numbers"),
     ],
 )
 def test_wrong_regions_are_refused_at_the_call(make: Make, roi: object, message: str) -> None:

@@ -17,16 +17,17 @@ class RegionError(ValueError):
     """Boxes or a region can't be used."""
 
 
-def check_boxes(boxes: npt.NDArray[np.generic], name: str) -> FloatArray:
+def check_boxes(boxes: object, name: str) -> FloatArray:
     """Check boxes, ``[N, 4]``, x1, y1, x2, y2 in pixels; they may reach beyond the image.
 
-    RegionError calls them ``name``.
+    An array, or lists of numbers. RegionError calls them ``name``.
     """
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
+    nobody = isinstance(boxes, list | tuple) and not boxes
+    checked = np.zeros((0, 4), np.float32) if nobody else _numbers(boxes, name)
+    if checked.ndim != 2 or checked.shape[1] != 4:
         raise RegionError(
-            f"{name} must be float32 [N, 4] (x1, y1, x2, y2), got {list(boxes.shape)}"
+            f"{name} must be float32 [N, 4] (x1, y1, x2, y2), got {list(checked.shape)}"
         )
-    checked = np.asarray(boxes, np.float32)
     proper = _near(checked) & (checked[:, 2:] > checked[:, :2]).all(axis=1)
     if not proper.all():
         index = int(np.argmin(proper))
@@ -37,19 +38,19 @@ def check_boxes(boxes: npt.NDArray[np.generic], name: str) -> FloatArray:
     return checked
 
 
-def check_region(corners: npt.NDArray[np.generic], name: str) -> FloatArray:
+def check_region(corners: object, name: str) -> FloatArray:
     """Check the corners of a polygon, ``[M, 2]``, x, y in pixels; RegionError calls it ``name``.
 
-    It may be concave, end where it began, and reach beyond the image; where it crosses itself, the
-    even-odd rule holds.
+    An array, or lists of numbers. It may be concave, end where it began, and reach beyond the
+    image; where it crosses itself, the even-odd rule holds.
     """
-    if corners.ndim != 2 or corners.shape[1] != 2:
-        raise RegionError(f"{name} must be float32 [M, 2] (x, y), got {list(corners.shape)}")
-    if not 3 <= len(corners) <= _MAX_CORNERS:
+    checked = _numbers(corners, name)
+    if checked.ndim != 2 or checked.shape[1] != 2:
+        raise RegionError(f"{name} must be float32 [M, 2] (x, y), got {list(checked.shape)}")
+    if not 3 <= len(checked) <= _MAX_CORNERS:
         raise RegionError(
-            f"{name} must be a polygon of 3 to {_MAX_CORNERS} corners, got {len(corners)}"
+            f"{name} must be a polygon of 3 to {_MAX_CORNERS} corners, got {len(checked)}"
         )
-    checked = np.asarray(corners, np.float32)
     near = _near(checked)
     if not near.all():
         index = int(np.argmin(near))
@@ -61,6 +62,15 @@ def check_region(corners: npt.NDArray[np.generic], name: str) -> FloatArray:
     if np.linalg.matrix_rank(sides) < 2:
         raise RegionError(f"{name} must have an area; its corners lie on one line")
     return checked
+
+
+def _numbers(values: object, name: str) -> FloatArray:
+    try:
+        # What is too large becomes infinite, which is refused.
+        with np.errstate(over="ignore"):
+            return np.asarray(values, np.float32)
+    except (TypeError, ValueError, OverflowError):
+        raise RegionError(f"{name} must be lists of numbers, all of one length") from None
 
 
 def _near(points: FloatArray) -> npt.NDArray[np.bool_]:

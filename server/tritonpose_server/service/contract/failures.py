@@ -22,6 +22,10 @@ _REFUSED = frozenset(
 _INVALID = frozenset(error.code for error in (errors.BadImageError, errors.DamagedImageError))
 
 
+# All that a client of the service chooses beside the image: its name in the pipeline, and here.
+_FIELDS = {"det_threshold": "detThreshold", "person_boxes": "personBoxes", "roi": "roi"}
+
+
 class ServiceError(Exception):
     """A request that is answered with an error; ``log_id`` is the client's own ``logId``, if known.
 
@@ -88,9 +92,11 @@ def failure_of_pipeline(code: str | None, text: str) -> ServiceError | None:
     Details of faults of the server are for the log alone; a model that failed is named.
     """
     if code == errors.BadRequestError.code:
-        # All that a client of the service chooses beside the image.
-        words = text.replace("`det_threshold`", "`detThreshold`")
-        return invalid([("value_error", "body.detThreshold", words)])
+        field = "detThreshold"
+        for tensor, name in _FIELDS.items():
+            if f"`{tensor}`" in text:
+                field, text = name, text.replace(f"`{tensor}`", f"`{name}`")
+        return invalid([("value_error", f"body.{field}", text)])
     if code in _INVALID:
         return invalid_image("image", text)
     if code in _REFUSED:

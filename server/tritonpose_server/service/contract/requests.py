@@ -12,11 +12,15 @@ import pydantic_core
 from pydantic import ValidationError
 
 from tritonpose.file_types import is_server_format
+from tritonpose.transport.messages import InferRequest
 from tritonpose_server.service.contract.failures import ServiceError, invalid, invalid_image
 from tritonpose_server.service.contract.schema import InferOptions, InferRequestBody, usable_log_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from tritonpose_pipeline.thresholds import Threshold
 
@@ -39,12 +43,26 @@ class KeypointRequest:
         det_threshold: Lowest detection score, 0 to 1, or of each class by its label or id; None
             for that of the served pipeline.
         log_id: The id that the client gave its request, None if it gave no usable one.
+        person_boxes: People found elsewhere, float32 (N, 4); None where the detector is to look.
+        roi: Corners of the region in which people count, float32 (M, 2); None for all of the image.
     """
 
     image: bytes | str
     det_threshold: Threshold | None
     visualize: bool
     log_id: str | None
+    person_boxes: NDArray[np.float32] | None = None
+    roi: NDArray[np.float32] | None = None
+
+    def to_pipeline(self, image: bytes, log_id: str) -> InferRequest:
+        """Make the pipeline's request of the image, once it is fetched."""
+        return InferRequest(
+            image=image,
+            det_threshold=self.det_threshold,
+            person_boxes=self.person_boxes,
+            roi=self.roi,
+            request_id=log_id,
+        )
 
 
 def parse_json(body: bytes | bytearray) -> object:
@@ -133,6 +151,8 @@ def _request(
         det_threshold=options.detThreshold,
         visualize=visualize if options.visualize is None else options.visualize,
         log_id=log_id,
+        person_boxes=options.personBoxes,
+        roi=options.roi,
     )
 
 

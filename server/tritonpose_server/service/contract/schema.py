@@ -10,6 +10,7 @@ import contextlib
 import json
 import re
 import uuid
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -22,6 +23,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from tritonpose_pipeline.regions import check_boxes, check_region
 from tritonpose_pipeline.thresholds import check_threshold
 
 Pair = tuple[int, int]
@@ -36,6 +38,9 @@ _GRAY_PNG = (
 
 # Safe in a header and in a line of the log.
 _USABLE_ID = re.compile(r"[!-~]{1,128}")
+
+# Far more than the pipeline takes, whose own limits can be configured.
+_MAX_POINTS = 10_000
 
 LogId = Annotated[str, Field(description="Id of the request; the server's log has it, too.")]
 
@@ -81,6 +86,37 @@ DetThreshold = Annotated[
 ]
 
 
+def _points(check: Callable[[object, str], object], name: str) -> BeforeValidator:
+    """Make the validator of lists of numbers, which ``check`` makes an array of.
+
+    In a query or a form, which hold texts alone, they are JSON.
+    """
+
+    def validate(value: object) -> object:
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError, RecursionError):
+                value = json.loads(value)
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            raise ValueError(f"{name} must be a list")
+        if len(value) > _MAX_POINTS:
+            raise ValueError(f"{name} has {len(value)} items; up to {_MAX_POINTS} are accepted")
+        return check(value, name)
+
+    return BeforeValidator(validate)
+
+
+def _points_schema(count: int) -> WithJsonSchema:
+    numbers = {
+        "type": "array",
+        "items": {"type": "number"},
+        "minItems": count,
+        "maxItems": count,
+    }
+    return WithJsonSchema({"anyOf": [{"type": "array", "items": numbers}, {"type": "null"}]})
+
+
 class _WithImage(BaseModel):
     image: str = Field(
         description="A JPEG, PNG, WebP or BMP file, base64-encoded (RFC 4648, standard alphabet, "
@@ -102,6 +138,20 @@ class InferOptions(BaseModel):
         "with such a score for each class of the detector, by its label or id, where others have "
         "0.5. Default: that of the served pipeline.",
         examples=[0.5],
+    )
+    personBoxes: Annotated[  # noqa: N815
+        Any, _points(check_boxes, "personBoxes"), _points_schema(4)
+    ] = Field(
+        None,
+        description="People found elsewhere, each x1, y1, x2, y2 in pixels of the image: then no "
+        "detector runs, and `persons` keeps their order, with detection scores of 1. May be empty.",
+        examples=[[[4, 4, 28, 30]]],
+    )
+    roi: Annotated[Any, _points(check_region, "roi"), _points_schema(2)] = Field(
+        None,
+        description="Region of interest: the corners x, y of a polygon in pixels of the image. "
+        "People whose `bbox` has the middle of its bottom edge outside are left out.",
+        examples=[[[0, 0], [32, 0], [32, 32], [0, 32]]],
     )
     visualize: bool | None = Field(
         None,

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tritonpose.transport.messages import InferRequest
 from tritonpose_pipeline.errors import parse_code
 from tritonpose_server.service.contract.answers import error_body, success_body
 from tritonpose_server.service.contract.failures import (
@@ -26,8 +25,7 @@ from tritonpose_server.service.urls.settings import URLS_OFF, UrlSettings
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from tritonpose.transport.messages import PoseResponse
-    from tritonpose_pipeline.thresholds import Threshold
+    from tritonpose.transport.messages import InferRequest, PoseResponse
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class HpsHandler:
             asked = check_request(document, visualize=self._visualize)
             log_id = choose_log_id(asked.log_id)
             image = self._fetch(asked.image) if isinstance(asked.image, str) else asked.image
-            poses = self._find_people(image, asked.det_threshold, log_id)
+            poses = self._find_people(asked.to_pipeline(image, log_id))
             with self._pixels:
                 return success_body(asked, image, poses, log_id)
         except ServiceError as error:
@@ -110,18 +108,14 @@ class HpsHandler:
             self._log(f"request {log_id} failed: {details}")
             return error_body(internal_error(), log_id)
 
-    def _find_people(
-        self, image: bytes, det_threshold: Threshold | None, log_id: str
-    ) -> PoseResponse:
+    def _find_people(self, request: InferRequest) -> PoseResponse:
         try:
-            return self._estimate(
-                InferRequest(image=image, det_threshold=det_threshold, request_id=log_id)
-            )
+            return self._estimate(request)
         except PipelineError as error:
             code, text = parse_code(str(error))
             failure = failure_of_pipeline(code, text) or unavailable(text)
             if failure.is_fault:
-                self._log(f"request {log_id} failed: {error}")
+                self._log(f"request {request.request_id} failed: {error}")
             raise failure from error
 
 

@@ -131,9 +131,9 @@ def infer_extra() -> dict[str, Any]:
                     "in": "query",
                     "required": False,
                     "description": f"Where the body is an image file. {schema['description']}",
-                    "schema": {
-                        key: schema[key] for key in schema.keys() - {"description", "title"}
-                    },
+                    **_of_parameter(
+                        {key: schema[key] for key in schema.keys() - {"description", "title"}}
+                    ),
                 }
                 for name, schema in options.items()
             ),
@@ -147,3 +147,9 @@ def infer_extra() -> dict[str, Any]:
             },
         ],
     }
+
+
+def _of_parameter(schema: dict[str, Any]) -> dict[str, Any]:
+    """Place a type into the description of a query parameter, where lists are JSON."""
+    is_list = any(kind.get("type") == "array" for kind in schema.get("anyOf", []))
+    return {"content": {"application/json": {"schema": schema}}} if is_list else {"schema": schema}

@@ -18,7 +18,6 @@ from tritonpose.errors import (
     ServerUnavailableError,
     TritonPoseError,
 )
-from tritonpose.transport.messages import InferRequest
 from tritonpose_pipeline.errors import parse_code
 from tritonpose_server.service.contract.answers import success_body
 from tritonpose_server.service.contract.failures import (
@@ -55,8 +54,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from tritonpose.transport import AsyncTransport
-    from tritonpose.transport.messages import PoseResponse
-    from tritonpose_pipeline.thresholds import Threshold
+    from tritonpose.transport.messages import InferRequest, PoseResponse
     from tritonpose_server.service.contract.requests import KeypointRequest
     from tritonpose_server.service.rest.limits import TakeMemory
     from tritonpose_server.service.rest.settings import RestSettings
@@ -155,18 +153,15 @@ class KeypointService:
             with self._stage("fetch"):
                 image = await self._images.fetch(image)
         with self._stage("triton", to_triton=True):
-            return image, await self._infer(image, asked.det_threshold, log_id)
+            return image, await self._infer(asked.to_pipeline(image, log_id))
 
-    async def _infer(
-        self, image: bytes, det_threshold: Threshold | None, log_id: str
-    ) -> PoseResponse:
+    async def _infer(self, request: InferRequest) -> PoseResponse:
         try:
-            return await self._transport.infer(
-                InferRequest(image=image, det_threshold=det_threshold, request_id=log_id)
-            )
+            return await self._transport.infer(request)
         except TritonPoseError as error:
             failure = _failure_of_triton(error, self._settings.triton_timeout)
             if failure.is_fault:
+                log_id = request.request_id
                 LOGGER.error(
                     "request_id=%s failed: %s: %s",
                     *(log_id, type(error).__name__, " ".join(str(error).split())),

@@ -254,6 +254,13 @@ def test_a_threshold_for_each_class() -> None:
         assert problem["loc"] == "query.detThreshold"
 
 
+def test_people_and_regions_in_a_query() -> None:
+    query = "?personBoxes=[[1,2,3,4]]&roi=[[0,0],[9,0],[9,9]]"
+    _, (request,) = post(JPEG, {"Content-Type": "image/jpeg"}, query)
+    assert request.person_boxes.tolist() == [[1, 2, 3, 4]]
+    assert request.roi.tolist() == [[0, 0], [9, 0], [9, 9]]
+
+
 def test_a_compressed_image_file() -> None:
     headers = {"Content-Type": "image/bmp", "Content-Encoding": "gzip"}
     _, sent = post(gzip.compress(JPEG), headers)
@@ -266,6 +273,8 @@ def test_a_compressed_image_file() -> None:
         ("?detThreshold=high&logId=mine", "query.detThreshold", "float_parsing"),
         ("?detThreshold=nan&logId=mine", "query.detThreshold", "finite_number"),
         ("?detThreshold=2&logId=mine", "query.detThreshold", "less_than_equal"),
+        ("?personBoxes=1,2,3,4&logId=mine", "query.personBoxes", "value_error"),
+        ("?roi=[[0,0],[1,1],[2,2]]&logId=mine", "query.roi", "value_error"),
         ("?visualize=perhaps&logId=mine", "query.visualize", "bool_parsing"),
     ],
 )

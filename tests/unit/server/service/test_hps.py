@@ -119,14 +119,26 @@ def test_wrong_requests_never_reach_the_pipeline(document: object, code: int, wo
     assert model.logged == []
 
 
-def test_choices_that_the_pipeline_refuses() -> None:
-    model = Model(failing("[invalid_request] `det_threshold` has the class 'cat'"))
+@pytest.mark.parametrize(
+    ("tensor", "field"),
+    [("det_threshold", "detThreshold"), ("person_boxes", "personBoxes"), ("roi", "roi")],
+)
+def test_choices_that_the_pipeline_refuses(tensor: str, field: str) -> None:
+    model = Model(failing(f"[invalid_request] `{tensor}` has 101 of them"))
     answer = model.call(REQUEST)
     assert answer["errorCode"] == 422
     (problem,) = json.loads(answer["errorMsg"])
-    assert problem["loc"] == "body.detThreshold"
-    assert problem["msg"] == "`detThreshold` has the class 'cat'"
+    assert problem["loc"] == f"body.{field}"
+    assert problem["msg"] == f"`{field}` has 101 of them"
     assert model.logged == []
+
+
+def test_people_and_regions_reach_the_pipeline() -> None:
+    estimate, seen = answering(2)
+    boxes, corners = [[1, 2, 3, 4], [5, 6, 7, 8]], [[0, 0], [9, 0], [9, 9]]
+    Model(estimate).call({**REQUEST, "personBoxes": boxes, "roi": corners})
+    (request,) = seen
+    assert (request.person_boxes.tolist(), request.roi.tolist()) == (boxes, corners)
 
 
 @pytest.mark.parametrize("code", ["invalid_image", "damaged_image"])

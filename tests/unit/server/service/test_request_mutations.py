@@ -17,7 +17,10 @@ from tritonpose_server.service.contract.schema import choose_log_id
 
 IMAGE = base64.b64encode(b"\xff\xd8\xff an image").decode()
 VALID = {"image": IMAGE, "detThreshold": 0.5, "visualize": False, "logId": "mine"}
-NAMES = st.sampled_from(["image", "detThreshold", "visualize", "logId", "file"]) | st.text()
+NAMES = (
+    st.sampled_from(["image", "detThreshold", "personBoxes", "roi", "visualize", "logId", "file"])
+    | st.text()
+)
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([IMAGE])

@@ -21,6 +21,7 @@ from tritonpose_server.service.contract.requests import (
 IMAGE = base64.b64encode(b"an image").decode()
 CONTENT = bytes(range(256)) * 4
 THRESHOLD = "body.detThreshold"
+FIELDS = ("visualize", "detThreshold", "logId", "personBoxes", "roi")
 TEXT = base64.b64encode(CONTENT).decode()
 
 
@@ -39,7 +40,7 @@ def test_what_a_request_says() -> None:
 
 
 @pytest.mark.parametrize("default", [True, False])
-@pytest.mark.parametrize("silence", [{}, {"visualize": None, "detThreshold": None, "logId": None}])
+@pytest.mark.parametrize("silence", [{}, dict.fromkeys(FIELDS)])
 def test_what_it_does_not_say(silence: dict[str, None], default: bool) -> None:
     asked = check_request({"image": IMAGE, **silence}, visualize=default)
     assert asked == KeypointRequest(b"an image", None, visualize=default, log_id=None)
@@ -65,6 +66,18 @@ def test_spellings_that_paddlex_accepts(field: str, value: object, expected: obj
     assert {"detThreshold": asked.det_threshold, "visualize": asked.visualize}[field] == expected
 
 
+@pytest.mark.parametrize("boxes", [[], [[1, 2, 3, 4], [0.5, -6, 7, 8]], "[[1, 2, 3, 4]]"])
+def test_people_and_regions(boxes: list | str) -> None:
+    corners = [[0, 0], [9, 0], [9, 9]]
+    asked = check_request({"image": IMAGE, "personBoxes": boxes, "roi": corners}, visualize=True)
+    sent = asked.to_pipeline(b"fetched", "mine")
+    expected = json.loads(boxes) if isinstance(boxes, str) else boxes
+    assert sent.person_boxes.tolist() == expected
+    assert sent.person_boxes.shape == (len(expected), 4)
+    assert sent.roi.tolist() == corners
+    assert (sent.image, sent.request_id) == (b"fetched", "mine")
+
+
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
@@ -82,6 +95,17 @@ def test_spellings_that_paddlex_accepts(field: str, value: object, expected: obj
         *(
             ({"detThreshold": parse_json(n), "image": IMAGE}, [("finite_number", THRESHOLD)])
             for n in (b"NaN", b"Infinity", b"-Infinity", b"1e999")
+        ),
+        *(
+            ({"image": IMAGE, "personBoxes": wrong}, [("value_error", "body.personBoxes")])
+            for wrong in (
+                *([[1, 2, 3]], [1, 2, 3, 4], "x", {}, 5, True, [[3, 2, 1, 4]], [["a", 2, 3, 4]]),
+                *([[None, 2, 3, 4]], [[1, 2, 10**400, 4]], [[1, 2, 3, 4]] * 10_001),
+            )
+        ),
+        *(
+            ({"image": IMAGE, "roi": wrong}, [("value_error", "body.roi")])
+            for wrong in ([], [[0, 0], [1, 1]], [[0, 0]] * 1001, [[0, 0], [1, 1], [2, 2]], "[[1]]")
         ),
         ({"image": IMAGE, "visualize": "perhaps"}, [("bool_parsing", "body.visualize")]),
         (

@@ -368,7 +368,9 @@ def test_description_is_valid_and_complete(client: httpx.Client) -> None:
     assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/InferRequest"}
     fields = description["components"]["schemas"]["InferRequest"]
     assert fields["required"] == ["image"]
-    assert set(fields["properties"]) == {"image", "detThreshold", "visualize", "logId"}
+    assert set(fields["properties"]) == {
+        *("image", "detThreshold", "personBoxes", "roi", "visualize", "logId")
+    }
     assert all(field["description"] for field in fields["properties"].values())
     models = description["components"]["schemas"]
     assert set(models) == {
