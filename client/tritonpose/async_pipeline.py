@@ -16,9 +16,9 @@ from tritonpose._requests import (
     result_of,
     unreadable_result,
 )
+from tritonpose.base_pipeline import CLOSED, BasePipeline, OnError, deliver
 from tritonpose.errors import InputError, TritonPoseError
 from tritonpose.inputs import expand_inputs
-from tritonpose.pipeline import CLOSED, BasePipeline, OnError, deliver
 from tritonpose.result import KeypointResult
 from tritonpose.saving import TakenNames
 from tritonpose.transport import AsyncTransport
@@ -30,14 +30,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tritonpose.inputs import ImageInput
+    from tritonpose.tracking.result import TrackedResult
+    from tritonpose.tracking.schedule import Schedule
 
 T = TypeVar("T")
 AsyncResults = AsyncGenerator[KeypointResult, None]
+AsyncTracked = AsyncGenerator["TrackedResult", None]
 
 _END = object()
 
 
-class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
+class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults, AsyncTracked]):
     """PaddleX's human keypoint pipeline, run by a server, for one event loop.
 
     It belongs to the first that uses it: in another one it is a TritonPoseError.
@@ -133,6 +136,34 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults]):
             except InputError as error:
                 return [unreadable_result(source, error)]
             return [await self._infer(image, wishes, boxes) for image in images]
+
+    def _submit(
+        self, image: ImageInput, wishes: Wishes, boxes: NDArray[np.float32] | None
+    ) -> asyncio.Task[KeypointResult]:
+        return asyncio.create_task(self._infer_in_turn(image, wishes, boxes))
+
+    async def _infer_in_turn(
+        self, image: ImageInput, wishes: Wishes, boxes: NDArray[np.float32] | None
+    ) -> KeypointResult:
+        async with self._slots:
+            return await self._infer(image, wishes, boxes)
+
+    async def _track(self, schedule: Schedule, on_error: OnError) -> AsyncTracked:
+        self._check_loop()
+        names = TakenNames()
+        loop = asyncio.get_running_loop()
+        changed = asyncio.Event()
+        try:
+            schedule.start(partial(loop.call_soon_threadsafe, changed.set))
+            while not schedule.ended:
+                changed.clear()
+                while (result := schedule.next()) is not None:
+                    for named in deliver([result], on_error, names):
+                        yield named
+                if not schedule.ended:
+                    await changed.wait()
+        finally:
+            await asyncio.to_thread(schedule.stop)
 
     async def _infer(
         self, image: ImageInput, wishes: Wishes, boxes: NDArray[np.float32] | None

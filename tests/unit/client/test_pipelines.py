@@ -14,8 +14,8 @@ from PIL import Image
 
 from stand_ins import Pipeline, StandIn, frame, frames, numbers
 from tritonpose import ConfigError, InputError, InvalidRequestError, ServerUnavailableError
+from tritonpose.base_pipeline import OnError
 from tritonpose.config import DetectorConfig, KeypointConfig, PipelineConfig
-from tritonpose.pipeline import OnError
 
 Make = Callable[..., Pipeline]
 

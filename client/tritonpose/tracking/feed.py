@@ -1,0 +1,116 @@
+"""Read one source in a thread of its own, as far ahead as is useful."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextlib import closing
+from typing import TYPE_CHECKING, Protocol
+
+from tritonpose.inputs.videos import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from tritonpose.errors import InputError
+
+_AHEAD = 2
+"""Frames of a recording that are read before there is room for their requests."""
+
+_JOIN_S = 5.0
+
+
+class FrameSource(Protocol):
+    """Frames in order, with their times."""
+
+    name: str
+    live: bool
+
+    def frames(self) -> Generator[Frame | InputError, None, None]:
+        """Yield the frames, and errors in the places of unreadable ones."""
+        ...
+
+    def close(self) -> None:
+        """End `frames`, from any thread."""
+        ...
+
+
+class Feed:
+    """The frames of one source that wait for their turn.
+
+    Of a live source only the newest waits; `passed_over` counts the ones it replaces.
+    """
+
+    def __init__(self, source: FrameSource) -> None:
+        self.source = source
+        self.passed_over = 0
+        self._items: deque[Frame | Exception] = deque()
+        self._changed = threading.Condition()
+        self._ended = self._stopped = False
+        self._notify: Callable[[], object] = lambda: None
+        self._thread: threading.Thread | None = None
+
+    def start(self, notify: Callable[[], object]) -> None:
+        """Begin to read; ``notify`` is called after each change, from the reading thread."""
+        self._notify = notify
+        self._thread = threading.Thread(target=self._read, name="tritonpose-frames", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End reading; frames that wait are dropped."""
+        with self._changed:
+            self._stopped = True
+            self._notify = lambda: None
+            self._items.clear()
+            self._changed.notify_all()
+        self.source.close()
+        if self._thread is not None:
+            # An iterator of the caller's may never return.
+            self._thread.join(_JOIN_S)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a frame waits, or an error in the place of one."""
+        return bool(self._items)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing waits and nothing will come."""
+        with self._changed:
+            return self._ended and not self.waits
+
+    def take(self) -> Frame | Exception:
+        """Take the next frame, or the error in its place; only where one `waits`."""
+        with self._changed:
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
+    def _read(self) -> None:
+        try:
+            with closing(self.source.frames()) as frames:
+                for item in frames:
+                    if not self._put(item):
+                        break
+        except Exception as error:
+            # Of the caller's iterator.
+            self._put(error)
+        finally:
+            with self._changed:
+                self._ended = True
+            self._notify()
+
+    def _put(self, item: Frame | Exception) -> bool:
+        """Let a frame wait; return False once the feed is stopped."""
+        with self._changed:
+            if self.source.live and isinstance(item, Frame):
+                while self._items and isinstance(self._items[-1], Frame):
+                    self._items.pop()
+                    self.passed_over += 1
+            while len(self._items) >= _AHEAD and not self._stopped:
+                self._changed.wait()
+            if self._stopped:
+                return False
+            self._items.append(item)
+        self._notify()
+        return True

@@ -1,0 +1,185 @@
+"""Share a server fairly among the frames of several sources, and keep each source's order."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tritonpose.errors import InputError
+from tritonpose.inputs.images import ImageInput
+from tritonpose.result import KeypointResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tritonpose.tracking.feed import Feed
+    from tritonpose.tracking.result import TrackedResult
+    from tritonpose.tracking.tracker import Tracker
+
+
+class Answer(Protocol):
+    """What both kinds of futures have in common."""
+
+    def done(self) -> bool:
+        """Whether there is a result."""
+        ...
+
+    def result(self) -> KeypointResult:
+        """Return it."""
+        ...
+
+    def cancel(self) -> bool:
+        """Give it up."""
+        ...
+
+    def add_done_callback(self, function: Callable[[Any], Any], /) -> object:
+        """Have a function called once it is done."""
+        ...
+
+
+class _Known:
+    """The answer in the place of a frame that was never sent: a result, or an error to raise."""
+
+    def __init__(self, outcome: KeypointResult | Exception) -> None:
+        self._outcome = outcome
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> KeypointResult:
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+
+    def cancel(self) -> bool:
+        return False
+
+    def add_done_callback(self, function: Callable[[Any], Any], /) -> None:
+        function(self)
+
+
+class SourceRun:
+    """One source on its way: its frames, its requests in flight, its tracker."""
+
+    def __init__(self, feed: Feed, tracker: Tracker, most_pending: int) -> None:
+        self.feed = feed
+        self.tracker = tracker
+        self.submitted = self.taken = 0
+        self._most_pending = most_pending
+        self._pending: deque[tuple[float, Answer]] = deque()
+        self._time = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether all its results were taken."""
+        return not self._pending and self.feed.ended
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests have no answer yet."""
+        return sum(not answer.done() for _, answer in self._pending)
+
+    @property
+    def has_result(self) -> bool:
+        """Whether the answer of its oldest frame is there."""
+        return bool(self._pending) and self._pending[0][1].done()
+
+    @property
+    def may_submit(self) -> bool:
+        """Whether a frame waits and may be sent."""
+        return len(self._pending) < self._most_pending and self.feed.waits
+
+    def submit(self, send: Callable[[ImageInput, NDArray[np.float32] | None], Answer]) -> Answer:
+        """Send the next frame."""
+        name = self.feed.source.name
+        item = self.feed.take()
+        if isinstance(item, InputError):
+            answer: Answer = _Known(KeypointResult(name, error=item))
+        elif isinstance(item, Exception):
+            answer = _Known(item)
+        else:
+            self._time = item.time
+            image = ImageInput(name, item.image, frame_index=item.index, frame_time=item.time)
+            answer = send(image, None)
+        self._pending.append((self._time, answer))
+        return answer
+
+    def take(self) -> TrackedResult:
+        """Return the result of its oldest frame; only where it `has_result`."""
+        time, answer = self._pending.popleft()
+        return self.tracker.update(answer.result(), time, self.feed.source.name)
+
+    def cancel(self) -> list[Answer]:
+        """Give up what is in flight, and return it."""
+        answers = [answer for _, answer in self._pending]
+        for answer in answers:
+            answer.cancel()
+        return answers
+
+
+class Schedule:
+    """Sources that share a server: each has its turn, and none waits for another.
+
+    ``limit`` is how many requests may be in flight, of all sources together.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[SourceRun],
+        send: Callable[[ImageInput, NDArray[np.float32] | None], Answer],
+        limit: int,
+    ) -> None:
+        self._runs = runs
+        self._send = send
+        self._limit = limit
+        self._turn = 0
+        self._notify: Callable[[], object] = lambda: None
+
+    @property
+    def ended(self) -> bool:
+        """Whether all results of all sources were taken."""
+        return all(run.ended for run in self._runs)
+
+    def start(self, notify: Callable[[], object]) -> None:
+        """Begin to read; ``notify`` is called, from any thread, when `next` may have a result."""
+        self._notify = notify
+        for run in self._runs:
+            run.feed.start(notify)
+
+    def next(self) -> TrackedResult | None:
+        """Take the next result, of the source that waits longest; None if there is none yet.
+
+        Later frames are on their way when it returns, but no tracker has seen them: its state is
+        that of the result.
+        """
+        self._submit_all()
+        ready = [run for run in self._runs if run.has_result]
+        if not ready:
+            return None
+        run = min(ready, key=lambda run: run.taken)
+        self._turn += 1
+        run.taken = self._turn
+        result = run.take()
+        self._submit_all()
+        return result
+
+    def stop(self) -> list[Answer]:
+        """End reading and give up what is in flight, which is returned."""
+        answers = [answer for run in self._runs for answer in run.cancel()]
+        for run in self._runs:
+            run.feed.stop()
+        return answers
+
+    def _submit_all(self) -> None:
+        """Send frames as long as there is room: of each source in turn."""
+        while sum(run.in_flight for run in self._runs) < self._limit:
+            waiting = [run for run in self._runs if run.may_submit]
+            if not waiting:
+                return
+            run = min(waiting, key=lambda run: run.submitted)
+            self._turn += 1
+            run.submitted = self._turn
+            run.submit(self._send).add_done_callback(lambda _: self._notify())
