@@ -59,11 +59,14 @@ class Parser(argparse.ArgumentParser):
         # argparse takes such names for options here. No name has a NUL: these stand for them.
         named = {f"\0{number}": word for number, word in enumerate(words[end + 1 :])}
         options = super().parse_intermixed_args([*words[:end], *named], namespace)
-        for key, value in vars(options).items():
+
+        def restored(value: Any) -> Any:
             if isinstance(value, list):
-                setattr(options, key, [named.get(item, item) for item in value])
-            elif isinstance(value, str):
-                setattr(options, key, named.get(value, value))
+                return [restored(item) for item in value]
+            return named.get(value, value) if isinstance(value, str) else value
+
+        for key, value in vars(options).items():
+            setattr(options, key, restored(value))
         return options
 
     def _with_underscores(self, word: str) -> str:

@@ -9,7 +9,8 @@ import pytest
 
 import tritonpose
 from tritonpose.cli import main, split_command
-from tritonpose.cli.parsing import boxes, region, threshold
+from tritonpose.cli.parsing import boxes, command_parser, region, threshold
+from tritonpose.cli.predict import add_options
 
 COMMANDS = ("predict", "batch", "serve", "models", "config")
 
@@ -284,3 +285,12 @@ def test_boxes_and_regions_that_are_wrong(
         main(["predict", "a.jpg", *line.split()])
     assert ended.value.code == 2
     assert words in error_line(capsys)
+
+
+def test_boxes_beside_names_like_options() -> None:
+    parser = command_parser("predict", "INPUT", "", "")
+    add_options(parser)
+    words = ["--boxes", "1,2,3,4", "--roi", "0,0,9,0,9,9", "--", "-x.jpg"]
+    options = parser.parse_intermixed_args(words)
+    assert options.inputs == ["-x.jpg"]
+    assert (options.boxes, options.roi) == ([[1, 2, 3, 4]], [[0, 0], [9, 0], [9, 9]])
