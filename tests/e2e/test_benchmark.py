@@ -85,8 +85,8 @@ def test_against_the_bare_engine(
     people = list(cases(report, "people"))
     assert people == [str(count) for count in QUICK.persons][: len(people)]
     assert len(people) >= 2
-    assert list(cases(report, "sizes")) == ["0.3 MP", "2 MP", "12 MP"]
-    assert list(cases(report, "throughput")) == ["1", "4", "16", "best"]
+    assert list(cases(report, "sizes")) == ["0.3 MP", "12 MP"]
+    assert list(cases(report, "throughput")) == ["1", "16", "best"]
 
     agreement = report["agreement"]
     assert agreement["reference"] == "engine"
