@@ -18,6 +18,10 @@ from tools.soak.report import Outcome, Report
 _REST_ROLE = "rest"
 
 _CLIENTS = 4
+
+# Bytes over one connection: what it may hold is a body that would be accepted, and small.
+_MOST_SENT = 12_000_000
+
 _SAMPLE_SECONDS = 0.05
 
 # Good requests before memory counts: the first ones load what later ones use.
@@ -93,7 +97,9 @@ async def _attack(
             try:
                 with contextlib.suppress(ConnectionError):
                     writer.write(first)
-                    while time.monotonic() < end:
+                    for _ in range(max(_MOST_SENT // len(more), 1)):
+                        if time.monotonic() > end:
+                            break
                         writer.write(more)
                         await asyncio.wait_for(writer.drain(), seconds)
                         sent += len(more)

@@ -153,11 +153,16 @@ def read_body(
 
 async def _receive(request: Request, limit: int, take_memory: TakeMemory) -> bytearray:
     body = bytearray()
-    async for chunk in request.stream():
-        if len(body) + len(chunk) > limit:
-            raise _too_large(limit)
-        take_memory(len(chunk))
-        body += chunk
+    try:
+        async for chunk in request.stream():
+            if len(body) + len(chunk) > limit:
+                raise _too_large(limit)
+            take_memory(len(chunk))
+            body += chunk
+    except BaseException:
+        # The error's frames hold it until the next garbage collection.
+        body.clear()
+        raise
     return body
 
 

@@ -7,12 +7,14 @@ import base64
 import json
 import logging
 import re
+import resource
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -444,3 +446,21 @@ def test_the_private_names_of_uvicorn_exist() -> None:
     assert STATUS_LINE[431] == b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     assert CLOSE_HEADER == (b"connection", b"close")
     assert {"handle_exit", "capture_signals", "startup"} <= set(dir(uvicorn.Server))
+
+
+@pytest.mark.slow
+def test_uploads_that_break_off_leave_no_memory() -> None:
+    """Their errors may live until Python's next garbage collection, which is far away."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    part = b" " * 15_000_000
+    with rest_service("grpc://127.0.0.1:9", max_body_bytes=2 * len(part)) as address:
+        before = resident()
+        for _ in range(8):
+            with connection(address) as opened:
+                opened.sendall(POST + b"Content-Length: %d\r\n\r\n" % (2 * len(part)))
+                opened.sendall(part)
+        # Unless they are freed at once, 120 MB.
+        assert wait_until(lambda: resident() - before < 40e6)
