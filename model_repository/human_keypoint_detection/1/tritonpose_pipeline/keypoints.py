@@ -17,6 +17,17 @@ BOX_PADDING = 1.25
 
 _LOG_FLOOR = 1e-10
 
+_BLUR_KERNEL = np.array([0.25, 0.5, 0.25])
+
+# From a maximum to the values of which derivatives are made, x, y: the maximum itself, one to the
+# left, right, above and below, two to each of these, and the corners: above left and right, below.
+_STEPS = np.array(
+    [
+        *[(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-2, 0), (2, 0), (0, -2), (0, 2)],
+        *[(-1, -1), (1, -1), (-1, 1), (1, 1)],
+    ]
+)
+
 # Of OpenCV's fixed-point warp: coordinates are rounded to 1/1024 of a pixel, then cut to 1/32.
 _COORDINATE_STEPS = 1024
 _WEIGHT_BITS = 5
@@ -115,59 +126,64 @@ def crop_people(
     """
     width, height = size
     crops = np.empty((len(matrices), height, width, 3), np.uint8)
-    for matrix, crop in zip(matrices, crops, strict=True):
-        warped = cv2.remap(image, *sampling_maps(matrix, size), cv2.INTER_LINEAR)
+    # Where each pixel of a crop lies: whole pixels x, y, and fractions in 1/32, y times 32 plus x.
+    whole, fractions = np.empty((height, width, 2), np.int16), np.empty((height, width), np.uint16)
+    xs, ys = (_split_positions(each) for each in sampling_positions(matrices, size))
+    for crop, x, x_fraction, y, y_fraction in zip(crops, *xs, *ys, strict=True):
+        whole[..., 0], whole[..., 1] = x, y
+        np.add(x_fraction, y_fraction << _WEIGHT_BITS, out=fractions)
+        warped = cv2.remap(image, whole, fractions, cv2.INTER_LINEAR)
         cv2.cvtColor(warped, cv2.COLOR_BGR2RGB, dst=crop)
     return crops
 
 
-def sampling_maps(
-    matrix: DoubleArray, size: tuple[int, int]
-) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16]]:
-    """Compute where each pixel of a crop lies in its image, in fixed point.
+def sampling_positions(
+    matrices: DoubleArray, size: tuple[int, int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Compute where the pixels of crops lie in their image, in fixed point.
 
     ``cv2.warpAffine`` rounds so up to OpenCV 4.12, and with it PaddleX; later versions compute
     in floating point and give other crops. ``cv2.remap`` is the same in all of them.
 
     Args:
-        matrix: float64 ``[2, 3]``, from image pixels to crop pixels.
-        size: Width and height of the crop in pixels.
+        matrices: float64 ``[N, 2, 3]``, from image pixels to crop pixels.
+        size: Width and height of the crops in pixels.
 
     Returns:
-        The maps of ``cv2.remap``: whole pixels int16 ``[height, width, 2]``, x, y, and uint16
-        ``[height, width]``, the fractions in 1/32, y times 32 plus x.
+        x and y in 1/32 pixels, ``[N, height, width]`` each; or ``[N, 1, width]`` and ``[N, height,
+        1]`` where no crop is turned, as those of people.
 
     Source: OpenCV ``warpAffine`` and ``invertAffineTransform``.
     """
-    (a, b, c), (d, e, f) = matrix.tolist()
+    (a, b, c), (d, e, f) = matrices.transpose(1, 2, 0)[..., None]
     determinant = a * e - b * d
-    scale = 1 / determinant if determinant else 0.0
+    scale = np.divide(1, determinant, out=np.zeros_like(determinant), where=determinant != 0)
     a, b, d, e = e * scale, b * -scale, d * -scale, a * scale
     columns, rows = np.arange(size[0]), np.arange(size[1])
-    origin_x, origin_y = -a * c - b * f, -d * c - e * f
     half = _COORDINATE_STEPS >> (_WEIGHT_BITS + 1)
     shift = _COORDINATE_STEPS.bit_length() - 1 - _WEIGHT_BITS
 
-    def positions(of_column: float, of_row: float, origin: float) -> npt.NDArray[np.int64]:
-        along = np.rint(of_column * columns * _COORDINATE_STEPS).astype(np.int64)
-        down = np.rint((of_row * rows + origin) * _COORDINATE_STEPS).astype(np.int64) + half
-        # A person's crop is not turned: then one row, or one column, says it all.
-        if not along.any():
-            along = along[:1]
-        if (down == down[0]).all():
-            down = down[:1]
-        return np.asarray((along + down[:, None]) >> shift, np.int64)
+    def steps(position: DoubleArray) -> npt.NDArray[np.int64]:
+        return np.rint(position).astype(np.int64)
 
-    x, y = positions(a, b, origin_x), positions(d, e, origin_y)
-    limits, mask = np.iinfo(np.int16), (1 << _WEIGHT_BITS) - 1
-    whole = np.empty((size[1], size[0], 2), np.int16)
-    for axis, position in enumerate((x, y)):
-        pixels = np.clip(position >> _WEIGHT_BITS, limits.min, limits.max)
-        whole[..., axis] = pixels.astype(np.int16)
-    fractions = np.empty((size[1], size[0]), np.uint16)
-    rows_of_weights = ((y & mask) << _WEIGHT_BITS).astype(np.uint16)
-    np.add(rows_of_weights, (x & mask).astype(np.uint16), out=fractions)
-    return whole, fractions
+    x, y = steps(a * columns * _COORDINATE_STEPS), steps(d * columns * _COORDINATE_STEPS)
+    x_down = steps((b * rows + (-a * c - b * f)) * _COORDINATE_STEPS)
+    y_down = steps((e * rows + (-d * c - e * f)) * _COORDINATE_STEPS)
+    if not y.any() and (x_down == x_down[:, :1]).all():
+        x_down, y = x_down[:, :1], y[:, :1]
+    return tuple(  # type: ignore[return-value]
+        (along[:, None] + down[..., None] + half) >> shift
+        for along, down in ((x, x_down), (y, y_down))
+    )
+
+
+def _split_positions(
+    positions: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16]]:
+    """Split positions in 1/32 pixels into whole pixels and the rest."""
+    limits = np.iinfo(np.int16)
+    whole = np.clip(positions >> _WEIGHT_BITS, limits.min, limits.max).astype(np.int16)
+    return whole, (positions & ((1 << _WEIGHT_BITS) - 1)).astype(np.uint16)
 
 
 def transform_points(points: DoubleArray, matrices: DoubleArray) -> DoubleArray:
@@ -237,34 +253,36 @@ def decode_heatmaps(heatmaps: FloatArray) -> tuple[DoubleArray, FloatArray]:
     coordinates = np.stack([x, y], axis=1).astype(np.float32)
     inner = np.flatnonzero((x > 1) & (x < width - 2) & (y > 1) & (y < height - 2))
     if inner.size:
-        smoothed = smooth(maps[inner], maxima[inner])
-        coordinates[inner] += _newton_offsets(smoothed, x[inner], y[inner])
+        around = _smooth_around(maps[inner], maxima[inner], x[inner], y[inner])
+        coordinates[inner] += _newton_offsets(around)
     return (
         coordinates.reshape(people, joints, 2).astype(np.float64),
         maxima.reshape(people, joints),
     )
 
 
-def smooth(maps: FloatArray, maxima: FloatArray) -> FloatArray:
-    """Blur heatmaps with a 3x3 Gaussian and rescale them to given maxima.
+def smooth(maps: FloatArray) -> DoubleArray:
+    """Blur heatmaps with a 3x3 Gaussian, outside of which counts as 0.
 
-    Outside the map counts as 0. The kernel is OpenCV's for size 3, (1, 2, 1)/4 on each axis.
+    The kernel is OpenCV's for size 3, (1, 2, 1)/4 on each axis.
 
     Args:
         maps: float32 ``[M, h, w]``.
-        maxima: float32 ``[M]``, the maxima before blurring.
 
     Returns:
-        float32 ``[M, h, w]``, computed in float64.
+        float64 ``[M, h, w]``.
 
     Source: PaddleX ``KptPostProcess.gaussian_blur``.
     """
-    padded = np.pad(maps.astype(np.float64), ((0, 0), (1, 1), (1, 1)))
-    columns = 0.25 * (padded[:, :-2] + padded[:, 2:]) + 0.5 * padded[:, 1:-1]
-    blurred = 0.25 * (columns[:, :, :-2] + columns[:, :, 2:]) + 0.5 * columns[:, :, 1:-1]
-    result = blurred.astype(np.float32)
-    result *= (maxima / result.max(axis=(1, 2)))[:, None, None]
-    return np.asarray(result, np.float32)
+    count, height, width = maps.shape
+    # All as one tall image, with a row of zeros below each.
+    padded = np.zeros((count, height + 1, width), np.float32)
+    padded[:, :-1] = maps
+    tall = padded.reshape(-1, width)
+    blurred = cv2.sepFilter2D(
+        tall, cv2.CV_64F, _BLUR_KERNEL, _BLUR_KERNEL, borderType=cv2.BORDER_CONSTANT
+    )
+    return np.asarray(blurred.reshape(padded.shape)[:, :-1], np.float64)
 
 
 def _triangles(centers: FloatArray, widths: FloatArray) -> FloatArray:
@@ -289,30 +307,44 @@ def _place_third_point(triangles: FloatArray) -> None:
     triangles[:, 2, 1] = triangles[:, 1, 1] + difference[:, 0]
 
 
-def _newton_offsets(
-    smoothed: FloatArray, x: npt.NDArray[np.intp], y: npt.NDArray[np.intp]
+def _smooth_around(
+    maps: FloatArray, maxima: FloatArray, x: npt.NDArray[np.intp], y: npt.NDArray[np.intp]
 ) -> FloatArray:
+    """Blur heatmaps, rescale them to their maxima from before, and read them around places.
+
+    Args:
+        maps: float32 ``[M, h, w]``.
+        maxima: float32 ``[M]``.
+        x: ``[M]``, columns of the places, at least 2 from either border.
+        y: ``[M]``, rows of the places, likewise.
+
+    Returns:
+        float32 ``[13, M]``, at the steps `_STEPS` from the places.
+    """
+    width = maps.shape[2]
+    blurred = smooth(maps).reshape(len(maps), -1)
+    steps = _STEPS[:, :1] + _STEPS[:, 1:] * width
+    around = blurred[np.arange(len(maps)), x + y * width + steps].astype(np.float32)
+    return np.asarray(around * (maxima / blurred.max(axis=1).astype(np.float32)), np.float32)
+
+
+def _newton_offsets(around: FloatArray) -> FloatArray:
     """Take a Newton step from integer maxima towards the maximum of the log-heatmap.
 
     Args:
-        smoothed: float32 ``[M, h, w]``.
-        x: ``[M]``, columns of the maxima, at least 2 from either border.
-        y: ``[M]``, rows of the maxima, likewise.
+        around: float32 ``[13, M]``, smoothed heatmaps at the steps `_STEPS` from their maxima.
 
     Returns:
         float32 ``[M, 2]``, x, y; 0 where the Hessian is singular.
     """
-    index = np.arange(len(smoothed))
-
-    def log_at(dx: int, dy: int) -> FloatArray:
-        return np.asarray(np.log(np.maximum(smoothed[index, y + dy, x + dx], _LOG_FLOOR)))
-
-    center = log_at(0, 0)
-    gradient_x = 0.5 * (log_at(1, 0) - log_at(-1, 0))
-    gradient_y = 0.5 * (log_at(0, 1) - log_at(0, -1))
-    dxx = 0.25 * (log_at(2, 0) - 2 * center + log_at(-2, 0))
-    dyy = 0.25 * (log_at(0, 2) - 2 * center + log_at(0, -2))
-    dxy = 0.25 * (log_at(1, 1) - log_at(1, -1) - log_at(-1, 1) + log_at(-1, -1))
+    logarithms = np.log(np.maximum(around, _LOG_FLOOR))
+    center, left, right, up, down = logarithms[:5]
+    left_2, right_2, up_2, down_2, up_left, up_right, down_left, down_right = logarithms[5:]
+    gradient_x = 0.5 * (right - left)
+    gradient_y = 0.5 * (down - up)
+    dxx = 0.25 * (right_2 - 2 * center + left_2)
+    dyy = 0.25 * (down_2 - 2 * center + up_2)
+    dxy = 0.25 * (down_right - up_right - down_left + up_left)
     determinant = dxx * dyy - dxy * dxy
     regular = determinant != 0
     divisor = np.where(regular, determinant, 1)

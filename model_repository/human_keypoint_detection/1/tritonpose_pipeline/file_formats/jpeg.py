@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 import struct
 
-import numpy as np
-
 from tritonpose_pipeline.file_formats.exif import UPRIGHT, read_orientation
 from tritonpose_pipeline.file_formats.header import ImageHeader
 
@@ -24,9 +22,8 @@ _APP1, _APP2 = 0xE1, 0xE2
 
 # A zero is not a marker but escapes 0xFF within data; more of 0xFF may lead up to a marker.
 _MARKER = re.compile(rb"\xff([^\x00\xff])")
-
-# Bytes of a scan's data that are looked at together: few at first, as most scans are short.
-_FIRST_WINDOW, _LAST_WINDOW = 2**12, 2**20
+# Without those of restarts, which are part of a scan's data.
+_MARKER_OF_DATA = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 _EXIF_PREFIX_LENGTH = 6  # "Exif\0\0"
 
@@ -90,17 +87,8 @@ def _read_picture(data: bytes, start: int) -> tuple[ImageHeader | None, int | No
 
 def _end_of_data(data: bytes, at: int) -> int:
     """Find the first marker at or after ``at`` that isn't a restart within a scan's data."""
-    window = _FIRST_WINDOW
-    while at < len(data) - 1:
-        part = np.frombuffer(data, np.uint8, min(window, len(data) - at), at)
-        places = np.flatnonzero(part[:-1] == 0xFF)
-        following = part[places + 1]
-        ends = places[(following != 0) & (following != 0xFF) & (following & 0xF8 != 0xD0)]
-        if ends.size:
-            return at + int(ends[0])
-        at += part.size - 1
-        window = min(2 * window, _LAST_WINDOW)
-    return len(data)
+    found = _MARKER_OF_DATA.search(data, at)
+    return len(data) if found is None else found.start()
 
 
 def _header(
