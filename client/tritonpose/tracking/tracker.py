@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tritonpose.errors import ConfigError
+from tritonpose.tracking.association import (
+    best_pairs,
+    box_overlaps,
+    pose_similarities,
+    sigmas_of,
+)
 from tritonpose.tracking.result import TrackedResult
 from tritonpose.tracking.settings import TrackingSettings
+from tritonpose.tracking.tracks import Track
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from tritonpose.result import KeypointResult
+    from tritonpose.transport.messages import PoseResponse
 
+    Array = NDArray[np.float64]
 
-@dataclass(eq=False)
-class _Track:
-    box: NDArray[np.float64]
-    seen: float
-    id: int | None
+STATE_VERSION = 1
+
+# Two poses more alike than this are of one person.
+_SAME_POSE = 0.8
 
 
 class Tracker:
     """The people of one source, from frame to frame. For one thread at a time.
+
+    What it knows is small: `state` saves it, and `from_state` goes on from there with the same
+    numbers.
 
     Args:
         settings: Who counts as the same person.
@@ -32,9 +48,9 @@ class Tracker:
 
     def __init__(self, settings: TrackingSettings | None = None) -> None:
         self.settings = TrackingSettings() if settings is None else settings
-        self._tracks: list[_Track] = []
+        self._tracks: list[Track] = []
         self._next_id = 1
-        self._started = False
+        self._time: float | None = None
 
     def update(
         self, result: KeypointResult, time: float, source: str | None = None
@@ -42,76 +58,174 @@ class Tracker:
         """Give the people of the next frame their numbers.
 
         Args:
-            result: What the pipeline found in it, with scores from ``weak_threshold`` of the
-                settings up.
-            time: Of the frame, in seconds.
+            result: What the pipeline found in it, with detector scores from ``weak_threshold`` of
+                the settings up.
+            time: Of the frame, in seconds; not before that of the frame before.
             source: The name of the source; by default the result's ``input_path``.
+
+        Returns:
+            The people who are shown, in the order of the result, with keypoints calmed as the
+            settings say. A result with an error stays one, and changes nothing.
+
+        Raises:
+            ConfigError: The time is no number, or goes back.
         """
         source = result["input_path"] if source is None else source
         if result.error is not None:
             return TrackedResult(result, None, (), time, source)
+        self._advance(time)
         people = result.arrays
-        self._tracks = [t for t in self._tracks if time - t.seen <= self.settings.keep_s]
-        ids: list[int | None] = []
-        kept: list[int] = []
-        free = list(self._tracks)
-        for row in range(len(people.boxes)):
-            box = people.boxes[row].astype(np.float64)
-            score = float(people.det_scores[row])
-            best = max(free, key=lambda track: _iou(track.box, box), default=None)
-            if best is not None and _iou(best.box, box) >= self.settings.min_similarity:
-                free.remove(best)
-                if best.id is None:
-                    best.id, self._next_id = self._next_id, self._next_id + 1
-                best.box, best.seen = box, time
-            elif score >= self.settings.new_threshold:
-                best = _Track(box, time, None)
-                if not self._started:
-                    best.id, self._next_id = self._next_id, self._next_id + 1
-                self._tracks.append(best)
-            elif score < self.settings.det_threshold:
-                continue
-            else:
-                best = None
-            kept.append(row)
-            ids.append(None if best is None else best.id)
-        self._started = True
-        shown = replace(
-            people,
-            boxes=people.boxes[kept],
-            det_scores=people.det_scores[kept],
-            keypoints=people.keypoints[kept],
-            kpt_scores=people.kpt_scores[kept],
+        keypoints = people.keypoints.astype(np.float64)
+        self._drop_other_models(keypoints.shape[1])
+        boxes, scores = people.boxes.astype(np.float64), people.det_scores.astype(np.float64)
+        sigmas = sigmas_of(people.schema)
+        track_of: dict[int, Track] = {}
+        confident = np.flatnonzero(scores >= self.settings.det_threshold)
+        weak = np.flatnonzero(scores < self.settings.det_threshold)
+        for rows, tracks in (
+            (confident, [track for track in self._tracks if track.id is not None]),
+            (weak, [track for track in self._tracks if track.id is not None and not track.lost]),
+            (confident, [track for track in self._tracks if track.id is None]),
+        ):
+            rows = np.array([row for row in rows.tolist() if row not in track_of], int)
+            tracks = [track for track in tracks if track not in track_of.values()]
+            track_of |= self._match(rows, tracks, boxes, keypoints, sigmas)
+        return self._finish(result, people, time, source, track_of)
+
+    def _match(
+        self,
+        rows: NDArray[np.int_],
+        tracks: Sequence[Track],
+        boxes: Array,
+        keypoints: Array,
+        sigmas: Array,
+    ) -> dict[int, Track]:
+        """Choose which of the detections, by row, continue which of the tracks."""
+        if not len(rows) or not tracks:
+            return {}
+        expected = np.stack([track.motion.box for track in tracks])
+        poses = np.stack([track.expected for track in tracks])
+        areas = np.array([track.motion.size**2 for track in tracks])
+        overlaps = box_overlaps(expected, boxes[rows])
+        alike, _ = pose_similarities(poses, keypoints[rows], areas, sigmas)
+        similar = np.maximum(overlaps, alike)
+        pairs = best_pairs(np.where(similar >= self.settings.min_similarity, similar, 0))
+        return {int(rows[column]): tracks[row] for row, column in pairs}
+
+    def _finish(
+        self,
+        result: KeypointResult,
+        people: PoseResponse,
+        time: float,
+        source: str | None,
+        track_of: dict[int, Track],
+    ) -> TrackedResult:
+        """Take in who was seen, begin tracks of strangers, and make the result."""
+        is_first = self._time is None
+        self._time = time
+        sigmas = sigmas_of(people.schema)
+        keypoints = people.keypoints.astype(np.float64)
+        boxes = people.boxes.astype(np.float64)
+        for row, track in track_of.items():
+            track.see(boxes[row], keypoints[row], float(people.det_scores[row]), time)
+            if track.id is None:
+                track.id = self._new_id()
+        for track in self._tracks:
+            track.lost = track.seen != time
+        self._tracks = [
+            track
+            for track in self._tracks
+            if not track.lost
+            or (track.id is not None and time - track.seen <= self.settings.keep_s)
+        ]
+        shown = []
+        for row, score in enumerate(people.det_scores.tolist()):
+            if row not in track_of:
+                if score < self.settings.det_threshold or self._is_known(keypoints[row], sigmas):
+                    continue
+                if score >= self.settings.new_threshold:
+                    track = Track.begin(boxes[row], keypoints[row], score, time, self.settings)
+                    if is_first:
+                        track.id = self._new_id()
+                    self._tracks.append(track)
+                    track_of[row] = track
+            shown.append(row)
+        calmed = people.keypoints[shown]
+        for index, row in enumerate(shown):
+            if row in track_of and self.settings.smooth:
+                calmed[index] = track_of[row].shown()
+        return TrackedResult(
+            result,
+            replace(
+                people,
+                boxes=people.boxes[shown],
+                det_scores=people.det_scores[shown],
+                keypoints=calmed,
+                kpt_scores=people.kpt_scores[shown],
+            ),
+            [track_of[row].id if row in track_of else None for row in shown],
+            time,
+            source,
         )
-        return TrackedResult(result, shown, ids, time, source)
+
+    def _is_known(self, keypoints: Array, sigmas: Array) -> bool:
+        """Whether a detection is a second one of somebody who was just seen."""
+        seen = [track for track in self._tracks if not track.lost]
+        if not seen:
+            return False
+        poses = np.stack([track.keypoints for track in seen])
+        areas = np.array([track.motion.size**2 for track in seen])
+        alike, _ = pose_similarities(poses, keypoints[None], areas, sigmas)
+        return bool((alike >= _SAME_POSE).any())
+
+    def _advance(self, time: float) -> None:
+        """Go on to the time of the next frame; raise ConfigError."""
+        if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
+            raise ConfigError(f"time={time!r}: expected the frame's time in seconds")
+        if self._time is None:
+            return
+        if time < self._time:
+            raise ConfigError(
+                f"time={time!r} is before {self._time!r}, that of the last frame: frames come in "
+                "order; make another Tracker for another video"
+            )
+        for track in self._tracks:
+            track.motion.advance(time - self._time)
+
+    def _drop_other_models(self, joints: int) -> None:
+        """Forget the poses of another keypoint model, which can't be compared."""
+        self._tracks = [track for track in self._tracks if len(track.keypoints) == joints]
+
+    def _new_id(self) -> int:
+        self._next_id += 1
+        return self._next_id - 1
 
     def state(self) -> dict[str, Any]:
-        """Return all it knows, in types that JSON knows."""
+        """Return all it knows, in types that JSON knows: a few kilobytes per person."""
         return {
+            "version": STATE_VERSION,
             "settings": asdict(self.settings),
             "next_id": self._next_id,
-            "started": self._started,
-            "tracks": [
-                {"box": track.box.tolist(), "seen": track.seen, "id": track.id}
-                for track in self._tracks
-            ],
+            "time": self._time,
+            "tracks": [track.state() for track in self._tracks],
         }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Tracker:
-        """Make the tracker that goes on where the one of this `state` was."""
-        tracker = cls(TrackingSettings(**state["settings"]))
-        tracker._next_id = state["next_id"]
-        tracker._started = state["started"]
-        tracker._tracks = [
-            _Track(np.array(track["box"]), track["seen"], track["id"]) for track in state["tracks"]
-        ]
+    def from_state(cls, state: Mapping[str, Any]) -> Tracker:
+        """Make the tracker that goes on where the one of this `state` was.
+
+        Raises:
+            ConfigError: It is no such state, or one of another version.
+        """
+        if not isinstance(state, Mapping) or state.get("version") != STATE_VERSION:
+            raise ConfigError("state: expected what Tracker.state() of this version returned")
+        try:
+            tracker = cls(TrackingSettings(**state["settings"]))
+            tracker._next_id = int(state["next_id"])
+            tracker._time = None if state["time"] is None else float(state["time"])
+            tracker._tracks = [
+                Track.from_state(track, tracker.settings) for track in state["tracks"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"state: it is damaged: {error!r}") from error
         return tracker
-
-
-def _iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    low = np.maximum(one[:2], other[:2])
-    high = np.minimum(one[2:], other[2:])
-    shared = float(np.prod(np.maximum(high - low, 0)))
-    areas = float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]))
-    return shared / max(areas - shared, 1e-9)

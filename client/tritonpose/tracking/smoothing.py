@@ -1,0 +1,94 @@
+"""Calm a person's keypoints: the One-Euro filter, in seconds and in units of the person's size."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from tritonpose.tracking.settings import TrackingSettings
+
+    Array = NDArray[np.float64]
+
+
+class CalmPose:
+    """One-Euro filters of one person's joints (Casiez, Roussel and Vogel, CHI 2012).
+
+    The cutoff follows a joint's speed in any direction, in sizes of the person per second, so that
+    it is the same whatever the frame rate, the resolution and the distance. A joint whose score is
+    low stays where it is on the person, who may move; between the two limits it moves the less the
+    lower its score is.
+    """
+
+    def __init__(self, settings: TrackingSettings) -> None:
+        self._settings = settings
+        self._points: Array | None = None
+        self._speeds = np.zeros(0)
+        self._center = np.zeros(2)
+        self._time = 0.0
+
+    def reset(self) -> None:
+        """Begin again with the next pose."""
+        self._points = None
+
+    def update(self, keypoints: Array, center: Array, size: float, time: float) -> Array:
+        """Calm the pose, (K, 3), of the time in seconds; the person's center and size in pixels."""
+        raw = np.array(keypoints, np.float64)
+        elapsed = time - self._time
+        self._time = time
+        if self._points is None or self._points.shape != raw[:, :2].shape:
+            self._points, self._speeds = raw[:, :2].copy(), np.zeros_like(raw[:, :2])
+            self._center = center
+            return raw
+        if elapsed > 0:
+            self._points = self._step(self._points, raw, center, max(size, 1.0), elapsed)
+        raw[:, :2] = self._points
+        return raw
+
+    def _step(self, points: Array, raw: Array, center: Array, size: float, elapsed: float) -> Array:
+        """Move the points towards the measured ones."""
+        chosen = self._settings
+        low, high = chosen.frozen_score, chosen.trusted_score
+        trust = np.clip((raw[:, 2] - low) / (high - low), 0, 1)[:, None]
+        moved = (raw[:, :2] - points) / size / elapsed
+        self._speeds += trust * _share(chosen.speed_cutoff_hz, elapsed) * (moved - self._speeds)
+        rates = np.sqrt((self._speeds**2).sum(axis=1, keepdims=True))
+        cutoffs = chosen.min_cutoff_hz + chosen.cutoff_per_speed * rates
+        held = points + np.where(trust > 0, 0.0, 1.0) * (center - self._center)
+        self._center = center
+        calmed: Array = held + trust * _share(cutoffs, elapsed) * (raw[:, :2] - held)
+        return calmed
+
+    def state(self) -> dict[str, Any] | None:
+        """Return the filter in types that JSON knows; None where it has seen nothing."""
+        if self._points is None:
+            return None
+        return {
+            "points": self._points.tolist(),
+            "speeds": self._speeds.tolist(),
+            "center": self._center.tolist(),
+            "time": self._time,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any] | None, settings: TrackingSettings) -> CalmPose:
+        """Make the filter of this state."""
+        calm = cls(settings)
+        if state is not None:
+            calm._points = np.array(state["points"], np.float64).reshape(-1, 2)
+            calm._speeds = np.array(state["speeds"], np.float64).reshape(-1, 2)
+            calm._center = np.array(state["center"], np.float64).reshape(2)
+            calm._time = float(state["time"])
+        return calm
+
+
+def _share(cutoff_hz: Array | float, seconds: float) -> Any:
+    """Compute what share of a change a first-order low pass takes over in one step."""
+    step = 2 * math.pi * np.asarray(cutoff_hz) * seconds
+    return step / (1 + step)
