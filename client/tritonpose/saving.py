@@ -41,7 +41,7 @@ _MAX_LOCAL_STEM_BYTES = 210
 # As Python knows them, not this machine, on which ".1" may be a manual.
 _TYPES = mimetypes.MimeTypes()
 _OTHER_FILES = frozenset(
-    (".csv", ".gz", ".npy", ".npz", ".parquet", ".pdf", ".yaml", ".yml", ".zip")
+    (".csv", ".gz", ".json", ".jsonl", ".npy", ".npz", ".parquet", ".pdf", ".yaml", ".yml", ".zip")
 )
 
 _OTHER_KINDS = ("audio", "image", "text", "video")
@@ -184,22 +184,36 @@ def saved_kind(save_path: str | os.PathLike[str]) -> Literal["json", "picture", 
 def _as_file(save_path: str | os.PathLike[str]) -> Path | None:
     """Return the file that a path means, .json or a picture; None where it means a directory."""
     path = Path(save_path)
+    suffix = file_suffix(save_path)
+    if suffix is None or suffix == ".json" or suffix in _WRITABLE_SUFFIXES:
+        return None if suffix is None else path
+    if _kind_of(path) == "image" and _pillow_writes(suffix):
+        return path
+    raise ConfigError(
+        f"can't save to {str(path)!r}: a result is saved as .json or as a picture, such as "
+        f".jpg or .png, or in a directory (as which {path.name + '/'!r} would be taken)"
+        + ("; `tritonpose track` writes videos" if has_video_name(path.name) else "")
+    )
+
+
+def file_suffix(save_path: str | os.PathLike[str]) -> str | None:
+    """Return the suffix, in lower case, of a path that means a file; None for a directory.
+
+    ConfigError: the path is empty.
+    """
+    path = Path(save_path)
     suffix = path.suffix.lower()
     if not os.fspath(save_path):
         raise ConfigError("the path to save to is empty; '.' is the current directory")
     if not suffix or os.fspath(save_path).endswith(("/", os.sep)) or path.is_dir():
         return None
-    kind = (_TYPES.guess_type(path.name)[0] or "").partition("/")[0]
-    if suffix == ".json" or suffix in _WRITABLE_SUFFIXES:
-        return path
-    if kind == "image" and _pillow_writes(suffix):
-        return path
-    if suffix in _OTHER_FILES or has_video_name(path.name) or kind in _OTHER_KINDS:
-        raise ConfigError(
-            f"can't save to {str(path)!r}: a result is saved as .json or as a picture, such as "
-            f".jpg or .png, or in a directory (as which {path.name + '/'!r} would be taken)"
-        )
-    return None
+    known = suffix in _WRITABLE_SUFFIXES or suffix in _OTHER_FILES or has_video_name(path.name)
+    return suffix if known or _kind_of(path) in _OTHER_KINDS else None
+
+
+def _kind_of(path: Path) -> str:
+    """Return the first half of a file's media type, by its suffix; "" if that is unknown."""
+    return (_TYPES.guess_type(path.name)[0] or "").partition("/")[0]
 
 
 def write_json(path: Path, content: Mapping[str, Any], *, indent: int, ensure_ascii: bool) -> None:

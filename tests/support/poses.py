@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tritonpose import KeypointResult
 from tritonpose._requests import result_of
 from tritonpose.inputs import ImageInput
+from tritonpose.tracking import TrackedResult
 from tritonpose.transport.messages import PoseResponse
 
 
@@ -31,3 +34,20 @@ def made_up_result(
     """A result with this many people; some of their keypoints score less than 0.1."""
     frame = np.zeros((480, 640, 3), np.uint8)
     return result_of(ImageInput(path, frame, frame_index=frame_index), people(count, seed=count))
+
+
+def tracked_result(
+    ids: Sequence[int | None],
+    frame_index: int = 0,
+    *,
+    path: str = "clip.mp4",
+    timestamp: float | None = None,
+    size: tuple[int, int] = (480, 640),
+) -> TrackedResult:
+    """A frame of a video, of (height, width), with one person per id, drawn at random by frame."""
+    seconds = frame_index / 10 if timestamp is None else timestamp
+    found = people(len(ids), seed=frame_index)
+    frame = ImageInput(
+        path, np.full((*size, 3), 90, np.uint8), frame_index=frame_index, frame_time=seconds
+    )
+    return TrackedResult(result_of(frame, found), found, ids, seconds, path)

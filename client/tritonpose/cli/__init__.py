@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from tritonpose.cli.completion import skip_subcommand, words_to_complete
 from tritonpose.cli.console import USAGE_ERROR, exit_status, print_error
 
-COMMANDS = ("predict", "config")
+COMMANDS = ("predict", "track", "config")
 """The client's own subcommands; other packages add theirs as entry points of `GROUP`."""
 
 GROUP = "tritonpose.commands"
@@ -29,6 +29,7 @@ pipeline human_keypoint_detection, on NVIDIA Triton or in this process.
 
 commands:
   predict   print, draw and save the poses in images, directories, videos and URLs
+  track     follow people in videos and cameras: ids, annotated videos, MOT and COCO files
   batch     process many inputs on Ray into Parquet and COCO files; a stopped job continues
   serve     run a server: Triton, PaddleX's REST service and a web page
   models    list, fetch, convert, install, vary, export and remove models
@@ -48,10 +49,11 @@ examples:
   tritonpose predict photo.jpg --save_path output
   tritonpose predict photos/ --det_threshold 0.5 --device gpu:0 --json > poses.jsonl
   tritonpose predict clip.mp4 --url grpc://server:8001 --save_path output
+  tritonpose track clip.mp4 --save_path output
   tritonpose --pipeline human_keypoint_detection --input photo.jpg --save_path ./output
   tritonpose serve --port 8080
 
-predict and batch start a server for the run, unless --url or $TRITONPOSE_URL names one.
+predict, track and batch start a server for the run, unless --url or $TRITONPOSE_URL names one.
 batch needs the extra `batch`; serve, models and a server for predict need the extra `server`.
 Exit status: 0 success, 1 an input or the server failed, 2 wrong usage, 130 interrupted.
 """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tritonpose.cli.console import FAILED, print_error, print_status, print_warning
 from tritonpose.cli.progress import ProgressBar
+from tritonpose.cli.stand_ins import lower_threshold_hint
 from tritonpose.errors import ConfigError, TritonPoseError
 
 if TYPE_CHECKING:
@@ -125,11 +126,7 @@ def write_results(
         + (f"; saved to {output.save_path}" if output.save_path is not None and images else "")
     )
     if without_people and (name := stand_in()) is not None:
-        print_status(
-            f"nobody was found in {without_people} of {images}: {name}, which stands in for "
-            "PaddleX's detector, gives lower scores, so a lower --det_threshold, such as 0.25, may "
-            "find people"
-        )
+        print_status(lower_threshold_hint(without_people, images, name))
     return FAILED if failed else 0
 
 

@@ -18,7 +18,7 @@ from tritonpose.local import LOCAL_URL
 from tritonpose_pipeline.thresholds import threshold_from_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tritonpose.transport.connection import ConnectionOptions
     from tritonpose_pipeline.thresholds import Threshold
@@ -174,6 +174,21 @@ def classes(text: str) -> tuple[str, ...]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def choices(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """Make an argument type for some of the known words, separated by commas."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        words = tuple(text.split(","))
+        unknown = [word for word in words if word not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(
+                f"{unknown[0]!r} is an unknown value; choose from {', '.join(known)}"
+            )
+        return words
+
+    return parse
+
+
 def positive_seconds(text: str) -> float:
     """Read a positive number of seconds, for ``type=``."""
     try:
@@ -269,7 +284,7 @@ def add_paddlex_only(parser: argparse.ArgumentParser) -> None:
 def warn_without_effect(options: argparse.Namespace) -> None:
     """Warn about PaddleX flags that have no effect."""
     for flag in ("use_hpip", "hpi_config", "engine"):
-        if getattr(options, flag):
+        if getattr(options, flag, None):
             print_warning(f"--{flag} has no effect: models run as ONNX")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpose.cli.console import FAILED, be_quiet, print_error, print_status
+from tritonpose.cli.console import FAILED, be_quiet, print_error
 from tritonpose.cli.logs import log_to_stderr
 from tritonpose.cli.output import DRAWABLE, Output, write_results
 from tritonpose.cli.parsing import (
@@ -16,14 +16,11 @@ from tritonpose.cli.parsing import (
     add_server,
     add_shared,
     check_server,
+    choices,
     command_parser,
-    credentials,
-    warn_of_server_options,
-    warn_without_effect,
 )
-from tritonpose.cli.stand_ins import stand_in_detector
+from tritonpose.cli.pipelines import open_pipeline, stand_in
 from tritonpose.config import PipelineConfig
-from tritonpose.transport.connection import DEFAULT_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from tritonpose.pipeline import HumanKeypointPipeline
@@ -66,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         for problem in problems:
             print_error(problem)
         return FAILED
-    return predict(inputs, options, _pipeline)
+    return predict(inputs, options, open_pipeline)
 
 
 def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -> None:
@@ -96,7 +93,7 @@ def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -
     )
     parser.add_argument(
         "--draw",
-        type=_drawables,
+        type=choices(DRAWABLE),
         default=(),
         metavar="WHAT",
         help=f"what pictures show besides the poses: {', '.join(DRAWABLE)}, separated by commas",
@@ -108,14 +105,14 @@ def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -
 def predict(
     inputs: Sequence[str],
     options: argparse.Namespace,
-    open_pipeline: Callable[[argparse.Namespace], AbstractContextManager[HumanKeypointPipeline]],
+    opened: Callable[[argparse.Namespace], AbstractContextManager[HumanKeypointPipeline]],
 ) -> int:
     """Predict with the pipeline that is opened for options, print and save.
 
     The options are those of ``add_options``. Returns 1 where an input failed.
     """
     output = _output(options)
-    with open_pipeline(options) as pipeline:
+    with opened(options) as pipeline:
         results = pipeline.predict(
             inputs,
             options.det_threshold,
@@ -123,14 +120,7 @@ def predict(
             roi=options.roi,
             on_error="collect",
         )
-        return write_results(
-            results, output, inputs, stand_in=lambda: _stand_in(options.url, options.pipeline)
-        )
-
-
-def _stand_in(url: str | None, pipeline: str) -> str | None:
-    """Name the detector that stands in for PaddleX's, as far as that is known here."""
-    return stand_in_detector(PipelineConfig.load(pipeline)) if url is None else None
+        return write_results(results, output, inputs, stand_in=lambda: stand_in(options))
 
 
 def _output(options: argparse.Namespace) -> Output:
@@ -153,49 +143,3 @@ def _unreadable(name: str) -> str | None:
     except (OSError, ValueError):
         pass  # reported when the input is read
     return None
-
-
-def _drawables(text: str) -> tuple[str, ...]:
-    words = tuple(text.split(","))
-    unknown = [word for word in words if word not in DRAWABLE]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"{unknown[0]!r} is an unknown value; choose from {', '.join(DRAWABLE)}"
-        )
-    return words
-
-
-@contextmanager
-def _pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline]:
-    """Open the pipeline on the server of ``--url``, else where `default_url` says."""
-    from tritonpose.local import LOCAL_URL, default_url, local_transport, make_engine
-
-    url = default_url() if options.url is None else options.url
-    if url == LOCAL_URL:
-        from tritonpose.pipeline import HumanKeypointPipeline
-
-        config = PipelineConfig.load(options.pipeline)
-        engine = make_engine(
-            config,
-            DEFAULT_TIMEOUT_SECONDS,
-            device=options.device,
-            strict_models=options.strict_models,
-        )
-        warn_without_effect(options)
-        print_status("running in this process")
-        engine.load(print_status)
-        with HumanKeypointPipeline(local_transport(engine, DEFAULT_TIMEOUT_SECONDS)) as pipeline:
-            yield pipeline
-        return
-    from tritonpose.create import create_pipeline
-
-    if options.url is None:
-        print_status(f"using the server at {url}")
-    pipeline = create_pipeline(
-        options.pipeline, device=options.device, url=url, **credentials(options)
-    )
-    with pipeline:
-        # Behind the errors in what was asked for.
-        warn_without_effect(options)
-        warn_of_server_options(options, "device", "strict_models")
-        yield pipeline

@@ -1,4 +1,4 @@
-"""Show on standard error how many images are done."""
+"""Show on standard error how much is done."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 
 class ProgressBar:
-    """A progress bar of images, drawn from the first `show` on.
+    """A progress bar of images or other units, drawn from the first `show` on.
 
     Nothing is drawn where standard error isn't a terminal, or where tqdm is not installed (the
     client alone does not bring it).
     """
 
-    def __init__(self, *, hidden: bool = False) -> None:
+    def __init__(self, *, hidden: bool = False, unit: str = "image") -> None:
+        self._unit = unit
         self._hidden = hidden or is_quiet() or not sys.stderr.isatty()
         self._bar: tqdm[Any] | None = None
 
@@ -31,12 +32,12 @@ class ProgressBar:
             self._bar.close()
 
     def show(self, done: int, total: int | None = None, **counts: int) -> None:
-        """Show how many images are done, of how many (None: unknown), and further counts.
+        """Show how many are done, of how many (None: unknown), and further counts.
 
         The speed is that since the first call.
         """
         if self._bar is None and not self._hidden:
-            self._bar = _make_bar(done)
+            self._bar = _make_bar(done, self._unit)
             self._hidden = self._bar is None
         if self._bar is not None:
             self._bar.total = total
@@ -50,9 +51,9 @@ class ProgressBar:
         return type(self._bar).external_write_mode(file=sys.stderr)
 
 
-def _make_bar(done: int) -> tqdm[Any] | None:
+def _make_bar(done: int, unit: str) -> tqdm[Any] | None:
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:
         return None
-    return tqdm(unit="image", initial=done, file=sys.stderr, dynamic_ncols=True)
+    return tqdm(unit=unit, initial=done, file=sys.stderr, dynamic_ncols=True)

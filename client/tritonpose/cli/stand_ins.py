@@ -26,3 +26,12 @@ def stand_in_detector(config: PipelineConfig) -> str | None:
     except ImportError:
         return None
     return local_stand_ins().get(config.detector.model_name or PADDLEX_DEFAULTS["detector"])
+
+
+def lower_threshold_hint(without_people: int, images: int, detector: str) -> str:
+    """Say what to try where an open detector finds nobody in some images."""
+    return (
+        f"nobody was found in {without_people} of {images}: {detector}, which stands in for "
+        "PaddleX's detector, gives lower scores, so a lower --det_threshold, such as 0.25, may "
+        "find people"
+    )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import cv2
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -21,6 +23,7 @@ _LINE_WIDTH = 1 / 300
 _HUE_STEP = 0.618034
 # Weights of blue, green and red in how bright a color looks (ITU-R BT.601).
 _LUMA = (0.114, 0.587, 0.299)
+_NOBODY = (128, 128, 128)
 
 
 def draw_labels(
@@ -30,27 +33,44 @@ def draw_labels(
     boxes: bool,
     scores: bool,
     ids: bool,
+    numbers: Sequence[int | None] | None = None,
 ) -> None:
-    """Draw boxes of all people, and their scores and indices as labels, on BGR, in place."""
+    """Draw boxes of all people, and their scores and numbers as labels, on BGR, in place.
+
+    The numbers choose the colors; None is somebody without one, in gray. By default they are the
+    people's indices.
+    """
     side = min(canvas.shape[:2])
+    if numbers is None:
+        numbers = range(len(people.boxes))
     if boxes:
-        for index, box in enumerate(people.boxes.tolist()):
+        for number, box in zip(numbers, people.boxes.tolist(), strict=True):
             left, top, right, bottom = map(round, box)
-            width = max(1, round(side * _LINE_WIDTH))
-            cv2.rectangle(canvas, (left, top), (right, bottom), person_color(index), width)
+            color = person_color(number)
+            cv2.rectangle(canvas, (left, top), (right, bottom), color, line_width(canvas))
     if not (scores or ids):
         return
     height = max(_MIN_TEXT_HEIGHT, round(side * _TEXT_HEIGHT))
     # After all boxes, so that none crosses out a label; the surest person's label on top.
     for index, box in reversed(list(enumerate(people.boxes.tolist()))):
-        parts = [str(index)] * ids + [f"{people.det_scores[index]:.2f}"] * scores
+        number = numbers[index]
+        named = ids and number is not None
+        parts = [str(number)] * named + [f"{people.det_scores[index]:.2f}"] * scores
         left, top = map(round, box[:2])
-        _write(canvas, ": ".join(parts), (left, top), height, person_color(index))
+        if parts:
+            _write(canvas, ": ".join(parts), (left, top), height, person_color(number))
 
 
-def person_color(index: int) -> tuple[int, int, int]:
-    """Choose the color, BGR, of the person of this index."""
-    red, green, blue = colorsys.hsv_to_rgb(index * _HUE_STEP % 1, 0.85, 1)
+def line_width(canvas: NDArray[np.uint8]) -> int:
+    """Choose how wide lines are on an image of this size, in pixels."""
+    return max(1, round(min(canvas.shape[:2]) * _LINE_WIDTH))
+
+
+def person_color(number: int | None) -> tuple[int, int, int]:
+    """Choose the color, BGR, of the person of this number; of one without a number it is gray."""
+    if number is None:
+        return _NOBODY
+    red, green, blue = colorsys.hsv_to_rgb(number * _HUE_STEP % 1, 0.85, 1)
     return round(blue * 255), round(green * 255), round(red * 255)
 
 

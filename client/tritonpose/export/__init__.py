@@ -1,4 +1,4 @@
-"""Results in the formats of other tools, as functions of one result.
+"""Results in the formats of other tools, as functions of one result or of a video's.
 
 Beside these, results have the methods `to_coco`, `to_supervision` and `to_dataframe`.
 """
@@ -12,10 +12,12 @@ from tritonpose.export.label_studio import label_studio_config, label_studio_tas
 from tritonpose.export.openpose import openpose_json
 from tritonpose.export.supervision import supervision_keypoints
 from tritonpose.export.tables import csv_text, keypoint_table
+from tritonpose.export.tracks import coco_tracks, mot_text, posetrack_json
 
 __all__ = [
     "coco_category",
     "coco_results",
+    "coco_tracks",
     "csv_text",
     "cvat_image",
     "cvat_xml",
@@ -24,7 +26,9 @@ __all__ = [
     "keypoint_table",
     "label_studio_config",
     "label_studio_task",
+    "mot_text",
     "openpose_json",
     "person_scores",
+    "posetrack_json",
     "supervision_keypoints",
 ]

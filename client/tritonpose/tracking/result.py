@@ -6,10 +6,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tritonpose.result import KeypointResult
+from tritonpose.saving import image_path, write_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from tritonpose.drawing.trails import Trails
+    from tritonpose.result import StrPath
     from tritonpose.transport.messages import PoseResponse
 
 
@@ -24,6 +31,9 @@ class TrackedResult(KeypointResult):
     - ``timestamp``: seconds since the source's first frame; those of the video or the stream.
     - ``source``: the source's name, without credentials.
 
+    Attributes:
+        source_index: The place of the source among those of the call, from 0: names may be equal.
+
     Args:
         result: What the pipeline found in the frame.
         people: The people to show.
@@ -31,6 +41,8 @@ class TrackedResult(KeypointResult):
         timestamp: See above.
         source: See above.
     """
+
+    source_index: int = 0
 
     def __init__(
         self,
@@ -82,6 +94,69 @@ class TrackedResult(KeypointResult):
         """The number of the frame in its source, from 0."""
         index: int | None = self.get("frame_index")
         return index
+
+    def draw(
+        self,
+        *,
+        boxes: bool = False,
+        scores: bool = False,
+        ids: bool = True,
+        trails: Trails | None = None,
+    ) -> NDArray[np.uint8]:
+        """Draw the poses, and who is who, on a copy of the frame.
+
+        Args:
+            boxes: Draw each person's box, in the color of the id; gray without one.
+            scores: Write each person's ``det_score`` at the box.
+            ids: Write each person's ``track_id`` at the box.
+            trails: Draw where each person came from. It remembers the people of each frame that
+                is drawn with it: give the same one to all frames, in order.
+
+        Returns:
+            (H, W, 3) uint8, BGR.
+
+        Raises:
+            TritonPoseError: The result has an `error`.
+        """
+        from tritonpose.drawing.labels import draw_labels
+        from tritonpose.drawing.poses import draw_poses
+
+        if self.error is not None:
+            raise self.error
+        people, numbers = self.arrays, self.track_ids
+        canvas = draw_poses(self["input_img"], people.keypoints, people.schema)
+        if trails is not None:
+            trails.draw(canvas, self.source_index, self.timestamp, numbers, people.boxes)
+        draw_labels(canvas, people, boxes=boxes, scores=scores, ids=ids, numbers=numbers)
+        return canvas
+
+    def render(
+        self,
+        *,
+        boxes: bool = False,
+        scores: bool = False,
+        ids: bool = True,
+        trails: Trails | None = None,
+    ) -> Image:
+        """Draw as `draw` does, as a Pillow image (RGB)."""
+        import cv2
+        from PIL import Image
+
+        drawn = self.draw(boxes=boxes, scores=scores, ids=ids, trails=trails)
+        return Image.fromarray(cv2.cvtColor(drawn, cv2.COLOR_BGR2RGB))
+
+    def save_to_img(
+        self,
+        save_path: StrPath,
+        *,
+        boxes: bool = False,
+        scores: bool = False,
+        ids: bool = True,
+        trails: Trails | None = None,
+    ) -> None:
+        """Write what `draw` draws, under a name as that of `KeypointResult.save_to_img`."""
+        image = self.render(boxes=boxes, scores=scores, ids=ids, trails=trails)
+        write_image(image_path(save_path, self._file_name()), image)
 
 
 def _with_ids(people: PoseResponse, track_ids: Sequence[int | None]) -> list[dict[str, Any]]:

@@ -163,6 +163,7 @@ class Schedule:
         self._turn += 1
         run.taken = self._turn
         result = run.take()
+        result.source_index = self._runs.index(run)
         self._submit_all()
         return result
 

@@ -12,7 +12,7 @@ from tritonpose.cli import main, split_command
 from tritonpose.cli.parsing import boxes, command_parser, region, threshold
 from tritonpose.cli.predict import add_options
 
-COMMANDS = ("predict", "batch", "serve", "models", "config")
+COMMANDS = ("predict", "track", "batch", "serve", "models", "config")
 
 GUIDE = "--pipeline human_keypoint_detection --input photo.jpg --det_threshold 0.5"
 
