@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import pytest
 import requests
 
@@ -46,6 +47,31 @@ def test_with_curl(service: str, photo: Path, tmp_path: Path, expected: Keypoint
     assert json.loads(done.stdout)["result"]["persons"] == persons_of(expected)
 
 
+def test_a_batch_gives_what_single_requests_give(service: str, photo: Path) -> None:
+    small = cv2.imencode(".png", cv2.resize(cv2.imread(str(photo)), None, fx=0.5, fy=0.5))[1]
+    images = [photo.read_bytes(), b"no image", small.tobytes(), photo.read_bytes()]
+    single = [
+        requests.post(
+            f"{service}human-keypoint-detection?visualize=false",
+            data=image,
+            headers={"Content-Type": "image/jpeg"},
+            timeout=30,
+        ).json()
+        for image in images
+    ]
+    assert [len(each.get("result", {}).get("persons", [])) for each in single] == [2, 0, 2, 2]
+    url = f"{service}human-keypoint-detection/batch?visualize=false"
+    documents = [{"image": encoded(image)} for image in images]
+    files = [("image", (f"{at}.jpg", image)) for at, image in enumerate(images)]
+    for body in ({"json": documents}, {"files": files}):
+        answer = requests.post(url, **body, stream=True, timeout=30)
+        assert answer.headers["content-type"] == "application/x-ndjson"
+        lines = {line["index"]: line for line in map(json.loads, answer.iter_lines())}
+        for index, expected in enumerate(single):
+            got = {key: lines[index].get(key) for key in ("result", "errorCode", "errorMsg")}
+            assert got == {key: expected.get(key) for key in got}
+
+
 @pytest.mark.parametrize("kind", ["grpc_url", "http_url"])
 def test_ready(server: EmbeddedServer, kind: str) -> None:
     with rest_service(getattr(server, kind)) as address:
@@ -68,4 +94,4 @@ def test_schemathesis_finds_nothing(service: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 selected / 4 total" in done.stdout
+    assert "5 selected / 5 total" in done.stdout

@@ -43,6 +43,7 @@ _LIMITS = {
     **dict.fromkeys(("max_connections", "max_header_bytes"), int),
     "header_timeout": float,
     **dict.fromkeys(("max_body_bytes", "max_bodies_bytes"), int),
+    **dict.fromkeys(("max_batch_bytes", "max_batch_images", "max_batch_in_flight"), int),
     **dict.fromkeys(("receive_timeout", "send_timeout", "keep_alive_timeout"), float),
     "max_in_flight": int,
     "triton_timeout": float,

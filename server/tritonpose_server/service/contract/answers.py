@@ -42,6 +42,11 @@ def error_body(error: ServiceError, log_id: str) -> bytes:
     return notice_body(error.message, log_id, code=error.status.value)
 
 
+def numbered(body: bytes, index: int) -> bytes:
+    """Make a line of an answer: that to the image of a batch with this index, from 0."""
+    return b'{"index":%d,%b\n' % (index, body[1:])
+
+
 def notice_body(message: str, log_id: str, *, code: int = 0, **fields: Any) -> bytes:
     """Write an answer without a result as JSON, UTF-8; empty ``fields`` are left out.
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tritonpose_server.service.rest.settings import RestSettings
 
 INFER_PATH = "/human-keypoint-detection"
+BATCH_PATH = f"{INFER_PATH}/batch"
 
 _PAGE = Path(__file__).resolve().parents[1] / "page"
 _DOCS = Path(__file__).resolve().parent / "docs"
@@ -96,7 +97,11 @@ def create_app(
     app.openapi = lambda: description  # type: ignore[method-assign]
     limit_browsers(app, settings)
     app.add_middleware(
-        Observation, metrics=service.metrics, tracing=service.tracing, counted_path=INFER_PATH
+        Observation,
+        metrics=service.metrics,
+        tracing=service.tracing,
+        counted_path=INFER_PATH,
+        batch_path=BATCH_PATH,
     )
     service.tracing.trace_requests(app)
     return app
@@ -114,6 +119,18 @@ def _add_inference(app: FastAPI, service: KeypointService) -> None:
     )
     async def infer(request: Request) -> Response:
         return await service.answer(request)
+
+    @app.post(
+        BATCH_PATH,
+        operation_id="inferBatch",
+        summary="Find people and their keypoints in several images",
+        response_class=Response,
+        responses={200: openapi.batch_success(), **openapi.failures()},
+        openapi_extra=openapi.batch_extra(),
+        tags=["inference"],
+    )
+    async def infer_batch(request: Request) -> Response:
+        return await service.answer_batch(request)
 
 
 def _add_monitoring(app: FastAPI, service: KeypointService, settings: RestSettings) -> None:

@@ -8,6 +8,7 @@ import email.parser
 import email.policy
 import re
 import zlib
+from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from tritonpose_server.service.contract.requests import KeypointRequest
     from tritonpose_server.service.rest.limits import TakeMemory
-    from tritonpose_server.service.rest.settings import RestSettings
 
 _JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
 _FILE = re.compile(r"(image/[\w.+-]+|application/octet-stream)\s*(;.*)?", re.IGNORECASE)
@@ -79,9 +79,9 @@ def coding_of_body(content_encoding: str) -> str | None:
 
 
 async def receive_body(
-    request: Request, settings: RestSettings, take_memory: TakeMemory
+    request: Request, limit: int, timeout: float, take_memory: TakeMemory
 ) -> bytearray:
-    """Receive a body.
+    """Receive a body of up to `limit` bytes within `timeout` seconds.
 
     Raises ServiceError 413 if it is too large, 408 if it doesn't arrive in time, 503 if there is no
     room for it, 501 if it is transferred in another way than in chunks; ClientDisconnect if the
@@ -94,16 +94,13 @@ async def receive_body(
             f"`Transfer-Encoding: {transfer[:100]}` is not supported: use chunked alone",
         )
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > settings.max_body_bytes:
-        raise _too_large(settings.max_body_bytes)
+    if length.isdecimal() and int(length) > limit:
+        raise too_large(limit)
     try:
-        return await asyncio.wait_for(
-            _receive(request, settings.max_body_bytes, take_memory), settings.receive_timeout
-        )
+        return await asyncio.wait_for(_receive(request, limit, take_memory), timeout)
     except asyncio.TimeoutError:
         raise ServiceError(
-            HTTPStatus.REQUEST_TIMEOUT,
-            f"the body did not arrive within {settings.receive_timeout:g} s",
+            HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {timeout:g} s"
         ) from None
 
 
@@ -118,7 +115,7 @@ def decompress(body: bytes | bytearray, coding: str, limit: int) -> bytearray:
             decoder = zlib.decompressobj(_window(coding, rest))
             content += decoder.decompress(rest, limit + 1 - len(content))
             if len(content) > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
             if not decoder.eof:
                 raise zlib.error("it is truncated")
             rest = decoder.unused_data
@@ -147,7 +144,7 @@ def read_body(
         return check_request(parse_json(body), visualize=visualize)
     if kind is BodyKind.FILE:
         return check_file(bytes(body), query, where="query", visualize=visualize)
-    image, fields = _read_form(bytes(body), content_type)
+    image, fields = _read_form(body, content_type)
     return check_file(image, {**query, **fields}, where="body", visualize=visualize)
 
 
@@ -156,7 +153,7 @@ async def _receive(request: Request, limit: int, take_memory: TakeMemory) -> byt
     try:
         async for chunk in request.stream():
             if len(body) + len(chunk) > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
             take_memory(len(chunk))
             body += chunk
     except BaseException:
@@ -174,7 +171,7 @@ def _window(coding: str, data: bytes) -> int:
     return zlib.MAX_WBITS if framed else -zlib.MAX_WBITS
 
 
-def _read_form(body: bytes, content_type: str) -> tuple[bytes | str, dict[str, str]]:
+def _read_form(body: bytes | bytearray, content_type: str) -> tuple[bytes | str, dict[str, str]]:
     """Read a form: the image, bytes or a URL, and the other fields.
 
     The image is the part ``image``, a file or what the JSON field may be, or else the only file.
@@ -182,15 +179,13 @@ def _read_form(body: bytes, content_type: str) -> tuple[bytes | str, dict[str, s
     files: list[bytes] = []
     image: bytes | str | None = None
     fields: dict[str, str] = {}
-    for head, content in _parts(body, content_type):
-        name = head.get_param("name", "", "content-disposition")
-        is_file = head.get_filename() is not None or not _is_text(head)
-        if is_file:
-            files.append(content)
-        if name == "image":
-            image = content if is_file else read_image(content.decode("utf-8", "replace"))
-        elif not is_file:
-            fields[str(name)] = content.decode("utf-8", "replace")
+    for part in split_form(body, content_type, _MAX_PARTS):
+        if part.is_file:
+            files.append(part.content())
+        if part.name == "image":
+            image = files[-1] if part.is_file else read_image(part.text())
+        elif not part.is_file:
+            fields[part.name] = part.text()
     if image is None and len(files) == 1:
         (image,) = files
     if image is None:
@@ -198,22 +193,56 @@ def _read_form(body: bytes, content_type: str) -> tuple[bytes | str, dict[str, s
     return image, fields
 
 
-def _parts(body: bytes, content_type: str) -> Iterator[tuple[email.message.Message, bytes]]:
-    """Split a form at its boundary: the headers and the content of each part."""
+@dataclass(frozen=True)
+class FormPart:
+    """A part of a form: its content is copied when it is asked for."""
+
+    name: str
+    is_file: bool
+    body: bytes | bytearray
+    start: int
+    end: int
+
+    def content(self) -> bytes:
+        """Copy the content."""
+        return bytes(memoryview(self.body)[self.start : self.end])
+
+    def text(self) -> str:
+        """Read the content of a field."""
+        return self.content().decode("utf-8", "replace")
+
+
+def split_form(body: bytes | bytearray, content_type: str, most: int) -> Iterator[FormPart]:
+    """Split a form at its boundary; ServiceError 422 where it can't be, or has too many parts."""
     boundary = _headers(f"Content-Type: {content_type}".encode("latin-1")).get_boundary()
     if not boundary:
         raise _malformed_form("its Content-Type names no boundary")
-    delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
-    _, *parts = (b"\r\n" + body).split(delimiter, _MAX_PARTS + 1)
-    if len(parts) > _MAX_PARTS:
-        raise _malformed_form(f"it has more than {_MAX_PARTS} parts")
-    if not parts or not parts[-1].startswith(b"--"):
-        raise _malformed_form("it does not end with its boundary, so it may be truncated")
-    for part in parts[:-1]:
-        head, blank, content = part.partition(b"\r\n\r\n")
-        if not blank:
+    delimiter = b"--" + boundary.encode("latin-1", "replace")
+    at = 0 if body.startswith(delimiter) else _after(body, b"\r\n" + delimiter, 0) - len(delimiter)
+    start = at + len(delimiter)
+    count = 0
+    while body[start : start + 2] != b"--":
+        count += 1
+        if count > most:
+            raise _malformed_form(f"it has more than {most} parts")
+        next_start = _after(body, b"\r\n" + delimiter, start)
+        end = next_start - len(delimiter) - 2
+        blank = body.find(b"\r\n\r\n", start, end)
+        if blank < 0:
             raise _malformed_form("a part has no blank line behind its headers")
-        yield _headers(head.lstrip(b" \t").removeprefix(b"\r\n")), content
+        head = _headers(bytes(body[start:blank]).lstrip(b" \t").removeprefix(b"\r\n"))
+        name = str(head.get_param("name", "", "content-disposition"))
+        is_file = head.get_filename() is not None or not _is_text(head)
+        yield FormPart(name, is_file, body, blank + 4, end)
+        start = next_start
+
+
+def _after(body: bytes | bytearray, delimiter: bytes, start: int) -> int:
+    """Find the end of the next delimiter of a form."""
+    found = body.find(delimiter, start)
+    if found < 0:
+        raise _malformed_form("it does not end with its boundary, so it may be truncated")
+    return found + len(delimiter)
 
 
 def _headers(text: bytes) -> email.message.Message:
@@ -228,9 +257,10 @@ def _malformed_form(why: str) -> ServiceError:
     return invalid([("form_invalid", "body", f"the body is not a form that can be read: {why}")])
 
 
-def _too_large(limit: int) -> ServiceError:
+def too_large(limit: int, what: str = "body") -> ServiceError:
+    """Make the error of a body, or of an image of a batch, of more bytes than are accepted."""
     return ServiceError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the body is larger than the {limit / 1e6:g} MB accepted: downscale or recompress the "
+        f"the {what} is larger than the {limit / 1e6:g} MB accepted: downscale or recompress the "
         "image",
     )

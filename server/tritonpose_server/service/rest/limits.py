@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from starlette.requests import ClientDisconnect
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TakeMemory = Callable[[int], None]
+
+# Images of batches look for a place this often; a fraction of the time that each takes.
+_TURN_SECONDS = 0.005
 
 
 class Slots:
@@ -56,6 +59,14 @@ class Slots:
             yield
         finally:
             self.taken -= 1
+
+    @asynccontextmanager
+    async def take_in_turn(self) -> AsyncIterator[None]:
+        """Wait for a place among the requests worked on, and count one for an image of a batch."""
+        while self.taken >= self._limit:
+            await asyncio.sleep(_TURN_SECONDS)
+        with self.take():
+            yield
 
     def _require_room(self) -> None:
         if self.taken >= self._limit:

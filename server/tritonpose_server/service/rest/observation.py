@@ -55,13 +55,22 @@ class Observation:
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: RestMetrics, tracing: RestTracing, counted_path: str
+        self,
+        app: ASGIApp,
+        metrics: RestMetrics,
+        tracing: RestTracing,
+        counted_path: str,
+        batch_path: str,
     ) -> None:
-        """Wrap an application; the metrics count requests for one path only."""
+        """Wrap an application; the metrics count requests for one path, and failures of another.
+
+        The service itself counts the images of a batch.
+        """
         self._app = app
         self._metrics = metrics
         self._tracing = tracing
         self._counted_path = counted_path
+        self._batch_path = batch_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -85,7 +94,8 @@ class Observation:
             seconds = time.perf_counter() - started
             fields = scope.get(_FIELDS_KEY, {})
             path = scope["path"].removesuffix("/")
-            if path == self._counted_path:
+            failed = seen.status >= HTTPStatus.BAD_REQUEST
+            if path == self._counted_path or (path == self._batch_path and failed):
                 self._metrics.count_request(seen.status, seconds, fields.get("reason"))
             if path not in _QUIET_PATHS:
                 trace_id = self._tracing.trace_id()

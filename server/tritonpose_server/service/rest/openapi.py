@@ -11,7 +11,7 @@ from tritonpose_server.service.contract.schema import (
     InferRequestBody,
     NoResultResponse,
 )
-from tritonpose_server.service.rest.responses import REQUEST_ID_HEADER
+from tritonpose_server.service.rest.responses import NDJSON, REQUEST_ID_HEADER
 
 DESCRIPTION = """\
 Finds the people in an image and the keypoints of each. The interface is that of
@@ -30,7 +30,8 @@ _FAILURES = {
     HTTPStatus.UNAUTHORIZED: "The server requires an API key, and the request has no valid one.",
     HTTPStatus.FORBIDDEN: "`image` is a URL that this server does not fetch.",
     HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body, or the file at a URL, is too large.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body, or the file at a URL, is too large; or a batch "
+    "has too many images.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not declared as JSON, an image "
     "file or a form, or is compressed in a way that the server does not read.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The body is not JSON, a field is missing or wrong, or "
@@ -59,12 +60,46 @@ _KEYS = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 
+_BATCH_LINE = {
+    "title": "BatchLine",
+    "description": "The answer to one image of a batch.",
+    "type": "object",
+    "properties": {
+        "index": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Number of the image in the batch, from 0.",
+        },
+        "logId": {
+            "type": "string",
+            "description": "Of its request; else that of the batch, a point and `index`.",
+        },
+        "result": {"$ref": "#/components/schemas/InferResult"},
+        "errorCode": {
+            "type": "integer",
+            "description": "0, or the HTTP status that this image alone would have been answered "
+            "with.",
+        },
+        "errorMsg": {"type": "string", "description": "`Success`, or what happened."},
+    },
+    "required": ["index", "logId", "errorCode", "errorMsg"],
+}
+
 Responses = dict[int | str, dict[str, Any]]
 
 
 def success(description: str) -> dict[str, Any]:
     """Describe a success, whose model the route has."""
     return {"description": description, "headers": _REQUEST_ID}
+
+
+def batch_success() -> dict[str, Any]:
+    """Describe the lines that a batch is answered with."""
+    schema = {"$ref": "#/components/schemas/BatchLine"}
+    return {
+        **success("A line of JSON for each image, as it is ready: NDJSON."),
+        "content": {NDJSON: {"schema": schema}},
+    }
 
 
 def failures(*statuses: HTTPStatus) -> Responses:
@@ -107,18 +142,55 @@ def with_requests(description: dict[str, Any]) -> dict[str, Any]:
         "title": "InferForm",
         "properties": {**document["properties"], "image": image},
     }
-    schemas = {**components["schemas"], "InferRequest": document, "InferForm": form}
+    files = {
+        "type": "array",
+        "items": _FILE,
+        "minItems": 1,
+        "description": "JPEG, PNG, WebP or BMP files.",
+    }
+    batch = {
+        **document,
+        "title": "InferBatchForm",
+        "description": "Images to find people in, and options that hold for all of them.",
+        "properties": {**document["properties"], "image": files},
+    }
+    schemas = {
+        **components["schemas"],
+        "InferRequest": document,
+        "InferForm": form,
+        "InferBatchForm": batch,
+        "BatchLine": _BATCH_LINE,
+    }
     return {**description, "components": {**components, "schemas": schemas}}
 
 
 def infer_extra() -> dict[str, Any]:
     """Describe the request for keypoints, which the route reads without FastAPI."""
-    options = InferOptions.model_json_schema()["properties"]
     schemas = {
         "application/json": {"$ref": "#/components/schemas/InferRequest"},
         "multipart/form-data": {"$ref": "#/components/schemas/InferForm"},
         **dict.fromkeys(_FILE_TYPES, _FILE),
     }
+    return _request(schemas, "Where the body is an image file.")
+
+
+def batch_extra() -> dict[str, Any]:
+    """Describe the request for the keypoints in several images."""
+    requests = {
+        "type": "array",
+        "items": {"$ref": "#/components/schemas/InferRequest"},
+        "minItems": 1,
+    }
+    schemas = {
+        "application/json": requests,
+        "multipart/form-data": {"$ref": "#/components/schemas/InferBatchForm"},
+    }
+    return _request(schemas, "For all images whose request doesn't say it.")
+
+
+def _request(schemas: dict[str, Any], when: str) -> dict[str, Any]:
+    """Describe a request with a body of these types; ``when`` options in the query count."""
+    options = InferOptions.model_json_schema()["properties"]
     return {
         "requestBody": {
             "required": True,
@@ -130,7 +202,7 @@ def infer_extra() -> dict[str, Any]:
                     "name": name,
                     "in": "query",
                     "required": False,
-                    "description": f"Where the body is an image file. {schema['description']}",
+                    "description": f"{when} {schema['description']}",
                     **_of_parameter(
                         {key: schema[key] for key in schema.keys() - {"description", "title"}}
                     ),

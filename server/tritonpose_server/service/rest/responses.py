@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tritonpose_server.service.contract.failures import ServiceError
 
 REQUEST_ID_HEADER = "X-Request-ID"
+NDJSON = "application/x-ndjson"
 
 _REQUEST_ID_KEY = "tritonpose.request_id"
 _RETRY_AFTER_SECONDS = 1

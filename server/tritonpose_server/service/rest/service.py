@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
@@ -19,7 +21,7 @@ from tritonpose.errors import (
     TritonPoseError,
 )
 from tritonpose_pipeline.errors import parse_code
-from tritonpose_server.service.contract.answers import success_body
+from tritonpose_server.service.contract.answers import error_body, numbered, success_body
 from tritonpose_server.service.contract.failures import (
     BusyError,
     ServiceError,
@@ -28,12 +30,15 @@ from tritonpose_server.service.contract.failures import (
     invalid_image,
     unavailable,
 )
+from tritonpose_server.service.rest.batch import BatchResponse, answers_as_ready, read_batch
 from tritonpose_server.service.rest.bodies import (
+    BodyKind,
     coding_of_body,
     decompress,
     kind_of_body,
     read_body,
     receive_body,
+    too_large,
 )
 from tritonpose_server.service.rest.limits import BodyMemory, Slots, cancel_on_disconnect
 from tritonpose_server.service.rest.observation import add_log_fields
@@ -52,10 +57,12 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import Scope
 
     from tritonpose.transport import AsyncTransport
     from tritonpose.transport.messages import InferRequest, PoseResponse
     from tritonpose_server.service.contract.requests import KeypointRequest
+    from tritonpose_server.service.rest.batch import Batch, BatchItem
     from tritonpose_server.service.rest.limits import TakeMemory
     from tritonpose_server.service.rest.settings import RestSettings
 
@@ -65,6 +72,12 @@ T = TypeVar("T")
 
 # Parsing takes about 0.5 ms per megabyte; the way to a thread and back costs about 0.1 ms.
 _INLINE_BYTES = 500_000
+
+# Before an image of a batch is sent again to a server that is busy.
+_PAUSE_SECONDS = 0.2
+
+# So that the id with an image's number is still a usable one.
+_LONGEST_BATCH_ID = 120
 
 
 class KeypointService:
@@ -111,19 +124,75 @@ class KeypointService:
                 with self._slots.take():
                     return await self._answer(request, asked)
         except ServiceError as error:
-            if isinstance(error, BusyError):
-                add_log_fields(request.scope, reason=error.reason)
-            set_request_id(request.scope, error.log_id)
-            return error_response(error, request_id(request.scope))
+            return self._refusal(request, error)
+
+    @staticmethod
+    def _refusal(request: Request, error: ServiceError) -> Response:
+        if isinstance(error, BusyError):
+            add_log_fields(request.scope, reason=error.reason)
+        set_request_id(request.scope, error.log_id)
+        return error_response(error, request_id(request.scope))
+
+    async def answer_batch(self, request: Request) -> Response:
+        """Answer a batch with a line for each image, or an error for all of it.
+
+        ClientDisconnect if its client has gone.
+        """
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._slots.admit())
+                take_memory = held.enter_context(self._memory.share())
+                with self._stage("read"):
+                    batch = await self._read_batch(request, take_memory)
+            except ServiceError as error:
+                return self._refusal(request, error)
+            set_request_id(request.scope, batch.log_id)
+            log_id = request_id(request.scope)
+            count = len(batch.items)
+            tally = Counter(images=count, persons=0, failed=0)
+            lines = answers_as_ready(
+                (
+                    self._line(request.scope, batch.items.popleft(), index, log_id, tally)
+                    for index in range(count)
+                ),
+                self._settings.max_batch_in_flight,
+            )
+            return BatchResponse(request, lines, log_id, held.pop_all())
+
+    async def _line(
+        self, scope: Scope, item: BatchItem, index: int, batch_id: str, tally: Counter[str]
+    ) -> bytes:
+        """Answer one image of a batch, whether it succeeds or not, and count it."""
+        began = time.perf_counter()
+        log_id, reason = f"{batch_id[:_LONGEST_BATCH_ID]}.{index}", None
+        status = HTTPStatus.OK
+        try:
+            async with self._slots.take_in_turn():
+                if item.size > self._settings.max_body_bytes:
+                    raise too_large(self._settings.max_body_bytes, "image")
+                read = item.read
+                asked = read() if item.size <= _INLINE_BYTES else await self._in_thread(read)
+                log_id = asked.log_id or log_id
+                body, people = await self._estimate(asked, log_id, patient=True)
+                tally["persons"] += people
+        except ServiceError as error:
+            status, reason = error.status, getattr(error, "reason", None)
+            log_id = error.log_id or log_id
+            body = error_body(error, log_id)
+        except Exception:
+            # The other images are answered all the same.
+            LOGGER.exception("request_id=%s failed", log_id, extra={"request_id": log_id})
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            body = error_body(internal_error(), log_id)
+        tally["failed"] += status != HTTPStatus.OK
+        add_log_fields(scope, **tally)
+        self.metrics.count_request(status, time.perf_counter() - began, reason)
+        return numbered(body, index)
 
     async def _answer(self, request: Request, asked: KeypointRequest) -> Response:
         log_id = request_id(request.scope)
-        image, poses = await cancel_on_disconnect(request, self._find_people(asked, log_id))
-        write = partial(success_body, asked, image, poses, log_id)
-        with self._stage("write"):
-            body = await self._in_thread(write) if asked.visualize else write()
-        self.metrics.people.inc(len(poses.boxes))
-        add_log_fields(request.scope, persons=len(poses.boxes))
+        body, people = await cancel_on_disconnect(request, self._estimate(asked, log_id))
+        add_log_fields(request.scope, persons=people)
         return json_response(body, log_id)
 
     @contextmanager
@@ -133,27 +202,66 @@ class KeypointService:
             yield
 
     async def _read(self, request: Request, take_memory: TakeMemory) -> KeypointRequest:
-        settings, headers = self._settings, request.headers
-        content_type = headers.get("content-type", "")
-        kind = kind_of_body(content_type)
-        coding = coding_of_body(headers.get("content-encoding", ""))
-        body = await receive_body(request, settings, take_memory)
-        if coding is not None:
-            limit = settings.max_body_bytes
-            body = await self._in_thread(partial(decompress, body, coding, limit))
-            take_memory(len(body))
+        settings = self._settings
+        kind, body, content_type = await self._receive(
+            request, settings.max_body_bytes, settings.receive_timeout, take_memory
+        )
         read = partial(
             read_body, kind, body, content_type, request.query_params, visualize=settings.visualize
         )
         return read() if len(body) <= _INLINE_BYTES else await self._in_thread(read)
 
-    async def _find_people(self, asked: KeypointRequest, log_id: str) -> tuple[bytes, PoseResponse]:
+    async def _read_batch(self, request: Request, take_memory: TakeMemory) -> Batch:
+        settings = self._settings
+        limit = settings.max_batch_bytes
+        timeout = settings.receive_timeout * max(limit / settings.max_body_bytes, 1)
+        kind, body, content_type = await self._receive(request, limit, timeout, take_memory)
+        if kind is BodyKind.JSON:
+            # The texts that it is parsed into stay, one by one, until their image's turn comes.
+            take_memory(len(body))
+        read = partial(read_batch, kind, body, content_type, request.query_params, settings)
+        return read() if len(body) <= _INLINE_BYTES else await self._in_thread(read)
+
+    async def _receive(
+        self, request: Request, limit: int, timeout: float, take_memory: TakeMemory
+    ) -> tuple[BodyKind, bytearray, str]:
+        """Receive a body, and decompress it; returns also what it is declared as."""
+        content_type = request.headers.get("content-type", "")
+        kind = kind_of_body(content_type)
+        coding = coding_of_body(request.headers.get("content-encoding", ""))
+        body = await receive_body(request, limit, timeout, take_memory)
+        if coding is not None:
+            body = await self._in_thread(partial(decompress, body, coding, limit))
+            take_memory(len(body))
+        return kind, body, content_type
+
+    async def _estimate(
+        self, asked: KeypointRequest, log_id: str, *, patient: bool = False
+    ) -> tuple[bytes, int]:
+        """Find the people in an image; returns the body of the answer, and how many they are."""
         image = asked.image
         if isinstance(image, str):
             with self._stage("fetch"):
                 image = await self._images.fetch(image)
         with self._stage("triton", to_triton=True):
-            return image, await self._infer(asked.to_pipeline(image, log_id))
+            infer = self._infer_patiently if patient else self._infer
+            poses = await infer(asked.to_pipeline(image, log_id))
+        write = partial(success_body, asked, image, poses, log_id)
+        with self._stage("write"):
+            body = await self._in_thread(write) if asked.visualize else write()
+        self.metrics.people.inc(len(poses.boxes))
+        return body, len(poses.boxes)
+
+    async def _infer_patiently(self, request: InferRequest) -> PoseResponse:
+        """Ask Triton, again while it is busy: others of a batch may keep it so."""
+        until = time.monotonic() + self._settings.triton_timeout
+        while True:
+            try:
+                return await self._infer(request)
+            except BusyError:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _infer(self, request: InferRequest) -> PoseResponse:
         try:

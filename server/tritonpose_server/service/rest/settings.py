@@ -44,9 +44,14 @@ class RestSettings:
         max_header_bytes: Size of a request's line and headers; larger ones get 431.
         header_timeout: Seconds for them to arrive; then the client gets 408.
         max_body_bytes: Size of a request's body; larger ones get 413.
+        max_batch_bytes: Size of the body of a batch; larger ones get 413. Each of its images may
+            have `max_body_bytes`.
+        max_batch_images: Images of a batch; more get 413.
+        max_batch_in_flight: Images of one batch worked on at the same time.
         max_bodies_bytes: Size of all bodies that are being received or worked on; beyond it
             requests get 503.
-        receive_timeout: Seconds for a body to arrive; then the client gets 408.
+        receive_timeout: Seconds for a body to arrive; then the client gets 408. For that of a batch
+            longer, by as much as `max_batch_bytes` is more.
         send_timeout: Seconds for a client to take an answer; then its connection is cut.
         keep_alive_timeout: Seconds that a connection may be idle between two requests.
         max_in_flight: Requests worked on at the same time; more get 503 at once. None: that of
@@ -78,6 +83,10 @@ class RestSettings:
     max_header_bytes: int = 65_536
     header_timeout: float = 10.0
     max_body_bytes: int = 44_000_000
+    max_batch_bytes: int = 200_000_000
+    max_batch_images: int = 256
+    # As many as keep the pipeline's workers busy, and leave places for others.
+    max_batch_in_flight: int = 16
     max_bodies_bytes: int = 1_000_000_000
     receive_timeout: float = 30.0
     send_timeout: float = 60.0

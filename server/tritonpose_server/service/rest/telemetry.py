@@ -80,7 +80,7 @@ class RestMetrics:
         )
         self._requests = Counter(
             "tritonpose_rest_requests",
-            "Requests for keypoints by HTTP status; 499 for clients that hung up.",
+            "Requests for keypoints, images of batches, by HTTP status; 499: the client hung up.",
             ["status"],
             registry=registry,
         )

@@ -352,6 +352,7 @@ def test_description_is_valid_and_complete(client: httpx.Client) -> None:
     documented = {(path, method) for path, each in description["paths"].items() for method in each}
     assert documented == {
         (PATH, "post"),
+        (f"{PATH}/batch", "post"),
         ("/health", "get"),
         ("/health/ready", "get"),
         ("/metrics", "get"),
@@ -376,7 +377,7 @@ def test_description_is_valid_and_complete(client: httpx.Client) -> None:
     assert set(models) == {
         *("InferResponse", "InferResult", "KeypointDescription", "Person"),
         *("NoResultResponse", "ReadyResponse"),
-        *("InferRequest", "InferForm"),
+        *("InferRequest", "InferForm", "InferBatchForm", "BatchLine"),
     }
     for model in models.values():
         assert model["description"]
