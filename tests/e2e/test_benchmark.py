@@ -16,7 +16,7 @@ import reference_data
 from command_line import run_tool
 from tools.benchmark.workload import QUICK
 
-ALL = ["latency", "throughput", "cpu", "people", "sizes", "client", "start"]
+ALL = ["latency", "throughput", "cpu", "people", "sizes", "client", "batch", "start"]
 OURS = ["grpc", "http", "rest", "local"]
 
 

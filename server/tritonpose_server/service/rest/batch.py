@@ -55,7 +55,7 @@ class Batch(NamedTuple):
     """A batch.
 
     Attributes:
-        items: Its images; whoever works on them removes them, so that their memory is free.
+        items: Its images; the service takes each out when it works on it, to free its memory.
         log_id: The ``logId`` of all of it, None if it has no usable one.
     """
 
