@@ -40,6 +40,7 @@ def check_figures(report: dict[str, Any], contestants: list[str]) -> None:
             "client": [key for key in ("paddlex", "paddlex_fastest", "grpc") if key in contestants]
             + ["predict"],
             "rendering": ["paddlex", "render"],
+            "batch": ["rest", "rest_batch"],
             "start": [
                 key
                 for key in ("paddlex", "paddlex_fastest", "engine", "local")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import itertools
+import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Literal
 
 import httpx
@@ -201,20 +203,18 @@ class RestContestant(Contestant):
 
     def answer(self, sample: Sample) -> PoseResponse:
         """Find the people in an image."""
-        body: dict[str, object] = {
-            "image": base64.b64encode(sample.path.read_bytes()).decode("ascii"),
-            "visualize": False,
-        }
-        if sample.det_threshold is not None:
-            body["detThreshold"] = sample.det_threshold
+        response = self.post("/human-keypoint-detection", _document(sample))
+        return poses_of(response.json()["result"]["persons"])
+
+    def post(self, path: str, document: object) -> httpx.Response:
+        """Send JSON; ToolError unless it is answered with a success."""
         try:
-            response = self._client.post("/human-keypoint-detection", json=body)
-            content = response.json()
-        except (httpx.HTTPError, ValueError) as error:
+            response = self._client.post(path, json=document)
+        except httpx.HTTPError as error:
             raise ToolError(f"{self.label} does not answer: {error}") from error
         if not response.is_success:
-            raise ToolError(f"{self.label} refused {sample.path.name}: {content}")
-        return poses_of(content["result"]["persons"])
+            raise ToolError(f"{self.label} refused a request: {response.text}")
+        return response
 
     def processes(self) -> list[int]:
         """List the service and what is behind it."""
@@ -224,3 +224,55 @@ class RestContestant(Contestant):
         """Stop the service."""
         self._client.close()
         self._service.close()
+
+
+class BatchContestant(Contestant):
+    """The batches of our REST service: one call at a time, of as many images as are in flight."""
+
+    def __init__(self, rest: RestContestant) -> None:
+        super().__init__("rest_batch", f"{rest.label}, batch", "ours")
+        self._rest = rest
+
+    def answer(self, sample: Sample) -> PoseResponse:
+        """Find the people in an image."""
+        (poses,) = self._answers([sample])
+        return poses
+
+    def rate(self, samples: Sequence[Sample], concurrency: int, skip: int, count: int) -> Rate:
+        """Measure images per second of calls, each timed from its start to its last line."""
+        feed = itertools.cycle(samples)
+        calls = [list(itertools.islice(feed, concurrency)) for _ in range(-(-count // concurrency))]
+        self._answers(list(itertools.islice(feed, skip)))
+        began = time.perf_counter()
+        for call in calls:
+            self._answers(call)
+        images = concurrency * len(calls)
+        return Rate(images / (time.perf_counter() - began), skip + images)
+
+    def processes(self) -> list[int]:
+        """List the service and what is behind it."""
+        return self._rest.processes()
+
+    def close(self) -> None:
+        """Do nothing: it is the other contestant's service."""
+
+    def _answers(self, samples: Sequence[Sample]) -> list[PoseResponse]:
+        if not samples:
+            return []
+        path = "/human-keypoint-detection/batch"
+        response = self._rest.post(path, [_document(sample) for sample in samples])
+        lines = sorted(map(json.loads, response.text.splitlines()), key=itemgetter("index"))
+        if failed := [line["errorMsg"] for line in lines if line["errorCode"]]:
+            raise ToolError(f"{self.label} refused an image: {failed[0]}")
+        return [poses_of(line["result"]["persons"]) for line in lines]
+
+
+def _document(sample: Sample) -> dict[str, object]:
+    """Make the JSON of a request of PaddleX's contract for numbers only."""
+    document: dict[str, object] = {
+        "image": base64.b64encode(sample.path.read_bytes()).decode("ascii"),
+        "visualize": False,
+    }
+    if sample.det_threshold is not None:
+        document["detThreshold"] = sample.det_threshold
+    return document

@@ -32,6 +32,7 @@ _TITLES = {
     "sizes": ("Latency by size of the image, ms", "Latency, image of {}"),
 }
 _CLIENT_IN_FLIGHT = 8  # the client's default
+_BATCH_IMAGES = 32
 
 Result = TypeVar("Result")
 
@@ -165,6 +166,24 @@ def measure_client(
         [(predict.key, other.key) for other in others],
         headline=label,
         summary="Images per second over files",
+        unit="images/s",
+    )
+
+
+def measure_batch(
+    batch: Contestant, rest: Contestant, samples: Sequence[Sample], plan: Plan, watch: Watch
+) -> Measurement:
+    """Measure images per second of calls of a batch, and of as many calls of an image at once."""
+    found = _measure_rates([rest, batch], samples, _BATCH_IMAGES, plan, watch)
+    label = f"{_BATCH_IMAGES} images"
+    return measurement(
+        "batch",
+        f"Images per second of REST: calls of {_BATCH_IMAGES} images, and as many calls of one in "
+        f"flight ({len(samples)} images)",
+        {label: {key: rate for key, (rate, _) in found.items()}},
+        [(batch.key, rest.key)],
+        headline=label,
+        summary=f"Images per second, {_BATCH_IMAGES} images in one call",
         unit="images/s",
     )
 

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 
 from tools.benchmark.contestants import (
+    BatchContestant,
     Contestant,
     InProcessContestant,
     PredictContestant,
@@ -26,6 +27,7 @@ from tools.benchmark.figures import Measurement, cost_per_person
 from tools.benchmark.machine import Watch, machine_facts, package_versions, resident_bytes
 from tools.benchmark.measure import (
     RENDER,
+    measure_batch,
     measure_client,
     measure_each_image,
     measure_latency,
@@ -45,7 +47,9 @@ from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.models.choice import ModelChoice, choose_models
 from tritonpose_server.python_programs import isolated_python
 
-MEASUREMENTS = ("latency", "throughput", "people", "sizes", "rendering", "client", "start")
+MEASUREMENTS = (
+    *("latency", "throughput", "people", "sizes", "rendering", "client", "batch", "start"),
+)
 """What can be measured, in this order."""
 
 _TRIAL_IMAGES = 5
@@ -62,9 +66,10 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Contestants:
-    """All contestants, running; `engine` is the limit, `predict` the client's pipeline object.
+    """All contestants, running.
 
-    `local` is ours without a server, `ours` are the ways to the server.
+    `engine` is the limit, `local` is ours without a server, `ours` are the ways to the server,
+    `predict` is the client's pipeline object, `batch` REST's requests of several images.
     `rivals` are PaddleX in process with its defaults, in process at its fastest, serving; or none.
     """
 
@@ -75,6 +80,7 @@ class Contestants:
     local: InProcessContestant
     ours: tuple[Contestant, ...]
     predict: PredictContestant
+    batch: BatchContestant
 
     @property
     def in_tables(self) -> list[Contestant]:
@@ -103,7 +109,7 @@ def run_benchmark(
         tempfile.TemporaryDirectory() as work,
     ):
         workload = make_workload(images, plan, contestants.ours[0].answer, Path(work))
-        everyone = [*contestants.in_tables, contestants.predict]
+        everyone = [*contestants.in_tables, contestants.predict, contestants.batch]
         progress("comparing answers")
         agreement = compare_answers(contestants.in_tables, workload)
         watch = Watch(everyone)
@@ -190,12 +196,15 @@ def _running(
         behind = [] if server.pid is None else [server.pid]
         local = _local_engine(config)
         enter(local)
+        rest = RestContestant("rest", "tritonpose, REST", "ours", serve, behind=behind)
+        enter(rest)
         ours = (
             enter(TritonContestant("grpc", "tritonpose, gRPC", server.grpc_url, server)),
             enter(TritonContestant("http", "tritonpose, HTTP", server.http_url, server)),
-            enter(RestContestant("rest", "tritonpose, REST", "ours", serve, behind=behind)),
+            rest,
         )
-        yield Contestants(choice, server, rivals, engine, local, ours, predict)
+        batch = BatchContestant(rest)
+        yield Contestants(choice, server, rivals, engine, local, ours, predict, batch)
 
 
 def _bare_engine(choice: ModelChoice) -> InProcessContestant:
@@ -264,6 +273,9 @@ def _measure(
     if starts("client"):
         others = [*contestants.in_process, grpc]
         measurements.append(measure_client(contestants.predict, others, photos, plan, watch))
+    if starts("batch"):
+        rest, batch = contestants.ours[-1], contestants.batch
+        measurements.append(measure_batch(batch, rest, photos, plan, watch))
     if starts("start"):
         in_process = [*contestants.in_process, contestants.engine, contestants.local]
         measurements.append(measure_start(in_process, photos[0], plan))
