@@ -19,6 +19,9 @@ VISIBLE = 0.3
 LEAST_JOINTS = 4
 """Fewer joints that both people show say nothing."""
 
+# Of two people of whom too few joints are shown.
+_UNKNOWN_SHAPE = 0.3
+
 # Where a model's keypoints are unknown: about the mean of COCO's.
 _USUAL_SIGMA = 0.07
 
@@ -49,6 +52,20 @@ def pose_similarities(
     sums = np.where(shown, np.exp(-scaled), 0).sum(axis=2)
     similar = np.where(counts >= min(LEAST_JOINTS, ones.shape[1]), sums / np.maximum(counts, 1), 0)
     return similar, counts / max(ones.shape[1], 1)
+
+
+def shape_similarities(ones: Array, others: Array, areas: Array, sigmas: Array) -> Array:
+    """Compute OKS, (N, M), as `pose_similarities` do, of poses that are laid upon each other."""
+    similar = np.full((len(ones), len(others)), _UNKNOWN_SHAPE)
+    for row, one in enumerate(ones):
+        for column, other in enumerate(others):
+            shown = (one[:, 2] >= VISIBLE) & (other[:, 2] >= VISIBLE)
+            if shown.sum() >= min(LEAST_JOINTS, len(one)):
+                apart = one[shown, :2] - other[shown, :2]
+                squares = ((apart - np.median(apart, axis=0)) ** 2).sum(axis=1)
+                scaled = squares / (2 * max(areas[row], 1) * (2 * sigmas[shown]) ** 2)
+                similar[row, column] = np.exp(-scaled).mean()
+    return similar
 
 
 def sigmas_of(schema: KeypointSchema) -> Array:

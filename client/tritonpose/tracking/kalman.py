@@ -1,7 +1,8 @@
-"""Predict where a box will be: constant velocity, disturbed by random acceleration, in seconds."""
+"""Predict where a person will be: constant velocity, disturbed by acceleration, in seconds."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,70 +13,84 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # In units of the box's size, the root of its area, which is a person's of some 1 m.
-_MEASURED = 0.05  # deviation of a detector's edges
-_FIRST_SPEED = 1.0  # deviation of the speed before anything is known, per second
-_ACCELERATION = 1.5  # root of the density of the random acceleration's power, per second^1.5
+_MEASURED = 0.06  # deviation of a measured place
+_DOUBTED = 0.12  # the same where people overlap, or the detection is weak
+_FIRST_SPEED = 1.5  # deviation of the speed before anything is known, per second
+_ACCELERATION = 4.5  # deviation of the acceleration, per second squared
 _SMALLEST = 1.0  # side of a box, in pixels
+# Who is not seen may have stopped: the speed falls to 1/e in this time.
+_FADING_S = 0.7
+# What share of a change of the box's sides is taken over.
+_RESIZED = 0.3
 
 
 class BoxMotion:
-    """A Kalman filter of a box's center, width and height, each on its own."""
+    """A Kalman filter of a person's place, and the box around it.
 
-    def __init__(self, box: NDArray[np.float64]) -> None:
-        self._place = _measure(box)
-        self._speed = np.zeros(4)
-        size = self.size
+    The sides of the box have no speed: they change most where people overlap, and then mislead.
+    """
+
+    def __init__(self, box: NDArray[np.floating]) -> None:
+        corners = np.asarray(box, np.float64)
+        self._place = (corners[:2] + corners[2:]) / 2
+        self._speed = np.zeros(2)
+        self._sides = np.maximum(corners[2:] - corners[:2], _SMALLEST)
         # Variance of the place, covariance with the speed, variance of the speed.
-        self._spread = np.repeat(
-            [[(_MEASURED * size) ** 2], [0.0], [(_FIRST_SPEED * size) ** 2]], 4, axis=1
-        )
+        size = self.size
+        self._spread = np.array([(_MEASURED * size) ** 2, 0.0, (_FIRST_SPEED * size) ** 2])
 
     @property
     def size(self) -> float:
         """The root of the box's area, in pixels."""
-        return float(np.sqrt(self._place[2] * self._place[3]))
+        return float(np.sqrt(self._sides.prod()))
 
     @property
     def center(self) -> NDArray[np.float64]:
         """Of the box, x, y."""
-        return self._place[:2].copy()
+        return self._place.copy()
 
     @property
     def box(self) -> NDArray[np.float64]:
         """The box, x1, y1, x2, y2."""
-        half = self._place[2:] / 2
-        return np.concatenate([self._place[:2] - half, self._place[:2] + half])
+        return np.concatenate([self._place - self._sides / 2, self._place + self._sides / 2])
 
-    def advance(self, seconds: float) -> None:
-        """Go on to a later time."""
+    def advance(self, seconds: float, *, lost: bool) -> None:
+        """Go on to a later time; ``lost`` where the person was not seen the last time."""
+        kept = math.exp(-seconds / _FADING_S) if lost else 1.0
+        self._place = self._place + self._speed * (_FADING_S * (1 - kept) if lost else seconds)
+        self._speed = self._speed * kept
         var, cov, var_speed = self._spread
         power = (_ACCELERATION * self.size) ** 2
-        self._place = self._place + self._speed * seconds
-        self._place[2:] = np.maximum(self._place[2:], _SMALLEST)
-        self._spread = np.stack(
+        self._spread = np.array(
             [
-                var + (2 * cov + var_speed * seconds) * seconds + power * seconds**3 / 3,
-                cov + var_speed * seconds + power * seconds**2 / 2,
-                var_speed + power * seconds,
+                var + (2 * cov + var_speed * seconds) * seconds + power * seconds**4 / 4,
+                cov + var_speed * seconds + power * seconds**3 / 2,
+                var_speed + power * seconds**2,
             ]
         )
 
-    def correct(self, box: NDArray[np.float64]) -> None:
-        """Take in where the box was found to be now."""
+    def correct(self, place: NDArray[np.floating], *, doubted: bool) -> None:
+        """Take in where the person was found to be now."""
         var, cov, var_speed = self._spread
-        gain = 1 / (var + (_MEASURED * self.size) ** 2)
-        off = _measure(box) - self._place
+        gain = 1 / (var + ((_DOUBTED if doubted else _MEASURED) * self.size) ** 2)
+        off = place - self._place
         self._place = self._place + var * gain * off
         self._speed = self._speed + cov * gain * off
-        self._spread = np.stack(
+        self._spread = np.array(
             [var - var * gain * var, cov - var * gain * cov, var_speed - cov * gain * cov]
         )
+
+    def resize(self, box: NDArray[np.floating]) -> None:
+        """Take in how large the person was found to be."""
+        sides = np.maximum(np.asarray(box, np.float64)[2:] - box[:2], _SMALLEST)
+        self._sides = self._sides * (sides / self._sides) ** _RESIZED
 
     def state(self) -> dict[str, Any]:
         """Return the filter in types that JSON knows."""
         return {
             "place": self._place.tolist(),
             "speed": self._speed.tolist(),
+            "sides": self._sides.tolist(),
             "spread": self._spread.tolist(),
         }
 
@@ -83,14 +98,8 @@ class BoxMotion:
     def from_state(cls, state: Mapping[str, Any]) -> BoxMotion:
         """Make the filter of this state."""
         motion = cls.__new__(cls)
-        motion._place = np.array(state["place"], np.float64).reshape(4)
-        motion._speed = np.array(state["speed"], np.float64).reshape(4)
-        motion._spread = np.array(state["spread"], np.float64).reshape(3, 4)
+        motion._place = np.array(state["place"], np.float64).reshape(2)
+        motion._speed = np.array(state["speed"], np.float64).reshape(2)
+        motion._sides = np.array(state["sides"], np.float64).reshape(2)
+        motion._spread = np.array(state["spread"], np.float64).reshape(3)
         return motion
-
-
-def _measure(box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn x1, y1, x2, y2 into center, width and height."""
-    corners = np.asarray(box, np.float64)
-    sides = np.maximum(corners[2:] - corners[:2], _SMALLEST)
-    return np.concatenate([(corners[:2] + corners[2:]) / 2, sides])

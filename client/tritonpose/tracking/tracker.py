@@ -10,19 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tritonpose.errors import ConfigError
-from tritonpose.tracking.association import (
-    best_pairs,
-    box_overlaps,
-    pose_similarities,
-    sigmas_of,
-)
+from tritonpose.tracking.association import sigmas_of
+from tritonpose.tracking.matching import Matching
 from tritonpose.tracking.result import TrackedResult
 from tritonpose.tracking.settings import TrackingSettings
 from tritonpose.tracking.tracks import Track
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from tritonpose.result import KeypointResult
@@ -31,9 +25,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 STATE_VERSION = 1
-
-# Two poses more alike than this are of one person.
-_SAME_POSE = 0.8
 
 
 class Tracker:
@@ -79,38 +70,8 @@ class Tracker:
         self._drop_other_models(keypoints.shape[1])
         boxes, scores = people.boxes.astype(np.float64), people.det_scores.astype(np.float64)
         sigmas = sigmas_of(people.schema)
-        track_of: dict[int, Track] = {}
-        confident = np.flatnonzero(scores >= self.settings.det_threshold)
-        weak = np.flatnonzero(scores < self.settings.det_threshold)
-        for rows, tracks in (
-            (confident, [track for track in self._tracks if track.id is not None]),
-            (weak, [track for track in self._tracks if track.id is not None and not track.lost]),
-            (confident, [track for track in self._tracks if track.id is None]),
-        ):
-            rows = np.array([row for row in rows.tolist() if row not in track_of], int)
-            tracks = [track for track in tracks if track not in track_of.values()]
-            track_of |= self._match(rows, tracks, boxes, keypoints, sigmas)
-        return self._finish(result, people, time, source, track_of)
-
-    def _match(
-        self,
-        rows: NDArray[np.int_],
-        tracks: Sequence[Track],
-        boxes: Array,
-        keypoints: Array,
-        sigmas: Array,
-    ) -> dict[int, Track]:
-        """Choose which of the detections, by row, continue which of the tracks."""
-        if not len(rows) or not tracks:
-            return {}
-        expected = np.stack([track.motion.box for track in tracks])
-        poses = np.stack([track.expected for track in tracks])
-        areas = np.array([track.motion.size**2 for track in tracks])
-        overlaps = box_overlaps(expected, boxes[rows])
-        alike, _ = pose_similarities(poses, keypoints[rows], areas, sigmas)
-        similar = np.maximum(overlaps, alike)
-        pairs = best_pairs(np.where(similar >= self.settings.min_similarity, similar, 0))
-        return {int(rows[column]): tracks[row] for row, column in pairs}
+        matching = Matching(self._tracks, boxes, keypoints, scores, sigmas, self.settings)
+        return self._finish(result, people, time, source, matching)
 
     def _finish(
         self,
@@ -118,16 +79,18 @@ class Tracker:
         people: PoseResponse,
         time: float,
         source: str | None,
-        track_of: dict[int, Track],
+        matching: Matching,
     ) -> TrackedResult:
         """Take in who was seen, begin tracks of strangers, and make the result."""
         is_first = self._time is None
         self._time = time
-        sigmas = sigmas_of(people.schema)
+        track_of = matching.track_of
         keypoints = people.keypoints.astype(np.float64)
         boxes = people.boxes.astype(np.float64)
         for row, track in track_of.items():
-            track.see(boxes[row], keypoints[row], float(people.det_scores[row]), time)
+            score = float(people.det_scores[row])
+            doubted = track in matching.crowded or score < self.settings.det_threshold
+            track.see(boxes[row], keypoints[row], score, time, doubted=doubted)
             if track.id is None:
                 track.id = self._new_id()
         for track in self._tracks:
@@ -141,7 +104,7 @@ class Tracker:
         shown = []
         for row, score in enumerate(people.det_scores.tolist()):
             if row not in track_of:
-                if score < self.settings.det_threshold or self._is_known(keypoints[row], sigmas):
+                if score < self.settings.det_threshold or row in matching.doubles:
                     continue
                 if score >= self.settings.new_threshold:
                     track = Track.begin(boxes[row], keypoints[row], score, time, self.settings)
@@ -168,16 +131,6 @@ class Tracker:
             source,
         )
 
-    def _is_known(self, keypoints: Array, sigmas: Array) -> bool:
-        """Whether a detection is a second one of somebody who was just seen."""
-        seen = [track for track in self._tracks if not track.lost]
-        if not seen:
-            return False
-        poses = np.stack([track.keypoints for track in seen])
-        areas = np.array([track.motion.size**2 for track in seen])
-        alike, _ = pose_similarities(poses, keypoints[None], areas, sigmas)
-        return bool((alike >= _SAME_POSE).any())
-
     def _advance(self, time: float) -> None:
         """Go on to the time of the next frame; raise ConfigError."""
         if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
@@ -190,7 +143,7 @@ class Tracker:
                 "order; make another Tracker for another video"
             )
         for track in self._tracks:
-            track.motion.advance(time - self._time)
+            track.motion.advance(time - self._time, lost=track.lost)
 
     def _drop_other_models(self, joints: int) -> None:
         """Forget the poses of another keypoint model, which can't be compared."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tritonpose.tracking.association import LEAST_JOINTS, VISIBLE
 from tritonpose.tracking.kalman import BoxMotion
 from tritonpose.tracking.smoothing import CalmPose
 
@@ -19,16 +20,20 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+# What share of the way from the joints' place to the box's center is gone each time.
+_TO_CENTER = 0.1
+
 
 @dataclass(eq=False)
 class Track:
     """One person, or what may become one.
 
     Attributes:
-        motion: Of the box, up to the tracker's time.
+        motion: Of the person, up to the tracker's time.
         pose: Of the keypoints that are shown.
         keypoints: (K, 3), as they were last measured.
-        center: Of the filtered box at that time, x, y.
+        offsets: (K, 3): where joints are from the person's place, and their scores, as they were
+            last seen clearly.
         seen: That time, in seconds.
         id: The person's number; None until the person was seen twice.
         score: Of the last detection.
@@ -38,7 +43,7 @@ class Track:
     motion: BoxMotion
     pose: CalmPose
     keypoints: Array
-    center: Array
+    offsets: Array
     seen: float
     id: int | None
     score: float
@@ -50,26 +55,40 @@ class Track:
     ) -> Track:
         """Begin a track with a detection."""
         motion = BoxMotion(box)
-        return cls(motion, CalmPose(settings), keypoints, motion.center, time, None, score)
+        offsets = keypoints - np.append(motion.center, 0)
+        return cls(motion, CalmPose(settings), keypoints, offsets, time, None, score)
 
     @property
     def expected(self) -> Array:
-        """The keypoints, (K, 3), where the box's motion should have taken them."""
-        moved = self.keypoints.copy()
-        moved[:, :2] += self.motion.center - self.center
-        return moved
+        """The keypoints, (K, 3), where the person's motion should have taken them."""
+        return self.offsets + np.append(self.motion.center, 0)
 
-    def see(self, box: Array, keypoints: Array, score: float, time: float) -> None:
-        """Take in that the person is here now."""
-        self.motion.correct(box)
+    def see(
+        self, box: Array, keypoints: Array, score: float, time: float, *, doubted: bool
+    ) -> None:
+        """Take in that the person is here now; ``doubted`` where the box may be another one's too.
+
+        The joints tell the place, as boxes grow where people overlap.
+        """
+        both = (self.offsets[:, 2] >= VISIBLE) & (keypoints[:, 2] >= VISIBLE)
+        place = (box[:2] + box[2:]) / 2
+        if both.sum() >= LEAST_JOINTS:
+            moved = np.median(keypoints[both, :2] - self.offsets[both, :2], axis=0)
+            place = moved if doubted else moved + _TO_CENTER * (place - moved)
+        self.motion.correct(place, doubted=doubted)
+        if not doubted:
+            self.motion.resize(box)
+        fresh = (keypoints[:, 2] >= VISIBLE) | (not doubted)
+        offsets = keypoints - np.append(self.motion.center, 0)
+        self.offsets = np.where(fresh[:, None], offsets, self.offsets)
         if self.lost:
             self.pose.reset()
-        self.keypoints, self.center = keypoints, self.motion.center
+        self.keypoints = keypoints
         self.seen, self.score, self.lost = time, score, False
 
     def shown(self) -> Array:
         """Calm the keypoints that were just measured; (K, 3)."""
-        return self.pose.update(self.keypoints, self.center, self.motion.size, self.seen)
+        return self.pose.update(self.keypoints, self.motion.center, self.motion.size, self.seen)
 
     def state(self) -> dict[str, Any]:
         """Return the track in types that JSON knows."""
@@ -77,7 +96,7 @@ class Track:
             "motion": self.motion.state(),
             "pose": self.pose.state(),
             "keypoints": self.keypoints.tolist(),
-            "center": self.center.tolist(),
+            "offsets": self.offsets.tolist(),
             "seen": self.seen,
             "id": self.id,
             "score": self.score,
@@ -91,7 +110,7 @@ class Track:
             BoxMotion.from_state(state["motion"]),
             CalmPose.from_state(state["pose"], settings),
             np.array(state["keypoints"], np.float64).reshape(-1, 3),
-            np.array(state["center"], np.float64).reshape(2),
+            np.array(state["offsets"], np.float64).reshape(-1, 3),
             float(state["seen"]),
             state["id"],
             float(state["score"]),

@@ -15,6 +15,7 @@ from tools.evaluation.coco import load_ground_truth
 from tools.evaluation.evaluate import References, evaluate
 from tools.evaluation.report import table
 from tools.evaluation.server_facts import ask_server
+from tools.evaluation.tracking.command import main as evaluate_tracking
 from tools.evaluation.variants import Variant, pair_models, serve_variants
 from tritonpose.cli.console import print_status
 from tritonpose.config import PIPELINE_NAME, PipelineConfig, check_threshold
@@ -27,16 +28,19 @@ _TIMEOUT_SECONDS = 300.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
-    options = _parse(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["tracking"]:
+        return evaluate_tracking(given[1:])
+    options = _parse(given)
     return run_command(lambda: _run(options))
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/evaluate",
         description="Measure the quality of a server's answers: COCO scores of keypoints and "
         "boxes, agreement with results of PaddleX, or both. Without --url, a server is started "
-        "for the evaluation.",
+        "for the evaluation. `scripts/evaluate tracking --help` is about people over time.",
     )
     add = parser.add_argument
     add("--annotations", type=Path, metavar="JSON", help="COCO keypoint annotations")

@@ -1,0 +1,129 @@
+"""Measures of what a tracker shows, of one clip.
+
+HOTA and IDF1 are trackeval's: see `rivals`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tritonpose_pipeline.keypoint_schema import default_schema
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+# What is found is of a true person where the boxes overlap by half, as in CLEAR MOT, and the pose
+# is theirs: a box around two people is of the one whose joints it has.
+_SAME_BOX, _SAME_POSE = 0.5, 0.5
+# Joints of less score are anywhere.
+_CLEAR = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The people of a frame: `ids` ``[N]``, `boxes` ``[N, 4]``, `keypoints` ``[N, K, 3]``."""
+
+    ids: Ints
+    boxes: Floats
+    keypoints: Floats
+
+
+def match_people(truth: Sequence[Seen], shown: Sequence[Seen]) -> list[dict[int, int]]:
+    """Find the row of each true person in each frame, by identity; without those not found.
+
+    As CLEAR MOT: a person keeps the id of the frame before while that is theirs, else the most
+    overlapping boxes belong together.
+    """
+    rows: list[dict[int, int]] = []
+    last: dict[int, int] = {}
+    for true, found in zip(truth, shown, strict=True):
+        alike = similarities(true, found)
+        kept = np.array([[last.get(one) == other for other in found.ids] for one in true.ids])
+        ranks = np.where(alike > 0, alike + kept.reshape(alike.shape), 0.0)
+        matched: dict[int, int] = {}
+        while ranks.size and ranks.max() > 0:
+            person, row = np.unravel_index(ranks.argmax(), ranks.shape)
+            matched[int(true.ids[person])] = int(row)
+            ranks[person], ranks[:, row] = 0.0, 0.0
+        last = {one: int(found.ids[row]) for one, row in matched.items()}
+        rows.append(matched)
+    return rows
+
+
+def ids_of(rows: Sequence[dict[int, int]], shown: Sequence[Seen]) -> dict[int, list[int]]:
+    """List the ids that each true person has, one after the other, without repetitions."""
+    ids: dict[int, list[int]] = {}
+    for matched, found in zip(rows, shown, strict=True):
+        for person, row in matched.items():
+            given, number = ids.setdefault(person, []), int(found.ids[row])
+            if not given or given[-1] != number:
+                given.append(number)
+    return ids
+
+
+def count_switches(ids: dict[int, list[int]]) -> int:
+    """Count how often a true person's id changes."""
+    return sum(len(given) - 1 for given in ids.values())
+
+
+def count_shared(ids: dict[int, list[int]]) -> int:
+    """Count the ids that more than one true person has had."""
+    owners = [number for given in ids.values() for number in set(given)]
+    return sum(owners.count(number) > 1 for number in set(owners))
+
+
+def rms_acceleration(points: Floats, rate: float) -> float:
+    """Compute the RMS acceleration of points ``[T, K, 2]``, in their unit per second squared."""
+    return float(np.sqrt((np.diff(points, 2, axis=0) ** 2).sum(axis=-1).mean())) * rate**2
+
+
+def lag(raw: Floats, shown: Floats, velocity: Floats) -> float:
+    """Compute by how many frames points ``[T, K, 2]`` trail behind the raw ones.
+
+    It is the delay that explains their distance best, where `velocity` is the true one, per frame.
+    """
+    return float(((raw - shown) * velocity).sum() / (velocity**2).sum())
+
+
+def overshoot(raw: Floats, shown: Floats) -> float:
+    """Compute by how much points ``[T, K, 2]`` leave the range of the raw ones so far.
+
+    A jump shows points beyond its goal where a filter swings.
+    """
+    low, high = raw.min(axis=0), raw.max(axis=0)
+    return float(np.maximum(low - shown, shown - high).max(initial=0.0))
+
+
+def similarities(true: Seen, found: Seen) -> Floats:
+    """Compute the overlap of each of N true people with each of M found; of others it is 0."""
+    overlaps = box_overlaps(true.boxes, found.boxes)
+    for person, row in zip(*np.nonzero(overlaps), strict=True):
+        joints = joint_similarity(
+            true.keypoints[person, :, :2],
+            found.keypoints[row, :, :2],
+            float(np.prod(true.boxes[person, 2:] - true.boxes[person, :2])),
+        )
+        clear = true.keypoints[person, :, 2] >= _CLEAR
+        if overlaps[person, row] < _SAME_BOX or joints[clear].mean() < _SAME_POSE:
+            overlaps[person, row] = 0.0
+    return overlaps
+
+
+def joint_similarity(one: Floats, other: Floats, area: float) -> Floats:
+    """Compute each joint's part of OKS, 0 to 1, of two poses ``[K, 2]``."""
+    sigmas = np.array(default_schema(len(one)).sigmas)
+    return np.asarray(np.exp(-((one - other) ** 2).sum(axis=1) / (2 * area * (2 * sigmas) ** 2)))
+
+
+def box_overlaps(first: Floats, second: Floats) -> Floats:
+    """Compute the intersection over union of each of N boxes with each of M."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
+    union = areas[0][:, None] + areas[1][None] - shared
+    return np.asarray(shared / np.maximum(union, 1e-9))

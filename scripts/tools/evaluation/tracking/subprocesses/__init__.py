@@ -1,0 +1,1 @@
+"""Files that processes of their own run, in the environment of the rivals."""
