@@ -30,7 +30,7 @@ class BoxMotion:
     The sides of the box have no speed: they change most where people overlap, and then mislead.
     """
 
-    def __init__(self, box: NDArray[np.floating]) -> None:
+    def __init__(self, box: NDArray[np.float64]) -> None:
         corners = np.asarray(box, np.float64)
         self._place = (corners[:2] + corners[2:]) / 2
         self._speed = np.zeros(2)
@@ -69,7 +69,7 @@ class BoxMotion:
             ]
         )
 
-    def correct(self, place: NDArray[np.floating], *, doubted: bool) -> None:
+    def correct(self, place: NDArray[np.float64], *, doubted: bool) -> None:
         """Take in where the person was found to be now."""
         var, cov, var_speed = self._spread
         gain = 1 / (var + ((_DOUBTED if doubted else _MEASURED) * self.size) ** 2)
@@ -80,7 +80,7 @@ class BoxMotion:
             [var - var * gain * var, cov - var * gain * cov, var_speed - cov * gain * cov]
         )
 
-    def resize(self, box: NDArray[np.floating]) -> None:
+    def resize(self, box: NDArray[np.float64]) -> None:
         """Take in how large the person was found to be."""
         sides = np.maximum(np.asarray(box, np.float64)[2:] - box[:2], _SMALLEST)
         self._sides = self._sides * (sides / self._sides) ** _RESIZED

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-# People whose boxes overlap more are told apart by their poses.
+# People whose boxes overlap more are distinguished by their poses.
 _CROWDED = 0.2
 _POSE_SHARE = 0.8
 # What the likeness of poses laid upon each other counts beside the places of joints and boxes.
@@ -74,7 +74,7 @@ class Matching:
         self._match(confident, new, settings.min_similarity)
 
     def _match(self, rows: Sequence[int], tracks: Sequence[Track], least: float) -> None:
-        """Match those who are left by place and pose."""
+        """Match by place and pose the people and tracks that are left."""
         rows, tracks = self._left(rows, tracks)
         if not rows or not tracks:
             return
@@ -99,7 +99,7 @@ class Matching:
         boxes = self._boxes[rows]
         sizes = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
         centers = (boxes[:, :2] + boxes[:, 2:]) / 2
-        size = np.array([track.motion.size for track in tracks])[:, None]
+        size: Array = np.array([[track.motion.size] for track in tracks])
         places = np.stack([track.motion.center for track in tracks])
         away = np.linalg.norm(centers[None] - places[:, None], axis=2) / size
         poses = np.stack([track.expected for track in tracks])

@@ -61,7 +61,7 @@ class Track:
     @property
     def expected(self) -> Array:
         """The keypoints, (K, 3), where the person's motion should have taken them."""
-        return self.offsets + np.append(self.motion.center, 0)
+        return np.add(self.offsets, np.append(self.motion.center, 0))
 
     def see(
         self, box: Array, keypoints: Array, score: float, time: float, *, doubted: bool

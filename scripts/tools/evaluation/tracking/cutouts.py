@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 # Shows the people of a photo, at a threshold.
 Find = Callable[[Image, float], PoseResponse]
 
-# Whoever is cut out is surely a person, alone, upright and whole.
+# A person who is cut out is surely one, alone, upright and whole.
 _SURE_SCORE = 0.75
 _SURE_JOINTS = 0.55
 _LEAST_HEIGHT = 100

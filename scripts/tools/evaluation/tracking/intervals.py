@@ -57,7 +57,8 @@ def _track(pipeline: HumanKeypointPipeline, recording: Recording, interval: Inte
     frames = np.load(recording.frames, mmap_mode="r")
     source = zip(map(np.array, frames), recording.clip.times, strict=True)
     began, cpu = time.perf_counter(), time.process_time()
-    results = list(pipeline.track(source, det_interval=interval, smooth=False))
+    options: dict[str, Any] = {"det_interval": interval, "smooth": False}
+    results = list(pipeline.track(source, **options))
     seconds = time.perf_counter() - began, time.process_time() - cpu
     return Run(results, seconds[0] / len(results), seconds[1] / len(results))
 

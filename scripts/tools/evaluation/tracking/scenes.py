@@ -99,7 +99,7 @@ def timed_clips(cast: Cast, *, quick: bool) -> list[Clip]:
 
 
 def _walk(path: Walk, back: int, time: float) -> Place | None:
-    """Return where somebody is on a path, so many rows behind the one in front."""
+    """Return where somebody is on a path, rows behind the one in front."""
     for start, end in itertools.pairwise(path):
         if start is not None and end is not None and start[0] <= time < end[0]:
             share = (time - start[0]) / (end[0] - start[0])
