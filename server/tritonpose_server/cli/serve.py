@@ -45,7 +45,7 @@ _LIMITS = {
     **dict.fromkeys(("max_body_bytes", "max_bodies_bytes"), int),
     **dict.fromkeys(("max_batch_bytes", "max_batch_images", "max_batch_in_flight"), int),
     **dict.fromkeys(("receive_timeout", "send_timeout", "keep_alive_timeout"), float),
-    "max_in_flight": int,
+    **dict.fromkeys(("max_in_flight", "max_streams", "max_frame_bytes"), int),
     "triton_timeout": float,
     "workers": int,
     "url_max_bytes": int,

@@ -86,7 +86,7 @@ def test_every_limit_can_be_set() -> None:
     names = help_text.format_help().split("set a limit: ")[1].replace(",", " ").split()
     made = settings_of(*(word for name in names for word in ("--limit", f"{name}=3")))
     values = {**vars(made), **{f"url_{name}": value for name, value in vars(made.urls).items()}}
-    assert len(names) == 16
+    assert len(names) == 18
     assert {name: values[name] for name in names} == dict.fromkeys(names, 3)
 
 

@@ -97,7 +97,7 @@ def check_request(document: object, *, visualize: bool) -> KeypointRequest:
         fields = InferRequestBody.model_validate(document, from_attributes=True)
         image = read_image(fields.image)
     except ValidationError as error:
-        raise invalid(_problems(error), log_id) from None
+        raise invalid(problems_of(error), log_id) from None
     except ServiceError as error:
         error.log_id = log_id
         raise
@@ -115,7 +115,7 @@ def check_file(
     try:
         fields = InferOptions.model_validate({name: text for name, text in options.items() if text})
     except ValidationError as error:
-        raise invalid(_problems(error, where), log_id) from None
+        raise invalid(problems_of(error, where), log_id) from None
     if not image:
         raise invalid_image("image", "the image file is empty", log_id)
     return _request(image, fields, log_id, visualize=visualize)
@@ -191,7 +191,8 @@ def _explain(text: str) -> str:
     )
 
 
-def _problems(error: ValidationError, where: str = "body") -> list[tuple[str, str, str]]:
+def problems_of(error: ValidationError, where: str = "body") -> list[tuple[str, str, str]]:
+    """List what is wrong, as `invalid` takes it; ``where`` the fields are is for messages."""
     return [
         (each["type"], where + _location(each["loc"]), each["msg"])
         for each in error.errors(include_url=False, include_context=False, include_input=False)

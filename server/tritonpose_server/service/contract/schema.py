@@ -126,6 +126,9 @@ class _WithImage(BaseModel):
     )
 
 
+Region = Annotated[Any, _points(check_region, "roi"), _points_schema(2)]
+
+
 class InferOptions(BaseModel):
     """How an image is processed. Unknown fields are ignored."""
 
@@ -147,7 +150,7 @@ class InferOptions(BaseModel):
         "detector runs, and `persons` keeps their order, with detection scores of 1. May be empty.",
         examples=[[[4, 4, 28, 30]]],
     )
-    roi: Annotated[Any, _points(check_region, "roi"), _points_schema(2)] = Field(
+    roi: Region = Field(
         None,
         description="Region of interest: the corners x, y of a polygon in pixels of the image. "
         "People whose `bbox` has the middle of its bottom edge outside are left out.",

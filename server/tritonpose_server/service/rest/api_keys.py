@@ -7,7 +7,7 @@ import hmac
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
@@ -33,6 +33,8 @@ _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 # need one: a browser could not send it with its first request.
 OPEN_PATHS = frozenset({"/health", "/health/ready", "/", "/docs"})
 _OPEN_BELOW = ("/page/", "/docs/")
+
+_ADMITS_KEY = "tritonpose.admits"
 
 
 def parse_keys(text: str, origin: str) -> tuple[str, ...]:
@@ -75,7 +77,11 @@ def warn_of_readers(path: str) -> None:
 
 
 class KeyGate:
-    """ASGI middleware: answers 401 to requests without a key, before it reads their bodies."""
+    """ASGI middleware: answers 401 to requests without a key, before it reads their bodies.
+
+    Browsers can't send one with the request for a WebSocket: whoever serves it has to ask
+    `key_check`.
+    """
 
     def __init__(self, app: ASGIApp, digests: Iterable[bytes]) -> None:
         """Wrap an application; a request needs a key with one of the digests."""
@@ -84,18 +90,18 @@ class KeyGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or _is_open(scope["path"]):
+        if scope["type"] not in ("http", "websocket") or _is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
         presented = _presented(Headers(scope=scope))
-        if presented is not None and self._admits(presented):
+        in_message = presented is None and scope["type"] == "websocket"
+        if in_message:
+            scope[_ADMITS_KEY] = self._admits
+        if in_message or (presented is not None and self._admits(presented)):
             await self._app(scope, receive, send)
             return
-        failure = ServiceError(
-            HTTPStatus.UNAUTHORIZED,
-            "an API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
-            if presented is None
-            else "the API key is not valid",
+        failure = key_failure(
+            presented, "send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
         )
         refusal = error_response(failure, request_id(scope), {"WWW-Authenticate": "Bearer"})
         await refusal(scope, receive, send)
@@ -105,6 +111,18 @@ class KeyGate:
         # A list: compares all keys, so that the time taken says nothing about which one fits.
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return any(matches)
+
+
+def key_check(scope: Scope) -> Callable[[str], bool] | None:
+    """Return what tells whether a key is valid, where a WebSocket still needs one; else None."""
+    admits: Callable[[str], bool] | None = scope.get(_ADMITS_KEY)
+    return admits
+
+
+def key_failure(presented: str | None, advice: str) -> ServiceError:
+    """Make the error 401 for a key that is not valid, None for one that is missing."""
+    words = f"an API key is needed: {advice}" if presented is None else "the API key is not valid"
+    return ServiceError(HTTPStatus.UNAUTHORIZED, words)
 
 
 def _presented(headers: Headers) -> str | None:

@@ -24,6 +24,7 @@ from tritonpose_server.service.contract.schema import InferResponse, NoResultRes
 from tritonpose_server.service.rest import openapi
 from tritonpose_server.service.rest.api_keys import OPEN_PATHS, KeyGate, key_digest
 from tritonpose_server.service.rest.browsers import FETCHING_ANYWHERE, limit_browsers
+from tritonpose_server.service.rest.heads import TRACK_PATH
 from tritonpose_server.service.rest.limits import Slots
 from tritonpose_server.service.rest.observation import Observation
 from tritonpose_server.service.rest.responses import (
@@ -86,6 +87,7 @@ def create_app(
         redoc_url=None,
     )
     _add_inference(app, service)
+    _add_stream(app, service)
     _add_monitoring(app, service, settings)
     _add_pages(app, settings.page_threshold)
     _also(app)
@@ -133,6 +135,33 @@ def _add_inference(app: FastAPI, service: KeypointService) -> None:
         return await service.answer_batch(request)
 
 
+def _add_stream(app: FastAPI, service: KeypointService) -> None:
+    @app.get(
+        TRACK_PATH,
+        operation_id="track",
+        summary="Follow people over time, by WebSocket",
+        description=openapi.STREAM,
+        status_code=HTTPStatus.UPGRADE_REQUIRED,
+        response_model=NoResultResponse,
+        responses={
+            426: openapi.success("The request was not one for a WebSocket."),
+            **openapi.failures(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN),
+        },
+        tags=["inference"],
+    )
+    async def refuse(request: Request) -> Response:
+        failure = ServiceError(
+            HTTPStatus.UPGRADE_REQUIRED,
+            "this address is for WebSockets: a GET request with `Upgrade: websocket`, "
+            "`Connection: Upgrade`, `Sec-WebSocket-Version: 13` and a `Sec-WebSocket-Key`",
+        )
+        wanted = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        return error_response(failure, request_id(request.scope), wanted)
+
+    for path in (TRACK_PATH, f"{TRACK_PATH}/"):
+        app.router.add_websocket_route(path, service.follow)
+
+
 def _add_monitoring(app: FastAPI, service: KeypointService, settings: RestSettings) -> None:
     @app.get(
         "/health",
@@ -161,7 +190,7 @@ def _add_monitoring(app: FastAPI, service: KeypointService, settings: RestSettin
         problem = await service.problem()
         if problem is not None:
             return error_response(unavailable(problem), log_id)
-        return notice_response("Ready", log_id, standIns=settings.stand_ins)
+        return notice_response("Ready", log_id, standIns=settings.stand_ins or None)
 
     @app.get(
         "/metrics",

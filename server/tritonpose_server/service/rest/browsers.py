@@ -58,6 +58,8 @@ FETCHING_ANYWHERE = {_POLICY_HEADER: "; ".join((*_POLICY, "connect-src 'self' ht
 # How long a browser remembers that a page may send requests.
 _PREFLIGHT_SECONDS = 600
 
+_FORMS = "send forms"
+
 _PORT = re.compile(r":[0-9]*$")
 _LOCAL_NAME = re.compile(r"[a-z_-][a-z0-9_-]*")
 
@@ -93,7 +95,7 @@ class PageGate:
 
     A page may call a service on its user's machine by a name of its own that leads there (DNS
     rebinding), so a service without keys that only this machine reaches requires loopback names.
-    And it may send forms to any address, without asking first.
+    And it may send forms to any address, and open WebSockets, without asking first.
     """
 
     def __init__(
@@ -101,7 +103,7 @@ class PageGate:
     ) -> None:
         """Wrap an application.
 
-        Pages of ``origins`` may send forms; requests need one of ``hosts`` or a loopback name,
+        Pages of ``origins`` may do both; requests need one of ``hosts`` or a loopback name,
         None: any name.
         """
         self._app = app
@@ -111,16 +113,17 @@ class PageGate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         refusal = None
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             headers = Headers(scope=scope)
-            refusal = self._refusal(headers.getlist("host"), headers)
+            what = "open WebSockets" if scope["type"] == "websocket" else _FORMS
+            refusal = self._refusal(headers.getlist("host"), headers, what)
         if refusal is None:
             await self._app(scope, receive, send)
             return
         response = error_response(ServiceError(HTTPStatus.FORBIDDEN, refusal), request_id(scope))
         await response(scope, receive, send)
 
-    def _refusal(self, named: Iterable[str], headers: Mapping[str, str]) -> str | None:
+    def _refusal(self, named: Iterable[str], headers: Mapping[str, str], what: str) -> str | None:
         if self._hosts is not None:
             for name in map(_host_name, named):
                 if not (_is_this_machine(name) or matches(name, self._hosts)):
@@ -129,11 +132,12 @@ class PageGate:
                         f"requests for `localhost` alone, not for {name[:100]!r}: start it with "
                         "--allowed_hosts or with API keys"
                     )
-        if headers.get("content-type", "").lower().startswith("multipart/"):
+        is_form = headers.get("content-type", "").lower().startswith("multipart/")
+        if is_form or what != _FORMS:
             origin = headers.get("origin", "")
             if _is_foreign(headers) and not {origin, ANY} & self._origins:
                 return (
-                    f"pages of other sites may not send forms, got the origin {origin[:100]!r}: "
+                    f"pages of other sites may not {what}, got the origin {origin[:100]!r}: "
                     "start the service with --cors_origins"
                 )
         return None

@@ -20,8 +20,17 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tritonpose_server.service.contract.failures import ServiceError, unavailable
 from tritonpose_server.service.contract.schema import choose_log_id
+from tritonpose_server.service.rest.heads import (
+    asks_for_websocket,
+    bad_request,
+    head_problem,
+    large_head,
+    malformed,
+    without_upgrade,
+)
 from tritonpose_server.service.rest.observation import ACCESS, AccessLine
 from tritonpose_server.service.rest.responses import error_response
+from tritonpose_server.service.rest.websocket import WebSocketConnection
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
@@ -39,8 +48,6 @@ _MAX_HEADERS = 128
 
 # Requests sent before the answer to an earlier one.
 _MAX_QUEUED = 8
-
-_UPGRADE_HEADERS = frozenset({b"upgrade", b"connection", b"http2-settings"})
 
 
 def connection_class(settings: RestSettings) -> type[asyncio.Protocol]:
@@ -110,35 +117,37 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(part)
         except httptools.HttpParserUpgrade as upgrade:
-            self._parse(self._head_without_upgrade())
-            return data[upgrade.args[0] :]
+            return self._change_protocol(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             refusal, self._refusal = self._refusal, None
             if refusal is not None:
                 # Its frames hold it, and the data, until the next garbage collection.
                 refusal.__traceback__ = None
-            self._reject(refusal or _malformed(error, bytes(part[:1])))
+            self._reject(refusal or malformed(error, bytes(part[:1])))
         else:
             if self._overhead > self.limits.max_header_bytes:
                 self._reject(self._too_large())
         return data[len(part) :]
 
-    def _head_without_upgrade(self) -> memoryview:
-        """Write the head of a request again as one that offers no other protocol, for a new parser.
+    def _change_protocol(self, rest: memoryview) -> memoryview:
+        """Become a WebSocket where that is asked for; else go on without what was offered.
 
-        The old one takes the body of the request for that protocol's.
+        Returns what is to be parsed of the ``rest`` of the data.
         """
         self._upgrading = False
-        method, version = self.parser.get_method(), self.parser.get_http_version()
-        lines = [b"%b %b HTTP/%b" % (method, self.url, version.encode())]
-        for name, value in self.headers:
-            if name not in _UPGRADE_HEADERS:
-                lines.append(b"%b: %b" % (name, value))
-            elif name == b"connection" and b"close" in value.lower():
-                lines.append(b"connection: close")
+        head = (self.parser.get_method(), self.parser.get_http_version(), self.url, self.headers)
+        limit = self.limits.max_header_bytes
+        wanted = asks_for_websocket(*head) and head_problem(self.url, self.headers, limit) is None
+        if wanted and not (self._answering() or self.pipeline):
+            self._deaf = True
+            self._expect_nothing()
+            WebSocketConnection(self, self.limits).data_received(bytes(rest))
+            return rest[:0]
+        # The old parser takes the body of the request for the other protocol's.
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        return memoryview(b"\r\n".join([*lines, b"", b""]))
+        self._parse(memoryview(without_upgrade(*head)))
+        return rest
 
     def on_message_begin(self) -> None:
         """Begin a request, unless too many wait already."""
@@ -152,7 +161,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._in_body:
             return
         if len(self.headers) >= _MAX_HEADERS:
-            self._stop(_large_head(f"the request has more than {_MAX_HEADERS} headers"))
+            self._stop(large_head(f"the request has more than {_MAX_HEADERS} headers"))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -160,13 +169,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._upgrading = True
             return
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > self.limits.max_header_bytes:
-            self._stop(self._too_large())
-        if [name for name, _ in self.headers].count(b"host") > 1:
-            self._stop(_bad_request("it has several `Host` headers"))
-        if httptools.parse_url(self.url).path is None:
-            self._stop(_bad_request("its target has no path"))
+        problem = head_problem(self.url, self.headers, self.limits.max_header_bytes)
+        if problem is not None:
+            self._stop(problem)
         if self.parser.get_http_version() == "1.0":
             # Its clients don't know that answer.
             self.expect_100_continue = False
@@ -289,8 +294,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _too_large(self) -> ServiceError:
         limit = self.limits.max_header_bytes
         if self._in_body:
-            return _bad_request(f"more than {limit} bytes of its body are neither data nor chunks")
-        return _large_head(f"the headers are larger than {limit} bytes")
+            return bad_request(f"more than {limit} bytes of its body are neither data nor chunks")
+        return large_head(f"the headers are larger than {limit} bytes")
 
     def _refuse(self, error: ServiceError) -> None:
         log_id = choose_log_id()
@@ -327,23 +332,3 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._expect_nothing()
         self.transport.close()
         self._must_take()
-
-
-def _malformed(error: httptools.HttpParserError, first: bytes) -> ServiceError:
-    """Say what is wrong with data that is not HTTP/1.1, in its client's terms."""
-    if first == b"\x16":
-        return _bad_request(
-            "it is encrypted, and this service is not: use http://, or start it with a certificate"
-        )
-    if "PRI" in str(error):
-        return _bad_request("this service speaks HTTP/1.1 only: switch HTTP/2 off in the client")
-    # Reasons of the application's half of the parser are errors of their own.
-    return _bad_request(str(error.__context__ or error)[:200])
-
-
-def _large_head(why: str) -> ServiceError:
-    return ServiceError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, why)
-
-
-def _bad_request(why: str) -> ServiceError:
-    return ServiceError(HTTPStatus.BAD_REQUEST, f"the request is not valid: {why}")

@@ -73,6 +73,26 @@ class Slots:
             raise BusyError(f"{self._limit} requests are already under way")
 
 
+class Streams:
+    """Counts the connections on which people are followed; used within one event loop."""
+
+    def __init__(self, limit: int) -> None:
+        """Allow `limit` of them at the same time."""
+        self._limit = limit
+        self.open = 0
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Count one; BusyError if the limit is reached."""
+        if self.open >= self._limit:
+            raise BusyError(f"{self._limit} connections that follow people are open already")
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
+
+
 class BodyMemory:
     """Counts the bytes of all bodies in memory; used within one event loop.
 

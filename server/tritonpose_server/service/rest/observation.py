@@ -74,7 +74,7 @@ class Observation:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
@@ -120,11 +120,14 @@ class _Exchange:
     async def receive(self) -> Message:
         self._asked = True
         message = await self._receive()
-        self.received += len(message.get("body", b""))
+        self.received += _size(message)
         return message
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "websocket.accept":
+            self.begun = True
+            self.status = int(HTTPStatus.SWITCHING_PROTOCOLS)
+        if message["type"].endswith("http.response.start"):
             self.begun = True
             self.status = message["status"]
             # Headers that the application sets itself stay as they are.
@@ -135,8 +138,13 @@ class _Exchange:
             if not self._asked and "expect" in Headers(scope=self._scope):
                 # Whether the client now sends the body that it has announced can't be known.
                 headers["Connection"] = "close"
-        self.sent += len(message.get("body", b""))
+        self.sent += _size(message)
         await self._send(message)
+
+
+def _size(message: Message) -> int:
+    content = message.get("body") or message.get("bytes") or message.get("text") or b""
+    return len(content)
 
 
 class AccessLine(dict[str, "int | float | str"]):
@@ -159,7 +167,7 @@ def _access_line(
     return AccessLine(
         request_id=request_id(scope),
         client=client[0] if client else "-",
-        method=scope["method"],
+        method=scope.get("method", "GET"),
         path=scope["path"][:200],
         status=seen.status,
         received=seen.received,

@@ -40,7 +40,12 @@ from tritonpose_server.service.rest.bodies import (
     receive_body,
     too_large,
 )
-from tritonpose_server.service.rest.limits import BodyMemory, Slots, cancel_on_disconnect
+from tritonpose_server.service.rest.limits import (
+    BodyMemory,
+    Slots,
+    Streams,
+    cancel_on_disconnect,
+)
 from tritonpose_server.service.rest.observation import add_log_fields
 from tritonpose_server.service.rest.readiness import Readiness
 from tritonpose_server.service.rest.responses import (
@@ -49,6 +54,7 @@ from tritonpose_server.service.rest.responses import (
     request_id,
     set_request_id,
 )
+from tritonpose_server.service.rest.stream import StreamSession
 from tritonpose_server.service.rest.telemetry import RestMetrics, RestTracing
 from tritonpose_server.service.urls.fetching import ImageFetcher
 
@@ -58,6 +64,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import Scope
+    from starlette.websockets import WebSocket
 
     from tritonpose.transport import AsyncTransport
     from tritonpose.transport.messages import InferRequest, PoseResponse
@@ -94,9 +101,12 @@ class KeypointService:
         self._slots = slots
         self._transport = transport
         self._memory = BodyMemory(settings.max_bodies_bytes)
+        self._streams = Streams(settings.max_streams)
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="rest")
         self.metrics = RestMetrics(
-            lambda: self._slots.taken, lambda: self._slots.present - self._slots.taken
+            lambda: self._slots.taken,
+            lambda: self._slots.present - self._slots.taken,
+            lambda: self._streams.open,
         )
         self.tracing = RestTracing.from_environment(os.environ)
         self._images = ImageFetcher(settings.urls)
@@ -108,6 +118,21 @@ class KeypointService:
             return "the service is shutting down"
         return await self._readiness.problem()
 
+    async def follow(self, socket: WebSocket) -> None:
+        """Follow people through the frames that come by a WebSocket, until it is closed."""
+        await StreamSession(socket, self._settings, self._streams, self).run()
+
+    async def find_in_frame(self, request: InferRequest, *, again: bool) -> PoseResponse:
+        """Find the people in a frame, which counts as a request; ServiceError if that fails.
+
+        ``again`` says that the last one has failed: then the log has that already.
+        """
+        size = len(request.image or b"")
+        with self._slots.admit(), self._memory.share() as take_memory, self._slots.take():
+            take_memory(size)
+            with self.stage("triton", to_triton=True):
+                return await self._infer(request, logged=not again)
+
     async def close(self) -> None:
         """Close the connection to Triton, end the threads and send the remaining spans."""
         await self._transport.close()
@@ -118,7 +143,7 @@ class KeypointService:
         """Answer a request, whether it succeeds or not; ClientDisconnect if its client has gone."""
         try:
             with self._slots.admit(), self._memory.share() as take_memory:
-                with self._stage("read"):
+                with self.stage("read"):
                     asked = await self._read(request, take_memory)
                 set_request_id(request.scope, asked.log_id)
                 with self._slots.take():
@@ -142,7 +167,7 @@ class KeypointService:
             try:
                 held.enter_context(self._slots.admit())
                 take_memory = held.enter_context(self._memory.share())
-                with self._stage("read"):
+                with self.stage("read"):
                     batch = await self._read_batch(request, take_memory)
             except ServiceError as error:
                 return self._refusal(request, error)
@@ -196,7 +221,7 @@ class KeypointService:
         return json_response(body, log_id)
 
     @contextmanager
-    def _stage(self, name: str, *, to_triton: bool = False) -> Iterator[None]:
+    def stage(self, name: str, *, to_triton: bool = False) -> Iterator[None]:
         """Time a part of the work, and make a span of it."""
         with self.metrics.stages.labels(name).time(), self.tracing.span(name, to_triton=to_triton):
             yield
@@ -241,13 +266,13 @@ class KeypointService:
         """Find the people in an image; returns the body of the answer, and how many they are."""
         image = asked.image
         if isinstance(image, str):
-            with self._stage("fetch"):
+            with self.stage("fetch"):
                 image = await self._images.fetch(image)
-        with self._stage("triton", to_triton=True):
+        with self.stage("triton", to_triton=True):
             infer = self._infer_patiently if patient else self._infer
             poses = await infer(asked.to_pipeline(image, log_id))
         write = partial(success_body, asked, image, poses, log_id)
-        with self._stage("write"):
+        with self.stage("write"):
             body = await self._in_thread(write) if asked.visualize else write()
         self.metrics.people.inc(len(poses.boxes))
         return body, len(poses.boxes)
@@ -263,12 +288,12 @@ class KeypointService:
                     raise
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _infer(self, request: InferRequest) -> PoseResponse:
+    async def _infer(self, request: InferRequest, *, logged: bool = True) -> PoseResponse:
         try:
             return await self._transport.infer(request)
         except TritonPoseError as error:
             failure = _failure_of_triton(error, self._settings.triton_timeout)
-            if failure.is_fault:
+            if failure.is_fault and logged:
                 log_id = request.request_id
                 LOGGER.error(
                     "request_id=%s failed: %s: %s",

@@ -56,6 +56,9 @@ class RestSettings:
         keep_alive_timeout: Seconds that a connection may be idle between two requests.
         max_in_flight: Requests worked on at the same time; more get 503 at once. None: that of
             the tuning file, else 128; see `in_flight_limit`.
+        max_streams: WebSockets on which people are followed; more get 503. None of their clients
+            can take the places of requests, nor the other way round.
+        max_frame_bytes: Size of an image that comes by WebSocket; larger ones end the connection.
         triton_timeout: Seconds Triton gets to answer; then the client gets 504.
         shutdown_timeout: Seconds that requests under way get to finish when the service stops.
         workers: Threads that read large bodies and draw pictures.
@@ -93,6 +96,8 @@ class RestSettings:
     # Longer than clients and proxies usually keep idle connections: they close theirs first.
     keep_alive_timeout: float = 75.0
     max_in_flight: int | None = None
+    max_streams: int = 64
+    max_frame_bytes: int = 4_000_000
     triton_timeout: float = 60.0
     shutdown_timeout: float = 10.0
     workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))

@@ -55,6 +55,11 @@ _REASONS = {
     504: "triton_timeout",
 }
 
+DROPPED = "dropped"
+"""Status of a frame that made way for a newer one."""
+
+_FRAME_FAILURES = (422, 500, 503, 504)
+
 # Monitoring asks for these every few seconds.
 _UNTRACED = "/health$,/health/ready$,/metrics$"
 
@@ -66,8 +71,16 @@ class RestMetrics:
     set by the endpoint that shows the metrics.
     """
 
-    def __init__(self, in_flight: Callable[[], int], receiving: Callable[[], int]) -> None:
-        """Start at zero; the functions count requests worked on, and those being received."""
+    def __init__(
+        self,
+        in_flight: Callable[[], int],
+        receiving: Callable[[], int],
+        streams: Callable[[], int],
+    ) -> None:
+        """Start at zero; the functions count requests worked on, those being received, and streams.
+
+        A stream is a WebSocket on which people are followed.
+        """
         registry = self._registry = CollectorRegistry()
         # Memory, CPU time, files, and the time of its start: changes of this are restarts.
         ProcessCollector(registry=registry)
@@ -120,6 +133,18 @@ class RestMetrics:
             registry=registry,
         ).set_function(receiving)
 
+        self.frames = Counter(
+            "tritonpose_rest_frames",
+            "Frames of streams by the status of their answer: HTTP's, or dropped.",
+            ["status"],
+            registry=registry,
+        )
+        for outcome in (str(HTTPStatus.OK.value), *map(str, _FRAME_FAILURES), DROPPED):
+            self.frames.labels(outcome)
+        Gauge(
+            "tritonpose_rest_streams", "WebSockets on which people are followed.", registry=registry
+        ).set_function(streams)
+
     def count_request(self, status: int, seconds: float, reason: str | None = None) -> None:
         """Count a request that took some seconds, by the HTTP status of its answer.
 
@@ -159,6 +184,19 @@ class RestTracing:
 
         kind = SpanKind.CLIENT if to_triton else SpanKind.INTERNAL
         return self._tracer.start_as_current_span(name, kind=kind)
+
+    def frame_span(self) -> AbstractContextManager[Any]:
+        """Make a span of a frame, which begins a trace: streams may last for days."""
+        if self._tracer is None:
+            return nullcontext()
+        from opentelemetry.context import Context
+        from opentelemetry.trace import Link, SpanKind, get_current_span
+
+        stream = get_current_span().get_span_context()
+        links = [Link(stream)] if stream.is_valid else []
+        return self._tracer.start_as_current_span(
+            "frame", context=Context(), kind=SpanKind.SERVER, links=links
+        )
 
     def trace_requests(self, app: FastAPI) -> None:
         """Make a span of each request; to be called after all other middleware is added.

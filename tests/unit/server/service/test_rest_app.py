@@ -353,6 +353,7 @@ def test_description_is_valid_and_complete(client: httpx.Client) -> None:
     assert documented == {
         (PATH, "post"),
         (f"{PATH}/batch", "post"),
+        (f"{PATH}/track", "get"),
         ("/health", "get"),
         ("/health/ready", "get"),
         ("/metrics", "get"),

@@ -1,0 +1,300 @@
+"""Follow the people in the images that come by a WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+
+from starlette.websockets import WebSocketDisconnect
+
+from tritonpose.result import KeypointResult
+from tritonpose.tracking.settings import TrackingSettings
+from tritonpose.tracking.tracker import Tracker
+from tritonpose.transport.messages import InferRequest
+from tritonpose_server.service.contract.answers import error_body, tracked_body
+from tritonpose_server.service.contract.failures import (
+    BusyError,
+    ServiceError,
+    invalid,
+    invalid_image,
+)
+from tritonpose_server.service.contract.stream import read_message
+from tritonpose_server.service.rest.api_keys import key_check, key_failure
+from tritonpose_server.service.rest.observation import add_log_fields
+from tritonpose_server.service.rest.responses import request_id, set_request_id
+from tritonpose_server.service.rest.telemetry import DROPPED
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from starlette.websockets import WebSocket
+
+    from tritonpose.transport.messages import PoseResponse
+    from tritonpose_server.service.contract.stream import StreamMessage
+    from tritonpose_server.service.rest.limits import Streams
+    from tritonpose_server.service.rest.settings import RestSettings
+    from tritonpose_server.service.rest.telemetry import RestMetrics, RestTracing
+
+# Codes of ours begin here: the rest is the HTTP status.
+_CLOSE_CODES = 4000
+
+_OUTAGE = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+
+
+class Finder(Protocol):
+    """What a stream needs of the service."""
+
+    metrics: RestMetrics
+    tracing: RestTracing
+
+    async def find_in_frame(self, request: InferRequest, *, again: bool) -> PoseResponse:
+        """Find the people in a frame; ServiceError if that fails, ``again`` if not for once."""
+        ...
+
+    def stage(self, name: str, *, to_triton: bool = False) -> AbstractContextManager[None]:
+        """Time a part of the work."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """An image on its way; ``time`` is None where its client gave none. Times are in seconds."""
+
+    number: int
+    image: bytes
+    arrived: float
+    time: float | None
+    reset: bool
+
+
+class StreamSession:
+    """One WebSocket: the images of one camera or video, in their order, one at a time.
+
+    While one is worked on, one waits, the newest: those that it replaces are dropped.
+    """
+
+    def __init__(
+        self, socket: WebSocket, settings: RestSettings, streams: Streams, finder: Finder
+    ) -> None:
+        self._socket = socket
+        self._settings = settings
+        self._streams = streams
+        self._finder = finder
+        self._clock = _Clock()
+        self._tracker = Tracker()
+        self._roi: NDArray[np.float32] | None = None
+        # Of the next image.
+        self._time: float | None = None
+        self._reset = False
+        self._waiting: _Frame | None = None
+        self._changed = asyncio.Event()
+        self._frames = self._dropped = 0
+        self._began = time.monotonic()
+
+    async def run(self) -> None:
+        """Serve the client until it leaves, or until it has done something wrong."""
+        await self._socket.accept()
+        try:
+            await self._greet()
+            with self._streams.enter():
+                await self._serve()
+        except ServiceError as error:
+            if isinstance(error, BusyError):
+                add_log_fields(self._socket.scope, reason=error.reason)
+            await self._send(error_body(error, request_id(self._socket.scope)))
+            await self._socket.close(_CLOSE_CODES + error.status)
+        except WebSocketDisconnect:
+            pass
+        finally:
+            add_log_fields(self._socket.scope, frames=self._frames, dropped=self._dropped)
+
+    async def _greet(self) -> None:
+        """Read the first message, and look for a key where one is needed."""
+        message = await self._receive(
+            self._settings.header_timeout, "the first message did not arrive within {:g} s"
+        )
+        if not isinstance(message, str):
+            words = "the first message must be a text: a JSON object, `{}` at least"
+            raise invalid([("value_error", "message", words)])
+        said = read_message(message)
+        set_request_id(self._socket.scope, said.logId)
+        admits = key_check(self._socket.scope)
+        if admits is not None and (said.key is None or not admits(said.key)):
+            raise key_failure(said.key, 'the first message is to have it, {"key": "KEY"}')
+        self._hear(said)
+
+    async def _serve(self) -> None:
+        tasks = [asyncio.create_task(each) for each in (self._read_all(), self._work())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _read_all(self) -> None:
+        """Read what the client sends; answers at once what needs no work."""
+        while True:
+            message = await self._receive(
+                self._settings.keep_alive_timeout, "no message came within {:g} s"
+            )
+            if isinstance(message, str):
+                try:
+                    self._hear(read_message(message))
+                except ServiceError as error:
+                    await self._send(error_body(error, request_id(self._socket.scope)))
+                continue
+            await self._let_wait(message)
+
+    async def _let_wait(self, image: bytes) -> None:
+        """Let an image wait for its turn, and drop the one that it replaces."""
+        dropped = self._waiting
+        # What a dropped one begins, this one begins.
+        reset = self._reset or (dropped is not None and dropped.reset)
+        arrived = time.monotonic() - self._began
+        self._waiting = _Frame(self._frames, image, arrived, self._time, reset)
+        self._frames += 1
+        self._time, self._reset = None, False
+        self._changed.set()
+        if dropped is not None:
+            self._dropped += 1
+            self._finder.metrics.frames.labels(DROPPED).inc()
+            failure = BusyError("dropped for a newer image: let two at most be unanswered")
+            await self._send(error_body(failure, self._log_id(dropped), dropped.number))
+
+    def _hear(self, said: StreamMessage) -> None:
+        changes = said.changes()
+        if "roi" in changes:
+            self._roi = changes["roi"]
+        if "detThreshold" in changes:
+            self._tracker.settings = _settings(changes["detThreshold"])
+        if said.time is not None:
+            self._time = said.time
+        self._reset = self._reset or said.reset
+
+    async def _work(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            frame, self._waiting = self._waiting, None
+            if frame is not None:
+                await self._answer(frame)
+
+    async def _answer(self, frame: _Frame) -> None:
+        log_id = self._log_id(frame)
+        with self._finder.tracing.frame_span():
+            try:
+                body = await self._follow(frame, log_id)
+                status = HTTPStatus.OK
+            except ServiceError as error:
+                if error.status in _OUTAGE:
+                    self._clock.lose()
+                body, status = error_body(error, log_id, frame.number), error.status
+        self._finder.metrics.frames.labels(str(status.value)).inc()
+        await self._send(body)
+
+    async def _follow(self, frame: _Frame, log_id: str) -> bytes:
+        if not frame.image:
+            raise invalid_image("image", "the image file is empty")
+        if frame.reset:
+            self._clock, self._tracker = _Clock(), Tracker(self._tracker.settings)
+        self._clock.check(frame)
+        people = await self._finder.find_in_frame(
+            InferRequest(
+                image=frame.image,
+                det_threshold=self._tracker.settings.weak_threshold,
+                roi=self._roi,
+                request_id=log_id,
+            ),
+            again=self._clock.in_outage,
+        )
+        shown, internal = self._clock.take(frame)
+        with self._finder.stage("write"):
+            found = KeypointResult(None, frame.image, people, truncated=people.truncated)
+            result = self._tracker.update(found, internal)
+            arrays = result.arrays
+            self._finder.metrics.people.inc(len(arrays.boxes))
+            return tracked_body(arrays, result.track_ids, frame.number, shown, log_id)
+
+    async def _receive(self, seconds: float, otherwise: str) -> str | bytes:
+        """Return the next message; ServiceError 408 if none comes, or WebSocketDisconnect."""
+        try:
+            message = await asyncio.wait_for(self._socket.receive(), seconds)
+        except asyncio.TimeoutError:
+            words = otherwise.format(seconds)
+            raise ServiceError(HTTPStatus.REQUEST_TIMEOUT, words) from None
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"])
+        content: str | bytes | None = message.get("text")
+        return message["bytes"] if content is None else content
+
+    async def _send(self, body: bytes) -> None:
+        with suppress(RuntimeError):  # Once the end was received, nothing can be sent.
+            await self._socket.send_text(body.decode())
+
+    def _log_id(self, frame: _Frame) -> str:
+        return f"{request_id(self._socket.scope)[:100]}-{frame.number}"
+
+
+class _Clock:
+    """The times of a stream's images, and of its tracker, for which no time passes in an outage."""
+
+    def __init__(self) -> None:
+        self._given: bool | None = None
+        self._last: float | None = None
+        self._step = 0.0
+        self._lost = 0.0
+        self.in_outage = False
+
+    def check(self, frame: _Frame) -> None:
+        """Refuse an image with 422 whose time is not one after those before it."""
+        given = frame.time is not None
+        if self._given is not None and given != self._given:
+            raise _wrong_time(
+                "either all images have a `time` or none has; send `reset` to change that"
+            )
+        if frame.time is not None and self._last is not None and frame.time <= self._last:
+            raise _wrong_time(
+                f"{frame.time:g} s is not after the {self._last:g} s of the image before: where "
+                "what follows is another scene, send `reset` with it"
+            )
+
+    def take(self, frame: _Frame) -> tuple[float, float]:
+        """Return the time of an image, and what it is for the tracker."""
+        now = frame.arrived if frame.time is None else frame.time
+        step = 0.0 if self._last is None else now - self._last
+        if self.in_outage:
+            self._lost += max(step - self._step, 0.0)
+        else:
+            self._step = step
+        self._given, self._last, self.in_outage = frame.time is not None, now, False
+        return now, now - self._lost
+
+    def lose(self) -> None:
+        """Note that the people in an image can't be told, as the inference server is away."""
+        self.in_outage = self._last is not None
+
+
+def _wrong_time(why: str) -> ServiceError:
+    return invalid([("value_error", "message.time", why)])
+
+
+def _settings(threshold: float | None) -> TrackingSettings:
+    usual = TrackingSettings()
+    if threshold is None:
+        return usual
+    return replace(
+        usual,
+        det_threshold=threshold,
+        new_threshold=threshold + usual.new_threshold - usual.det_threshold,
+        weak_threshold=min(usual.weak_threshold, threshold),
+    )
