@@ -79,8 +79,7 @@ def warn_of_readers(path: str) -> None:
 class KeyGate:
     """ASGI middleware: answers 401 to requests without a key, before it reads their bodies.
 
-    Browsers can't send one with the request for a WebSocket: whoever serves it has to ask
-    `key_check`.
+    Browsers can't send one with the request for a WebSocket: its endpoint has to ask `key_check`.
     """
 
     def __init__(self, app: ASGIApp, digests: Iterable[bytes]) -> None:

@@ -76,7 +76,7 @@ class _Frame:
 class StreamSession:
     """One WebSocket: the images of one camera or video, in their order, one at a time.
 
-    While one is worked on, one waits, the newest: those that it replaces are dropped.
+    While one is worked on, one waits, the newest: an image that it replaces is dropped.
     """
 
     def __init__(
@@ -295,6 +295,6 @@ def _settings(threshold: float | None) -> TrackingSettings:
     return replace(
         usual,
         det_threshold=threshold,
-        new_threshold=threshold + usual.new_threshold - usual.det_threshold,
+        new_threshold=min(threshold + usual.new_threshold - usual.det_threshold, 1.0),
         weak_threshold=min(usual.weak_threshold, threshold),
     )

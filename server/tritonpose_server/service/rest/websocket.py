@@ -48,7 +48,7 @@ _PING_SECONDS = 20.0
 # For a client to answer that a connection is to be closed.
 _LINGER_SECONDS = 3.0
 
-# The library tells of strangers' mistakes in its log, with tracebacks.
+# The library writes strangers' mistakes to its log, with tracebacks.
 _SILENT = logging.getLogger("tritonpose.websockets")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
