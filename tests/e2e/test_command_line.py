@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 
 from command_line import COMMAND, environment, run
 from tritonpose import create_pipeline
+from tritonpose.inputs.videos import decode_video
 from tritonpose_server.embedded.device import count_gpus
 from tritonpose_server.embedded.server import EmbeddedServer
 from videos import write_video
@@ -30,7 +33,7 @@ def desk(tmp_path: Path, photo: Path) -> Path:
     return tmp_path
 
 
-def lines_of_json(text: str) -> list[dict[str, object]]:
+def lines_of_json(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -163,7 +166,7 @@ def test_standard_input_and_a_pipe(desk: Path, server: EmbeddedServer) -> None:
         assert done.returncode == 0, done.stderr
         results = lines_of_json(done.stdout)
         assert {result["input_path"] for result in results} == {"/dev/stdin"}
-        people = [len(list(result["boxes"])) for result in results]  # type: ignore[call-overload]
+        people = [len(result["boxes"]) for result in results]
         assert people == ([2] if name == "photo.jpg" else [0, 0, 0])
     assert len(list((desk / "out").glob("stdin_frame*_res.json"))) == 3
 
@@ -243,3 +246,82 @@ def test_what_is_printed_is_python_and_nothing_is_saved(desk: Path, server: Embe
     done = run(desk, *GUIDE, "--det_threshold", "0.99", "--url", server.grpc_url)
     assert ast.literal_eval(done.stdout) == {"res": {"input_path": "photo.jpg", "boxes": []}}
     assert [path.name for path in desk.iterdir()] == ["photo.jpg"]
+
+
+@pytest.fixture
+def clip(desk: Path) -> Path:
+    """Two people whom the camera passes, in frames of uneven times and an odd size."""
+    image = cv2.imread(str(desk / "photo.jpg"))
+    width = image.shape[1]
+    frames = [
+        cv2.warpAffine(
+            image, np.array([[1, 0, 4.0 * step], [0, 1, 0]]), (width - 1, image.shape[0] - 1)
+        )
+        for step in range(8)
+    ]
+    times = [0, 0.1, 0.15, 0.4, 0.5, 0.55, 1, 1.1]
+    return write_video(desk / "clip.mkv", frames, times=times)
+
+
+def test_tracks_in_all_kinds_of_files(desk: Path, clip: Path, server: EmbeddedServer) -> None:
+    options = ("--url", server.grpc_url, "--det_threshold", "0.2", "--save-path", "out")
+    done = run(desk, "track", clip.name, clip.name, *options, "--smooth", "off", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(lines_of_json(done.stdout)) == 16
+    for stem in ("clip", "clip_2"):
+        lines = lines_of_json((desk / "out" / f"{stem}_res.jsonl").read_text())
+        assert [line["timestamp"] for line in lines] == [0, 0.1, 0.15, 0.4, 0.5, 0.55, 1, 1.1]
+        seen: list[tuple[int, int, np.ndarray]] = [
+            (line["frame_index"], box["track_id"], np.array(box["coordinate"], np.float32))
+            for line in lines
+            for box in line["boxes"]
+            if box["track_id"] is not None
+        ]
+        assert {1, 2} <= {number for _, number, _ in seen}
+        # Each keeps the id: nobody jumps from frame to frame.
+        for wanted in (1, 2):
+            ways = [box[0] for _, number, box in seen if number == wanted]
+            assert len(ways) >= 7
+            assert np.abs(np.diff(ways)).max() < 40
+        mot = np.loadtxt(desk / "out" / f"{stem}_mot.txt", delimiter=",", ndmin=2)
+        for row, (index, number, box) in zip(mot, seen, strict=True):
+            assert row[:2].tolist() == [index + 1, number]
+            assert row[2:6].tolist() == pytest.approx([*box[:2], *(box[2:] - box[:2])], abs=0.01)
+        for kind in ("coco", "posetrack"):
+            told = json.loads((desk / "out" / f"{stem}_{kind}.json").read_text())
+            assert [person["track_id"] for person in told["annotations"]] == [n for _, n, _ in seen]
+        with (desk / "out" / f"{stem}_res.mp4").open("rb") as file:
+            shown = list(decode_video(file, stem))
+        assert [frame.time for frame in shown] == pytest.approx(
+            [0, 0.1, 0.15, 0.4, 0.5, 0.55, 1, 1.1], abs=1e-4
+        )
+    assert "clip.mkv: 2 people in 8 frames, " in done.stderr
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_tracking_that_is_stopped_leaves_a_video(
+    desk: Path, server: EmbeddedServer, ending: signal.Signals
+) -> None:
+    write_video(desk / "long.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3000)
+    words = ["long.mp4", "--json", "--url", server.grpc_url, "--save_path", "seen.mp4"]
+    with subprocess.Popen(
+        [COMMAND, "track", *words],
+        cwd=desk,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout is not None
+        for _ in range(5):
+            assert json.loads(program.stdout.readline())
+        program.send_signal(ending)
+        _, errors = program.communicate(timeout=60)
+        assert program.returncode == 130
+    told = re.search(r"\] long\.mp4: 0 people in (\d+) frames, .*; saved to seen\.mp4\n", errors)
+    assert told is not None
+    with (desk / "seen.mp4").open("rb") as file:
+        shown = list(decode_video(file, "seen.mp4"))
+    assert 5 <= len(shown) < 3000
+    # The last may have been told and not yet written.
+    assert int(told[1]) - len(shown) in (0, 1)
