@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpose.cli.console import be_quiet, print_warning
+from tritonpose.cli.console import FAILED, be_quiet, print_error, print_warning
 from tritonpose.cli.logs import log_to_stderr
 from tritonpose.cli.parsing import (
     add_server,
@@ -59,7 +59,29 @@ def main(arguments: Sequence[str]) -> int:
     log_to_stderr(verbose=options.verbose)
     if options.quiet:
         be_quiet()
+    problems = [problem for name in options.sources if (problem := _unreadable(name)) is not None]
+    if len(problems) == len(options.sources):
+        # Loading models takes seconds: report misspelled names before.
+        for problem in problems:
+            print_error(problem)
+        return FAILED
     return _track(options, outputs)
+
+
+def _unreadable(source: str) -> str | None:
+    """Say what is wrong with a source, where that is known without reading it."""
+    path = Path(source)
+    try:
+        if source == "-" or source.isdecimal() or "://" in source:
+            return None
+        if path.is_dir():
+            return f"{source!r} is a directory: name the videos in it"
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return f"no such file: {source!r}"
+    except (OSError, ValueError):
+        pass  # reported when the source is read
+    return None
 
 
 def _parser() -> argparse.ArgumentParser:

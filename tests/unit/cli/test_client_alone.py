@@ -32,6 +32,7 @@ sys.exit(status)
         ("--version", 0, [*EXTRAS, "cv2", "grpc", "numpy", "yaml"]),
         ("predict missing.jpg", 1, EXTRAS),
         ("predict missing.jpg --json --url grpc://127.0.0.1:9", 1, EXTRAS),
+        ("track missing.mp4 --save_path out", 1, EXTRAS),
         ("batch --help", 0, [*EXTRAS, "ray", "pyarrow", "fsspec"]),
         ("config --save_path /dev/null/x", 1, [*EXTRAS, "cv2", "grpc", "numpy"]),
     ],

@@ -36,6 +36,8 @@ def completions(line: str, folder: Path) -> list[str]:
         ("tritonpose --det_t", ["--det_threshold"]),
         ("tritonpose --pipeline x --serve --http", ["--http_port"]),
         ("tritonpose predict photo.jpg --str", ["--strict_models"]),
+        ("tritonpose track clip.mp4 --det_i", ["--det_interval"]),
+        ("tritonpose track 0 --smooth ", ["on", "off", "offline"]),
         ("tritonpose batch --shar", ["--shard_size"]),
         ("tritonpose models inst", ["install"]),
         ("tritonpose models variant x --precision ", ["bf16", "int8"]),
@@ -50,4 +52,4 @@ def test_what_is_offered(line: str, expected: list[str], tmp_path: Path) -> None
 
 def test_subcommands_are_offered(tmp_path: Path) -> None:
     offered = completions("tritonpose ", tmp_path)
-    assert {"predict", "batch", "serve", "models", "config"} <= set(offered)
+    assert {"predict", "track", "batch", "serve", "models", "config"} <= set(offered)

@@ -250,6 +250,22 @@ def test_usage_errors_come_alone(
     assert files(tmp_path) == {"there.mp4"}
 
 
+def test_names_that_mean_nothing_load_no_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clips").mkdir()
+    assert main(["track", "clips", "clip.mp4", "--save_path", "out"]) == 1
+    printed = capsys.readouterr()
+    errors = [
+        "error: 'clips' is a directory: name the videos in it",
+        "error: no such file: 'clip.mp4'",
+    ]
+    assert printed.out == ""
+    assert printed.err.splitlines() == errors
+    assert files(tmp_path) == {"clips"}
+
+
 def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     monkeypatch.setattr("sys.stderr", stream)
