@@ -164,19 +164,28 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
         self,
         source: object,
         *,
-        det_threshold: float | None = None,
+        det_threshold: float | Mapping[Any, float] | None = None,
+        det_interval: int | Literal["auto"] = 1,
+        smooth: bool | Literal["offline"] = True,
         roi: object = None,
         tracker: Tracker | None = None,
         on_error: OnError = "raise",
     ) -> AnyTracked:
-        """Follow the people in a video, each by a number that stays.
+        """Follow the people in videos, each by a number that stays.
 
         Args:
             source: The path of a video; or a list of such.
             det_threshold: Lowest detection score, 0 to 1, of people who are shown; weaker ones
-                are still asked for, and continue tracks. Default from the configuration, else 0.5.
+                continue tracks. Default from the configuration, else 0.5. A mapping is as in
+                `predict`, and no weaker ones are asked for.
+            det_interval: In which frames the detector looks for people: in each one, in each
+                k-th, or "auto", as rarely as it goes well, up to each tenth. Between, people are
+                looked for where their keypoints were. It looks again early when a pose gets
+                unclear, somebody reaches the border or the scene changes.
+            smooth: Whether the keypoints are calmed; "offline" takes each person's whole track
+                first, so that the first result comes after the last frame was read.
             roi: As in `predict`.
-            tracker: Goes on where it was; by default a new one.
+            tracker: Goes on where it was, with its own settings; by default a new one.
             on_error: As in `predict`.
 
         Returns:
@@ -194,8 +203,16 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
             raise RuntimeError(CLOSED)
         _check_on_error(on_error)
         named = check_threshold(det_threshold, "det_threshold")
-        threshold = self._config.detector.threshold if named is None else named
-        schedule = plan_tracking(source, threshold, roi, tracker, self._max_in_flight, self._submit)
+        schedule = plan_tracking(
+            source,
+            self._config.detector.threshold if named is None else named,
+            det_interval,
+            smooth,
+            roi,
+            tracker,
+            self._max_in_flight,
+            self._submit,
+        )
         return self._track(schedule, on_error)
 
     def _set_up(self, max_in_flight: int) -> None:

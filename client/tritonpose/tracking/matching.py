@@ -60,7 +60,7 @@ class Matching:
     ) -> None:
         self._boxes, self._keypoints, self._sigmas = boxes, keypoints, sigmas
         self._settings = settings
-        self.crowded = _crowded(tracks)
+        self.crowded = crowded(tracks)
         self.doubles: set[int] = self._find_doubles(scores)
         self.track_of: dict[int, Track] = {}
         single = [row for row in range(len(boxes)) if row not in self.doubles]
@@ -84,9 +84,9 @@ class Matching:
         overlaps = box_overlaps(expected, self._boxes[rows])
         alike, _ = pose_similarities(poses, self._keypoints[rows], areas, self._sigmas)
         shapes = shape_similarities(poses, self._keypoints[rows], areas, self._sigmas)
-        crowded = np.array([track in self.crowded for track in tracks])[:, None]
+        in_crowd = np.array([track in self.crowded for track in tracks])[:, None]
         mixed = _POSE_SHARE * alike + (1 - _POSE_SHARE) * overlaps
-        similar = np.where(crowded & (alike > 0), mixed, np.maximum(overlaps, alike))
+        similar = np.where(in_crowd & (alike > 0), mixed, np.maximum(overlaps, alike))
         gains = np.where(similar >= least, similar + _SHAPE_SHARE * shapes, 0)
         for row, column in best_pairs(gains):
             self.track_of[rows[column]] = tracks[row]
@@ -128,7 +128,7 @@ class Matching:
         return doubles
 
 
-def _crowded(tracks: Sequence[Track]) -> set[Track]:
+def crowded(tracks: Sequence[Track]) -> set[Track]:
     """Find the tracks of people who are, as expected, before or behind others."""
     if len(tracks) < 2:
         return set()

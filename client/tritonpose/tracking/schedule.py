@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tritonpose.errors import InputError
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tritonpose.tracking.feed import Feed
+    from tritonpose.tracking.plan import DetectionPlan
+    from tritonpose.tracking.regions import Regions
     from tritonpose.tracking.result import TrackedResult
     from tritonpose.tracking.tracker import Tracker
+    from tritonpose.transport.messages import PoseResponse
+
+    Send = Callable[[ImageInput, NDArray[np.float32] | None], "Answer"]
 
 
 class Answer(Protocol):
@@ -64,13 +70,17 @@ class _Known:
 class SourceRun:
     """One source on its way: its frames, its requests in flight, its tracker."""
 
-    def __init__(self, feed: Feed, tracker: Tracker, most_pending: int) -> None:
+    def __init__(
+        self, feed: Feed, tracker: Tracker, plan: DetectionPlan, most_pending: int
+    ) -> None:
         self.feed = feed
         self.tracker = tracker
         self.submitted = self.taken = 0
+        self._plan = plan
         self._most_pending = most_pending
-        self._pending: deque[tuple[float, Answer]] = deque()
+        self._pending: deque[tuple[float, Regions | None, Answer]] = deque()
         self._time = 0.0
+        self._nobody: PoseResponse | None = None
 
     @property
     def ended(self) -> bool:
@@ -80,22 +90,23 @@ class SourceRun:
     @property
     def in_flight(self) -> int:
         """How many requests have no answer yet."""
-        return sum(not answer.done() for _, answer in self._pending)
+        return sum(not answer.done() for _, _, answer in self._pending)
 
     @property
     def has_result(self) -> bool:
         """Whether the answer of its oldest frame is there."""
-        return bool(self._pending) and self._pending[0][1].done()
+        return bool(self._pending) and self._pending[0][2].done()
 
     @property
     def may_submit(self) -> bool:
         """Whether a frame waits and may be sent."""
-        return len(self._pending) < self._most_pending and self.feed.waits
+        return len(self._pending) < self._most_pending and self.feed.waits and self._plan.is_ready
 
-    def submit(self, send: Callable[[ImageInput, NDArray[np.float32] | None], Answer]) -> Answer:
+    def submit(self, send: Send) -> Answer:
         """Send the next frame."""
         name = self.feed.source.name
         item = self.feed.take()
+        regions = None
         if isinstance(item, InputError):
             answer: Answer = _Known(KeypointResult(name, error=item))
         elif isinstance(item, Exception):
@@ -103,18 +114,38 @@ class SourceRun:
         else:
             self._time = item.time
             image = ImageInput(name, item.image, frame_index=item.index, frame_time=item.time)
-            answer = send(image, None)
-        self._pending.append((self._time, answer))
+            regions = self._plan.take(item)
+            if regions is not None and not regions.keys and self._nobody is not None:
+                answer = _Known(KeypointResult(**vars(image), boxes=self._nobody))
+            else:
+                answer = send(image, None if regions is None else regions.boxes)
+        self._pending.append((self._time, regions, answer))
         return answer
 
     def take(self) -> TrackedResult:
         """Return the result of its oldest frame; only where it `has_result`."""
-        time, answer = self._pending.popleft()
-        return self.tracker.update(answer.result(), time, self.feed.source.name)
+        time, regions, answer = self._pending.popleft()
+        found, name = answer.result(), self.feed.source.name
+        if regions is None:
+            result = self.tracker.update(found, time, name)
+        else:
+            result = self.tracker.follow(found, regions, time, name)
+        if not isinstance(found.error, InputError) or found.held_image() is not None:
+            self._plan.note(self.tracker, regions, time)
+        if found.error is None:
+            people = found.arrays
+            self._nobody = replace(
+                people,
+                boxes=people.boxes[:0],
+                det_scores=people.det_scores[:0],
+                keypoints=people.keypoints[:0],
+                kpt_scores=people.kpt_scores[:0],
+            )
+        return result
 
     def cancel(self) -> list[Answer]:
         """Give up what is in flight, and return it."""
-        answers = [answer for _, answer in self._pending]
+        answers = [answer for _, _, answer in self._pending]
         for answer in answers:
             answer.cancel()
         return answers
@@ -129,7 +160,7 @@ class Schedule:
     def __init__(
         self,
         runs: Sequence[SourceRun],
-        send: Callable[[ImageInput, NDArray[np.float32] | None], Answer],
+        send: Send,
         limit: int,
     ) -> None:
         self._runs = runs

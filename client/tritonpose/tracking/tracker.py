@@ -11,12 +11,16 @@ import numpy as np
 
 from tritonpose.errors import ConfigError
 from tritonpose.tracking.association import sigmas_of
-from tritonpose.tracking.matching import Matching
+from tritonpose.tracking.following import judge, reaches_border
+from tritonpose.tracking.matching import Matching, crowded
+from tritonpose.tracking.regions import Regions
 from tritonpose.tracking.result import TrackedResult
 from tritonpose.tracking.settings import TrackingSettings
 from tritonpose.tracking.tracks import Track
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from tritonpose.result import KeypointResult
@@ -35,12 +39,17 @@ class Tracker:
 
     Args:
         settings: Who counts as the same person.
+
+    Attributes:
+        trouble: Whether somebody was new or got lost in the last frame, or a followed pose went
+            wrong, so that a detector should look again.
     """
 
     def __init__(self, settings: TrackingSettings | None = None) -> None:
         self.settings = TrackingSettings() if settings is None else settings
+        self.trouble = False
         self._tracks: list[Track] = []
-        self._next_id = 1
+        self._next_id = self._next_key = 1
         self._time: float | None = None
 
     def update(
@@ -64,6 +73,7 @@ class Tracker:
         source = result["input_path"] if source is None else source
         if result.error is not None:
             return TrackedResult(result, None, (), time, source)
+        is_first = self._time is None
         self._advance(time)
         people = result.arrays
         keypoints = people.keypoints.astype(np.float64)
@@ -71,52 +81,103 @@ class Tracker:
         boxes, scores = people.boxes.astype(np.float64), people.det_scores.astype(np.float64)
         sigmas = sigmas_of(people.schema)
         matching = Matching(self._tracks, boxes, keypoints, scores, sigmas, self.settings)
-        return self._finish(result, people, time, source, matching)
-
-    def _finish(
-        self,
-        result: KeypointResult,
-        people: PoseResponse,
-        time: float,
-        source: str | None,
-        matching: Matching,
-    ) -> TrackedResult:
-        """Take in who was seen, begin tracks of strangers, and make the result."""
-        is_first = self._time is None
-        self._time = time
         track_of = matching.track_of
-        keypoints = people.keypoints.astype(np.float64)
-        boxes = people.boxes.astype(np.float64)
         for row, track in track_of.items():
-            score = float(people.det_scores[row])
-            doubted = track in matching.crowded or score < self.settings.det_threshold
-            track.see(boxes[row], keypoints[row], score, time, doubted=doubted)
+            doubted = track in matching.crowded or scores[row] < self.settings.det_threshold
+            track.see(boxes[row], keypoints[row], float(scores[row]), time, doubted=doubted)
             if track.id is None:
                 track.id = self._new_id()
-        for track in self._tracks:
-            track.lost = track.seen != time
+        self.trouble = self._leave(time)
+        shown = []
+        for row, score in enumerate(scores.tolist()):
+            if row not in track_of:
+                if score < self.settings.det_threshold or row in matching.doubles:
+                    continue
+                if score >= self.settings.new_threshold:
+                    track = self._begin(boxes[row], keypoints[row], score, time)
+                    if is_first:
+                        track.id = self._new_id()
+                    self.trouble |= track.id is None
+                    track_of[row] = track
+            shown.append(row)
+        for track in track_of.values():
+            track.at_border = reaches_border(track.region, result.held_image())
+        return self._show(result, people, shown, track_of, source)
+
+    def regions(self) -> Regions:
+        """Say where to look for the people of the last frame, the surest detections first."""
+        seen = [track for track in self._tracks if not track.lost and track.id is not None]
+        seen.sort(key=lambda track: -track.score)
+        boxes = np.array([track.region for track in seen], np.float32).reshape(-1, 4)
+        return Regions(tuple(track.key for track in seen), boxes)
+
+    def follow(
+        self, result: KeypointResult, regions: Regions, time: float, source: str | None = None
+    ) -> TrackedResult:
+        """Take in what was found in regions, without a detector.
+
+        Args:
+            result: What the pipeline found in the frame with ``boxes`` of the `regions`.
+            regions: What `regions` returned, after the last frame or one shortly before.
+            time: As in `update`.
+            source: As in `update`.
+
+        Returns:
+            As `update` does, with boxes as the detector would have found them, and the scores of
+            the last detections. Who is not clearly there is left out.
+
+        Raises:
+            ConfigError: The time is no number, or goes back.
+        """
+        source = result["input_path"] if source is None else source
+        if result.error is not None:
+            self.trouble = True
+            return TrackedResult(result, None, (), time, source)
+        self._advance(time)
+        people = result.arrays
+        poses = people.keypoints.astype(np.float64)
+        by_key = {track.key: track for track in self._tracks if not track.lost}
+        rows = {row: by_key[key] for row, key in enumerate(regions.keys) if key in by_key}
+        in_crowd = crowded(self._tracks)
+        clear, self.trouble = judge(rows, poses, sigmas_of(people.schema))
+        boxes, scores = people.boxes.copy(), people.det_scores.copy()
+        for row in clear:
+            track = rows[row]
+            track.follow(poses[row], time, doubted=track in in_crowd)
+            boxes[row], scores[row] = track.region, track.score
+            if not track.at_border and reaches_border(track.region, result.held_image()):
+                track.at_border = self.trouble = True
+        self._leave(time)
+        people = replace(people, boxes=boxes, det_scores=scores)
+        return self._show(result, people, clear, rows, source)
+
+    def _leave(self, time: float) -> bool:
+        """Note who was not seen and forget who was not for long; tell whether somebody got lost."""
+        newly = [track for track in self._tracks if track.seen != time and not track.lost]
+        for track in newly:
+            track.lost = True
         self._tracks = [
             track
             for track in self._tracks
             if not track.lost
             or (track.id is not None and time - track.seen <= self.settings.keep_s)
         ]
-        shown = []
-        for row, score in enumerate(people.det_scores.tolist()):
-            if row not in track_of:
-                if score < self.settings.det_threshold or row in matching.doubles:
-                    continue
-                if score >= self.settings.new_threshold:
-                    track = Track.begin(boxes[row], keypoints[row], score, time, self.settings)
-                    if is_first:
-                        track.id = self._new_id()
-                    self._tracks.append(track)
-                    track_of[row] = track
-            shown.append(row)
+        return any(track.id is not None for track in newly)
+
+    def _show(
+        self,
+        result: KeypointResult,
+        people: PoseResponse,
+        shown: Sequence[int],
+        track_of: Mapping[int, Track],
+        source: str | None,
+    ) -> TrackedResult:
+        """Make the result of the rows that are shown."""
         calmed = people.keypoints[shown]
         for index, row in enumerate(shown):
             if row in track_of and self.settings.smooth:
                 calmed[index] = track_of[row].shown()
+        ids = [track_of[row].id if row in track_of else None for row in shown]
         return TrackedResult(
             result,
             replace(
@@ -126,24 +187,30 @@ class Tracker:
                 keypoints=calmed,
                 kpt_scores=people.kpt_scores[shown],
             ),
-            [track_of[row].id if row in track_of else None for row in shown],
-            time,
+            ids,
+            self._time or 0.0,
             source,
         )
+
+    def _begin(self, box: Array, keypoints: Array, score: float, time: float) -> Track:
+        track = Track.begin(self._next_key, box, keypoints, score, time, self.settings)
+        self._next_key += 1
+        self._tracks.append(track)
+        return track
 
     def _advance(self, time: float) -> None:
         """Go on to the time of the next frame; raise ConfigError."""
         if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
             raise ConfigError(f"time={time!r}: expected the frame's time in seconds")
-        if self._time is None:
-            return
-        if time < self._time:
+        before = time if self._time is None else self._time
+        if time < before:
             raise ConfigError(
-                f"time={time!r} is before {self._time!r}, that of the last frame: frames come in "
+                f"time={time!r} is before {before!r}, that of the last frame: frames come in "
                 "order; make another Tracker for another video"
             )
         for track in self._tracks:
-            track.motion.advance(time - self._time, lost=track.lost)
+            track.motion.advance(time - before, lost=track.lost)
+        self._time = time
 
     def _drop_other_models(self, joints: int) -> None:
         """Forget the poses of another keypoint model, which can't be compared."""
@@ -159,6 +226,7 @@ class Tracker:
             "version": STATE_VERSION,
             "settings": asdict(self.settings),
             "next_id": self._next_id,
+            "next_key": self._next_key,
             "time": self._time,
             "tracks": [track.state() for track in self._tracks],
         }
@@ -175,6 +243,7 @@ class Tracker:
         try:
             tracker = cls(TrackingSettings(**state["settings"]))
             tracker._next_id = int(state["next_id"])
+            tracker._next_key = int(state["next_key"])
             tracker._time = None if state["time"] is None else float(state["time"])
             tracker._tracks = [
                 Track.from_state(track, tracker.settings) for track in state["tracks"]

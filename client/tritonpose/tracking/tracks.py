@@ -9,6 +9,7 @@ import numpy as np
 
 from tritonpose.tracking.association import LEAST_JOINTS, VISIBLE
 from tritonpose.tracking.kalman import BoxMotion
+from tritonpose.tracking.regions import box_around, margins_of
 from tritonpose.tracking.smoothing import CalmPose
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Track:
     """One person, or what may become one.
 
     Attributes:
+        key: Names the track, also before it has an `id`.
         motion: Of the person, up to the tracker's time.
         pose: Of the keypoints that are shown.
         keypoints: (K, 3), as they were last measured.
@@ -37,9 +39,13 @@ class Track:
         seen: That time, in seconds.
         id: The person's number; None until the person was seen twice.
         score: Of the last detection.
+        margins: Of its box around the pose; see `margins_of`.
+        clarity: Mean score of its joints.
+        at_border: Whether the person has reached the image's border.
         lost: Whether the person was not seen in the last frame.
     """
 
+    key: int
     motion: BoxMotion
     pose: CalmPose
     keypoints: Array
@@ -47,29 +53,63 @@ class Track:
     seen: float
     id: int | None
     score: float
+    margins: Array
+    clarity: float
+    at_border: bool = False
     lost: bool = False
 
     @classmethod
     def begin(
-        cls, box: Array, keypoints: Array, score: float, time: float, settings: TrackingSettings
+        cls,
+        key: int,
+        box: Array,
+        keypoints: Array,
+        score: float,
+        time: float,
+        settings: TrackingSettings,
     ) -> Track:
         """Begin a track with a detection."""
         motion = BoxMotion(box)
-        offsets = keypoints - np.append(motion.center, 0)
-        return cls(motion, CalmPose(settings), keypoints, offsets, time, None, score)
+        return cls(
+            key,
+            motion,
+            CalmPose(settings),
+            keypoints,
+            keypoints - np.append(motion.center, 0),
+            time,
+            None,
+            score,
+            margins_of(box, keypoints),
+            float(keypoints[:, 2].mean()),
+        )
 
     @property
     def expected(self) -> Array:
         """The keypoints, (K, 3), where the person's motion should have taken them."""
         return np.add(self.offsets, np.append(self.motion.center, 0))
 
+    @property
+    def region(self) -> Array:
+        """The box, (4,), that a detector would have found in the last frame."""
+        return box_around(self.keypoints, self.margins)
+
     def see(
         self, box: Array, keypoints: Array, score: float, time: float, *, doubted: bool
     ) -> None:
-        """Take in that the person is here now; ``doubted`` where the box may be another one's too.
+        """Take in where a detector found the person; ``doubted`` if the box may be another's too.
 
         The joints tell the place, as boxes grow where people overlap.
         """
+        self._move(box, keypoints, time, doubted=doubted)
+        self.score, self.clarity = score, float(keypoints[:, 2].mean())
+        if not doubted:
+            self.margins = margins_of(box, keypoints)
+
+    def follow(self, keypoints: Array, time: float, *, doubted: bool) -> None:
+        """Take in where the keypoints were found in the person's region."""
+        self._move(box_around(keypoints, self.margins), keypoints, time, doubted=doubted)
+
+    def _move(self, box: Array, keypoints: Array, time: float, *, doubted: bool) -> None:
         both = (self.offsets[:, 2] >= VISIBLE) & (keypoints[:, 2] >= VISIBLE)
         place = (box[:2] + box[2:]) / 2
         if both.sum() >= LEAST_JOINTS:
@@ -84,7 +124,7 @@ class Track:
         if self.lost:
             self.pose.reset()
         self.keypoints = keypoints
-        self.seen, self.score, self.lost = time, score, False
+        self.seen, self.lost = time, False
 
     def shown(self) -> Array:
         """Calm the keypoints that were just measured; (K, 3)."""
@@ -93,6 +133,7 @@ class Track:
     def state(self) -> dict[str, Any]:
         """Return the track in types that JSON knows."""
         return {
+            "key": self.key,
             "motion": self.motion.state(),
             "pose": self.pose.state(),
             "keypoints": self.keypoints.tolist(),
@@ -100,6 +141,9 @@ class Track:
             "seen": self.seen,
             "id": self.id,
             "score": self.score,
+            "margins": self.margins.tolist(),
+            "clarity": self.clarity,
+            "at_border": self.at_border,
             "lost": self.lost,
         }
 
@@ -107,6 +151,7 @@ class Track:
     def from_state(cls, state: Mapping[str, Any], settings: TrackingSettings) -> Track:
         """Make the track of this state."""
         return cls(
+            int(state["key"]),
             BoxMotion.from_state(state["motion"]),
             CalmPose.from_state(state["pose"], settings),
             np.array(state["keypoints"], np.float64).reshape(-1, 3),
@@ -114,5 +159,8 @@ class Track:
             float(state["seen"]),
             state["id"],
             float(state["score"]),
+            np.array(state["margins"], np.float64).reshape(4),
+            float(state["clarity"]),
+            bool(state["at_border"]),
             bool(state["lost"]),
         )

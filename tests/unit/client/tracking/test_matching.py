@@ -28,7 +28,7 @@ def pose_at(person: int, x: float) -> np.ndarray:
 def tracks(*places: float) -> list[Track]:
     """Tracks of the two people, who were seen now."""
     made = [
-        Track.begin(box_at(x), pose_at(person, x), 0.9, 0.0, SETTINGS)
+        Track.begin(person, box_at(x), pose_at(person, x), 0.9, 0.0, SETTINGS)
         for person, x in enumerate(places)
     ]
     for number, track in enumerate(made):

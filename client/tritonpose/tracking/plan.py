@@ -1,0 +1,124 @@
+"""Decide in which frames the detector looks for people, and where to follow them between."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+
+from tritonpose.config import is_positive
+from tritonpose.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tritonpose.inputs.videos import Frame
+    from tritonpose.tracking.regions import Regions
+    from tritonpose.tracking.tracker import Tracker
+
+DetInterval = int | Literal["auto"]
+
+_LONGEST_FRAMES = 10
+_LONGEST_S = 0.4
+"""Of "auto": between detections, so that newcomers are found soon."""
+
+_THUMB = (32, 18)
+_SAMPLED = 128
+_CUT = 40.0
+"""Mean difference of the gray values of two frames that makes a scene cut."""
+
+
+class DetectionPlan:
+    """The plan of one source: for each frame that is sent, detect or follow.
+
+    A plan is made of the tracker's state of a fixed number of frames before, ``lag``, however many
+    requests are in flight, so that the results are the same. After a detection the next frame
+    waits for what it finds.
+
+    Args:
+        interval: A detection in each frame of this number, or "auto".
+        lag: How many frames before its own a plan is made.
+    """
+
+    def __init__(self, interval: DetInterval, lag: int) -> None:
+        self._auto = interval == "auto"
+        self._interval = 2 if interval == "auto" else interval
+        self._every_frame = interval == 1
+        self._lag = lag
+        self._plans: deque[Regions | None] = deque([None])
+        self._planned = 1
+        self._taken = self._noted = 0
+        self._detection = 0
+        self._thumb: NDArray[np.float32] | None = None
+        self._last_time: float | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next frame is planned."""
+        return self._every_frame or bool(self._plans)
+
+    def take(self, frame: Frame) -> Regions | None:
+        """Say whom to look for in the next frame; None: let the detector look for all."""
+        if self._every_frame:
+            return None
+        plan = self._plans.popleft()
+        is_cut = self._is_cut(frame)
+        if is_cut and plan is not None:
+            # Whatever was planned after it is of the scene before.
+            plan = None
+            self._plans.clear()
+            self._planned = self._taken + 1
+            self._detection = self._taken
+        self._taken += 1
+        return plan
+
+    def note(self, tracker: Tracker, regions: Regions | None, time: float) -> None:
+        """Plan further frames, now that the tracker knows what was found in the next one."""
+        if self._every_frame:
+            return
+        step = 0.0 if self._last_time is None else time - self._last_time
+        self._last_time = time
+        if self._auto:
+            self._adapt(tracker.trouble, regions, step)
+        noted = self._noted
+        self._noted += 1
+        while self._planned <= noted + self._lag and self._detection <= noted:
+            detect = tracker.trouble or self._planned - self._detection >= self._interval
+            if detect:
+                self._detection = self._planned
+            self._plans.append(None if detect else tracker.regions())
+            self._planned += 1
+
+    def _adapt(self, trouble: bool, regions: Regions | None, step: float) -> None:
+        """Look more often where people get lost, and more rarely where they don't."""
+        longest = _LONGEST_FRAMES
+        if step > 0:
+            longest = max(min(longest, round(_LONGEST_S / step)), 1)
+        if trouble:
+            self._interval = max(self._interval // 2, 2)
+        elif regions is None:
+            self._interval *= 2
+        self._interval = min(self._interval, longest)
+
+    def _is_cut(self, frame: Frame) -> bool:
+        """Whether this frame has little in common with the one before."""
+        # Of a few of the pixels: those of large frames take long to add up.
+        step = max(min(frame.image.shape[:2]) // _SAMPLED, 1)
+        few = np.ascontiguousarray(frame.image[::step, ::step])
+        small = cv2.resize(few, _THUMB, interpolation=cv2.INTER_AREA)
+        thumb = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.float32)
+        before, self._thumb = self._thumb, thumb
+        return before is not None and float(np.abs(thumb - before).mean()) > _CUT
+
+
+def check_interval(interval: object) -> DetInterval:
+    """Check the argument ``det_interval``; raise ConfigError."""
+    if interval == "auto" and isinstance(interval, str):
+        return "auto"
+    if isinstance(interval, int) and is_positive(interval):
+        return interval
+    raise ConfigError(
+        f"det_interval={interval!r}: expected a positive whole number of frames, or 'auto'"
+    )
