@@ -18,8 +18,8 @@ Floats = npt.NDArray[np.float64]
 
 # The background goes on around what a camera at rest sees, by this share of its sides.
 _BEYOND = 0.5
-# Of people of whom less is seen, nobody can tell who is who.
-_SEEN = 0.5
+# Of people of whom less is seen, nothing is known.
+_SEEN = 0.2
 
 
 @dataclass(frozen=True)

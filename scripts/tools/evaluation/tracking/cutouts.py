@@ -29,6 +29,9 @@ _MOST_OVERLAP = 0.15
 _WEAK = 0.3
 _MARGIN = 0.1
 
+# As many are in one clip.
+_ENOUGH = 4
+
 # A background keeps no trace of its people.
 _FAINT = 0.25
 _LONGER_SIDE = 800
@@ -74,26 +77,32 @@ class Cutout:
 def cut_people(photos: Sequence[Path], find: Find) -> tuple[list[Cutout], list[Image]]:
     """Cut out all people who are fit for clips, and return the backgrounds that are left.
 
-    ToolError unless there are two people and a background at least.
+    Where there are few people, their mirror images are others. ToolError unless there are one
+    person and one background at least.
     """
-    people, backgrounds = [], []
+    people: list[Cutout] = []
+    backgrounds: list[Image] = []
+    schema = None
     for path in photos:
         photo = cv2.imread(str(path))
         if photo is None:
             raise ToolError(f"can't read the photo {path}")
         image = np.asarray(photo, np.uint8)
         found = find(image, _FAINT)
-        fit = list(_fit(found, image))
-        people += [cutout for each in fit if (cutout := _cut(image, found, each)) is not None]
+        schema = found.schema
+        cutouts = (_cut(image, found, each) for each in _fit(found, image))
+        people += [each for each in cutouts if each is not None]
         # Photos full of people leave nothing to see.
         background = _background(image, found.boxes)
         if not len(find(background, _WEAK).boxes):
             backgrounds.append(background)
-    if not people or not backgrounds:
+    if schema is None or not people or not backgrounds:
         raise ToolError(
             "clips are made of people who stand alone and are seen from top to toe, and of "
             f"backgrounds; the {len(photos)} photos have {len(people)} and {len(backgrounds)}"
         )
+    if len(people) < _ENOUGH:
+        people += [each.mirrored(schema) for each in people]
     return people, backgrounds
 
 

@@ -31,6 +31,10 @@ class Seen:
     boxes: Floats
     keypoints: Floats
 
+    def rows(self, chosen: npt.NDArray[np.bool_]) -> Seen:
+        """Return some of the people."""
+        return Seen(self.ids[chosen], self.boxes[chosen], self.keypoints[chosen])
+
 
 def match_people(truth: Sequence[Seen], shown: Sequence[Seen]) -> list[dict[int, int]]:
     """Find the row of each true person in each frame, by identity; without those not found.
@@ -101,16 +105,20 @@ def overshoot(raw: Floats, shown: Floats) -> float:
 def similarities(true: Seen, found: Seen) -> Floats:
     """Compute the overlap of each of N true people with each of M found; of others it is 0."""
     overlaps = box_overlaps(true.boxes, found.boxes)
-    for person, row in zip(*np.nonzero(overlaps), strict=True):
-        joints = joint_similarity(
-            true.keypoints[person, :, :2],
-            found.keypoints[row, :, :2],
-            float(np.prod(true.boxes[person, 2:] - true.boxes[person, :2])),
-        )
-        clear = true.keypoints[person, :, 2] >= _CLEAR
-        if overlaps[person, row] < _SAME_BOX or joints[clear].mean() < _SAME_POSE:
-            overlaps[person, row] = 0.0
-    return overlaps
+    same = (overlaps >= _SAME_BOX) & (pose_similarities(true, found) >= _SAME_POSE)
+    return np.where(same, overlaps, 0.0)
+
+
+def pose_similarities(true: Seen, found: Seen) -> Floats:
+    """Compute OKS of each of N true people with each of M found, of joints that are clear."""
+    result = np.zeros((len(true.ids), len(found.ids)))
+    for person, (box, keypoints) in enumerate(zip(true.boxes, true.keypoints, strict=True)):
+        area = float(np.prod(box[2:] - box[:2]))
+        clear = keypoints[:, 2] >= _CLEAR
+        for row, other in enumerate(found.keypoints):
+            joints = joint_similarity(keypoints[:, :2], other[:, :2], area)
+            result[person, row] = joints[clear].mean()
+    return result
 
 
 def joint_similarity(one: Floats, other: Floats, area: float) -> Floats:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tools.benchmark.worker import Worker
 from tools.evaluation.tracking.clips import Clip, TruePerson
-from tools.evaluation.tracking.metrics import Seen, similarities
+from tools.evaluation.tracking.metrics import Seen, pose_similarities, similarities
 from tritonpose.pipeline import HumanKeypointPipeline
 from tritonpose.result import KeypointResult
 from tritonpose.tracking import Tracker, TrackingSettings
 from tritonpose.transport.messages import PoseResponse
 
 OURS = "tritonpose"
+# Of people of whom less is seen, it's not asked who they are.
+_HALF = 0.5
+_NOBODY = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +36,29 @@ class Recording:
     truth: Sequence[Sequence[TruePerson]]
     found: Sequence[PoseResponse]
 
-    @property
+    @cached_property
     def true_people(self) -> list[Seen]:
-        """The true people of each frame, of whom enough is seen."""
-        return [
-            Seen(
-                np.array([one.identity for one in people], np.int64),
-                np.array([one.box for one in people]).reshape(-1, 4),
-                np.array([one.keypoints for one in people]).reshape(len(people), -1, 3),
+        """The true people of each frame, half of whom is seen."""
+        return [_seen([one for one in people if one.seen >= _HALF]) for people in self.truth]
+
+    def without_hidden(self, shown: Sequence[Seen]) -> list[Seen]:
+        """Leave out who is more like somebody of whom less is seen: these are neither missed."""
+        kept = []
+        for people, true, found in zip(self.truth, self.true_people, shown, strict=True):
+            hidden = _seen([one for one in people if one.seen < _HALF])
+            likest, other = (
+                pose_similarities(each, found).max(axis=0, initial=0.0) for each in (true, hidden)
             )
-            for people in self.truth
-        ]
+            kept.append(found.rows(likest >= other))
+        return kept
+
+
+def _seen(people: Sequence[TruePerson]) -> Seen:
+    return Seen(
+        np.array([one.identity for one in people], np.int64),
+        np.array([one.box for one in people]).reshape(-1, 4),
+        np.array([one.keypoints for one in people]) if people else np.zeros((0, 17, 3)),
+    )
 
 
 def record(pipeline: HumanKeypointPipeline, clip: Clip, directory: Path) -> Recording:
@@ -61,13 +76,9 @@ def track(recording: Recording, *, smooth: bool) -> list[Seen]:
     shown = []
     for time, people in zip(recording.clip.times, recording.found, strict=True):
         result = tracker.update(KeypointResult(boxes=people), time)
-        known = [row for row, one in enumerate(result.track_ids) if one is not None]
-        ids = np.array([result.track_ids[row] for row in known], np.int64)
-        arrays = result.arrays
-        shown.append(
-            Seen(ids, arrays.boxes[known].astype(float), arrays.keypoints[known].astype(float))
-        )
-    return shown
+        ids = [_NOBODY if one is None else one for one in result.track_ids]
+        shown.append(_known(ids, result.arrays))
+    return recording.without_hidden(shown)
 
 
 def track_by_rivals(worker: Worker, recording: Recording) -> dict[str, list[Seen]]:
@@ -80,10 +91,9 @@ def track_by_rivals(worker: Worker, recording: Recording) -> dict[str, list[Seen
         "track", people=people, rate=recording.clip.rate, frames=str(recording.frames)
     )
     return {
-        name: [
-            _known(np.array(ids, np.int64), each)
-            for ids, each in zip(frames, recording.found, strict=True)
-        ]
+        name: recording.without_hidden(
+            [_known(ids, each) for ids, each in zip(frames, recording.found, strict=True)]
+        )
         for name, frames in given.items()
     }
 
@@ -106,8 +116,7 @@ def scores_by_trackeval(
     return scores
 
 
-def _known(ids: npt.NDArray[np.int64], people: PoseResponse) -> Seen:
-    known = ids >= 0
-    return Seen(
-        ids[known], people.boxes[known].astype(float), people.keypoints[known].astype(float)
-    )
+def _known(ids: Sequence[int], people: PoseResponse) -> Seen:
+    numbers = np.array(ids, np.int64)
+    boxes, keypoints = people.boxes.astype(float), people.keypoints.astype(float)
+    return Seen(numbers, boxes, keypoints).rows(numbers != _NOBODY)
