@@ -35,6 +35,8 @@ _ENOUGH = 4
 # A background keeps no trace of its people.
 _FAINT = 0.25
 _LONGER_SIDE = 800
+_BLUR = 12.0
+_PERSON = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +94,13 @@ def cut_people(photos: Sequence[Path], find: Find) -> tuple[list[Cutout], list[I
         schema = found.schema
         cutouts = (_cut(image, found, each) for each in _fit(found, image))
         people += [each for each in cutouts if each is not None]
-        # Photos full of people leave nothing to see.
         background = _background(image, found.boxes)
-        if not len(find(background, _WEAK).boxes):
-            backgrounds.append(background)
+        blurred = np.asarray(cv2.GaussianBlur(background, (0, 0), _BLUR), np.uint8)
+        # Where more looks like people, only what nobody takes for them.
+        for ground, most in ((background, _WEAK), (blurred, _PERSON)):
+            if not len(find(ground, most).boxes):
+                backgrounds.append(ground)
+                break
     if schema is None or not people or not backgrounds:
         raise ToolError(
             "clips are made of people who stand alone and are seen from top to toe, and of "
