@@ -64,6 +64,7 @@ def request_for(
         keypoint_model=_requested_model(config.keypoint),
         flip=config.keypoint.flip,
         use_udp=config.keypoint.use_udp,
+        fast_decode=config.fast_decode or None,
         person_boxes=boxes,
         roi=roi,
     )

@@ -80,12 +80,14 @@ class PipelineConfig:
         keypoint: The settings of the keypoint model.
         visualize: Whether responses of a service have a picture, unless the request chooses.
         keypoints: What the keypoints are: the section `Keypoints`.
+        fast_decode: Decode large JPEGs only as finely as the models look at them; of no file.
     """
 
     detector: DetectorConfig = DetectorConfig()
     keypoint: KeypointConfig = KeypointConfig()
     visualize: bool | None = None
     keypoints: KeypointSchema | None = None
+    fast_decode: bool = False
 
     @classmethod
     def load(

@@ -55,7 +55,8 @@ def _served_pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipel
         seconds = time.monotonic() - began
         print_status(f"Triton is ready after {seconds:.1f} s at {server.grpc_url}")
         # The server's defaults are those of the configuration: requests need none.
-        with create_pipeline(PIPELINE_NAME, url=server.grpc_url) as client:
+        fast = options.fast_decode
+        with create_pipeline(PIPELINE_NAME, url=server.grpc_url, fast_decode=fast) as client:
             yield client
 
 

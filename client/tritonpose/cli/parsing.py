@@ -242,6 +242,11 @@ _SHARED: dict[str, dict[str, Any]] = {
         "metavar": "X,Y,...",
         "help": "leave out people who don't stand in this polygon: x,y in pixels of each corner",
     },
+    "fast_decode": {
+        "action": "store_true",
+        "help": "decode large JPEGs only as finely as models look at them: faster, and results "
+        "change a little",
+    },
     "device": {
         "metavar": "DEVICE",
         "help": "where models compute, unless a server is named: cpu (default), gpu, gpu:0 or "
@@ -259,8 +264,8 @@ _SHARED: dict[str, dict[str, Any]] = {
 def add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add options that several commands have.
 
-    Of ``pipeline``, ``det_threshold``, ``boxes``, ``roi``, ``device``, ``strict_models``,
-    ``verbose`` and ``quiet``.
+    Of ``pipeline``, ``det_threshold``, ``boxes``, ``roi``, ``fast_decode``, ``device``,
+    ``strict_models``, ``verbose`` and ``quiet``.
     """
     for name in names:
         parser.add_argument(f"--{name}", **_SHARED[name])

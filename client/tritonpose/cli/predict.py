@@ -83,7 +83,7 @@ def add_options(parser: argparse.ArgumentParser, save_path: str | None = None) -
         metavar="INPUT",
         help="the same, as PaddleX writes it",
     )
-    add_shared(parser, "pipeline", "det_threshold", "boxes", "roi")
+    add_shared(parser, "pipeline", "det_threshold", "boxes", "roi", "fast_decode")
     parser.add_argument(
         "--save_path",
         metavar="PATH",

@@ -46,6 +46,7 @@ class InferRequest:
         keypoint_model: Name of the keypoint model.
         flip: Average the result with that of the mirrored crop.
         use_udp: Crop with UDP's unbiased transform.
+        fast_decode: Decode a large JPEG only as finely as the models look at it.
         person_boxes: People found elsewhere, (N, 4) float32, x1, y1, x2, y2 in pixels; then no
             detector runs and the answer keeps their order.
         roi: Corners of the region in which people count, (M, 2) float32, x, y in pixels.
@@ -62,6 +63,7 @@ class InferRequest:
     keypoint_model: str | None = None
     flip: bool | None = None
     use_udp: bool | None = None
+    fast_decode: bool | None = None
     person_boxes: NDArray[np.float32] | None = None
     roi: NDArray[np.float32] | None = None
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -101,6 +103,7 @@ class InferRequest:
             "keypoint_model": self.keypoint_model,
             "flip": self.flip,
             "use_udp": self.use_udp,
+            "fast_decode": self.fast_decode,
         }
         if isinstance(self.det_threshold, Mapping):
             choices["det_threshold"] = threshold_text(self.det_threshold)

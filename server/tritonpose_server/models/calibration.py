@@ -14,6 +14,7 @@ from tritonpose.inputs import decode_source, load_source
 from tritonpose.inputs.expansion import files_in
 from tritonpose_pipeline.detection import resize_for_detector
 from tritonpose_pipeline.errors import ModelError
+from tritonpose_pipeline.photo import Photo
 from tritonpose_pipeline.pipeline import detect_people, estimate_keypoints
 from tritonpose_pipeline.repository import DetectorModel, KeypointModel, ModelRepository
 from tritonpose_pipeline.request import PoseOptions
@@ -82,9 +83,9 @@ def _person_crops(
     )
     share = max_inputs // len(files)
     for file in files:
-        image = _read(file)
-        boxes = detect_people(image, options, run_model).boxes[:share]
-        estimate_keypoints(image, boxes, options, run_model)
+        photo = Photo(_read(file))
+        boxes = detect_people(photo, options, run_model).boxes[:share]
+        estimate_keypoints(photo, boxes, options, run_model)
     if not crops:
         raise EmbeddedServerError(
             f"{detector.name} found no person in the {len(files)} calibration images: name "

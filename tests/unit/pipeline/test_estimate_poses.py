@@ -4,12 +4,15 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from composing_models import detector_network, keypoint_network, pose_options
 from tritonpose_pipeline.detection import Detections
 from tritonpose_pipeline.errors import ModelFailedError
+from tritonpose_pipeline.image import check_file
+from tritonpose_pipeline.photo import Photo
 from tritonpose_pipeline.pipeline import Poses, estimate_poses
 
 IMAGE_SIZE = (320, 240)
@@ -99,7 +102,7 @@ def estimate(
         keypoint_network(128, 96, max_batch_size, flip_shift=flip_shift),
         **choices,
     )
-    return estimate_poses(scene(), options, models)
+    return estimate_poses(Photo(scene()), options, models)
 
 
 def expected_joints(box: np.ndarray) -> np.ndarray:
@@ -223,32 +226,32 @@ def test_people_outside_of_the_region_are_not_estimated() -> None:
     options = pose_options(detector_network(96, 128), keypoint_network(128, 96))
     region = np.array([[0, 0], [320, 0], [320, 150], [0, 150]], np.float32)
     models = DotModels()
-    poses = estimate_poses(scene(), options, models, region=region)
+    poses = estimate_poses(Photo(scene()), options, models, region=region)
     # The other two stand lower.
     assert sum(map(len, models.crops)) == 3
     np.testing.assert_array_equal(poses.boxes, everyone.boxes[:3])
     assert not poses.truncated[0]
     given = Detections(BOXES[[3, 0]], np.array([1.0, 0.25], np.float32))
-    kept = estimate_poses(scene(), options, DotModels(), given=given, region=region)
+    kept = estimate_poses(Photo(scene()), options, DotModels(), given=given, region=region)
     np.testing.assert_array_equal(kept.boxes, BOXES[[0]])
     # Of the people in it, the best are kept.
     below = np.array([[0, 151], [320, 151], [320, 240], [0, 240]], np.float32)
-    best = estimate_poses(scene(), options, DotModels(), region=below, max_persons=1)
+    best = estimate_poses(Photo(scene()), options, DotModels(), region=below, max_persons=1)
     np.testing.assert_array_equal(best.det_scores, SCORES[[3]])
     assert best.truncated[0]
     models = DotModels()
     beside = np.array([[900, 0], [999, 0], [999, 9]], np.float32)
-    nobody = estimate_poses(scene(), options, models, region=beside)
+    nobody = estimate_poses(Photo(scene()), options, models, region=beside)
     assert (nobody.keypoints.shape, models.crops) == ((0, 17, 3), [])
 
 
 def test_given_persons_are_not_detected() -> None:
     models, nobody = DotModels(), Detections(BOXES[:0], SCORES[:0])
-    assert estimate_poses(scene(), pose_options(), models, given=nobody).keypoints.size == 0
+    assert estimate_poses(Photo(scene()), pose_options(), models, given=nobody).keypoints.size == 0
     assert models.detector_inputs == models.crops == []
     given = Detections(BOXES[[3, 0]], np.array([1.0, 0.25], np.float32))
     options = pose_options(detector_network(96, 128), keypoint_network(128, 96), threshold=0.5)
-    poses = estimate_poses(scene(), options, models, given=given)
+    poses = estimate_poses(Photo(scene()), options, models, given=given)
     assert models.detector_inputs == []
     np.testing.assert_array_equal(poses.boxes, given.boxes)
     np.testing.assert_array_equal(poses.det_scores, given.scores)
@@ -260,8 +263,8 @@ def test_given_persons_are_not_detected() -> None:
 def test_of_too_many_persons_the_best_are_kept(max_persons: int | None, kept: int) -> None:
     models = DotModels()
     options = pose_options(detector_network(96, 128), keypoint_network(128, 96), threshold=0.0)
-    everybody = estimate_poses(scene(), options, models)
-    poses = estimate_poses(scene(), options, models, max_persons=max_persons)
+    everybody = estimate_poses(Photo(scene()), options, models)
+    poses = estimate_poses(Photo(scene()), options, models, max_persons=max_persons)
     for all_values, values in zip(everybody[:4], poses[:4], strict=True):
         np.testing.assert_array_equal(values, all_values[:kept])
     assert len(models.crops[1]) == kept
@@ -287,9 +290,9 @@ def test_a_checkpoint_that_raises_stops_before_the_next_stage(
     options = pose_options(detector_network(96, 128), keypoint_network(128, 96))
     if passes < 99:
         with pytest.raises(AbandonedError):
-            estimate_poses(scene(), options, models, checkpoint)
+            estimate_poses(Photo(scene()), options, models, checkpoint)
     else:
-        estimate_poses(scene(), options, models, checkpoint)
+        estimate_poses(Photo(scene()), options, models, checkpoint)
     assert (len(models.detector_inputs), len(models.crops)) == (detector_calls, keypoint_calls)
 
 
@@ -306,14 +309,16 @@ def test_any_number_of_joints() -> None:
     model = keypoint_network(128, 96, joints=5, keypoint_schema=told)
     options = pose_options(detector_network(96, 128), model)
     given = Detections(BOXES[:2], SCORES[:2])
-    poses = estimate_poses(scene(), options, five_joints, given=given)
+    poses = estimate_poses(Photo(scene()), options, five_joints, given=given)
     assert poses.keypoints.shape == (2, 5, 3)
     assert json.loads(poses.keypoint_schema[0])["names"] == list("abcde")
     assert (poses.keypoints[..., 2] == 0.5).all()
-    flipped = estimate_poses(scene(), replace(options, flip=True), five_joints, given=given)
+    flipped = estimate_poses(Photo(scene()), replace(options, flip=True), five_joints, given=given)
     # Joint a of the mirrored crop is in another column, so that the average has half its score.
     assert (flipped.keypoints[..., 2] == 0.25).all()
-    nobody = estimate_poses(scene(), options, five_joints, given=Detections(BOXES[:0], SCORES[:0]))
+    nobody = estimate_poses(
+        Photo(scene()), options, five_joints, given=Detections(BOXES[:0], SCORES[:0])
+    )
     assert nobody.keypoints.shape == (0, 5, 3)
     assert nobody.keypoint_schema.tolist() == poses.keypoint_schema.tolist()
 
@@ -321,4 +326,45 @@ def test_any_number_of_joints() -> None:
 def test_a_model_with_another_number_of_joints_than_it_says() -> None:
     options = pose_options(detector_network(96, 128), keypoint_network(128, 96, joints=6))
     with pytest.raises(ModelFailedError, match=r"5 heatmaps per person, .* says 6 keypoints"):
-        estimate_poses(scene(), options, five_joints, given=Detections(BOXES[:1], SCORES[:1]))
+        estimate_poses(
+            Photo(scene()), options, five_joints, given=Detections(BOXES[:1], SCORES[:1])
+        )
+
+
+def large_photo(*, fast: bool) -> Photo:
+    """The scene as a JPEG of 8 times as many pixels in each direction, but for a few."""
+    size = 8 * IMAGE_SIZE[0] - 3, 8 * IMAGE_SIZE[1] - 5
+    large = cv2.resize(scene(), size, interpolation=cv2.INTER_CUBIC)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
+    return Photo(check_file(cv2.imencode(".jpg", large, quality)[1].tobytes()), fast=fast)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "factors"),
+    [
+        # The detector's input is a twentieth; the smallest crop is of 600 pixels, padded, to 96.
+        (None, [8, 4]),
+        # Given people: decoded once, as the smallest of them needs it.
+        ([[160, 240, 640, 880], [1600, 160, 2320, 1120]], [4]),
+        ([[1600, 160, 2320, 1120]], [8]),
+        ([], []),
+    ],
+)
+def test_a_large_photo_is_decoded_as_finely_as_it_is_looked_at(
+    boxes: list | None, factors: list[int]
+) -> None:
+    options = pose_options(detector_network(96, 128), keypoint_network(128, 96))
+    given = None
+    if boxes is not None:
+        given = Detections(
+            np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+        )
+    photo = large_photo(fast=True)
+    full = estimate_poses(large_photo(fast=False), options, DotModels(), given=given)
+    fast = estimate_poses(photo, options, DotModels(), given=given)
+    assert list(photo._decoded) == factors
+    # The network sees a few pixels beyond the border.
+    np.testing.assert_allclose(fast.boxes, full.boxes, atol=6)
+    np.testing.assert_allclose(fast.keypoints[..., :2], full.keypoints[..., :2], atol=8)
+    if boxes is None:
+        np.testing.assert_allclose(fast.boxes, BOXES * 8, atol=8)

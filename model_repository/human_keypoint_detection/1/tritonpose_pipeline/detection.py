@@ -39,6 +39,15 @@ class Detections(NamedTuple):
     scores: FloatArray
 
 
+def detector_scale(image_size: tuple[int, int], model: DetectorModel) -> float:
+    """Count the pixels of an image, in each direction, that become one for the detector.
+
+    The fewer of both directions; ``image_size`` is width and height in pixels.
+    """
+    scales = image_size[0] / model.width, image_size[1] / model.height
+    return max(scales) if model.keep_ratio else min(scales)
+
+
 def resize_for_detector(image: Image, model: DetectorModel) -> Resized:
     """Bring an image to the detector's input size.
 

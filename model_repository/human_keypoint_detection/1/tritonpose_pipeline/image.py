@@ -36,6 +36,15 @@ _INPUT = "`image`"
 # Orientation is read here: which formats OpenCV turns depends on its version.
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
+# By how many pixels become one: these flags alone have their own for orientation, too.
+_REDUCED = {
+    factor: flag | cv2.IMREAD_IGNORE_ORIENTATION
+    for factor, flag in (
+        (2, cv2.IMREAD_REDUCED_COLOR_2),
+        (4, cv2.IMREAD_REDUCED_COLOR_4),
+        (8, cv2.IMREAD_REDUCED_COLOR_8),
+    )
+}
 
 # What is left to flip of each orientation, once it is transposed where its sides are swapped.
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
@@ -146,10 +155,40 @@ def decode_image(image: EncodedImage, name: str = _INPUT) -> Image:
     return _turned(pixels, image.header.orientation)
 
 
-def decode_stored(data: bytes | bytearray, kind: str, name: str) -> Image | None:
+def decode_reduced(image: EncodedImage, factor: int) -> tuple[Image, tuple[float, float]]:
+    """Decode a JPEG at a fraction of its size; otherwise as `decode_image`.
+
+    Args:
+        image: The file.
+        factor: 2, 4 or 8: of its pixels, in each direction, that become one.
+
+    Returns:
+        Pixels, uint8 ``[h, w, 3]``, BGR, and x, y of the corner of the first of them in pixels of
+        the image: below 0 where the picture is turned so that its last pixels, which stand for
+        less than a whole square, come first.
+    """
+    pixels = decode_stored(image.data, image.format, _INPUT, _REDUCED[factor])
+    if pixels is None:
+        raise DamagedImageError(_damage(image.data, image.format, _INPUT))
+    orientation = image.header.orientation
+    turned = _turned(pixels, orientation)
+    flip = _FLIPS.get(orientation)
+    beyond = [
+        turned.shape[axis] * factor - side
+        for axis, side in zip((1, 0), image.header.size, strict=True)
+    ]
+    # Mirrored along x by OpenCV's 1, along y by 0, along both by -1.
+    x = -beyond[0] if flip in (1, -1) else 0
+    y = -beyond[1] if flip in (0, -1) else 0
+    return turned, (float(x), float(y))
+
+
+def decode_stored(
+    data: bytes | bytearray, kind: str, name: str, flags: int = _FLAGS
+) -> Image | None:
     """Decode a file as its pixels are stored; None where OpenCV can't. Raises as `decode_image`."""
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE" in str(error):
             raise BadImageError(

@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from tritonpose_pipeline.detection import (
     Detections,
+    detector_scale,
     people_inside,
     resize_for_detector,
     select_people,
 )
 from tritonpose_pipeline.errors import CancelledError, DeadlineError, ModelFailedError
-from tritonpose_pipeline.image import EncodedImage, Image, decode_image
+from tritonpose_pipeline.image import EncodedImage
 from tritonpose_pipeline.keypoint_schema import KeypointSchema, default_schema
 from tritonpose_pipeline.keypoints import (
     average_flipped,
@@ -30,6 +31,7 @@ from tritonpose_pipeline.keypoints import (
     udp_matrices,
 )
 from tritonpose_pipeline.limits import ComputeSlots, Limits, PixelBudget
+from tritonpose_pipeline.photo import Photo
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_pipeline.request import PipelineRequest, PoseOptions, resolve_options
 from tritonpose_pipeline.settings import PipelineSettings
@@ -145,10 +147,8 @@ class RequestPipeline:
                 held.enter_context(self._budget.hold(pixels, deadline - time.perf_counter()))
             with stages("core"):
                 held.enter_context(self._slots.acquire())
-            with stages("decode"):
-                image = decode_image(source) if isinstance(source, EncodedImage) else source
             return estimate_poses(
-                image,
+                Photo(source, fast=options.fast_decode, stages=stages),
                 options,
                 self._run_model,
                 checkpoint,
@@ -160,7 +160,7 @@ class RequestPipeline:
 
 
 def estimate_poses(
-    image: Image,
+    photo: Photo,
     options: PoseOptions,
     run_model: RunModel,
     checkpoint: Callable[[], None] = lambda: None,
@@ -173,7 +173,7 @@ def estimate_poses(
     """Find the people in an image and their keypoints.
 
     Args:
-        image: uint8 ``[H, W, 3]``, BGR.
+        photo: The image.
         options: Models, threshold and refinements to use.
         run_model: Runs the models; one call per stage and batch.
         checkpoint: Called between stages; raises to abandon the work.
@@ -188,13 +188,16 @@ def estimate_poses(
 
     Source: PaddleX ``_KeypointDetectionPipeline.predict``, with all people batched.
     """
+    if given is None or not photo.fast:
+        # Before the detector is waited for, in vain perhaps.
+        photo.picture(_detector_factor(photo, options))
     checkpoint()
-    people = detect_people(image, options, run_model, stages) if given is None else given
+    people = detect_people(photo, options, run_model, stages) if given is None else given
     checkpoint()
     if region is not None:
-        people = people_inside(people, region, (image.shape[1], image.shape[0]))
+        people = people_inside(people, region, photo.size)
     boxes, scores = people.boxes[:max_persons], people.scores[:max_persons]
-    keypoints = estimate_keypoints(image, boxes, options, run_model, stages)
+    keypoints = estimate_keypoints(photo, boxes, options, run_model, stages)
     return Poses(
         boxes,
         scores,
@@ -206,12 +209,12 @@ def estimate_poses(
 
 
 def detect_people(
-    image: Image, options: PoseOptions, run_model: RunModel, stages: TimeStage = untimed
+    photo: Photo, options: PoseOptions, run_model: RunModel, stages: TimeStage = untimed
 ) -> Detections:
     """Find the people in an image.
 
     Args:
-        image: uint8 ``[H, W, 3]``, BGR.
+        photo: The image.
         options: Detector and threshold to use.
         run_model: Runs the detector.
         stages: Times the stages.
@@ -219,18 +222,22 @@ def detect_people(
     Returns:
         Boxes and scores by descending score.
     """
-    model = options.detector
+    model, size = options.detector, photo.size
+    picture = photo.picture(_detector_factor(photo, options))
     with stages("detector_input"):
-        resized = resize_for_detector(image, model)
+        resized = resize_for_detector(picture.pixels, model)
     with stages("detector"):
-        boxes, scores = run_model(model.name, resized.pixels[None], ("boxes", "scores"))
-    size = (image.shape[1], image.shape[0])
+        (boxes,), (scores,) = run_model(model.name, resized.pixels[None], ("boxes", "scores"))
     with stages("persons"):
-        return select_people(boxes[0], scores[0], resized.scale, size, options.thresholds, model)
+        scale = resized.scale
+        if picture.factor > 1:
+            scale = scale / np.float32(picture.factor)
+            boxes = boxes + np.tile(picture.origin * scale, 2).astype(np.float32)
+        return select_people(boxes, scores, scale, size, options.thresholds, model)
 
 
 def estimate_keypoints(
-    image: Image,
+    photo: Photo,
     boxes: FloatArray,
     options: PoseOptions,
     run_model: RunModel,
@@ -239,7 +246,7 @@ def estimate_keypoints(
     """Estimate the keypoints of the people in given boxes, all at once.
 
     Args:
-        image: uint8 ``[H, W, 3]``, BGR.
+        photo: The image.
         boxes: float32 ``[N, 4]``, x1, y1, x2, y2 in image pixels.
         options: Keypoint model and refinements to use.
         run_model: Runs the keypoint model.
@@ -256,10 +263,13 @@ def estimate_keypoints(
         return np.zeros((0, joints, 3), np.float32)
     model = options.keypoint_model
     size = (model.width, model.height)
+    centers, scales = boxes_to_centers_and_scales(boxes, model.width / model.height)
+    to_crop = (udp_matrices if options.use_udp else crop_matrices)(centers, scales, size)
+    pictures = photo.pictures(scales[:, 0] / model.width)
     with stages("crops"):
-        centers, scales = boxes_to_centers_and_scales(boxes, model.width / model.height)
-        to_crop = (udp_matrices if options.use_udp else crop_matrices)(centers, scales, size)
-        crops = crop_people(image, to_crop, size)
+        crops = np.empty((len(boxes), model.height, model.width, 3), np.uint8)
+        for picture, people in pictures:
+            crops[people] = crop_people(picture.pixels, picture.from_image(to_crop[people]), size)
     with stages("keypoint_model"):
         heatmaps = _predict_heatmaps(crops, options, run_model)
     if heatmaps.shape[1] != joints:
@@ -274,6 +284,10 @@ def estimate_keypoints(
             coordinates, crop_matrices(centers, scales, heatmap_size, inverse=True)
         )
         return np.concatenate([points, scores[..., None]], axis=2, dtype=np.float32)
+
+
+def _detector_factor(photo: Photo, options: PoseOptions) -> int:
+    return photo.factor(detector_scale(photo.size, options.detector))
 
 
 def _predict_heatmaps(

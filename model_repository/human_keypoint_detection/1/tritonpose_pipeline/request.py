@@ -26,7 +26,7 @@ from tritonpose_pipeline.thresholds import (
     threshold_from_text,
 )
 
-_CHOICES = ("detector", "keypoint_model", "flip", "use_udp", "det_threshold")
+_CHOICES = ("detector", "keypoint_model", "flip", "use_udp", "fast_decode", "det_threshold")
 
 # Triton forwards its own bookkeeping as request parameters with these prefixes.
 _PREFIXES_OF_TRITON = ("triton_", "header_", "sequence_")
@@ -125,6 +125,7 @@ class PoseOptions:
         flip: Whether to average over the mirrored crop.
         use_udp: Whether to crop with unbiased data processing.
         schema: The keypoints.
+        fast_decode: Whether a large JPEG is decoded only as finely as models look at it.
     """
 
     detector: DetectorModel
@@ -133,6 +134,7 @@ class PoseOptions:
     flip: bool
     use_udp: bool
     schema: KeypointSchema
+    fast_decode: bool = False
 
 
 def resolve_options(
@@ -177,6 +179,7 @@ def resolve_options(
         flip=flip,
         use_udp=use_udp,
         schema=schema,
+        fast_decode=_flag(parameters, "fast_decode") or False,
     )
 
 

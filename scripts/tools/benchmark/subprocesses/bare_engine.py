@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from tools.answers import SAVED_KEYS
 from tools.benchmark.load import Rate, measure_rate
-from tritonpose_pipeline.image import check_file, decode_image
+from tritonpose_pipeline.image import check_file
+from tritonpose_pipeline.photo import Photo
 from tritonpose_pipeline.pipeline import Poses, estimate_poses
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_pipeline.request import resolve_options
@@ -71,8 +72,8 @@ class BareEngine:
             return [output.astype(np.float32, copy=False) for output in found]
 
         options = resolve_options(self._settings, self._repository, sample["det_threshold"], {})
-        image = decode_image(check_file(Path(sample["path"]).read_bytes()))
-        return estimate_poses(image, options, run)
+        photo = Photo(check_file(Path(sample["path"]).read_bytes()))
+        return estimate_poses(photo, options, run)
 
     def people(self, poses: Poses) -> list[dict[str, Any]]:
         """Convert poses to JSON in PaddleX's format."""

@@ -45,6 +45,7 @@ class KeypointRequest:
         log_id: The id that the client gave its request, None if it gave no usable one.
         person_boxes: People found elsewhere, float32 (N, 4); None where the detector is to look.
         roi: Corners of the region in which people count, float32 (M, 2); None for all of the image.
+        fast_decode: Whether a large JPEG is decoded only as finely as the models look at it.
     """
 
     image: bytes | str
@@ -53,6 +54,7 @@ class KeypointRequest:
     log_id: str | None
     person_boxes: NDArray[np.float32] | None = None
     roi: NDArray[np.float32] | None = None
+    fast_decode: bool | None = None
 
     def to_pipeline(self, image: bytes, log_id: str) -> InferRequest:
         """Make the pipeline's request of the image, once it is fetched."""
@@ -61,6 +63,7 @@ class KeypointRequest:
             det_threshold=self.det_threshold,
             person_boxes=self.person_boxes,
             roi=self.roi,
+            fast_decode=self.fast_decode,
             request_id=log_id,
         )
 
@@ -153,6 +156,7 @@ def _request(
         log_id=log_id,
         person_boxes=options.personBoxes,
         roi=options.roi,
+        fast_decode=options.fastDecode,
     )
 
 

@@ -21,7 +21,7 @@ from tritonpose_server.service.contract.requests import (
 IMAGE = base64.b64encode(b"an image").decode()
 CONTENT = bytes(range(256)) * 4
 THRESHOLD = "body.detThreshold"
-FIELDS = ("visualize", "detThreshold", "logId", "personBoxes", "roi")
+FIELDS = ("visualize", "detThreshold", "logId", "personBoxes", "roi", "fastDecode")
 TEXT = base64.b64encode(CONTENT).decode()
 
 
@@ -56,6 +56,7 @@ def test_what_it_does_not_say(silence: dict[str, None], default: bool) -> None:
         ("detThreshold", {}, {}),
         # As in a query or a form.
         ("detThreshold", '{"a": 0.5}', {"a": 0.5}),
+        ("fastDecode", "true", True),
         ("visualize", 0, False),
         ("visualize", "true", True),
         ("visualize", "no", False),
@@ -63,7 +64,12 @@ def test_what_it_does_not_say(silence: dict[str, None], default: bool) -> None:
 )
 def test_spellings_that_paddlex_accepts(field: str, value: object, expected: object) -> None:
     asked = check_request({"image": IMAGE, field: value}, visualize=True)
-    assert {"detThreshold": asked.det_threshold, "visualize": asked.visualize}[field] == expected
+    values = {
+        "detThreshold": asked.det_threshold,
+        "fastDecode": asked.fast_decode,
+        "visualize": asked.visualize,
+    }
+    assert values[field] == expected
 
 
 @pytest.mark.parametrize("boxes", [[], [[1, 2, 3, 4], [0.5, -6, 7, 8]], "[[1, 2, 3, 4]]"])

@@ -371,7 +371,7 @@ def test_description_is_valid_and_complete(client: httpx.Client) -> None:
     fields = description["components"]["schemas"]["InferRequest"]
     assert fields["required"] == ["image"]
     assert set(fields["properties"]) == {
-        *("image", "detThreshold", "personBoxes", "roi", "visualize", "logId")
+        *("image", "detThreshold", "personBoxes", "roi", "fastDecode", "visualize", "logId")
     }
     assert all(field["description"] for field in fields["properties"].values())
     models = description["components"]["schemas"]
