@@ -178,8 +178,8 @@ def test_names_that_mean_nothing_load_no_models(tmp_path: Path) -> None:
         "error: no such file or directory: 'foto.jpg'\n"
         "error: no such file or directory: 'clip.mp4'\n"
         "error: no such file or directory: '/no/a.jpg'\n"
-        "error: 'rtsp://camera/1' is the address of a live stream, which isn't read: read a "
-        "camera's frames with cv2.VideoCapture, and give them as an iterator of arrays\n"
+        "error: 'rtsp://camera/1' is the address of a live stream; predict is for images; "
+        "pipeline.track, or `tritonpose track`, reads cameras and streams\n"
     )
 
 

@@ -12,9 +12,32 @@ from tritonpose.file_types import is_url
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _LIVE = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "mms", "mmsh", "rtspt"))
 CAMERA_ADVICE = (
-    "read a camera's frames with cv2.VideoCapture, and give them as an iterator of arrays"
+    "predict is for images; pipeline.track, or `tritonpose track`, reads cameras and streams"
 )
 """What to do with an input that has no end."""
+
+_VALUE = re.compile(r"=([^&;/?#]*)")
+_HARMLESS = re.compile(r"\d{0,2}")
+
+
+def masked(address: str) -> str:
+    """Return an address without what is secret in it, for names, messages and logs.
+
+    The user and the password are left out, and values such as those of a query are replaced by
+    ``***``, but for numbers of one or two digits, which tell channels of a recorder apart.
+    """
+    match = _SCHEME.match(address)
+    if match is None:
+        return address
+    rest = address[match.end() :]
+    host, slash, path = rest.partition("/")
+    if "@" in host:
+        host = host.rpartition("@")[2]
+    elif "@" in path and not re.fullmatch(r"[^:\[]*(:\d*)?|\[[^]]*\](:\d*)?", host):
+        # A slash in the password, which no URL may have.
+        host, slash, path = rest.rpartition("@")[2].partition("/")
+    path = _VALUE.sub(lambda found: found[0] if _HARMLESS.fullmatch(found[1]) else "=***", path)
+    return match[0] + _VALUE.sub("=***", host) + slash + path
 
 
 def local_path(address: str) -> str:
@@ -40,7 +63,7 @@ def unread_address(address: str) -> str | None:
         return None
     scheme = match[1].lower()
     if scheme in _LIVE:
-        return f"{address!r} is the address of a live stream, which isn't read: {CAMERA_ADVICE}"
+        return f"{masked(address)!r} is the address of a live stream; {CAMERA_ADVICE}"
     if scheme == "file":
         return f"{address!r} is a file of another machine, or no absolute path: copy it here first"
     return (

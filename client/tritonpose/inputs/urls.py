@@ -13,7 +13,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from tritonpose import __version__
@@ -21,6 +21,7 @@ from tritonpose.errors import InputError
 from tritonpose.inputs.addresses import CAMERA_ADVICE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from http.client import HTTPResponse
 
 MAX_BYTES = 64 * 2**20
@@ -37,7 +38,6 @@ _HANDLERS = (
     urllib.request.ProxyHandler,
     urllib.request.HTTPHandler,
     urllib.request.HTTPSHandler,
-    urllib.request.HTTPRedirectHandler,
     urllib.request.HTTPDefaultErrorHandler,
     urllib.request.HTTPErrorProcessor,
     urllib.request.UnknownHandler,
@@ -51,20 +51,58 @@ def fetch(url: str) -> bytes:
     this host alone, and characters that have yet to be percent-encoded. InputError says what
     happened, also for a file larger than `MAX_BYTES` or slower than `SILENCE_S` and `TOTAL_S`.
     """
+    deadline = time.monotonic() + TOTAL_S
+    try:
+        with open_url(url, SILENCE_S) as response:
+            return _read(response, deadline)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        problem = explain_failure(error, SILENCE_S)
+        raise InputError(f"can't fetch {url!r}: {problem}", url) from error
+
+
+def open_url(
+    url: str,
+    silence_s: float,
+    headers: Mapping[str, str] | None = None,
+    check: Callable[[str], object] | None = None,
+) -> HTTPResponse:
+    """Ask for a file over HTTP or HTTPS; raise OSError, HTTPException or ValueError.
+
+    ``check`` may raise one of these for an address, also for each that a redirect names.
+    """
+    request, user, password = _request_for(url)
+    for name, value in (headers or {}).items():
+        request.add_header(name, value)
     # urllib's usual opener would follow a redirect to FTP as well.
     opener = urllib.request.OpenerDirector()
     for handler in _HANDLERS:
         opener.add_handler(handler())
-    deadline = time.monotonic() + TOTAL_S
-    try:
-        with opener.open(_request_for(url), timeout=SILENCE_S) as response:
-            return _read(response, deadline)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise InputError(f"can't fetch {url!r}: {_explain(error)}", url) from error
+    opener.add_handler(_Redirects(check))
+    if user:
+        passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+        passwords.add_password(None, f"{request.type}://{request.host}/", user, password)
+        opener.add_handler(urllib.request.HTTPDigestAuthHandler(passwords))
+    if check is not None:
+        check(url)
+    return cast("HTTPResponse", opener.open(request, timeout=silence_s))
 
 
-def _request_for(url: str) -> urllib.request.Request:
-    """Encode a URL for HTTP; raise ValueError if that can't be done."""
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    def __init__(self, check: Callable[[str], object] | None) -> None:
+        self._check = check
+
+    def redirect_request(self, *answer: Any) -> urllib.request.Request | None:
+        request = super().redirect_request(*answer)
+        if request is not None and self._check is not None:
+            self._check(request.full_url)
+        return request
+
+
+def _request_for(url: str) -> tuple[urllib.request.Request, str, str]:
+    """Encode a URL for HTTP, and return the user and the password in it, too.
+
+    ValueError: it can't be encoded.
+    """
     parts = urlsplit(url)
     credentials, _, address = parts.netloc.rpartition("@")
     if not address.isascii():
@@ -80,7 +118,8 @@ def _request_for(url: str) -> urllib.request.Request:
     if credentials:
         token = base64.b64encode(unquote(credentials).encode()).decode()
         request.add_unredirected_header("Authorization", f"Basic {token}")
-    return request
+    user, _, password = credentials.partition(":")
+    return request, unquote(user), unquote(password)
 
 
 def _read(response: HTTPResponse, deadline: float) -> bytes:
@@ -89,7 +128,7 @@ def _read(response: HTTPResponse, deadline: float) -> bytes:
     if kind == "multipart/x-mixed-replace":
         raise OSError(f"it is a camera's stream, which has no end; {CAMERA_ADVICE}")
     if kind.startswith("video/") or "mpegurl" in kind or kind == "application/dash+xml":
-        raise OSError(f"it is a video ({kind}); download it first")
+        raise OSError(f"it is a video ({kind}); download it first, or give it to pipeline.track")
     announced = response.length
     limit = f"is larger than the {MAX_BYTES >> 20} MiB that are fetched; download it first"
     if announced is not None and announced > MAX_BYTES:
@@ -110,14 +149,14 @@ def _read(response: HTTPResponse, deadline: float) -> bytes:
     return bytes(data)
 
 
-def _explain(error: Exception) -> str:
+def explain_failure(error: Exception, silence_s: float) -> str:
     """Say in plain words why fetching failed."""
     if isinstance(error, urllib.error.HTTPError):
         with error:
             return f"the server answered {error.code} {error.reason}"
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(reason, TimeoutError):
-        return f"the server kept silent for {SILENCE_S:g} s"
+        return f"the server kept silent for {silence_s:g} s"
     if isinstance(reason, socket.gaierror):
         return f"unknown host ({reason.strerror})"
     if isinstance(reason, ssl.SSLCertVerificationError):

@@ -18,7 +18,7 @@ from tritonpose.inputs.truncation import missing_bytes
 from tritonpose_pipeline.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from av.container import InputContainer
     from av.video.frame import VideoFrame
@@ -39,17 +39,20 @@ _TOO_LARGE = f"up to {Limits.max_pixels} pixels are accepted; downscale it first
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One frame of a video.
+    """One frame of a video, a camera or another source.
 
     Attributes:
         image: (H, W, 3) uint8, BGR, contiguous; turned as the video says.
-        index: Its number in the video, from 0.
-        time: Seconds since the first frame; by the usual rate where the video tells no times.
+        index: Its number in the source, from 0; dropped ones count.
+        time: Seconds since the first frame; by the usual rate where the video tells no times. Of a
+            camera: since the source was opened, also through interruptions.
+        arrived: When a camera's frame came, by `time.monotonic`; None in recordings.
     """
 
     image: NDArray[np.uint8]
     index: int
     time: float
+    arrived: float | None = None
 
 
 def decode_video(file: BinaryIO, name: str) -> Generator[Frame | InputError, None, None]:
@@ -68,14 +71,14 @@ def decode_video(file: BinaryIO, name: str) -> Generator[Frame | InputError, Non
         missing = missing_bytes(file)
         if missing:
             cut = f"it is truncated: its last {missing} bytes are missing"
-        with _open_alone(file) as container:
-            stream = _choose_stream(container)
+        with open_alone(file, _known_format(file)) as container:
+            stream = choose_stream(container)
             if stream is None:
                 yield InputError(f"{name!r} holds no video, only sound or a cover picture", name)
                 return
             # FFmpeg takes for damage whatever follows the last frame of a camera's answer.
             unclosed = container.format.name == "mpjpeg"
-            for item in _Decoding(container, stream, name).frames():
+            for item in Decoding(container, stream, name).frames():
                 if damage is not None:
                     yield damage
                 damage = item if isinstance(item, InputError) else None
@@ -83,7 +86,7 @@ def decode_video(file: BinaryIO, name: str) -> Generator[Frame | InputError, Non
                     yield item
                     count += 1
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = "" if unclosed and count else _reason(error)
+        reason = "" if unclosed and count else reason_of(error)
     if not count:
         reason = cut or reason
         problem = (
@@ -97,21 +100,23 @@ def decode_video(file: BinaryIO, name: str) -> Generator[Frame | InputError, Non
         yield damage
 
 
-def _open_alone(file: BinaryIO) -> InputContainer:
+def open_alone(
+    file: BinaryIO, format_name: str | None = None, options: Mapping[str, str] | None = None
+) -> InputContainer:
     """Open a container that can open no other file and no address."""
     import av
 
-    options = {
-        "format_whitelist": _FORMATS,
-        "protocol_whitelist": "",
-        "max_pixels": str(Limits.max_pixels),
-    }
     # Titles may be in any encoding.
     return av.open(
         file,
         "r",
-        format=_known_format(file),
-        options=options,
+        format=format_name,
+        options={
+            "format_whitelist": _FORMATS,
+            "protocol_whitelist": "",
+            "max_pixels": str(Limits.max_pixels),
+            **(options or {}),
+        },
         metadata_errors="replace",
         io_open=_open_nothing,
     )
@@ -131,7 +136,7 @@ def _open_nothing(*_: object) -> NoReturn:
     raise PermissionError("it names another file, and these are not read")
 
 
-def _choose_stream(container: InputContainer) -> VideoStream | None:
+def choose_stream(container: InputContainer) -> VideoStream | None:
     """Choose the video that FFmpeg thinks best, but no picture that belongs to sound."""
     from av.stream import Disposition
 
@@ -145,18 +150,37 @@ def _choose_stream(container: InputContainer) -> VideoStream | None:
     return best if best in videos else next(iter(videos), None)
 
 
-class _Decoding:
-    """Decode one stream of a container."""
+class Decoding:
+    """Decode one stream of a container.
 
-    def __init__(self, container: InputContainer, stream: VideoStream, name: str) -> None:
+    Args:
+        container: Open.
+        stream: To decode.
+        name: For errors.
+        first: The number of the first frame.
+        live: Hand out each frame at once: no decoder's thread works on the next ones meanwhile.
+        clock: Tells the time of a frame from the seconds that its stream gives it, or None.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        name: str,
+        *,
+        first: int = 0,
+        live: bool = False,
+        clock: Callable[[float | None], float] | None = None,
+    ) -> None:
         self._container, self._stream, self._name = container, stream, name
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         context = stream.codec_context
-        context.thread_type = "AUTO"
-        context.thread_count = min(cores, _MOST_THREADS)
+        context.thread_type = "SLICE" if live else "AUTO"
+        context.thread_count = 1 if live else min(cores, _MOST_THREADS)
         context.options = {"max_pixels": str(Limits.max_pixels)}
+        self._clock = clock or self._elapsed
         self._step = 1 / float(stream.average_rate or stream.guessed_rate or _USUAL_RATE)
-        self._count = 0
+        self._first = self._count = first
         self._start: float | None = None
         self._time = -self._step
         self._turns: dict[int, tuple[int, bool]] = {}
@@ -175,7 +199,7 @@ class _Decoding:
                     decoded = packet.decode()
                 except av.FFmpegError as error:
                     # Recordings of cameras begin anywhere, with frames that need earlier ones.
-                    if self._count == 0:
+                    if self._count == self._first:
                         early = error
                         continue
                     yield self._damage("can't be decoded")
@@ -186,7 +210,7 @@ class _Decoding:
             # What the decoder still holds comes before the error.
             yield from map(self._frame, self._rest())
             raise
-        if early is not None and self._count == 0:
+        if early is not None and self._count == self._first:
             raise early
 
     def _rest(self) -> list[VideoFrame]:
@@ -198,7 +222,7 @@ class _Decoding:
             return []
 
     def _frame(self, frame: VideoFrame) -> Frame | InputError:
-        self._time = max(self._elapsed(frame), self._time + 1e-6)
+        self._time = max(self._clock(frame.time), self._time + 1e-6)
         if frame.is_corrupt:
             item: Frame | InputError = self._damage("is damaged")
         else:
@@ -206,13 +230,13 @@ class _Decoding:
         self._count += 1
         return item
 
-    def _elapsed(self, frame: VideoFrame) -> float:
+    def _elapsed(self, seconds: float | None) -> float:
         """Return the seconds since the first frame."""
-        if frame.time is None:
+        if seconds is None:
             return self._time + self._step
         if self._start is None:
-            self._start = frame.time
-        return frame.time - self._start
+            self._start = seconds
+        return seconds - self._start
 
     def _upright(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """Convert a frame to BGR, turned and mirrored as its display matrix says.
@@ -254,7 +278,7 @@ def _turn(frame: VideoFrame) -> tuple[int, bool]:
     return round(math.atan2(ay, ax) / (math.pi / 2)), ax * by - ay * bx < 0
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Say what happened, in FFmpeg's or the system's words where these are plain."""
     import av
 
