@@ -1,4 +1,4 @@
-"""Open cameras: those of this machine, and those that speak RTSP."""
+"""Open the cameras of this machine, and RTSP streams."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _check_device(path: str) -> None:
 def _cameras_here() -> str:
     names = sorted(str(path) for path in Path("/dev").glob("video*"))
     if sys.platform == "linux":
-        return f"those of this machine: {', '.join(names)}" if names else "this machine has none"
+        return f"this machine has {', '.join(names)}" if names else "this machine has none"
     return "is it connected, and may this program use it?"
 
 

@@ -220,7 +220,7 @@ def test_addresses_of_files(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("rtsp://user@camera/1", "rtsp://camera/1' is the address of a live stream; predict is for images"),
+        ("rtsp://user@camera/1", "rtsp://camera/1' is the address of a live stream; "),
         ("s3://bucket/a.jpg", "`tritonpose batch` reads object stores"),
         ("ftp://host/a.jpg", "ftp:// addresses aren't read"),
         ("file://host/a.jpg", "of another machine"),
