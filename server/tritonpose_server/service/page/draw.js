@@ -2,6 +2,7 @@
 
 import { color, limbs } from "./keypoints.js";
 import { visible } from "./poses.js";
+import { trailOf } from "./trails.js";
 
 const OUTLINE = "rgb(0 0 0 / 60%)";
 const UNFOCUSED = 0.3;
@@ -12,9 +13,11 @@ const UNFOCUSED = 0.3;
 // strokes are measured, so that they are as thick on any screen and in any file. `threshold`:
 // keypoints scored lower are left out. `focus`: the place to highlight, null for none.
 export function drawPoses(brush, persons, focus = null) {
+  persons.forEach((person) => drawTrail(brush, person));
   persons.forEach((person, index) => {
     if (index !== focus?.person) drawPerson(brush, person, focus ? UNFOCUSED : 1);
   });
+  persons.forEach((person) => drawId(brush, person));
   if (!focus) return;
   const person = persons[focus.person];
   drawBox(brush, person.bbox);
@@ -49,6 +52,42 @@ function drawPerson(brush, { bbox, kpts }, alpha) {
     });
   }
   context.globalAlpha = 1;
+}
+
+// Neighboring ids differ most.
+const idColor = (id, alpha = 1) => `hsl(${(id * 137.5) % 360} 85% 60% / ${alpha})`;
+
+// The way of the last seconds, fainter where it is older.
+function drawTrail({ context, scale, unit }, person) {
+  const points = trailOf(person);
+  context.lineCap = "round";
+  context.lineWidth = 2.5 * unit;
+  points.slice(1).forEach((point, index) => {
+    const before = points[index];
+    context.strokeStyle = idColor(person.trackId, (index + 1) / points.length);
+    context.beginPath();
+    context.moveTo(before.x * scale, before.y * scale);
+    context.lineTo(point.x * scale, point.y * scale);
+    context.stroke();
+  });
+}
+
+function drawId({ context, scale, unit }, { bbox, trackId }) {
+  if (trackId === undefined || trackId === null) return;
+  const text = `${trackId}`;
+  context.font = `600 ${13 * unit}px system-ui, sans-serif`;
+  context.textBaseline = "middle";
+  context.textAlign = "center";
+  const width = context.measureText(text).width + 10 * unit;
+  const height = 18 * unit;
+  const left = Math.max(((bbox[0] + bbox[2]) / 2) * scale - width / 2, 0);
+  const top = Math.max(bbox[1] * scale - height, 0);
+  context.fillStyle = idColor(trackId);
+  context.beginPath();
+  context.roundRect(left, top, width, height, 4 * unit);
+  context.fill();
+  context.fillStyle = "black";
+  context.fillText(text, left + width / 2, top + height / 2 + unit / 2);
 }
 
 // Small persons get thin strokes: a crowd stays legible.

@@ -6,6 +6,16 @@ const NAME = "tritonpose-api-key";
 
 export const hasKey = () => sessionStorage.getItem(NAME) !== null;
 
+// What the first message of a WebSocket has, with which browsers send no headers of ours.
+export function keyMessage() {
+  return hasKey() ? { key: sessionStorage.getItem(NAME) } : {};
+}
+
+// Asks the user for the key; rejects with a Problem if the user cancels.
+export async function askForKey(again, signal) {
+  sessionStorage.setItem(NAME, await enteredKey(again, signal));
+}
+
 export function keyHeaders() {
   const key = sessionStorage.getItem(NAME);
   return key === null ? {} : { "X-API-Key": key };
@@ -18,7 +28,7 @@ export async function fetchWithKey(address, options = {}) {
     const headers = { ...options.headers, ...keyHeaders() };
     const response = await fetch(address, { ...options, headers });
     if (response.status !== 401) return response;
-    sessionStorage.setItem(NAME, await enteredKey(hasKey(), options.signal));
+    await askForKey(hasKey(), options.signal);
   }
 }
 

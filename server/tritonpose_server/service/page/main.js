@@ -6,8 +6,10 @@ import { runLive } from "./live.js";
 import { forget, pictureFromAddress, pictureFromBlob, requestImage } from "./picture.js";
 import { Problem } from "./problem.js";
 import { Results } from "./results.js";
+import { showPlayer } from "./player.js";
 import { detect } from "./service.js";
 import { listenForPictures } from "./sources.js";
+import { Video } from "./video.js";
 import { Webcam, cameras } from "./webcam.js";
 
 const CONFIRMATION_MS = 4000;
@@ -82,15 +84,9 @@ function startWebcam(deviceId) {
     try {
       if (signal.aborted) return;
       results.remark("The webcam is running.");
-      $.stage.ariaBusy = "false";
       setLive(true);
       offerCameras(await cameras(), webcam.deviceId);
-      await runLive(webcam, {
-        threshold: () => results.detectionThreshold,
-        onResult: showStill,
-        onBusy: (problem) => report(problem),
-        signal,
-      });
+      await follow(webcam, "webcam", () => "webcam.jpg", signal);
     } finally {
       webcam.close();
     }
@@ -98,13 +94,54 @@ function startWebcam(deviceId) {
   return run(job, () => startWebcam(deviceId));
 }
 
+function openVideo(file) {
+  const stem = file.name.replace(/(?!^)\.[^.]*$/, "");
+  const job = async (signal) => {
+    results.remark("Opening the video …");
+    const video = await Video.open(file);
+    try {
+      if (signal.aborted) return;
+      showPlayer($, video.element, signal);
+      // It begins with the first frame, which is shown already.
+      video.element.currentTime = 0;
+      // A browser may want its user to begin.
+      video.element.play().catch(() => results.remark("Press Play to begin."));
+      await follow(video, "video", (time) => `${stem}_${time.toFixed(2)}s.jpg`, signal);
+    } finally {
+      video.close();
+      $.player.hidden = true;
+    }
+  };
+  return run(job, () => openVideo(file));
+}
+
+// Follows the people in a video; `name` as in `runLive`.
+async function follow(video, source, name, signal) {
+  $.stage.ariaBusy = "false";
+  $.status.ariaLive = "off";
+  results.play(video.element);
+  await runLive(video, {
+    source,
+    name,
+    threshold: () => results.detectionThreshold,
+    onResult: showStill,
+    onBusy: (problem) => report(problem),
+    signal,
+  });
+}
+
 async function reportDisconnect() {
   throw new Problem("The camera was disconnected.", { again: true });
 }
 
-function showStill(picture, persons, began) {
+function showStill(picture, persons, { rate, late, dropped }) {
   $.message.hidden = true;
-  results.show(picture, persons, `${timeSince(began)} per picture`);
+  const parts = [
+    rate === null ? "" : `${rate.toFixed(0)} pictures a second`,
+    `answered in ${inWords(late)}`,
+    dropped ? `${dropped} left out` : "",
+  ];
+  results.show(picture, persons, parts.filter(Boolean).join(" · "));
 }
 
 // Requests the last still once more, down to the lowest score, for the sliders to filter.
@@ -129,15 +166,19 @@ function offerCameras(devices, current) {
   $.cameraChoice.hidden = devices.length < 2;
 }
 
-function timeSince(began) {
-  const elapsed = performance.now() - began;
+const timeSince = (began) => inWords(performance.now() - began);
+
+function inWords(elapsed) {
   return elapsed < 1000 ? `${Math.round(elapsed)} ms` : `${(elapsed / 1000).toFixed(1)} s`;
 }
 
 listenForPictures({
   picker: $.file,
   form: $.addressForm,
-  onFile: (file, source) => open(() => pictureFromBlob(file, file.name || "picture", source)),
+  onFile: (file, source) =>
+    file.type.startsWith("video/")
+      ? openVideo(file)
+      : open(() => pictureFromBlob(file, file.name || "picture", source)),
   onAddress: (address) => open((signal) => pictureFromAddress(address, signal)),
 });
 $.webcam.addEventListener("click", () =>

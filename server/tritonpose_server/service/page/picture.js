@@ -1,8 +1,8 @@
 // Pictures: where they come from, and what the page needs of them.
 //
 // A picture is {name, source, image, width, height, blob, address}: `source` says how it came
-// ("file", "pasted", "webcam", "address", "service"), `image` is a decoded <img>, `width` and
-// `height` are its pixels with the EXIF orientation applied, as the service applies it. `address`
+// ("file", "pasted", "webcam", "video", "address", "service"), `image` is a decoded <img>, of a video
+// a <canvas>, `width` and `height` are its pixels with the EXIF orientation applied, as the service applies it. `address`
 // is that of a picture from the web. `blob` is the picture's file; where the service fetched the
 // picture ("service") it is only a copy to show.
 
@@ -77,7 +77,7 @@ async function pictureThroughService(address, name, signal) {
 }
 
 export function forget(picture) {
-  if (picture) URL.revokeObjectURL(picture.image.src);
+  if (picture?.image.src) URL.revokeObjectURL(picture.image.src);
 }
 
 // What goes into a request as `image`.

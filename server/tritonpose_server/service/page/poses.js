@@ -24,6 +24,9 @@ export function nearestJoint(persons, [x, y], radius, threshold) {
   return nearest;
 }
 
+// The number by which a person is called: the id, where people are followed, else the place.
+export const called = ({ trackId }, index) => (trackId === undefined ? index + 1 : trackId ?? "new");
+
 export const samePlace = (a, b) => a?.person === b?.person && a?.joint === b?.joint;
 
 export const number = (count, one, many) => `${count} ${count === 1 ? one : many}`;

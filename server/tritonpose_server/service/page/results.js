@@ -4,7 +4,7 @@ import { curlCommand } from "./curl.js";
 import { color, jointName } from "./keypoints.js";
 import { Listbox } from "./listbox.js";
 import { forget } from "./picture.js";
-import { number, personsAbove, samePlace, score, visible } from "./poses.js";
+import { called, number, personsAbove, samePlace, score, visible } from "./poses.js";
 import { Stage } from "./stage.js";
 
 export class Results {
@@ -68,6 +68,11 @@ export class Results {
     this.#render();
   }
 
+  // Makes room for a video, of which pictures are then shown.
+  play(video) {
+    this.#stage.play(video);
+  }
+
   remark(text) {
     this.#remark = text;
     this.#renderStatus();
@@ -75,22 +80,35 @@ export class Results {
 
   // Highlights a place until another is selected; null: none.
   select(place) {
-    if (samePlace(place, this.#selected)) return;
-    this.#selected = place;
+    if (samePlace(place, this.#focused(this.#selected))) return;
+    this.#selected = this.#withId(place);
     this.#render();
   }
 
   // Highlights a place while the pointer is there.
   #hover(place) {
-    if (samePlace(place, this.#hovered)) return;
-    this.#hovered = place;
+    if (samePlace(place, this.#focused(this.#hovered))) return;
+    this.#hovered = this.#withId(place);
     this.#render();
   }
 
-  // The place to highlight; people may have left the picture or be below the threshold.
+  // A place with the id of its person, who may be elsewhere among the people of the next picture.
+  #withId(place) {
+    return place && { ...place, id: this.shown[place.person]?.trackId ?? null };
+  }
+
+  // Where that is now; null where the person has left the picture or is below the threshold.
+  #focused(place) {
+    if (!place) return null;
+    const { shown } = this;
+    const followed = place.id !== null && shown.some(({ trackId }) => trackId !== undefined);
+    const person = followed ? shown.findIndex(({ trackId }) => trackId === place.id) : place.person;
+    return shown[person] ? { person, joint: place.joint } : null;
+  }
+
+  // The place to highlight.
   #focus() {
-    const exists = (place) => place && place.person < this.shown.length;
-    return [this.#hovered, this.#selected].find(exists) ?? null;
+    return this.#focused(this.#hovered) ?? this.#focused(this.#selected);
   }
 
   // The person whose keypoints are listed.
@@ -115,7 +133,8 @@ export class Results {
     );
     const listed = this.#listed();
     nodes.keypointsSection.hidden = !shown.length;
-    nodes.keypointsTitle.textContent = `Keypoints of person ${listed + 1}`;
+    const name = shown[listed] ? called(shown[listed], listed) : listed + 1;
+    nodes.keypointsTitle.textContent = `Keypoints of person ${name}`;
     this.#keypointList.render(
       (shown[listed]?.kpts ?? []).map((keypoint, joint) => this.#keypointEntry(keypoint, joint)),
       focus?.joint ?? null,
@@ -130,13 +149,15 @@ export class Results {
     return this.persons.length ? "Nobody has a score above the threshold." : "Nobody was found.";
   }
 
-  #personEntry({ detScore, kptScore, kpts }, index) {
+  #personEntry(person, index) {
+    const { detScore, kptScore, kpts } = person;
+    const name = called(person, index);
     const count = kpts.filter((keypoint) => visible(keypoint, this.keypointThreshold)).length;
     return {
       label:
-        `Person ${index + 1}: detection ${score(detScore)}, keypoints ${score(kptScore)}, ` +
+        `Person ${name}: detection ${score(detScore)}, keypoints ${score(kptScore)}, ` +
         `${count} of ${kpts.length} keypoints shown`,
-      cells: [`${index + 1}`, score(detScore), score(kptScore), `${count}/${kpts.length}`],
+      cells: [`${name}`, score(detScore), score(kptScore), `${count}/${kpts.length}`],
     };
   }
 
@@ -168,7 +189,7 @@ export class Results {
     if (!this.picture) return;
     const { name, source } = this.picture;
     setText(nodes.command, curlCommand(this.picture, this.detectionThreshold));
-    const unsaved = source === "pasted" || source === "webcam";
+    const unsaved = ["pasted", "webcam", "video"].includes(source);
     nodes.needs.hidden = source !== "file" && !unsaved;
     nodes.needsText.textContent = `It reads ${name} from the current directory.`;
     nodes.saveOriginal.hidden = !unsaved;

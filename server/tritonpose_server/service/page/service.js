@@ -33,8 +33,30 @@ export async function detect(image, { threshold, visualize = false, signal }) {
     describeKeypoints(answer.result);
     return answer.result;
   }
-  throw answerProblem(response, answer);
+  const seconds = Number(response.headers.get("Retry-After"));
+  throw failure(response.status, answer, seconds > 0 ? seconds : null);
 }
+
+// Why there is no connection.
+export async function unreachable() {
+  try {
+    if ((await fetch(HEALTH, { cache: "no-store" })).ok) {
+      return new Problem(
+        "The connection on which people are followed was cut, though the service runs: " +
+          "a proxy between it and this page may let no WebSockets through.",
+        { again: true },
+      );
+    }
+  } catch {
+    // Reported below.
+  }
+  return gone();
+}
+
+const gone = () =>
+  new Problem(`The service at ${location.host} cannot be reached. Is it still running?`, {
+    again: true,
+  });
 
 // Why a request got no answer. A service that refuses a large body may close the connection
 // while the browser is still sending: that looks as if there were no service.
@@ -50,25 +72,23 @@ async function connectionProblem(sent) {
   } catch {
     // Reported below.
   }
-  return new Problem(`The service at ${location.host} cannot be reached. Is it still running?`, {
-    again: true,
-  });
+  return gone();
 }
 
-function answerProblem(response, answer) {
-  const reason = errorText(answer) ?? `HTTP status ${response.status}`;
-  if (response.status === 503) {
-    const seconds = Number(response.headers.get("Retry-After"));
+// The Problem of an answer without a result; `wait` as there.
+export function failure(status, answer, wait = null) {
+  const reason = errorText(answer) ?? `HTTP status ${status}`;
+  if (status === 503) {
     return new Problem(`The service cannot process the picture now: ${sentence(reason)}`, {
       busy: true,
-      wait: seconds > 0 ? seconds : null,
+      wait,
     });
   }
-  if (response.status === 413) {
+  if (status === 413) {
     return new Problem(`The picture is too large for the service: ${sentence(reason)}`);
   }
   return new Problem(`The service answered: ${sentence(reason)}`, {
-    again: response.status >= 500 || response.ok,
+    again: status >= 500 || status < 400,
   });
 }
 
@@ -81,7 +101,7 @@ function errorText(answer) {
   return details.map((detail) => detail?.msg).join("; ");
 }
 
-function parsed(text) {
+export function parsed(text) {
   try {
     return JSON.parse(text);
   } catch {

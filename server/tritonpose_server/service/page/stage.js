@@ -2,7 +2,7 @@
 
 import { jointName } from "./keypoints.js";
 import { drawPoses } from "./draw.js";
-import { nearestJoint, number, samePlace, score } from "./poses.js";
+import { called, nearestJoint, number, samePlace, score } from "./poses.js";
 
 // How near, in CSS pixels, a pointer must be to a joint.
 const REACH = { mouse: 14, pen: 14, touch: 28 };
@@ -35,13 +35,21 @@ export class Stage {
     frame.addEventListener("click", (event) => onPick(this.#placeAt(event)));
   }
 
+  // Plays a video behind the pictures that are taken of it.
+  play(video) {
+    this.#frame.prepend(video);
+    this.#frame.style.setProperty("--width", video.videoWidth);
+    this.#frame.style.setProperty("--height", video.videoHeight);
+    this.#frame.hidden = false;
+  }
+
   // Shows another picture, without skeletons.
   show(picture) {
     const { image, width, height } = (this.#picture = picture);
     this.#frame.style.setProperty("--width", width);
     this.#frame.style.setProperty("--height", height);
     if (this.#image) this.#image.replaceWith(image);
-    else this.#frame.prepend(image);
+    else this.#canvas.before(image);
     this.#image = image;
     this.#frame.hidden = false;
     this.draw([], 0, null);
@@ -53,7 +61,10 @@ export class Stage {
     this.#threshold = threshold;
     this.#focus = focus;
     if (!this.#picture) return;
-    this.#image.alt = `${this.#picture.name}, ${number(persons.length, "person", "people")} shown`;
+    // Of an <img> this is more than its `alt`, which a <canvas> has not.
+    this.#image.role = "img";
+    this.#image.ariaLabel =
+      `${this.#picture.name}, ${number(persons.length, "person", "people")} shown`;
     this.#paint();
   }
 
@@ -89,7 +100,7 @@ export class Stage {
     this.#tip.hidden = !person;
     if (!person) return;
     const keypoint = person.kpts[this.#focus.joint];
-    const name = `person ${this.#focus.person + 1}`;
+    const name = `person ${called(person, this.#focus.person)}`;
     const scores = `detection ${score(person.detScore)}, keypoints ${score(person.kptScore)}`;
     const [title, detail] = this.#tip.children;
     title.textContent = keypoint ? `${jointName(this.#focus.joint)} ${score(keypoint[2])}` : name;

@@ -1,6 +1,7 @@
-// The webcam, one still at a time.
+// The webcam.
 
 import { Problem } from "./problem.js";
+import { Video } from "./video.js";
 
 const REFUSALS = {
   NotAllowedError:
@@ -10,12 +11,9 @@ const REFUSALS = {
   NotReadableError: "The camera cannot be read: another program may be using it.",
   OverconstrainedError: "The chosen camera is no longer connected.",
 };
-const QUALITY = 0.9;
 
-export class Webcam {
+export class Webcam extends Video {
   #stream;
-  #video = document.createElement("video");
-  #canvas = document.createElement("canvas");
 
   // Opens a camera: that of an id, or the one that the browser prefers. `onEnd` is called should
   // it go away by itself.
@@ -30,9 +28,8 @@ export class Webcam {
     try {
       webcam.#stream = await navigator.mediaDevices.getUserMedia({ video });
       webcam.#track.addEventListener("ended", onEnd);
-      webcam.#video.muted = webcam.#video.playsInline = true;
-      webcam.#video.srcObject = webcam.#stream;
-      await webcam.#video.play();
+      webcam.element.srcObject = webcam.#stream;
+      await webcam.element.play();
     } catch (error) {
       webcam.close();
       throw new Problem(REFUSALS[error.name] ?? `The camera cannot be used: ${error.message}`, {
@@ -50,22 +47,9 @@ export class Webcam {
     return this.#track.getSettings().deviceId;
   }
 
-  // The current image, as a JPEG file.
-  still() {
-    const { videoWidth, videoHeight } = this.#video;
-    this.#canvas.width = videoWidth;
-    this.#canvas.height = videoHeight;
-    this.#canvas.getContext("2d").drawImage(this.#video, 0, 0);
-    return new Promise((resolve, reject) => {
-      const settle = (blob) =>
-        blob ? resolve(blob) : reject(new Problem("The camera sends no picture."));
-      this.#canvas.toBlob(settle, "image/jpeg", QUALITY);
-    });
-  }
-
   close() {
     this.#stream?.getTracks().forEach((track) => track.stop());
-    this.#video.srcObject = null;
+    super.close();
   }
 }
 

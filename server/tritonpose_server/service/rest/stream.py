@@ -15,7 +15,7 @@ from tritonpose.result import KeypointResult
 from tritonpose.tracking.settings import TrackingSettings
 from tritonpose.tracking.tracker import Tracker
 from tritonpose.transport.messages import InferRequest
-from tritonpose_server.service.contract.answers import error_body, tracked_body
+from tritonpose_server.service.contract.answers import error_body, notice_body, tracked_body
 from tritonpose_server.service.contract.failures import (
     BusyError,
     ServiceError,
@@ -103,6 +103,7 @@ class StreamSession:
         try:
             await self._greet()
             with self._streams.enter():
+                await self._send(notice_body("Ready", request_id(self._socket.scope)))
                 await self._serve()
         except ServiceError as error:
             if isinstance(error, BusyError):

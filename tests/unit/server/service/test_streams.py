@@ -62,10 +62,15 @@ def limited(triton: FileServer) -> Iterator[str]:
 
 
 @contextmanager
-def stream(address: str, first: object = None, **options: Any) -> Iterator[ClientConnection]:
+def stream(
+    address: str, first: object = None, *, ready: bool = True, **options: Any
+) -> Iterator[ClientConnection]:
+    """A stream whose first message is sent, and answered where the service is ``ready`` for it."""
     url = f"{address.replace('http', 'ws', 1)}{PATH}"
     with connect(url, proxy=None, **options) as opened:
         opened.send(json.dumps(first or {}))
+        if ready:
+            assert told(opened)["errorMsg"] == "Ready"
         yield opened
 
 
@@ -263,7 +268,7 @@ def test_a_key_comes_by_message_or_header(
     ("first", "words"), [({}, "an API key is needed"), ({"key": "x" * 20}, "is not valid")]
 )
 def test_the_first_message_needs_the_key(locked: str, first: dict[str, str], words: str) -> None:
-    with stream(locked, first) as opened:
+    with stream(locked, first, ready=False) as opened:
         with suppress(ConnectionClosed):
             opened.send(IMAGE)
         assert words in problem(opened, 401)
@@ -481,7 +486,7 @@ def test_streams_beyond_the_limit(limited: str) -> None:
         for opened in (one, two, three):
             opened.send(IMAGE)
             assert told(opened)["errorCode"] == 0
-        with stream(limited) as opened:
+        with stream(limited, ready=False) as opened:
             assert "3 connections that follow people" in problem(opened, 503)
             assert closed(opened)[0] == 4503
     assert wait_until(lambda: metric(limited, "tritonpose_rest_streams ") == 0)
