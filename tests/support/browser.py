@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Request, Route
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Playwright,
+    Request,
+    Route,
+    WebSocket,
+)
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _OPTIONS = (
@@ -45,6 +54,11 @@ class Visit:
         address: Of the service, with a slash at its end.
         asked: Bodies of the requests for keypoints so far.
         most_at_once: How many of them have been under way at the same time.
+        streams: How many WebSockets were opened so far.
+        said: Texts that were sent by them, parsed.
+        sent: How many pictures were.
+        told: Answers to them, parsed.
+        most_unanswered: How many pictures have been without an answer at the same time.
         expected: Parts of complaints that the test expects.
         expected_hosts: Hosts besides the service's to which requests are to go.
         complaints: Other errors and warnings in the browser's console.
@@ -55,6 +69,9 @@ class Visit:
         self.address = address
         self.asked: list[dict[str, Any]] = []
         self.most_at_once = 0
+        self.streams = self.sent = self.most_unanswered = 0
+        self.said: list[dict[str, Any]] = []
+        self.told: list[dict[str, Any]] = []
         self.expected: tuple[str, ...] = ()
         self.expected_hosts: set[str] = set()
         self.complaints: list[str] = []
@@ -63,6 +80,7 @@ class Visit:
         page.on("request", self._on_request)
         page.on("requestfinished", self._on_end)
         page.on("requestfailed", self._on_end)
+        page.on("websocket", self._on_stream)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self._on_console)
         page.goto(address)
@@ -74,6 +92,30 @@ class Visit:
             self.asked.append(json.loads(request.post_data or "null"))
             self._under_way += 1
             self.most_at_once = max(self.most_at_once, self._under_way)
+
+    def _on_stream(self, stream: WebSocket) -> None:
+        self._hosts.add(urlsplit(stream.url).netloc)
+        self.streams += 1
+        unanswered = 0
+
+        def on_sent(payload: str | bytes) -> None:
+            nonlocal unanswered
+            if isinstance(payload, str):
+                self.said.append(json.loads(payload))
+                return
+            self.sent += 1
+            unanswered += 1
+            self.most_unanswered = max(self.most_unanswered, unanswered)
+
+        def on_told(payload: str | bytes) -> None:
+            nonlocal unanswered
+            answer = json.loads(payload)
+            if answer["errorMsg"] != "Ready":
+                unanswered -= 1
+                self.told.append(answer)
+
+        stream.on("framesent", on_sent)
+        stream.on("framereceived", on_told)
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type not in ("error", "warning"):
@@ -107,6 +149,11 @@ class Visit:
         """Pick a photo."""
         self.page.get_by_label("Choose a photo").set_input_files(files)
 
+    def ids(self) -> list[list[int | None]]:
+        """Ids of the people in the answers so far, of those with a result."""
+        results = [each["result"] for each in self.told if "result" in each]
+        return [[person["trackId"] for person in each["persons"]] for each in results]
+
     def wait_for_answer(self) -> None:
         """Wait until the service has answered and its answer is shown."""
         self.page.get_by_role("status").filter(has_text="answered in").wait_for()
@@ -116,6 +163,11 @@ class Visit:
         message = self.page.get_by_role("alert").get_by_role("paragraph")
         message.wait_for()
         return message.inner_text()
+
+    def error_shown(self) -> str:
+        """The error that is shown now; empty if none is."""
+        message = self.page.get_by_role("alert").get_by_role("paragraph")
+        return message.inner_text() if message.is_visible() else ""
 
     def persons(self) -> Locator:
         """Rows of the list of people."""

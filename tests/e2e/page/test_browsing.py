@@ -164,4 +164,4 @@ def test_the_focus_is_visible(listed: Visit) -> None:
 
 
 def test_the_page_is_small() -> None:
-    assert sum(path.stat().st_size for path in PAGE.iterdir()) < 64_000
+    assert sum(path.stat().st_size for path in PAGE.iterdir()) < 80_000

@@ -47,6 +47,18 @@ def test_the_page_asks_for_the_key_once(
     assert len(opened.asked) == asked + 1
 
 
+def test_the_webcam_asks_for_the_key(visit: Callable[..., Visit], locked: str) -> None:
+    opened = visit(locked)
+    page = opened.page
+    page.get_by_role("button", name="Use webcam").click()
+    page.get_by_label("API key:").fill("a-wrong-key-0123456789")
+    page.get_by_role("button", name="Use this key").click()
+    page.get_by_label("does not know this API key").fill(KEY)
+    page.keyboard.press("Enter")
+    page.get_by_role("status").filter(has_text="pictures a second").wait_for()
+    assert opened.streams == 3
+
+
 def test_those_without_a_key_are_told(
     visit: Callable[..., Visit], locked: str, photo: Path
 ) -> None:

@@ -282,7 +282,7 @@ class _Clock:
 
     def lose(self) -> None:
         """Note that the people in an image can't be told, as the inference server is away."""
-        self.in_outage = self._last is not None
+        self.in_outage = True
 
 
 def _wrong_time(why: str) -> ServiceError:
