@@ -100,12 +100,13 @@ class Visit:
 
         def on_sent(payload: str | bytes) -> None:
             nonlocal unanswered
-            if isinstance(payload, str):
-                self.said.append(json.loads(payload))
-                return
-            self.sent += 1
-            unanswered += 1
-            self.most_unanswered = max(self.most_unanswered, unanswered)
+            # Chromium says nothing of pictures; but each comes behind a text with its time.
+            said = json.loads(payload)
+            self.said.append(said)
+            if "time" in said:
+                self.sent += 1
+                unanswered += 1
+                self.most_unanswered = max(self.most_unanswered, unanswered)
 
         def on_told(payload: str | bytes) -> None:
             nonlocal unanswered

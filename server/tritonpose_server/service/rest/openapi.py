@@ -25,8 +25,8 @@ The address of a WebSocket, `ws://` or `wss://`, for the images of one camera or
 
 The client first sends a text: a JSON object, `{}` at least. `key` is its API key, where one is
 required and no header has it. `detThreshold`, 0 to 1, and `roi`, as for a single image, hold from
-then on. The answer is `NoResultResponse`. Then it sends images, each a binary message: the bytes of a JPEG, PNG, WebP or BMP file.
-Before each may come a text with its `time` in seconds, by default that of its arrival, or with
+then on. The answer is `NoResultResponse`. Then it sends images, each a binary message: the bytes of
+a JPEG, PNG, WebP or BMP file. Before each may come a text with its `time` in seconds, by default that of its arrival, or with
 `"reset": true`, where what follows is another scene.
 
 Each image gets one answer, a text: `InferResponse`, whose `result` also has `frame`, the number of
