@@ -25,14 +25,16 @@ The address of a WebSocket, `ws://` or `wss://`, for the images of one camera or
 
 The client first sends a text: a JSON object, `{}` at least. `key` is its API key, where one is
 required and no header has it. `detThreshold`, 0 to 1, and `roi`, as for a single image, hold from
-then on. The answer is `NoResultResponse`. Then it sends images, each a binary message: the bytes of
-a JPEG, PNG, WebP or BMP file. Before each may come a text with its `time` in seconds, by default that of its arrival, or with
+then on. The answer is `NoResultResponse`.
+
+Then the client sends images, each a binary message: the bytes of a JPEG, PNG, WebP or BMP file.
+Before each may come a text with its `time` in seconds, by default that of its arrival, or with
 `"reset": true`, where what follows is another scene.
 
 Each image gets one answer, a text: `InferResponse`, whose `result` also has `frame`, the number of
 the image from 0, and `time`, and whose persons have `trackId`, the same for the same person; null
-for somebody new who may be none. Or `NoResultResponse` with `frame`. Images that come while two are
-unanswered replace the one that waits, which gets 503."""
+for somebody new who may be none. Or `NoResultResponse` with `frame`. An image that comes while two
+are unanswered replaces the one that waits, which gets 503."""
 
 _FILE = {"type": "string", "format": "binary"}
 _FILE_TYPES = (
