@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
 
 # Part of every cache key: raise it when the same source would give another model.
-CONVERTER_VERSION = 2
+CONVERTER_VERSION = 3
 
 Progress = Callable[[str], None]
 """Called with lines for the user."""

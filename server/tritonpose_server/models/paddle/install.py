@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import onnx
 from tritonpose_server.models import triton_config
 from tritonpose_server.models.catalog import Role
 from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.graph.channels.shuffles import absorb_shuffles, keeps_shuffles
 from tritonpose_server.models.graph.detector_graph import servable_detector
 from tritonpose_server.models.graph.keypoint_graph import servable_keypoint_model
 from tritonpose_server.models.home import writable_directory
@@ -30,7 +32,17 @@ from tritonpose_server.models.store import (
 )
 
 # What a model is made from, in its provenance: where any of it differs, the model may.
-_MADE_FROM = ("source_sha256", "converter_version", "classes", "flip_shift", "keypoints")
+_MADE_FROM = (
+    "source_sha256",
+    "converter_version",
+    "classes",
+    "flip_shift",
+    "keypoints",
+    "shuffles",
+)
+
+# Of these, how it was converted: what is there is replaced.
+_CONVERSION = {"converter_version", "shuffles"}
 
 
 def install_paddle_model(
@@ -73,6 +85,7 @@ def install_paddle_model(
         **({"classes": sorted(classes)} if classes else {}),
         **({} if flip_shift is None else {"flip_shift": flip_shift}),
         **({} if schema is None else {"keypoints": schema.to_json()}),
+        **({"shuffles": "kept"} if keeps_shuffles(os.environ) else {}),
     }
     yml = replace(yml, classes=classes)
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
@@ -93,7 +106,9 @@ def install_paddle_model(
         if guess is not None:
             progress(guess)
         joints = None if schema is None else len(schema.names)
-        servable = servable_keypoint_model(exported, yml, joints)
+        servable = _without_shuffles(
+            servable_keypoint_model(exported, yml, joints), yml.model_name, progress
+        )
         agreement = verify_model(servable, yml, model, progress)
         parameters = triton_config.keypoint_parameters(
             flip_shift=shift, use_udp=yml.use_udp, schema=schema
@@ -142,14 +157,11 @@ def _is_installed(store: ModelStore, name: str, made_from: Mapping[str, object])
     if installed is None:
         return False
     different = [key for key in _MADE_FROM if installed.get(key) != made_from.get(key)]
-    if different == ["converter_version"]:
-        # What an earlier version made of it is replaced.
-        return False
-    if different:
-        raise ConversionError(
-            f"another model is installed as {name!r}; remove it first, or choose another name"
-        )
-    return True
+    if set(different) <= _CONVERSION:
+        return not different
+    raise ConversionError(
+        f"another model is installed as {name!r}; remove it first, or choose another name"
+    )
 
 
 def _detector(
@@ -165,8 +177,9 @@ def _detector(
             f"using PP-YOLOE's, IoU {yml.nms.iou_threshold:g} and score "
             f"{yml.nms.score_threshold:g}; `NMS` with nms_threshold and score_threshold changes it"
         )
+    servable = _without_shuffles(detector.model, yml.model_name, progress)
     agreement = verify_model(
-        detector.model, yml, model, progress, classes=detector.classes, raw=detector.raw
+        servable, yml, model, progress, classes=detector.classes, raw=detector.raw
     )
     parameters = triton_config.detector_parameters(
         interpolation=yml.interpolation,
@@ -177,4 +190,13 @@ def _detector(
         labels=yml.labels,
         classes=detector.classes,
     )
-    return detector.model, parameters, agreement
+    return servable, parameters, agreement
+
+
+def _without_shuffles(servable: onnx.ModelProto, name: str, progress: Progress) -> onnx.ModelProto:
+    if keeps_shuffles(os.environ):
+        return servable
+    servable, note = absorb_shuffles(servable)
+    if note is not None:
+        progress(f"{name}: {note}")
+    return servable
