@@ -62,7 +62,11 @@ def test_agreement_with_saved_results_on_a_server_of_its_own(
         *("--det_threshold", "0.6"),
         *("--keypoint_model", "MoveNet-Thunder_256x192"),
         *("--keypoint_model", "MoveNet-Lightning_256x192"),
+        "--fast_decode",
     )
+    effect = evaluations[0]["fast_decode"]
+    assert (effect["persons"], effect["lost"], effect["added"]) == (2, 0, 0)
+    assert 0.9 < effect["oks"] < 1
     same, other = (each["agreement"] for each in evaluations)
     assert same["images"] == same["persons"] == 1
     assert same["box_px"] == same["clear_px"] == same["keypoint_score"] == 0

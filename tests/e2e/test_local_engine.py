@@ -101,6 +101,9 @@ def test_same_bits_of_frames_and_given_boxes(local: Infer, served: Infer, photo:
         found = local(request)
         assert_same(found, served(request))
         counts.append(len(found.boxes))
+    request = InferRequest(image=photo.read_bytes(), fast_decode=True)
+    assert_same(local(request), served(request))
+    assert len(local(request).boxes) == 2
     assert counts[1] + counts[2] == counts[0] == 2
     assert counts[3:6] == [2, 2, 0]
 

@@ -13,6 +13,7 @@ from tools.command import run_command, write_json
 from tools.evaluation.agreement import load_saved_results
 from tools.evaluation.coco import load_ground_truth
 from tools.evaluation.evaluate import References, evaluate
+from tools.evaluation.fast_decode import find_jpegs
 from tools.evaluation.report import table
 from tools.evaluation.server_facts import ask_server
 from tools.evaluation.tracking.command import main as evaluate_tracking
@@ -39,12 +40,18 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/evaluate",
         description="Measure the quality of a server's answers: COCO scores of keypoints and "
-        "boxes, agreement with results of PaddleX, or both. Without --url, a server is started "
-        "for the evaluation. `scripts/evaluate tracking --help` is about people over time.",
+        "boxes, agreement with results of PaddleX, and what fast decoding changes. Without --url, "
+        "a server is started for the evaluation. `scripts/evaluate tracking --help` is about "
+        "people over time.",
     )
     add = parser.add_argument
     add("--annotations", type=Path, metavar="JSON", help="COCO keypoint annotations")
     add("--golden", type=Path, metavar="DIR", help="directory that PaddleX's save_to_json wrote to")
+    add(
+        "--fast_decode",
+        action="store_true",
+        help="compare the people of all JPEGs with and without fast_decode",
+    )
     add("--images", type=Path, metavar="DIR", required=True, help="directory of the images")
     add(
         "--image_prefix",
@@ -82,8 +89,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--use_udp", action="store_true", default=None, help="crop with unbiased data processing")
     add("--json", type=Path, metavar="FILE", help="write all figures to a file")
     options = parser.parse_args(arguments)
-    if options.annotations is None and options.golden is None:
-        parser.error("give --annotations, --golden or both")
+    if options.annotations is None and options.golden is None and not options.fast_decode:
+        parser.error("give --annotations, --golden or --fast_decode")
     return options
 
 
@@ -109,7 +116,8 @@ def _load_references(options: argparse.Namespace) -> References:
     if options.golden is not None:
         saved = load_saved_results(options.golden)
     threshold = check_threshold(options.det_threshold, "det_threshold")
-    return References(truth, saved, options.images, threshold)
+    jpegs = find_jpegs(options.images) if options.fast_decode else None
+    return References(truth, saved, options.images, threshold, jpegs)
 
 
 def _evaluate_all(

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from tools.errors import ToolError
 from tools.evaluation.agreement import Agreement
 from tools.evaluation.coco import GroundTruth, coco_scores
+from tools.evaluation.fast_decode import DecodeEffect
 from tools.evaluation.server_facts import ServerFacts
 from tools.evaluation.variants import Variant
 from tritonpose.errors import InvalidRequestError
@@ -34,7 +35,7 @@ _InferAll = Callable[[str, Sequence[_Job]], list[PoseResponse]]
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """COCO annotations, PaddleX's results by the images' names, or both.
+    """COCO annotations, PaddleX's results by the images' names, JPEGs to decode in two ways.
 
     `images` is the directory of the images of `saved`, `det_threshold` the threshold of these, None
     for the server's default.
@@ -44,6 +45,7 @@ class References:
     saved: Mapping[str, PoseResponse] | None
     images: Path
     det_threshold: Threshold | None
+    jpegs: Sequence[Path] | None = None
 
 
 def evaluate(
@@ -51,7 +53,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Send all images through a server and score its answers, for the report.
 
-    ``coco`` or ``agreement`` is None where there is nothing to compare with.
+    ``coco``, ``agreement`` or ``fast_decode`` is None where there is nothing to compare with.
     """
     resolved = server.resolve(variant)
 
@@ -79,6 +81,7 @@ def evaluate(
         "variant": asdict(resolved),
         "coco": None if truth is None else _coco_figures(infer_all, truth),
         "agreement": None if saved is None else _agreement(infer_all, references, saved),
+        "fast_decode": None if references.jpegs is None else _decodes(infer_all, references.jpegs),
     }
 
 
@@ -106,3 +109,11 @@ def _agreement(
     jobs = [(references.images / name, options) for name in saved]
     answers = infer_all("PaddleX's results", jobs)
     return asdict(Agreement.of(list(zip(saved, saved.values(), answers, strict=True))))
+
+
+def _decodes(infer_all: _InferAll, files: Sequence[Path]) -> dict[str, Any]:
+    full, fast = (
+        infer_all(label, [(path, {"fast_decode": choice}) for path in files])
+        for label, choice in (("full decoding", False), ("fast decoding", True))
+    )
+    return asdict(DecodeEffect.of(list(zip(full, fast, strict=True))))

@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from tools.evaluation.agreement import CLEAR, CLOSE_PX, VISIBLE
 from tools.evaluation.coco import FIGURES, Kind
+from tools.evaluation.fast_decode import CLOSE
 
 _Rows = Sequence[tuple[str, str, str]]
 """Label, name and format of a figure, the name behind its group's; a heading has no name."""
@@ -47,6 +48,18 @@ _AGREEMENT: _Rows = (
     ("  keypoint scores within", "keypoint_score", ".4f"),
 )
 
+_FAST_DECODE: _Rows = (
+    ("Fast decoding, compared with full decoding", "", ""),
+    ("  JPEGs", "images", ""),
+    ("  JPEGs with the same bits", "unchanged", ""),
+    ("  people of full decoding", "persons", ""),
+    ("  of these not found", "lost", ""),
+    ("  others found", "added", ""),
+    ("  OKS, mean", "oks", ".4f"),
+    ("  OKS, 5th percentile", "oks_low", ".4f"),
+    (f"  people within OKS {CLOSE}", "close_share", ".2%"),
+)
+
 
 def table(evaluations: Sequence[Mapping[str, Any]]) -> str:
     """Format a plain table, one column per evaluation; all have the same kinds of figures."""
@@ -61,6 +74,8 @@ def table(evaluations: Sequence[Mapping[str, Any]]) -> str:
     lines += _lines(_COCO, coco) if coco else []
     agreements = [each["agreement"] for each in evaluations if each["agreement"] is not None]
     lines += _lines(_AGREEMENT, agreements) if agreements else []
+    decodes = [each["fast_decode"] for each in evaluations if each["fast_decode"] is not None]
+    lines += _lines(_FAST_DECODE, decodes) if decodes else []
     text = tabulate(
         [[*line, *[""] * (1 + len(evaluations) - len(line))] for line in lines],
         tablefmt="plain",

@@ -36,6 +36,7 @@ class Variant:
         image: bytes,
         det_threshold: Threshold | None = None,
         person_boxes: npt.NDArray[np.float32] | None = None,
+        fast_decode: bool | None = None,
     ) -> InferRequest:
         """Make the request for one encoded image; see `InferRequest` for the arguments."""
         return InferRequest(
@@ -45,6 +46,7 @@ class Variant:
             keypoint_model=self.keypoint_model,
             flip=self.flip,
             use_udp=self.use_udp,
+            fast_decode=fast_decode,
             person_boxes=person_boxes,
         )
 

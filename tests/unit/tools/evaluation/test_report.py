@@ -26,7 +26,13 @@ def evaluation(name: str, value: float, flip: bool = False) -> dict[str, Any]:
         "detection": scores("bbox", 1),
     }
     variant = {"detector": "detector", "keypoint_model": name, "flip": flip, "use_udp": None}
-    return {"triton": "2.51.0", "variant": variant, "coco": coco, "agreement": asdict(AGREEMENT)}
+    return {
+        "triton": "2.51.0",
+        "variant": variant,
+        "coco": coco,
+        "agreement": asdict(AGREEMENT),
+        "fast_decode": None,
+    }
 
 
 def test_table_of_two() -> None:
