@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Generator
 from contextlib import aclosing, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tritonpose._requests import (
     Wishes,
@@ -137,33 +137,57 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults, AsyncTracked]):
                 return [unreadable_result(source, error)]
             return [await self._infer(image, wishes, boxes) for image in images]
 
-    def _submit(
-        self, image: ImageInput, wishes: Wishes, boxes: NDArray[np.float32] | None
-    ) -> asyncio.Task[KeypointResult]:
-        return asyncio.create_task(self._infer_in_turn(image, wishes, boxes))
-
-    async def _infer_in_turn(
-        self, image: ImageInput, wishes: Wishes, boxes: NDArray[np.float32] | None
-    ) -> KeypointResult:
-        async with self._slots:
-            return await self._infer(image, wishes, boxes)
+    def _event_loop(self) -> asyncio.AbstractEventLoop | None:
+        try:
+            return asyncio.get_running_loop()
+        except RuntimeError:
+            return None
 
     async def _track(self, schedule: Schedule, on_error: OnError) -> AsyncTracked:
-        self._check_loop()
         names = TakenNames()
+        tracked = self._follow(schedule)
+        whole = schedule.whole
+        if whole is not None:
+            async with aclosing(tracked):
+                async for result in tracked:
+                    whole.add(result)
+                    if result.error is not None and on_error == "raise":
+                        break
+            tracked = _in_threads(whole.results())
+        async with aclosing(tracked):
+            async for result in tracked:
+                for named in deliver([result], on_error, names):
+                    yield named
+
+    async def _follow(self, schedule: Schedule) -> AsyncTracked:
+        """Yield the results of a schedule as they come, also those with errors."""
+        self._check_loop()
         loop = asyncio.get_running_loop()
         changed = asyncio.Event()
+        scope = _TaskScope()
+        self._scopes.add(scope)
+
+        async def infer(image: ImageInput, boxes: NDArray[np.float32] | None) -> KeypointResult:
+            async with self._slots:
+                return await self._infer(image, schedule.wishes, boxes)
+
         try:
-            schedule.start(partial(loop.call_soon_threadsafe, changed.set))
+            schedule.start(
+                partial(loop.call_soon_threadsafe, changed.set),
+                lambda image, boxes: scope.start(infer(image, boxes)),
+            )
             while not schedule.ended:
                 changed.clear()
-                while (result := schedule.next()) is not None:
-                    for named in deliver([result], on_error, names):
-                        yield named
+                while not self._closed and (result := schedule.next()) is not None:
+                    yield result
+                if self._closed:
+                    raise RuntimeError(CLOSED)
                 if not schedule.ended:
                     await changed.wait()
         finally:
             await asyncio.to_thread(schedule.stop)
+            await scope.cancel()
+            self._scopes.discard(scope)
 
     async def _infer(
         self, image: ImageInput, wishes: Wishes, boxes: NDArray[np.float32] | None
@@ -179,6 +203,15 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults, AsyncTracked]):
         except TritonPoseError as error:
             # Looks into the image, if that may be the reason.
             return await asyncio.to_thread(failed_result, image, error)
+
+
+async def _in_threads(items: Generator[T, None, None]) -> AsyncGenerator[T, None]:
+    """Yield the items of a generator that may block."""
+    try:
+        while (item := await asyncio.to_thread(next, items, _END)) is not _END:
+            yield cast("T", item)
+    finally:
+        items.close()
 
 
 async def _sources(inputs: object) -> AsyncGenerator[object, None]:

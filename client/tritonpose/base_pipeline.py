@@ -16,13 +16,12 @@ from tritonpose.result import KeypointResult
 from tritonpose.transport import AsyncTransport, Transport
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from asyncio import AbstractEventLoop
+
     from typing_extensions import Self
 
-    from tritonpose.inputs import ImageInput
     from tritonpose.saving import TakenNames
-    from tritonpose.tracking.schedule import Answer, Schedule
+    from tritonpose.tracking.schedule import Schedule
     from tritonpose.tracking.tracker import Tracker
 
 OnError = Literal["raise", "collect"]
@@ -211,7 +210,7 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
             roi,
             tracker,
             self._max_in_flight,
-            self._submit,
+            self._event_loop(),
         )
         return self._track(schedule, on_error)
 
@@ -223,11 +222,9 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
         """Keep a window of requests in flight and yield their results in order."""
         raise NotImplementedError
 
-    def _submit(
-        self, image: ImageInput, wishes: Wishes, boxes: NDArray[np.float32] | None
-    ) -> Answer:
-        """Send one image, and have its result in the future."""
-        raise NotImplementedError
+    def _event_loop(self) -> AbstractEventLoop | None:
+        """Return what runs asynchronous iterators, if there is any."""
+        return None
 
     def _track(self, schedule: Schedule, on_error: OnError) -> AnyTracked:
         """Yield the results of a schedule as they come."""

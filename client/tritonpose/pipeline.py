@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 Results = Generator[KeypointResult, None, None]
 Tracked = Generator["TrackedResult", None, None]
+
+_LOOK_UP_S = 1.0
 
 
 class HumanKeypointPipeline(BasePipeline[Transport, Results, Tracked]):
@@ -129,31 +131,47 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results, Tracked]):
             return [unreadable_result(source, error)]
         return [self._infer(image, wishes, boxes) for image in images]
 
-    def _submit(
-        self, image: ImageInput, wishes: Wishes, boxes: NDArray[np.float32] | None
-    ) -> Future[KeypointResult]:
-        if self._closed:
-            raise RuntimeError(CLOSED)
-        return self._pool.submit(copy_context().run, self._infer, image, wishes, boxes)
-
     def _track(self, schedule: Schedule, on_error: OnError) -> Tracked:
-        pool = self._pool
         names = TakenNames()
+        tracked = self._follow(schedule)
+        whole = schedule.whole
+        if whole is not None:
+            with closing(tracked):
+                for result in tracked:
+                    whole.add(result)
+                    if result.error is not None and on_error == "raise":
+                        break
+            tracked = whole.results()
+        with closing(tracked):
+            for result in tracked:
+                yield from deliver([result], on_error, names)
+
+    def _follow(self, schedule: Schedule) -> Tracked:
+        """Yield the results of a schedule as they come, also those with errors."""
+        pool = self._pool
         changed = threading.Event()
+
+        def send(image: ImageInput, boxes: NDArray[np.float32] | None) -> Future[KeypointResult]:
+            if self._closed:
+                raise RuntimeError(CLOSED)
+            run = copy_context().run
+            return pool.submit(run, self._infer, image, schedule.wishes, boxes)
+
         try:
-            schedule.start(changed.set)
+            schedule.start(changed.set, send)
             while not schedule.ended:
                 changed.clear()
                 while (result := schedule.next()) is not None:
-                    yield from deliver([result], on_error, names)
+                    yield result
                     self._check_process(pool)
-                if not schedule.ended:
-                    changed.wait()
+                # Once closed, nothing more is sent, and a camera may give nothing for long.
+                while not (schedule.ended or changed.wait(_LOOK_UP_S)):
+                    if self._closed:
+                        raise RuntimeError(CLOSED)
         finally:
-            answers = schedule.stop()
-            # In a forked process nobody works on them.
+            # In a forked process nobody reads or works on them.
             if self._pool is pool:
-                wait([answer for answer in answers if isinstance(answer, Future)])
+                wait([answer for answer in schedule.stop() if isinstance(answer, Future)])
 
     def _infer(
         self, image: ImageInput, wishes: Wishes, boxes: NDArray[np.float32] | None

@@ -7,12 +7,11 @@ from collections import deque
 from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
+from tritonpose.errors import InputError
 from tritonpose.inputs.videos import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-
-    from tritonpose.errors import InputError
 
 _AHEAD = 2
 """Frames of a recording that are read before there is room for their requests."""
@@ -44,7 +43,7 @@ class Feed:
     def __init__(self, source: FrameSource) -> None:
         self.source = source
         self.passed_over = 0
-        self._items: deque[Frame | Exception] = deque()
+        self._items: deque[Frame | InputError] = deque()
         self._changed = threading.Condition()
         self._ended = self._stopped = False
         self._notify: Callable[[], object] = lambda: None
@@ -79,7 +78,7 @@ class Feed:
         with self._changed:
             return self._ended and not self.waits
 
-    def take(self) -> Frame | Exception:
+    def take(self) -> Frame | InputError:
         """Take the next frame, or the error in its place; only where one `waits`."""
         with self._changed:
             item = self._items.popleft()
@@ -94,13 +93,16 @@ class Feed:
                         break
         except Exception as error:
             # Of the caller's iterator.
-            self._put(error)
+            name = self.source.name
+            failure = InputError(f"{name!r} failed: {type(error).__name__}: {error}", name)
+            failure.__cause__ = error
+            self._put(failure)
         finally:
             with self._changed:
                 self._ended = True
             self._notify()
 
-    def _put(self, item: Frame | Exception) -> bool:
+    def _put(self, item: Frame | InputError) -> bool:
         """Let a frame wait; return False once the feed is stopped."""
         with self._changed:
             if self.source.live and isinstance(item, Frame):

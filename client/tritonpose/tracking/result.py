@@ -33,6 +33,7 @@ class TrackedResult(KeypointResult):
 
     Attributes:
         source_index: The place of the source among those of the call, from 0: names may be equal.
+        track_keys: As the tracker names the tracks, also before they get a number.
 
     Args:
         result: What the pipeline found in the frame.
@@ -43,6 +44,7 @@ class TrackedResult(KeypointResult):
     """
 
     source_index: int = 0
+    track_keys: Sequence[int | None] = ()
 
     def __init__(
         self,
@@ -64,9 +66,13 @@ class TrackedResult(KeypointResult):
             error=result.error,
         )
         if people is not None:
-            self["boxes"] = partial(_with_ids, people, tuple(track_ids))
+            self.show(people, track_ids)
         self["timestamp"] = timestamp
         self["source"] = source
+
+    def show(self, people: PoseResponse, track_ids: Sequence[int | None]) -> None:
+        """Replace the people by these, with their numbers."""
+        self["boxes"] = partial(_with_ids, people, tuple(track_ids))
 
     @property
     def track_ids(self) -> tuple[int | None, ...]:

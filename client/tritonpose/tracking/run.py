@@ -5,29 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from tritonpose._requests import Wishes
 from tritonpose.errors import ConfigError
 from tritonpose.given_boxes import checked_roi
 from tritonpose.tracking.feed import Feed
+from tritonpose.tracking.offline import WholeTracks
 from tritonpose.tracking.plan import DetectionPlan, check_interval
 from tritonpose.tracking.schedule import Schedule, SourceRun
 from tritonpose.tracking.settings import TrackingSettings
-from tritonpose.tracking.sources import VideoFile
+from tritonpose.tracking.sources import open_sources
 from tritonpose.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from tritonpose.inputs.images import ImageInput
-    from tritonpose.tracking.schedule import Answer
+    from tritonpose.tracking.feed import FrameSource
     from tritonpose_pipeline.thresholds import Threshold
-
-    Submit = Callable[[ImageInput, Wishes, NDArray[np.float32] | None], Answer]
 
 _LAG = 2
 """How many frames of a recording are on their way at once where people are followed."""
@@ -41,34 +38,58 @@ def plan_tracking(
     roi: object,
     tracker: object,
     max_in_flight: int,
-    submit: Submit,
+    loop: AbstractEventLoop | None = None,
 ) -> Schedule:
     """Check the arguments of ``track`` and prepare the schedule of all sources.
 
-    Raises ConfigError.
+    ``loop`` runs asynchronous iterators. Raises ConfigError.
     """
     interval = check_interval(det_interval)
-    if not isinstance(smooth, bool):
+    if not (isinstance(smooth, bool) or (isinstance(smooth, str) and smooth == "offline")):
         raise ConfigError(f"smooth={smooth!r}: expected True, False or 'offline'")
-    wishes_roi = checked_roi(roi)
-    sources: list[Any] = list(source) if isinstance(source, list | tuple) else [source]
-    if tracker is not None and not isinstance(tracker, Tracker):
+    region = checked_roi(roi)
+    settings = _settings(threshold, smooth=smooth is True)
+    sources = open_sources(source, loop)
+    if tracker is None:
+        trackers = [Tracker(settings) for _ in sources]
+    elif not isinstance(tracker, Tracker):
         raise ConfigError(f"tracker of type {type(tracker).__name__}: expected a Tracker")
-    if tracker is not None and len(sources) != 1:
+    elif len(sources) != 1:
         raise ConfigError(f"tracker: it is of one source, but {len(sources)} were given")
-    settings = _settings(threshold, smooth=smooth)
+    elif smooth == "offline" and tracker.settings.smooth:
+        raise ConfigError("tracker: with smooth='offline' its settings need smooth=False")
+    else:
+        trackers, settings = [tracker], tracker.settings
+    least = threshold if isinstance(threshold, Mapping) else settings.weak_threshold
+    wishes = Wishes(least, roi=region)
     runs = [
-        SourceRun(
-            Feed(VideoFile(os.fspath(item))),
-            Tracker(settings) if tracker is None else tracker,
-            DetectionPlan(interval, _LAG),
-            2 * max_in_flight,
-        )
-        for item in sources
+        SourceRun(Feed(each), its_tracker, DetectionPlan(interval, _LAG), 2 * max_in_flight)
+        for each, its_tracker in zip(sources, trackers, strict=True)
     ]
-    least = settings.weak_threshold if tracker is None else tracker.settings.weak_threshold
-    wishes = Wishes(threshold if isinstance(threshold, Mapping) else least, roi=wishes_roi)
-    return Schedule(runs, lambda image, boxes: submit(image, wishes, boxes), max_in_flight)
+    return Schedule(
+        runs,
+        wishes,
+        max_in_flight,
+        _whole_tracks(source, sources) if smooth == "offline" else None,
+    )
+
+
+def _whole_tracks(source: object, sources: Sequence[FrameSource]) -> WholeTracks:
+    """Prepare to smooth recordings; raise ConfigError for a camera."""
+    given = source if isinstance(source, list | tuple) else [source]
+    reopen: list[Callable[[], FrameSource] | None] = [None for _ in sources]
+    for index, (item, opened) in enumerate(zip(given, sources, strict=False)):
+        if opened.live:
+            raise ConfigError(
+                f"smooth='offline' is for recordings, which end; {opened.name!r} is a camera"
+            )
+        if len(given) == len(sources) and isinstance(item, str | os.PathLike):
+            reopen[index] = partial(_reopen, item)
+    return WholeTracks(sources, reopen)
+
+
+def _reopen(item: object) -> FrameSource:
+    return open_sources(item)[0]
 
 
 def _settings(threshold: Threshold | None, *, smooth: bool) -> TrackingSettings:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tritonpose._requests import Wishes
     from tritonpose.tracking.feed import Feed
+    from tritonpose.tracking.offline import WholeTracks
     from tritonpose.tracking.plan import DetectionPlan
     from tritonpose.tracking.regions import Regions
     from tritonpose.tracking.result import TrackedResult
@@ -47,18 +49,16 @@ class Answer(Protocol):
 
 
 class _Known:
-    """The answer in the place of a frame that was never sent: a result, or an error to raise."""
+    """The answer in the place of a frame that was never sent."""
 
-    def __init__(self, outcome: KeypointResult | Exception) -> None:
-        self._outcome = outcome
+    def __init__(self, result: KeypointResult) -> None:
+        self._result = result
 
     def done(self) -> bool:
         return True
 
     def result(self) -> KeypointResult:
-        if isinstance(self._outcome, Exception):
-            raise self._outcome
-        return self._outcome
+        return self._result
 
     def cancel(self) -> bool:
         return False
@@ -109,8 +109,6 @@ class SourceRun:
         regions = None
         if isinstance(item, InputError):
             answer: Answer = _Known(KeypointResult(name, error=item))
-        elif isinstance(item, Exception):
-            answer = _Known(item)
         else:
             self._time = item.time
             image = ImageInput(name, item.image, frame_index=item.index, frame_time=item.time)
@@ -154,19 +152,23 @@ class SourceRun:
 class Schedule:
     """Sources that share a server: each has its turn, and none waits for another.
 
-    ``limit`` is how many requests may be in flight, of all sources together.
+    ``wishes`` are what each request asks for, ``limit`` is how many may be in flight, of all
+    sources together; ``whole`` is given where results are smoothed in the end.
     """
 
     def __init__(
         self,
         runs: Sequence[SourceRun],
-        send: Send,
+        wishes: Wishes,
         limit: int,
+        whole: WholeTracks | None = None,
     ) -> None:
+        self.wishes = wishes
+        self.whole = whole
         self._runs = runs
-        self._send = send
         self._limit = limit
         self._turn = 0
+        self._send: Send | None = None
         self._notify: Callable[[], object] = lambda: None
 
     @property
@@ -174,9 +176,13 @@ class Schedule:
         """Whether all results of all sources were taken."""
         return all(run.ended for run in self._runs)
 
-    def start(self, notify: Callable[[], object]) -> None:
-        """Begin to read; ``notify`` is called, from any thread, when `next` may have a result."""
-        self._notify = notify
+    def start(self, notify: Callable[[], object], send: Send) -> None:
+        """Begin to read.
+
+        ``notify`` is called, from any thread, when `next` may have a result; ``send`` sends a frame
+        with the `wishes`, and maybe with boxes.
+        """
+        self._notify, self._send = notify, send
         for run in self._runs:
             run.feed.start(notify)
 
@@ -207,7 +213,7 @@ class Schedule:
 
     def _submit_all(self) -> None:
         """Send frames as long as there is room: of each source in turn."""
-        while sum(run.in_flight for run in self._runs) < self._limit:
+        while self._send and sum(run.in_flight for run in self._runs) < self._limit:
             waiting = [run for run in self._runs if run.may_submit]
             if not waiting:
                 return

@@ -177,8 +177,8 @@ class Tracker:
         for index, row in enumerate(shown):
             if row in track_of and self.settings.smooth:
                 calmed[index] = track_of[row].shown()
-        ids = [track_of[row].id if row in track_of else None for row in shown]
-        return TrackedResult(
+        tracks = [track_of.get(row) for row in shown]
+        tracked = TrackedResult(
             result,
             replace(
                 people,
@@ -187,10 +187,12 @@ class Tracker:
                 keypoints=calmed,
                 kpt_scores=people.kpt_scores[shown],
             ),
-            ids,
+            [None if track is None else track.id for track in tracks],
             self._time or 0.0,
             source,
         )
+        tracked.track_keys = [None if track is None else track.key for track in tracks]
+        return tracked
 
     def _begin(self, box: Array, keypoints: Array, score: float, time: float) -> Track:
         track = Track.begin(self._next_key, box, keypoints, score, time, self.settings)
