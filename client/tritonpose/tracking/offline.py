@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 GAP_S = 0.25
-"""For how long somebody may be unseen and is still shown, where he or she is seen again."""
+"""For how long somebody may be unseen and is still shown, if seen again after it."""
 
 _WINDOW_S = 0.15
 """To each side, of the frames that a smoothed one is fitted to."""
@@ -93,7 +93,7 @@ class WholeTracks:
 def smooth_tracks(results: Sequence[TrackedResult]) -> None:
     """Smooth all results of one source, in their order.
 
-    Whoever got a number has it from the first frame in which he or she was seen.
+    People who got a number have it from the first frame in which they were seen.
     """
     times = np.array([result.timestamp for result in results])
     numbers = {

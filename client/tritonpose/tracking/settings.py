@@ -40,7 +40,7 @@ class TrackingSettings:
     keep_s: float = 1.0
     smooth: bool = True
     min_cutoff_hz: float = 0.5
-    cutoff_per_speed: float = 10.0
+    cutoff_per_speed: float = 12.0
     speed_cutoff_hz: float = 1.0
     frozen_score: float = 0.2
     trusted_score: float = 0.3

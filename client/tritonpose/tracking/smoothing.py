@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
+_FASTEST = 8.0
+"""Of joints, in sizes of the person per second."""
+
+
 class CalmPose:
     """One-Euro filters of one person's joints (Casiez, Roussel and Vogel, CHI 2012).
 
@@ -57,6 +61,9 @@ class CalmPose:
         low, high = chosen.frozen_score, chosen.trusted_score
         trust = np.clip((raw[:, 2] - low) / (high - low), 0, 1)[:, None]
         moved = (raw[:, :2] - points) / size / elapsed
+        # What is faster is a joint that was taken for another one, at least at first.
+        paces = np.sqrt((moved**2).sum(axis=1, keepdims=True))
+        moved = moved * np.minimum(1, _FASTEST / np.maximum(paces, 1e-9))
         self._speeds += trust * _share(chosen.speed_cutoff_hz, elapsed) * (moved - self._speeds)
         rates = np.sqrt((self._speeds**2).sum(axis=1, keepdims=True))
         cutoffs = chosen.min_cutoff_hz + chosen.cutoff_per_speed * rates
