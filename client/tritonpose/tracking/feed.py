@@ -5,44 +5,30 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import closing
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tritonpose.errors import InputError
 from tritonpose.inputs.videos import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
+
+    from tritonpose.inputs.sources import FrameSource
 
 _AHEAD = 2
 """Frames of a recording that are read before there is room for their requests."""
 
-_JOIN_S = 5.0
-
-
-class FrameSource(Protocol):
-    """Frames in order, with their times."""
-
-    name: str
-    live: bool
-
-    def frames(self) -> Generator[Frame | InputError, None, None]:
-        """Yield the frames, and errors in the places of unreadable ones."""
-        ...
-
-    def close(self) -> None:
-        """End `frames`, from any thread."""
-        ...
+_JOIN_S = 2.0
 
 
 class Feed:
     """The frames of one source that wait for their turn.
 
-    Of a live source only the newest waits; `passed_over` counts the ones it replaces.
+    Of a live source only the newest waits; the ones it replaces count as dropped.
     """
 
     def __init__(self, source: FrameSource) -> None:
         self.source = source
-        self.passed_over = 0
         self._items: deque[Frame | InputError] = deque()
         self._changed = threading.Condition()
         self._ended = self._stopped = False
@@ -63,8 +49,10 @@ class Feed:
             self._items.clear()
             self._changed.notify_all()
         self.source.close()
+
+    def join(self) -> None:
+        """Wait for the end of reading, but not long: an iterator may never return."""
         if self._thread is not None:
-            # An iterator of the caller's may never return.
             self._thread.join(_JOIN_S)
 
     @property
@@ -108,7 +96,7 @@ class Feed:
             if self.source.live and isinstance(item, Frame):
                 while self._items and isinstance(self._items[-1], Frame):
                     self._items.pop()
-                    self.passed_over += 1
+                    self.source.dropped += 1
             while len(self._items) >= _AHEAD and not self._stopped:
                 self._changed.wait()
             if self._stopped:

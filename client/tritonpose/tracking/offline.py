@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tritonpose.tracking.feed import FrameSource
+    from tritonpose.inputs.sources import FrameSource
     from tritonpose.tracking.result import TrackedResult
 
     Array = NDArray[np.float64]

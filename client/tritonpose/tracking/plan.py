@@ -24,6 +24,9 @@ _LONGEST_FRAMES = 10
 _LONGEST_S = 0.4
 """Of "auto": between detections, so that newcomers are found soon."""
 
+_LAG = 2
+"""How many frames of a recording are on their way at once between detections."""
+
 _THUMB = (32, 18)
 _SAMPLED = 128
 _CUT = 40.0
@@ -33,20 +36,18 @@ _CUT = 40.0
 class DetectionPlan:
     """The plan of one source: for each frame that is sent, detect or follow.
 
-    A plan is made of the tracker's state of a fixed number of frames before, ``lag``, however many
-    requests are in flight, so that the results are the same. After a detection the next frame
-    waits for what it finds.
+    A plan is made of the tracker's state of a fixed number of frames before, however many requests
+    are in flight, so that the results are the same. After a detection the next frame waits for
+    what it finds.
 
     Args:
         interval: A detection in each frame of this number, or "auto".
-        lag: How many frames before its own a plan is made.
     """
 
-    def __init__(self, interval: DetInterval, lag: int) -> None:
+    def __init__(self, interval: DetInterval) -> None:
         self._auto = interval == "auto"
         self._interval = 2 if interval == "auto" else interval
         self._every_frame = interval == 1
-        self._lag = lag
         self._plans: deque[Regions | None] = deque([None])
         self._planned = 1
         self._taken = self._noted = 0
@@ -74,7 +75,7 @@ class DetectionPlan:
         self._taken += 1
         return plan
 
-    def note(self, tracker: Tracker, regions: Regions | None, time: float) -> None:
+    def note(self, tracker: Tracker, regions: Regions | None, time: float, *, live: bool) -> None:
         """Plan further frames, now that the tracker knows what was found in the next one."""
         if self._every_frame:
             return
@@ -84,7 +85,8 @@ class DetectionPlan:
             self._adapt(tracker.trouble, regions, step)
         noted = self._noted
         self._noted += 1
-        while self._planned <= noted + self._lag and self._detection <= noted:
+        lag = 1 if live else _LAG
+        while self._planned <= noted + lag and self._detection <= noted:
             detect = tracker.trouble or self._planned - self._detection >= self._interval
             if detect:
                 self._detection = self._planned

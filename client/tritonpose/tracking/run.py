@@ -11,23 +11,20 @@ from typing import TYPE_CHECKING
 from tritonpose._requests import Wishes
 from tritonpose.errors import ConfigError
 from tritonpose.given_boxes import checked_roi
+from tritonpose.inputs.sources import open_source, open_sources
 from tritonpose.tracking.feed import Feed
 from tritonpose.tracking.offline import WholeTracks
 from tritonpose.tracking.plan import DetectionPlan, check_interval
 from tritonpose.tracking.schedule import Schedule, SourceRun
 from tritonpose.tracking.settings import TrackingSettings
-from tritonpose.tracking.sources import open_sources
 from tritonpose.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable, Sequence
 
-    from tritonpose.tracking.feed import FrameSource
+    from tritonpose.inputs.sources import FrameSource
     from tritonpose_pipeline.thresholds import Threshold
-
-_LAG = 2
-"""How many frames of a recording are on their way at once where people are followed."""
 
 
 def plan_tracking(
@@ -63,7 +60,7 @@ def plan_tracking(
     least = threshold if isinstance(threshold, Mapping) else settings.weak_threshold
     wishes = Wishes(least, roi=region)
     runs = [
-        SourceRun(Feed(each), its_tracker, DetectionPlan(interval, _LAG), 2 * max_in_flight)
+        SourceRun(Feed(each), its_tracker, DetectionPlan(interval), 2 * max_in_flight)
         for each, its_tracker in zip(sources, trackers, strict=True)
     ]
     return Schedule(
@@ -84,12 +81,8 @@ def _whole_tracks(source: object, sources: Sequence[FrameSource]) -> WholeTracks
                 f"smooth='offline' is for recordings, which end; {opened.name!r} is a camera"
             )
         if len(given) == len(sources) and isinstance(item, str | os.PathLike):
-            reopen[index] = partial(_reopen, item)
+            reopen[index] = partial(open_source, item)
     return WholeTracks(sources, reopen)
-
-
-def _reopen(item: object) -> FrameSource:
-    return open_sources(item)[0]
 
 
 def _settings(threshold: Threshold | None, *, smooth: bool) -> TrackingSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tritonpose.errors import InputError
 from tritonpose.inputs.images import ImageInput
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from tritonpose.transport.messages import PoseResponse
 
     Send = Callable[[ImageInput, NDArray[np.float32] | None], "Answer"]
+
+
+_LIVE_PENDING = 2
+"""Frames of one camera that may be on their way."""
 
 
 class Answer(Protocol):
@@ -67,6 +71,15 @@ class _Known:
         function(self)
 
 
+class _Pending(NamedTuple):
+    """A frame on its way: its time, where people are followed, and whether it was planned."""
+
+    time: float
+    regions: Regions | None
+    answer: Answer
+    was_planned: bool
+
+
 class SourceRun:
     """One source on its way: its frames, its requests in flight, its tracker."""
 
@@ -78,7 +91,7 @@ class SourceRun:
         self.submitted = self.taken = 0
         self._plan = plan
         self._most_pending = most_pending
-        self._pending: deque[tuple[float, Regions | None, Answer]] = deque()
+        self._pending: deque[_Pending] = deque()
         self._time = 0.0
         self._nobody: PoseResponse | None = None
 
@@ -90,17 +103,19 @@ class SourceRun:
     @property
     def in_flight(self) -> int:
         """How many requests have no answer yet."""
-        return sum(not answer.done() for _, _, answer in self._pending)
+        return sum(not one.answer.done() for one in self._pending)
 
     @property
     def has_result(self) -> bool:
         """Whether the answer of its oldest frame is there."""
-        return bool(self._pending) and self._pending[0][2].done()
+        return bool(self._pending) and self._pending[0].answer.done()
 
     @property
     def may_submit(self) -> bool:
         """Whether a frame waits and may be sent."""
-        return len(self._pending) < self._most_pending and self.feed.waits and self._plan.is_ready
+        # Frames of a camera are better replaced by newer ones than queued.
+        most = _LIVE_PENDING if self.feed.source.live else self._most_pending
+        return len(self._pending) < most and self.feed.waits and self._plan.is_ready
 
     def submit(self, send: Send) -> Answer:
         """Send the next frame."""
@@ -117,19 +132,20 @@ class SourceRun:
                 answer = _Known(KeypointResult(**vars(image), boxes=self._nobody))
             else:
                 answer = send(image, None if regions is None else regions.boxes)
-        self._pending.append((self._time, regions, answer))
+        is_frame = not isinstance(item, InputError)
+        self._pending.append(_Pending(self._time, regions, answer, is_frame))
         return answer
 
     def take(self) -> TrackedResult:
         """Return the result of its oldest frame; only where it `has_result`."""
-        time, regions, answer = self._pending.popleft()
+        time, regions, answer, was_planned = self._pending.popleft()
         found, name = answer.result(), self.feed.source.name
         if regions is None:
             result = self.tracker.update(found, time, name)
         else:
             result = self.tracker.follow(found, regions, time, name)
-        if not isinstance(found.error, InputError) or found.held_image() is not None:
-            self._plan.note(self.tracker, regions, time)
+        if was_planned:
+            self._plan.note(self.tracker, regions, time, live=self.feed.source.live)
         if found.error is None:
             people = found.arrays
             self._nobody = replace(
@@ -143,7 +159,7 @@ class SourceRun:
 
     def cancel(self) -> list[Answer]:
         """Give up what is in flight, and return it."""
-        answers = [answer for _, _, answer in self._pending]
+        answers = [one.answer for one in self._pending]
         for answer in answers:
             answer.cancel()
         return answers
@@ -209,6 +225,8 @@ class Schedule:
         answers = [answer for run in self._runs for answer in run.cancel()]
         for run in self._runs:
             run.feed.stop()
+        for run in self._runs:
+            run.feed.join()
         return answers
 
     def _submit_all(self) -> None:
