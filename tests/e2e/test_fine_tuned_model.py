@@ -31,14 +31,14 @@ from tritonpose.drawing.poses import draw_poses
 from tritonpose.errors import InvalidRequestError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest, PoseResponse
-from tritonpose_pipeline.keypoint_schema import KeypointSchema
-from tritonpose_pipeline.keypoints import (
+from tritonpose_pipeline.crops import (
     boxes_to_centers_and_scales,
     crop_matrices,
     crop_people,
-    decode_heatmaps,
     transform_points,
 )
+from tritonpose_pipeline.heatmaps import decode_heatmaps
+from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.pipeline_settings import make_settings

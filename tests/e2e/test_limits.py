@@ -32,7 +32,8 @@ LIMITS = {
     "max_persons": 1,
     "deadline_s": 1,
 }
-QUEUE = PipelineTuning(workers=1, threads=1, max_in_flight=24)
+# Limits hold over all instances.
+QUEUE = PipelineTuning(workers=2, threads=2, max_in_flight=24, instances=2)
 FULL = (
     "24 requests (max_in_flight) are already in flight",
     "requests are already under way",

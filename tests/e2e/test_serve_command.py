@@ -38,7 +38,7 @@ PIPELINE = "human_keypoint_detection"
 TUNING = """\
 detector: {streams: 1, threads: 1, max_batch_size: 1}
 keypoint_model: {instances: 2, streams: 1, threads: 1, max_batch_size: 4, queue_delay_us: 300}
-pipeline: {workers: 3, max_in_flight: 7}
+pipeline: {workers: 3, max_in_flight: 7, instances: 2}
 """
 
 
@@ -223,12 +223,13 @@ def test_a_server_takes_a_tuning_file(tmp_path: Path, photo: Path) -> None:
     for model in (detector, keypoint):
         assert model.parameters["NUM_STREAMS"].string_value == "1"
         assert model.parameters["INFERENCE_NUM_THREADS"].string_value == "1"
+    assert [group.count for group in pipeline.instance_group] == [2]
     assert pipeline.parameters["workers"].string_value == "3"
     for model in (pipeline, hps):
         assert model.parameters["max_in_flight"].string_value == "7"
     text = service.log.read_text()
     assert f"tuning of {file}: detector.streams 1, detector.threads 1, " in text
-    assert "pipeline.workers 3, pipeline.max_in_flight 7" in text
+    assert "pipeline.workers 3, pipeline.max_in_flight 7, pipeline.instances 2" in text
 
 
 def test_in_front_of_another_triton(tmp_path: Path, photo: Path, server: EmbeddedServer) -> None:

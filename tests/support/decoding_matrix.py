@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin
 
+from tritonpose_pipeline.crops import crop_people
 from tritonpose_pipeline.errors import BadRequestError
 from tritonpose_pipeline.image import check_file, decode_image
-from tritonpose_pipeline.keypoints import crop_people
 from tritonpose_pipeline.pages import decode_page, find_pages
 
 Pixels = npt.NDArray[np.uint8]

@@ -143,18 +143,22 @@ class ModelCall:
 
 
 class Metric:
-    """One of Triton's metrics."""
+    """One of Triton's metrics; only a gauge may fall."""
 
-    def __init__(self) -> None:
-        self.value = 0.0
+    def __init__(self, *, may_fall: bool) -> None:
+        self._may_fall = may_fall
+        self._value = 0.0
 
     def increment(self, value: float) -> None:
-        assert value > 0
-        self.value += value
+        assert value > 0 or (self._may_fall and value)
+        self._value += value
 
     def set(self, value: float) -> None:
-        assert value >= 0
-        self.value = value
+        assert self._may_fall
+        self._value = value
+
+    def value(self) -> float:
+        return self._value
 
 
 Answer = dict[str, np.ndarray] | str
@@ -210,9 +214,11 @@ class Triton:
                 assert description
                 assert kind in (self.COUNTER, self.GAUGE)
                 self.name = name
+                self.may_fall = kind == self.GAUGE
 
             def Metric(self, *, labels: Mapping[str, str]) -> Metric:  # noqa: N802 - Triton's name
-                return triton.metrics.setdefault((self.name, *labels.values()), Metric())
+                metric = Metric(may_fall=self.may_fall)
+                return triton.metrics.setdefault((self.name, *labels.values()), metric)
 
         module = types.ModuleType("triton_python_backend_utils")
         levels = {

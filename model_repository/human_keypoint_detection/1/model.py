@@ -17,7 +17,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from tritonpose_pipeline.errors import ShuttingDownError, TooManyRequestsError
+from tritonpose_pipeline.errors import UnavailableError
 from tritonpose_pipeline.image import copy_file
 from tritonpose_pipeline.limits import ComputeSlots, Limits
 from tritonpose_pipeline.memory import keep_freed_memory, release_freed_memory
@@ -33,10 +33,14 @@ from tritonpose_pipeline.triton import (
     ModelCaller,
     Responder,
     copy_input,
-    shutting_down,
+    drain_file,
 )
+from tritonpose_pipeline.usage import Usage, common_file
 
 MODEL_NAME = "human_keypoint_detection"
+
+# Models that are replaced take longer to load.
+_FRESH_SECONDS = 0.05
 
 
 class TritonPythonModel:
@@ -54,10 +58,12 @@ class TritonPythonModel:
         }
         # Models lie beside the pipeline, and wherever the launcher says.
         extra = json.loads(parameters.get("model_repositories", "[]"))
-        self._limits = Limits.from_parameters(parameters)
+        instances = sum(group["count"] for group in config.get("instance_group", [])) or 1
+        self._limits = Limits.from_parameters(parameters).share(instances)
+        self._usage = Usage(common_file(drain_file()) if instances > 1 else None)
         # Before there are threads, which choose their place at their first use of memory.
         keep_freed_memory()
-        self._accepted = Admission(self._limits.max_in_flight)
+        self._accepted = Admission(self._limits.max_in_flight, self._usage)
         self._threads = ThreadPoolExecutor(self._limits.workers, thread_name_prefix="pose")
         self._counts = PipelineCounts()
         self._metrics = TritonMetrics(pb_utils, self._counts, release_freed_memory)
@@ -67,10 +73,13 @@ class TritonPythonModel:
         slots = ComputeSlots(self._limits.threads)
         self._pipeline = RequestPipeline(
             PipelineSettings.from_parameters(parameters),
-            ModelRepository(Path(args["model_repository"]).parent, *map(Path, extra)),
+            ModelRepository(
+                Path(args["model_repository"]).parent, *map(Path, extra), fresh_s=_FRESH_SECONDS
+            ),
             self._limits,
             slots,
             ModelCaller(pb_utils, slots, self._spans),
+            self._usage,
         )
         set_up_opencv()
 
@@ -78,19 +87,19 @@ class TritonPythonModel:
         """Accept requests, or refuse them at once when too many are in flight."""
         for request in requests:
             responder = Responder(pb_utils, request, self._limits.slow_s)
-            if shutting_down():
-                self._refuse(responder, ShuttingDownError("the server is shutting down"))
-            elif self._accepted.acquire():
-                self._accept(request, responder)
+            try:
+                self._accepted.acquire()
+            except UnavailableError as error:
+                self._refuse(responder, error)
             else:
-                limit = f"{self._limits.max_in_flight} requests (max_in_flight)"
-                self._refuse(responder, TooManyRequestsError(f"{limit} are already in flight"))
+                self._accept(request, responder)
 
     def finalize(self) -> None:
         """Finish the requests in flight."""
         self._threads.shutdown()
         self._metrics.close()
         self._spans.close()
+        self._usage.close()
 
     def _accept(self, request: Any, responder: Responder) -> None:
         arrival = time.perf_counter_ns()

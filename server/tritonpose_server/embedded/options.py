@@ -56,7 +56,8 @@ class ServerOptions:
     @property
     def pipeline(self) -> PipelineTuning:
         """How much the pipeline works on at a time, with all values."""
-        return complete_pipeline(self.tuning.pipeline, available_cores())
+        on_gpus = self.device is not None and bool(self.device.gpus)
+        return complete_pipeline(self.tuning.pipeline, available_cores(), on_gpus=on_gpus)
 
     @property
     def metrics_host(self) -> str:

@@ -83,9 +83,10 @@ def stage_pipeline(
     parameters["model_repositories"] = json.dumps([str(root) for root in repositories])
     hps_parameters = {"visualize": str(hps.visualize).lower(), **hps.urls.parameters()}
     chosen = {key: str(value) for key, value in asdict(tuning).items() if value is not None}
+    chosen.pop("instances", None)
     parameters |= chosen
     hps_parameters |= {key: chosen[key] for key in chosen.keys() & {"max_in_flight"}}
-    _stage_model(target, PIPELINE, parameters)
+    _stage_model(target, PIPELINE, parameters, tuning.instances)
     _stage_model(target, HPS, hps_parameters)
 
 
@@ -103,8 +104,13 @@ def link_repositories(models: Sequence[Path], target: Path) -> list[Path]:
     return [links[model.absolute().parent] / model.name for model in models]
 
 
-def _stage_model(target: Path, name: str, parameters: Mapping[str, str | None]) -> None:
-    """Put one of the project's models into a repository, with some parameters set or removed."""
+def _stage_model(
+    target: Path, name: str, parameters: Mapping[str, str | None], instances: int | None = None
+) -> None:
+    """Put one of the project's models into a repository, with some parameters set or removed.
+
+    It gets a number of instances, None for that of its configuration.
+    """
     source = resources.model_repository() / name
     directory = target / name
     directory.mkdir(parents=True)
@@ -115,6 +121,9 @@ def _stage_model(target: Path, name: str, parameters: Mapping[str, str | None]) 
         config.parameters.pop(key, None)
         if value is not None:
             config.parameters[key].string_value = value
+    if instances is not None:
+        for group in config.instance_group:
+            group.count = instances
     (directory / "config.pbtxt").write_text(text_format.MessageToString(config), "utf-8")
 
 

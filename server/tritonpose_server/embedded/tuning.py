@@ -20,6 +20,12 @@ AUTO = "auto"
 """How files write a value that is left to the rules."""
 
 
+# Cores that a process of the pipeline keeps busy, with models or itself, before its Python code
+# is the limit.
+_CORES_PER_INSTANCE, _CORES_PER_INSTANCE_BESIDE_GPUS = 4, 2
+_MOST_INSTANCES = 16
+
+
 def _knob(least: int, most: int) -> Any:
     return field(default=None, metadata={"least": least, "most": most})
 
@@ -50,16 +56,20 @@ class ModelTuning:
 class PipelineTuning:
     """How much the pipeline works on at a time; None leaves a choice to `complete_pipeline`.
 
+    All but `instances` are of all instances together.
+
     Attributes:
         workers: Requests that the pipeline works on at the same time.
         threads: Workers that compute at the same time, while the others wait for models.
         max_in_flight: Requests accepted at the same time, waiting ones included, by the pipeline,
             the HPS model and the REST service each; more are refused at once.
+        instances: Processes of the pipeline, each of which runs Python on one core at a time.
     """
 
     workers: int | None = _knob(1, 1024)
     threads: int | None = _knob(1, 1024)
     max_in_flight: int | None = _knob(1, 100_000)
+    instances: int | None = _knob(1, 64)
 
 
 _SECTIONS: Mapping[str, type[ModelTuning] | type[PipelineTuning]] = {
@@ -97,6 +107,13 @@ class Tuning:
                 f"pipeline.workers is {workers}, but pipeline.max_in_flight only {most}: the "
                 "other workers would never have anything to do"
             )
+        for name in ("workers", "max_in_flight"):
+            limit, instances = getattr(self.pipeline, name), self.pipeline.instances
+            if limit and instances and instances > limit:
+                raise ConfigError(
+                    f"pipeline.instances is {instances}, but pipeline.{name} only {limit}: some "
+                    "instances would never have anything to do"
+                )
 
     def values(self) -> dict[str, int | None]:
         """Return all values by their names, such as ``detector.streams``."""
@@ -140,13 +157,22 @@ def warnings_for(tuning: Tuning, cores: int) -> Iterator[str]:
             )
 
 
-def complete_pipeline(tuning: PipelineTuning, cores: int) -> PipelineTuning:
-    """Apply the rules for a number of cores to what a tuning leaves open; all values are set."""
+def complete_pipeline(tuning: PipelineTuning, cores: int, *, on_gpus: bool) -> PipelineTuning:
+    """Apply the rules for a number of cores to what a tuning leaves open; all values are set.
+
+    ``on_gpus``: the models compute there, and leave the cores to the pipeline.
+    """
     from tritonpose_pipeline.limits import Limits, default_workers
 
-    most = tuning.max_in_flight or max(Limits.max_in_flight, tuning.workers or 0)
-    workers = tuning.workers or min(default_workers(cores), most)
-    return PipelineTuning(workers=workers, threads=tuning.threads or cores, max_in_flight=most)
+    most = tuning.max_in_flight or max(
+        Limits.max_in_flight, tuning.workers or 0, tuning.instances or 0
+    )
+    threads = tuning.threads or cores
+    per_instance = _CORES_PER_INSTANCE_BESIDE_GPUS if on_gpus else _CORES_PER_INSTANCE
+    rule = min(max(threads // per_instance, 1), _MOST_INSTANCES, tuning.workers or most)
+    instances = tuning.instances or rule
+    workers = tuning.workers or max(min(default_workers(cores, instances), most), instances)
+    return PipelineTuning(workers, threads, most, instances)
 
 
 def _parse(content: object) -> Tuning:

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 import quantizable_model
 from composing_models import DETECTOR_PARAMETERS
 from tritonpose.errors import InputError
+from tritonpose_pipeline.crops import boxes_to_centers_and_scales, crop_matrices, crop_people
 from tritonpose_pipeline.detection import resize_for_detector
-from tritonpose_pipeline.keypoints import boxes_to_centers_and_scales, crop_matrices, crop_people
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.calibration import calibration_inputs

@@ -18,7 +18,9 @@ import triton_stand_in
 from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
 from leftovers import wait_until
 from triton_stand_in import ModelCall, Request, Triton, TritonError
+from tritonpose_pipeline.errors import ShuttingDownError, TooManyRequestsError, UnavailableError
 from tritonpose_pipeline.triton import Admission
+from tritonpose_pipeline.usage import Usage
 from tritonpose_server.embedded import resources
 
 ADAPTER = resources.model_repository() / "human_keypoint_detection" / "1" / "model.py"
@@ -98,6 +100,14 @@ def counters(model: Any) -> dict[tuple[str, str], float]:
         for (name, label, _), count in model._counts.take()[0].items()
         if name.endswith("_total")
     }
+
+
+def is_admitted(admission: Admission) -> bool:
+    try:
+        admission.acquire()
+    except UnavailableError:
+        return False
+    return True
 
 
 def test_an_image_is_answered(start: Start, triton: Triton) -> None:
@@ -191,7 +201,7 @@ def test_more_requests_than_are_accepted_are_refused_at_once(start: Start, trito
     go.set()
     assert wait_until(lambda: all(each.sender.sent for each in requests), 10)
     assert [len(each.sender.outputs()["boxes"]) for each in requests[:2]] == [2, 2]
-    assert wait_until(lambda: model._accepted.acquire(), 10)
+    assert wait_until(lambda: is_admitted(model._accepted), 10)
 
 
 def test_a_server_that_shuts_down_accepts_nothing(
@@ -201,6 +211,8 @@ def test_a_server_that_shuts_down_accepts_nothing(
     model, before, after = start(), request(), request()
     answered(model, before)
     (tmp_path / "drain").touch()
+    # Under load it looks a hundred times a second.
+    assert wait_until(lambda: not is_admitted(model._accepted), 10)
     answered(model, after)
     assert len(before.sender.outputs()["boxes"]) == 2
     assert after.sender.error() == "[shutting_down] the server is shutting down"
@@ -321,9 +333,38 @@ def test_a_lock_is_held_while_requests_are_in_flight(
         return False
 
     assert not is_busy()
-    assert [admission.acquire() for _ in range(3)] == [True, True, False]
+    assert [is_admitted(admission) for _ in range(3)] == [True, True, False]
     admission.release()
     assert is_busy()
     admission.release()
     assert not is_busy()
-    assert admission.acquire()
+    assert is_admitted(admission)
+
+
+def test_instances_share_the_limit(tmp_path: Path) -> None:
+    one, other = (Admission(3, Usage(tmp_path / "usage")) for _ in range(2))
+    assert [is_admitted(each) for each in (one, other, one, other)] == [True, True, True, False]
+    with pytest.raises(TooManyRequestsError, match=r"^3 requests \(max_in_flight\) are already"):
+        one.acquire()
+    other.release()
+    assert [is_admitted(each) for each in (one, other)] == [True, False]
+
+
+def test_under_load_the_end_is_noticed_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITONPOSE_DRAIN_FILE", str(tmp_path / "draining"))
+    admission = Admission(10_000_000)
+    admission.acquire()
+    (tmp_path / "draining").touch()
+    assert wait_until(lambda: not is_admitted(admission), 10)
+    with pytest.raises(ShuttingDownError):
+        admission.acquire()
+    # Where nothing is in flight, at once.
+    (tmp_path / "draining").unlink()
+    idle = Admission(1)
+    idle.acquire()
+    idle.release()
+    (tmp_path / "draining").touch()
+    with pytest.raises(ShuttingDownError):
+        idle.acquire()

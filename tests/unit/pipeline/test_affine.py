@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from decoding_matrix import hostile_crops
-from tritonpose_pipeline.keypoints import (
+from tritonpose_pipeline.crops import (
     boxes_to_centers_and_scales,
     crop_matrices,
     crop_people,

@@ -14,11 +14,11 @@ from PIL import Image
 
 from tools.soak.hostile import saved
 from tools.soak.mutations import PIXELS
+from tritonpose_pipeline.crops import crop_people
 from tritonpose_pipeline.errors import BadImageError
 from tritonpose_pipeline.file_formats import identify_format, read_header
 from tritonpose_pipeline.file_formats.header import ImageHeader
 from tritonpose_pipeline.image import check_file, decode_image
-from tritonpose_pipeline.keypoints import crop_people
 
 PICTURE = Image.fromarray(PIXELS)
 KINDS = ("JPEG", "PNG", "WEBP", "BMP")

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tritonpose_pipeline.heatmaps import average_flipped, decode_heatmaps, smooth
 from tritonpose_pipeline.keypoint_schema import default_schema
-from tritonpose_pipeline.keypoints import average_flipped, decode_heatmaps, smooth
 
 PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 JOINT_NAMES = ["nose", *(f"{side}_{part}" for part in PARTS for side in ("left", "right"))]

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 
 from tritonpose_pipeline.errors import MemoryDeadlineError, ModelError
+from tritonpose_pipeline.usage import PIXELS, Usage
 
 MAX_PIXELS = 8192 * 8192
 """Pixels of an image that are accepted by default: the cameras of phones have up to 64 million."""
 
 _MAX_AUTO_WORKERS = 64
+
+# Between two looks at what other processes use, in seconds.
+_PAUSES = (0.005, 0.015)
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,18 @@ class Limits:
             chosen[field.name] = int(text)
         return replace(cls(workers=default_workers(cores), threads=cores), **chosen)
 
+    def share(self, instances: int) -> Limits:
+        """Return the limits of one of several instances, which get the same number of requests.
+
+        Workers and threads are divided, at least one each; the others hold for all instances
+        together, or for a request.
+        """
+        return replace(
+            self,
+            workers=max(self.workers // instances, 1),
+            threads=max(self.threads // instances, 1),
+        )
+
 
 class ComputeSlots:
     """Bounds the threads that compute, not counting threads that wait for a model. Thread-safe.
@@ -91,10 +109,10 @@ class ComputeSlots:
 class PixelBudget:
     """Bounds the memory that decoded images take together, by their pixels. Thread-safe."""
 
-    def __init__(self, pixels: int) -> None:
-        """Take the bound; a larger image waits until it is alone."""
+    def __init__(self, pixels: int, usage: Usage | None = None) -> None:
+        """Take the bound; a larger image waits until it is alone. None shares it with nobody."""
         self._limit = pixels
-        self._used = 0
+        self._usage = usage or Usage()
         self._changed = threading.Condition()
 
     @contextmanager
@@ -103,23 +121,28 @@ class PixelBudget:
 
         MemoryDeadlineError: it did not fit within ``timeout`` seconds.
         """
+        deadline = time.monotonic() + timeout
         with self._changed:
-            if not self._changed.wait_for(
-                lambda: self._used == 0 or self._used + pixels <= self._limit, max(timeout, 0)
-            ):
-                raise MemoryDeadlineError("no memory became free for an image of this size in time")
-            self._used += pixels
+            while not self._usage.take(PIXELS, pixels, self._limit, alone=True):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise MemoryDeadlineError(
+                        "no memory became free for an image of this size in time"
+                    )
+                # Of other processes nobody tells; not all look again at the same moment.
+                pause = random.uniform(*_PAUSES) if self._usage.is_shared else left  # noqa: S311
+                self._changed.wait(min(left, pause))
         try:
             yield
         finally:
             with self._changed:
-                self._used -= pixels
+                self._usage.give_back(PIXELS, pixels)
                 self._changed.notify_all()
 
 
-def default_workers(cores: int) -> int:
-    """Choose how many requests are worked on at the same time, unless configured.
+def default_workers(cores: int, instances: int = 1) -> int:
+    """Choose how many requests all instances work on at the same time, unless configured.
 
     Workers mostly wait for the models: enough of them keep models and cores busy.
     """
-    return min(4 * cores, _MAX_AUTO_WORKERS)
+    return min(4 * cores, _MAX_AUTO_WORKERS * instances)

@@ -11,6 +11,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tritonpose_pipeline.crops import (
+    boxes_to_centers_and_scales,
+    crop_matrices,
+    crop_people,
+    transform_points,
+    udp_matrices,
+)
 from tritonpose_pipeline.detection import (
     Detections,
     detector_scale,
@@ -19,23 +26,16 @@ from tritonpose_pipeline.detection import (
     select_people,
 )
 from tritonpose_pipeline.errors import CancelledError, DeadlineError, ModelFailedError
+from tritonpose_pipeline.heatmaps import average_flipped, decode_heatmaps
 from tritonpose_pipeline.image import EncodedImage
 from tritonpose_pipeline.keypoint_schema import KeypointSchema, default_schema
-from tritonpose_pipeline.keypoints import (
-    average_flipped,
-    boxes_to_centers_and_scales,
-    crop_matrices,
-    crop_people,
-    decode_heatmaps,
-    transform_points,
-    udp_matrices,
-)
 from tritonpose_pipeline.limits import ComputeSlots, Limits, PixelBudget
 from tritonpose_pipeline.photo import Photo
 from tritonpose_pipeline.repository import ModelRepository
 from tritonpose_pipeline.request import PipelineRequest, PoseOptions, resolve_options
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_pipeline.telemetry.spans import Stages, TimeStage, untimed
+from tritonpose_pipeline.usage import Usage
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -84,6 +84,7 @@ class RequestPipeline:
         limits: Limits,
         slots: ComputeSlots,
         run_model: RunModel,
+        usage: Usage | None = None,
     ) -> None:
         """Put a pipeline together.
 
@@ -93,13 +94,14 @@ class RequestPipeline:
             limits: Bounds on requests.
             slots: Bounds the threads that compute.
             run_model: Runs the models; gives its slot to others while it waits.
+            usage: What other instances use of the limits, too; None where there are no others.
         """
         self._settings = settings
         self._repository = repository
         self._limits = limits
         self._slots = slots
         self._run_model = run_model
-        self._budget = PixelBudget(limits.max_pixels_in_flight)
+        self._budget = PixelBudget(limits.max_pixels_in_flight, usage)
 
     def estimate(
         self,

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import cv2
 from google.protobuf import text_format
@@ -143,6 +145,9 @@ class KeypointModel:
         )
 
 
+Model = TypeVar("Model", DetectorModel, KeypointModel)
+
+
 class ModelRepository:
     """Reads the facts of models from their ``config.pbtxt``.
 
@@ -150,18 +155,23 @@ class ModelRepository:
     removed from a running server. Safe to use from several threads.
     """
 
-    def __init__(self, *roots: Path) -> None:
-        """Open repositories: directories whose children are model directories."""
+    def __init__(self, *roots: Path, fresh_s: float = 0.0) -> None:
+        """Open repositories: directories whose children are model directories.
+
+        For ``fresh_s`` seconds after a file was looked at, it counts as unchanged.
+        """
         self._roots = roots
+        self._fresh_s = fresh_s
+        self._fresh: dict[tuple[type, str], tuple[float, Any]] = {}
         self._configs: dict[Path, tuple[_Identity, model_config_pb2.ModelConfig]] = {}
 
     def detector(self, name: str) -> DetectorModel:
         """Read the facts of a detector; ModelError if it is not installed, or is none."""
-        return DetectorModel.from_config(name, self._read(name, "detector"))
+        return self._facts(DetectorModel, name, "detector")
 
     def keypoint_model(self, name: str) -> KeypointModel:
         """Read the facts of a keypoint model; ModelError if it is not installed, or is none."""
-        return KeypointModel.from_config(name, self._read(name, "keypoint"))
+        return self._facts(KeypointModel, name, "keypoint")
 
     def names(self, role: str) -> list[str]:
         """List the names of the installed models of a role, ``"detector"`` or ``"keypoint"``."""
@@ -173,6 +183,14 @@ class ModelRepository:
             if _PLAIN_NAME.fullmatch(path.parent.name)
         }
         return sorted(name for name, path in paths.items() if self._role(path) == role)
+
+    def _facts(self, kind: type[Model], name: str, role: str) -> Model:
+        now = time.monotonic()
+        until, model = self._fresh.get((kind, name), (now, None))
+        if model is None or now >= until:
+            model = kind.from_config(name, self._read(name, role))
+            self._fresh[kind, name] = now + self._fresh_s, model
+        return cast("Model", model)
 
     def _read(self, name: str, role: str) -> model_config_pb2.ModelConfig:
         paths = [root / name / "config.pbtxt" for root in self._roots]

@@ -26,11 +26,13 @@ from tritonpose_pipeline.errors import (
     ModelUnavailableError,
     RequestError,
     ShuttingDownError,
+    TooManyRequestsError,
     UnavailableError,
     format_error,
 )
 from tritonpose_pipeline.limits import ComputeSlots
 from tritonpose_pipeline.telemetry.spans import Spans
+from tritonpose_pipeline.usage import REQUESTS, Usage
 
 _DRAIN_FILE = "TRITONPOSE_DRAIN_FILE"
 
@@ -41,6 +43,14 @@ _LOST_PROCESS = "is not healthy"
 
 _LONGEST_ID = 128
 
+# Between two looks whether the server shuts down, while requests are in flight.
+_LOOK_SECONDS = 0.01
+
+
+def drain_file() -> str | None:
+    """Return the path of the file that exists once the launcher shuts the server down."""
+    return os.environ.get(_DRAIN_FILE)
+
 
 def shutting_down() -> bool:
     """Check whether the file that `$TRITONPOSE_DRAIN_FILE` names exists.
@@ -48,7 +58,7 @@ def shutting_down() -> bool:
     Triton 2.51 itself goes on accepting gRPC requests while it waits for those in flight, so that
     under load it would never end.
     """
-    path = os.environ.get(_DRAIN_FILE)
+    path = drain_file()
     return path is not None and os.path.exists(path)  # noqa: PTH110 - a microsecond, not five
 
 
@@ -59,31 +69,42 @@ class Admission:
     process that ends it first waits for this lock, on a file beside `$TRITONPOSE_DRAIN_FILE`.
     """
 
-    def __init__(self, limit: int) -> None:
-        """Admit at most `limit` requests at a time."""
+    def __init__(self, limit: int, usage: Usage | None = None) -> None:
+        """Admit at most `limit` requests at a time, with those of other instances in `usage`."""
         self._limit = limit
+        self._usage = usage or Usage()
         self._in_flight = 0
+        self._look_again = 0.0
         self._mutex = threading.Lock()
         self._file: int | None = None
-        path = os.environ.get(_DRAIN_FILE)
+        path = drain_file()
         if path is not None:
             with contextlib.suppress(OSError):
                 self._file = os.open(f"{path}.busy", os.O_RDWR | os.O_CREAT, 0o600)
 
-    def acquire(self) -> bool:
-        """Admit a request; return False when too many are in flight."""
+    def acquire(self) -> None:
+        """Admit a request; raise ShuttingDownError or TooManyRequestsError for another."""
         with self._mutex:
-            if self._in_flight == self._limit:
-                return False
+            # Under load not at every request: who looks gives other threads the turn.
+            now = time.monotonic()
+            if not self._in_flight or now >= self._look_again:
+                self._look_again = now + _LOOK_SECONDS
+                if shutting_down():
+                    self._look_again = 0.0
+                    raise ShuttingDownError("the server is shutting down")
+            if not self._usage.take(REQUESTS, 1, self._limit):
+                raise TooManyRequestsError(
+                    f"{self._limit} requests (max_in_flight) are already in flight"
+                )
             self._in_flight += 1
             if self._in_flight == 1 and self._file is not None:
                 fcntl.flock(self._file, fcntl.LOCK_SH)
-            return True
 
     def release(self) -> None:
         """End an admitted request."""
         with self._mutex:
             self._in_flight -= 1
+            self._usage.give_back(REQUESTS, 1)
             if not self._in_flight and self._file is not None:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from leftovers import wait_until
 from triton_stand_in import Triton
 from tritonpose_pipeline import errors
 from tritonpose_pipeline.telemetry.metrics import (
@@ -22,6 +23,7 @@ from tritonpose_pipeline.telemetry.metrics import (
     STAGE_SECONDS,
     STAGES,
     STARTED,
+    Family,
     PipelineCounts,
     TritonMetrics,
 )
@@ -110,21 +112,44 @@ def test_triton_shows_every_series_from_the_start_and_what_is_counted() -> None:
         *((f"{STAGE_SECONDS.name}_bucket", stage, "+Inf") for stage in STAGES),
         (f"{REQUEST_SECONDS.name}_sum",),
     }
-    assert not any(metric.value for metric in shown.metrics.values())
+    assert not any(metric.value() for metric in shown.metrics.values())
     for _ in range(3):
         counts.accepted()
     counts.succeeded([stage("decode", 0, 4)], 2)
     counts.refused(errors.ShuttingDownError("soon"))
     metrics.close()
-    values = {key: metric.value for key, metric in shown.metrics.items() if metric.value}
+    values = {key: metric.value() for key, metric in shown.metrics.items() if metric.value()}
     assert values[IN_FLIGHT.name,] == 2
     assert time.time() - 60 < values[STARTED.name,] <= time.time()
-    assert 10**6 < values[MEMORY.name,] < 10**11
     assert values[REQUESTS.name, "ok"] == 1
     assert values[PERSONS.name,] == 2
     assert values[REJECTIONS.name, "shutdown"] == 1
     assert values[f"{STAGE_SECONDS.name}_bucket", "decode", "0.005"] == 1
     assert values[f"{STAGE_SECONDS.name}_sum", "decode"] == pytest.approx(0.004)
+
+
+def test_several_instances_add_up() -> None:
+    shown, counts = Triton(), [PipelineCounts(), PipelineCounts()]
+    module = shown.module()
+    instances = [TritonMetrics(module, each, lambda: None, interval_s=0.001) for each in counts]
+
+    def value(family: Family, *labels: str) -> float:
+        return shown.metrics[(family.name, *labels)].value()
+
+    for number, each in enumerate(counts, 1):
+        for _ in range(number):
+            each.accepted()
+            each.accepted()
+            each.succeeded([stage("decode", 0, 4)], 1)
+    assert wait_until(lambda: value(REQUESTS, "ok") == value(IN_FLIGHT) == 3, 30)
+    assert wait_until(lambda: 2 * 10**6 < value(MEMORY) < 10**11, 30)
+    assert time.time() - 60 < value(STARTED) <= time.time()
+    for each in counts:
+        each.failed([], errors.BadRequestError("threshold"))
+    assert wait_until(lambda: value(IN_FLIGHT) == 1, 30)
+    for metrics in instances:
+        metrics.close()
+    assert value(MEMORY) == 0
 
 
 def test_idleness_is_told_once_after_each_time_of_work() -> None:

@@ -205,7 +205,7 @@ def test_settings_as_the_pipeline_reads_them(
 
 @pytest.mark.parametrize(
     ("visualize", "tuning", "in_flight"),
-    [(True, PipelineTuning(), 128), (False, PipelineTuning(5, 3, 9), 9)],
+    [(True, PipelineTuning(), 128), (False, PipelineTuning(5, 3, 9, 2), 9)],
 )
 def test_settings_as_the_service_contract_reads_them(
     tmp_path: Path, visualize: bool, tuning: PipelineTuning, in_flight: int

@@ -21,7 +21,7 @@ from tritonpose_server.embedded.tuning import (
 EVERYTHING = Tuning(
     detector=ModelTuning(instances=2, streams=1, threads=3, max_batch_size=4, queue_delay_us=0),
     keypoint_model=ModelTuning(1, 4, 8, 32, 200),
-    pipeline=PipelineTuning(workers=12, threads=2, max_in_flight=256),
+    pipeline=PipelineTuning(workers=12, threads=2, max_in_flight=256, instances=2),
 )
 
 
@@ -69,6 +69,14 @@ def test_what_is_left_out_is_not_set(file: Path, text: str, expected: Tuning) ->
             "pipeline: {workers: 9, max_in_flight: 8}",
             "pipeline.workers is 9, but pipeline.max_in_flight only 8",
         ),
+        (
+            "pipeline: {workers: 2, instances: 3}",
+            "pipeline.instances is 3, but pipeline.workers only 2: some instances would never",
+        ),
+        (
+            "pipeline: {max_in_flight: 2, instances: 3}",
+            "pipeline.instances is 3, but pipeline.max_in_flight only 2: some instances would",
+        ),
         ("detector: {", "isn't valid YAML: .*line 1"),
     ],
 )
@@ -90,7 +98,7 @@ def test_values() -> None:
     values = EVERYTHING.values()
     assert values["detector.threads"] == 3
     assert values["pipeline.max_in_flight"] == 256
-    assert len(values) == 13
+    assert len(values) == 14
 
 
 def test_described_in_a_line() -> None:
@@ -109,14 +117,27 @@ def test_more_than_this_machine_has() -> None:
 @pytest.mark.parametrize(
     ("chosen", "expected"),
     [
-        (PipelineTuning(), PipelineTuning(default_workers(16), 16, 128)),
-        (PipelineTuning(workers=3), PipelineTuning(3, 16, 128)),
-        (PipelineTuning(workers=300), PipelineTuning(300, 16, 300)),
-        (PipelineTuning(max_in_flight=2), PipelineTuning(2, 16, 2)),
-        (PipelineTuning(5, 7, 6), PipelineTuning(5, 7, 6)),
+        (PipelineTuning(), PipelineTuning(default_workers(16), 16, 128, 4)),
+        (PipelineTuning(workers=3), PipelineTuning(3, 16, 128, 3)),
+        (PipelineTuning(workers=300), PipelineTuning(300, 16, 300, 4)),
+        (PipelineTuning(max_in_flight=2), PipelineTuning(2, 16, 2, 2)),
+        (PipelineTuning(threads=2), PipelineTuning(64, 2, 128, 1)),
+        (PipelineTuning(instances=60), PipelineTuning(64, 16, 128, 60)),
+        (PipelineTuning(5, 7, 6, 5), PipelineTuning(5, 7, 6, 5)),
     ],
 )
 def test_rules_make_way_for_what_is_chosen(
     chosen: PipelineTuning, expected: PipelineTuning
 ) -> None:
-    assert complete_pipeline(chosen, 16) == expected
+    assert complete_pipeline(chosen, 16, on_gpus=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("cores", "instances", "beside_gpus"),
+    [(1, 1, 1), (2, 1, 1), (4, 1, 2), (8, 2, 4), (16, 4, 8), (64, 16, 16), (256, 16, 16)],
+)
+def test_instances_follow_the_cores(cores: int, instances: int, beside_gpus: int) -> None:
+    assert complete_pipeline(PipelineTuning(), cores, on_gpus=False).instances == instances
+    completed = complete_pipeline(PipelineTuning(), cores, on_gpus=True)
+    assert completed.instances == beside_gpus
+    assert completed.workers == min(4 * cores, 128)

@@ -93,10 +93,10 @@ STAGE_SECONDS = Family(
 IN_FLIGHT = Family("tritonpose_pipeline_requests_in_flight", "Requests in flight.")
 STARTED = Family(
     "tritonpose_pipeline_start_time_seconds",
-    "When the pipeline's process started, in seconds since 1970: changes are restarts.",
+    "When the pipeline's last process started, in seconds since 1970: changes are restarts.",
 )
 MEMORY = Family(
-    "tritonpose_pipeline_resident_memory_bytes", "Memory of the pipeline's process, in bytes."
+    "tritonpose_pipeline_resident_memory_bytes", "Memory of the pipeline's processes, in bytes."
 )
 
 FAMILIES = (REQUESTS, REJECTIONS, PERSONS, REQUEST_SECONDS, STAGE_SECONDS)
@@ -194,11 +194,13 @@ class TritonMetrics:
         for family in FAMILIES:
             for suffix in ("_bucket", "_count", "_sum") if family.histogram else ("",):
                 self._add(family, suffix, _BUCKETS if suffix == "_bucket" else ("",))
-        self._in_flight, self._started, self._memory = (
+        gauges = (
             self._family(family, "", pb_utils.MetricFamily.GAUGE).Metric(labels={})
             for family in (IN_FLIGHT, STARTED, MEMORY)
         )
-        self._start = time.time()
+        in_flight, self._started, memory = gauges
+        self._in_flight, self._memory = _Share(in_flight), _Share(memory)
+        self._start: float | None = time.time()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
         self._thread.start()
@@ -207,6 +209,7 @@ class TritonMetrics:
         """Show the last counts and stop."""
         self._stopping.set()
         self._thread.join()
+        self._memory.set(0.0)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._interval_s):
@@ -216,8 +219,11 @@ class TritonMetrics:
     def _show(self) -> None:
         counters, in_flight = self._counts.take()
         self._in_flight.set(float(in_flight))
-        self._started.set(self._start)
         self._memory.set(float(_resident_bytes()))
+        if self._start is not None:
+            # That of the last instance that started.
+            self._started.set(max(self._start, self._started.value()))
+            self._start = None
         for key, increment in counters.items():
             if increment:
                 self._counters[key].increment(float(increment))
@@ -238,6 +244,20 @@ class TritonMetrics:
         made = self._pb.MetricFamily(name=family.name + suffix, description=family.help, kind=kind)
         self._families.append(made)
         return made
+
+
+class _Share:
+    """This process's share of a gauge of Triton's, to which other instances add theirs."""
+
+    def __init__(self, gauge: Any) -> None:
+        self._gauge = gauge
+        self._shown = 0.0
+
+    def set(self, value: float) -> None:
+        """Show another value."""
+        if value != self._shown:
+            self._gauge.increment(value - self._shown)
+            self._shown = value
 
 
 def _resident_bytes() -> int:
