@@ -62,7 +62,7 @@ def test_errors(
 def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     for main, argument, message in (
         (benchmark, "--only=latency,speed", "speed: expected some of latency,throughput"),
-        (evaluate, "--images=.", "give --annotations, --golden or both"),
+        (evaluate, "--images=.", "give --annotations, --golden or --fast_decode"),
         (soak, "--only=fuzz,fizz", "fizz: expected some of fuzz,connections,load,requests,reloads"),
     ):
         with pytest.raises(SystemExit):
