@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
@@ -20,14 +20,16 @@ class StreamMessage(BaseModel):
     logId: Annotated[str | None, BeforeValidator(usable_log_id)] = None  # noqa: N815
     # From now on.
     detThreshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)  # noqa: N815
+    detInterval: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None  # noqa: N815
     roi: Region = None
+    smooth: bool = True
     # Of the next image.
     time: float | None = Field(None, allow_inf_nan=False)
     reset: bool = False
 
     def changes(self) -> dict[str, Any]:
         """Return what holds from now on, of what was said."""
-        said = self.model_fields_set & {"detThreshold", "roi"}
+        said = self.model_fields_set & {"detThreshold", "detInterval", "roi", "smooth"}
         return {name: getattr(self, name) for name in said}
 
 

@@ -196,7 +196,7 @@ class KeypointService:
                 if item.size > self._settings.max_body_bytes:
                     raise too_large(self._settings.max_body_bytes, "image")
                 read = item.read
-                asked = read() if item.size <= _INLINE_BYTES else await self._in_thread(read)
+                asked = read() if item.size <= _INLINE_BYTES else await self.in_thread(read)
                 log_id = asked.log_id or log_id
                 body, people = await self._estimate(asked, log_id, patient=True)
                 tally["persons"] += people
@@ -234,7 +234,7 @@ class KeypointService:
         read = partial(
             read_body, kind, body, content_type, request.query_params, visualize=settings.visualize
         )
-        return read() if len(body) <= _INLINE_BYTES else await self._in_thread(read)
+        return read() if len(body) <= _INLINE_BYTES else await self.in_thread(read)
 
     async def _read_batch(self, request: Request, take_memory: TakeMemory) -> Batch:
         settings = self._settings
@@ -245,7 +245,7 @@ class KeypointService:
             # The texts that it is parsed into stay, one by one, until their image's turn comes.
             take_memory(len(body))
         read = partial(read_batch, kind, body, content_type, request.query_params, settings)
-        return read() if len(body) <= _INLINE_BYTES else await self._in_thread(read)
+        return read() if len(body) <= _INLINE_BYTES else await self.in_thread(read)
 
     async def _receive(
         self, request: Request, limit: int, timeout: float, take_memory: TakeMemory
@@ -256,7 +256,7 @@ class KeypointService:
         coding = coding_of_body(request.headers.get("content-encoding", ""))
         body = await receive_body(request, limit, timeout, take_memory)
         if coding is not None:
-            body = await self._in_thread(partial(decompress, body, coding, limit))
+            body = await self.in_thread(partial(decompress, body, coding, limit))
             take_memory(len(body))
         return kind, body, content_type
 
@@ -273,7 +273,7 @@ class KeypointService:
             poses = await infer(asked.to_pipeline(image, log_id))
         write = partial(success_body, asked, image, poses, log_id)
         with self.stage("write"):
-            body = await self._in_thread(write) if asked.visualize else write()
+            body = await self.in_thread(write) if asked.visualize else write()
         self.metrics.people.inc(len(poses.boxes))
         return body, len(poses.boxes)
 
@@ -302,7 +302,8 @@ class KeypointService:
                 )
             raise failure from error
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Do work that takes long in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.websockets import WebSocketDisconnect
 
-from tritonpose.result import KeypointResult
-from tritonpose.tracking.settings import TrackingSettings
-from tritonpose.tracking.tracker import Tracker
-from tritonpose.transport.messages import InferRequest
 from tritonpose_server.service.contract.answers import error_body, notice_body, tracked_body
 from tritonpose_server.service.contract.failures import (
     BusyError,
@@ -24,18 +20,19 @@ from tritonpose_server.service.contract.failures import (
 )
 from tritonpose_server.service.contract.stream import read_message
 from tritonpose_server.service.rest.api_keys import key_check, key_failure
+from tritonpose_server.service.rest.follower import Follower
 from tritonpose_server.service.rest.observation import add_log_fields
 from tritonpose_server.service.rest.responses import request_id, set_request_id
 from tritonpose_server.service.rest.telemetry import DROPPED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from typing import Any
 
-    import numpy as np
-    from numpy.typing import NDArray
     from starlette.websockets import WebSocket
 
-    from tritonpose.transport.messages import PoseResponse
+    from tritonpose.transport.messages import InferRequest, PoseResponse
     from tritonpose_server.service.contract.stream import StreamMessage
     from tritonpose_server.service.rest.limits import Streams
     from tritonpose_server.service.rest.settings import RestSettings
@@ -55,6 +52,10 @@ class Finder(Protocol):
 
     async def find_in_frame(self, request: InferRequest, *, again: bool) -> PoseResponse:
         """Find the people in a frame; ServiceError if that fails, ``again`` if not for once."""
+        ...
+
+    async def in_thread(self, work: Callable[[], Any]) -> Any:
+        """Do what takes long elsewhere."""
         ...
 
     def stage(self, name: str, *, to_triton: bool = False) -> AbstractContextManager[None]:
@@ -87,8 +88,7 @@ class StreamSession:
         self._streams = streams
         self._finder = finder
         self._clock = _Clock()
-        self._tracker = Tracker()
-        self._roi: NDArray[np.float32] | None = None
+        self._follower = Follower(finder.in_thread)
         # Of the next image.
         self._time: float | None = None
         self._reset = False
@@ -173,11 +173,7 @@ class StreamSession:
             await self._send(error_body(failure, self._log_id(dropped), dropped.number))
 
     def _hear(self, said: StreamMessage) -> None:
-        changes = said.changes()
-        if "roi" in changes:
-            self._roi = changes["roi"]
-        if "detThreshold" in changes:
-            self._tracker.settings = _settings(changes["detThreshold"])
+        self._follower.change(said.changes())
         if said.time is not None:
             self._time = said.time
         self._reset = self._reset or said.reset
@@ -197,6 +193,7 @@ class StreamSession:
                 body = await self._follow(frame, log_id)
                 status = HTTPStatus.OK
             except ServiceError as error:
+                self._follower.fail()
                 if error.status in _OUTAGE:
                     self._clock.lose()
                 body, status = error_body(error, log_id, frame.number), error.status
@@ -207,21 +204,15 @@ class StreamSession:
         if not frame.image:
             raise invalid_image("image", "the image file is empty")
         if frame.reset:
-            self._clock, self._tracker = _Clock(), Tracker(self._tracker.settings)
+            self._clock = _Clock()
+            self._follower.restart()
         self._clock.check(frame)
-        people = await self._finder.find_in_frame(
-            InferRequest(
-                image=frame.image,
-                det_threshold=self._tracker.settings.weak_threshold,
-                roi=self._roi,
-                request_id=log_id,
-            ),
-            again=self._clock.in_outage,
-        )
+        with self._finder.stage("read"):
+            request = await self._follower.request(frame.image, log_id)
+        people = await self._finder.find_in_frame(request, again=self._clock.in_outage)
         shown, internal = self._clock.take(frame)
         with self._finder.stage("write"):
-            found = KeypointResult(None, frame.image, people, truncated=people.truncated)
-            result = self._tracker.update(found, internal)
+            result = self._follower.take(people, internal)
             arrays = result.arrays
             self._finder.metrics.people.inc(len(arrays.boxes))
             return tracked_body(arrays, result.track_ids, frame.number, shown, log_id)
@@ -287,15 +278,3 @@ class _Clock:
 
 def _wrong_time(why: str) -> ServiceError:
     return invalid([("value_error", "message.time", why)])
-
-
-def _settings(threshold: float | None) -> TrackingSettings:
-    usual = TrackingSettings()
-    if threshold is None:
-        return usual
-    return replace(
-        usual,
-        det_threshold=threshold,
-        new_threshold=min(threshold + usual.new_threshold - usual.det_threshold, 1.0),
-        weak_threshold=min(usual.weak_threshold, threshold),
-    )

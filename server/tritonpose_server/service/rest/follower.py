@@ -1,0 +1,132 @@
+"""Follow people from image to image: the detector looks now and then, the tracker between."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tritonpose.inputs.videos import Frame
+from tritonpose.result import KeypointResult
+from tritonpose.tracking.plan import DetectionPlan
+from tritonpose.tracking.settings import TrackingSettings
+from tritonpose.tracking.tracker import Tracker
+from tritonpose.transport.messages import InferRequest
+from tritonpose_pipeline.errors import RequestError
+from tritonpose_pipeline.image import check_file, decode_reduced
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from tritonpose.tracking.plan import DetInterval
+    from tritonpose.tracking.regions import Regions
+    from tritonpose.tracking.result import TrackedResult
+    from tritonpose.transport.messages import PoseResponse
+
+    InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+# Images are made smaller by this to see whether the scene has changed; of larger ones that takes
+# longer than the detector.
+_REDUCED = 8
+_MOST_PIXELS = 16_000_000
+
+# The next image's plan is made of all before it.
+_LAG = 1
+
+
+class Follower:
+    """The people of one stream. Where a request fails, the detector looks in the next image."""
+
+    def __init__(self, in_thread: InThread) -> None:
+        """Begin with nobody; ``in_thread`` runs what takes long."""
+        self._in_thread = in_thread
+        self._tracker = Tracker()
+        self._interval: DetInterval = "auto"
+        self._roi: NDArray[np.float32] | None = None
+        self._plan = DetectionPlan(self._interval, _LAG)
+        self._planned = False
+        self._regions: Regions | None = None
+        self._size = (0, 0)
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Take what a client says of the images that follow, by the names of its message."""
+        if "roi" in changes:
+            self._roi = changes["roi"]
+        if "detInterval" in changes:
+            self._interval = changes["detInterval"] or "auto"
+            self._plan = DetectionPlan(self._interval, _LAG)
+        settings = self._tracker.settings
+        if "detThreshold" in changes:
+            settings = _with_threshold(settings, changes["detThreshold"])
+        if "smooth" in changes:
+            settings = replace(settings, smooth=changes["smooth"])
+        self._tracker.settings = settings
+
+    def restart(self) -> None:
+        """Forget everybody: what follows is another scene."""
+        self._tracker = Tracker(self._tracker.settings)
+        self._plan = DetectionPlan(self._interval, _LAG)
+
+    async def request(self, image: bytes, log_id: str) -> InferRequest:
+        """Make the request for the next image; then comes `take` or `fail`."""
+        self._regions = regions = await self._plan_next(image)
+        if regions is not None:
+            return InferRequest(image=image, person_boxes=regions.boxes, request_id=log_id)
+        return InferRequest(
+            image=image,
+            det_threshold=self._tracker.settings.weak_threshold,
+            roi=self._roi,
+            request_id=log_id,
+        )
+
+    def take(self, people: PoseResponse, time: float) -> TrackedResult:
+        """Take in the people found in it, at a time in seconds."""
+        # Of its pixels, the tracker needs to know how many there are.
+        image = np.broadcast_to(np.uint8(0), (*self._size, 3))
+        found = KeypointResult(None, image, people, truncated=people.truncated)
+        regions, tracker = self._regions, self._tracker
+        if regions is None:
+            result = tracker.update(found, time)
+        else:
+            result = tracker.follow(found, regions, time)
+        if self._planned:
+            self._plan.note(tracker, regions, time)
+        return result
+
+    def fail(self) -> None:
+        """Note that nobody knows who is in it."""
+        self._plan = DetectionPlan(self._interval, _LAG)
+
+    async def _plan_next(self, image: bytes) -> Regions | None:
+        """Say where to look for people; None: everywhere, by the detector."""
+        small = None
+        try:
+            encoded = check_file(image)
+            width, height = encoded.header.size
+            self._size = (height, width)
+            if encoded.format == "JPEG" and encoded.header.pixels <= _MOST_PIXELS:
+                small, _ = await self._in_thread(partial(decode_reduced, encoded, _REDUCED))
+        except RequestError:
+            # The pipeline says what is wrong with it.
+            pass
+        self._planned = small is not None
+        if small is None:
+            self.fail()
+            return None
+        return self._plan.take(Frame(small, 0, 0.0))
+
+
+def _with_threshold(settings: TrackingSettings, threshold: float | None) -> TrackingSettings:
+    """Fit the settings to the lowest score of people who are shown, None for the usual one."""
+    usual = TrackingSettings()
+    threshold = usual.det_threshold if threshold is None else threshold
+    return replace(
+        settings,
+        det_threshold=threshold,
+        weak_threshold=min(usual.weak_threshold, threshold),
+        new_threshold=min(threshold + usual.new_threshold - usual.det_threshold, 1.0),
+    )
