@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 _REDUCED = 8
 _MOST_PIXELS = 16_000_000
 
-# The next image's plan is made of all before it.
-_LAG = 1
-
 
 class Follower:
     """The people of one stream. Where a request fails, the detector looks in the next image."""
@@ -47,7 +44,7 @@ class Follower:
         self._tracker = Tracker()
         self._interval: DetInterval = "auto"
         self._roi: NDArray[np.float32] | None = None
-        self._plan = DetectionPlan(self._interval, _LAG)
+        self._plan = DetectionPlan(self._interval)
         self._planned = False
         self._regions: Regions | None = None
         self._size = (0, 0)
@@ -58,7 +55,7 @@ class Follower:
             self._roi = changes["roi"]
         if "detInterval" in changes:
             self._interval = changes["detInterval"] or "auto"
-            self._plan = DetectionPlan(self._interval, _LAG)
+            self._plan = DetectionPlan(self._interval)
         settings = self._tracker.settings
         if "detThreshold" in changes:
             settings = _with_threshold(settings, changes["detThreshold"])
@@ -69,7 +66,7 @@ class Follower:
     def restart(self) -> None:
         """Forget everybody: what follows is another scene."""
         self._tracker = Tracker(self._tracker.settings)
-        self._plan = DetectionPlan(self._interval, _LAG)
+        self._plan = DetectionPlan(self._interval)
 
     async def request(self, image: bytes, log_id: str) -> InferRequest:
         """Make the request for the next image; then comes `take` or `fail`."""
@@ -94,12 +91,13 @@ class Follower:
         else:
             result = tracker.follow(found, regions, time)
         if self._planned:
-            self._plan.note(tracker, regions, time)
+            # One image at a time, as of a camera: each plan is made of all images before it.
+            self._plan.note(tracker, regions, time, live=True)
         return result
 
     def fail(self) -> None:
         """Note that nobody knows who is in it."""
-        self._plan = DetectionPlan(self._interval, _LAG)
+        self._plan = DetectionPlan(self._interval)
 
     async def _plan_next(self, image: bytes) -> Regions | None:
         """Say where to look for people; None: everywhere, by the detector."""
