@@ -25,7 +25,6 @@ from tritonpose_server.service.rest.limits import (
 from tritonpose_server.service.rest.observation import ACCESS, Observation, add_log_fields
 from tritonpose_server.service.rest.readiness import Readiness
 from tritonpose_server.service.rest.responses import set_request_id
-from tritonpose_server.service.rest.settings import RestSettings
 from tritonpose_server.service.rest.telemetry import HUNG_UP, RestMetrics, RestTracing
 
 SCOPE: Scope = {
@@ -57,24 +56,23 @@ def test_body_in_parts() -> None:
     request = Request(SCOPE, receiving(chunks(b"one", b"", b"two")))
     memory = BodyMemory(6)
     with memory.share() as take:
-        assert asyncio.run(receive_body(request, RestSettings(""), take)) == b"onetwo"
+        assert asyncio.run(receive_body(request, 10, 5, take)) == b"onetwo"
         with memory.share() as other:
             request = Request(SCOPE, receiving(chunks(b"x")))
             with pytest.raises(ServiceError, match="take all the memory") as caught:
-                asyncio.run(receive_body(request, RestSettings(""), other))
+                asyncio.run(receive_body(request, 10, 5, other))
         assert caught.value.status == HTTPStatus.SERVICE_UNAVAILABLE
     with memory.share() as again:
         again(6)
 
 
 def test_body_that_does_not_arrive() -> None:
-    settings = RestSettings("", receive_timeout=0.05)
     request = Request(SCOPE, receiving(chunks(*[b"x"] * 100, pause=0.02)))
     with (
         BodyMemory(1000).share() as take,
         pytest.raises(ServiceError, match=r"did not arrive within 0\.05 s") as caught,
     ):
-        asyncio.run(receive_body(request, settings, take))
+        asyncio.run(receive_body(request, 1000, 0.05, take))
     assert caught.value.status == HTTPStatus.REQUEST_TIMEOUT
 
 
@@ -205,7 +203,7 @@ def observe(app: Callable[[Scope, Receive, Send], Any]) -> tuple[list[Message], 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    observation = Observation(app, metrics, RestTracing(None), "/somewhere")
+    observation = Observation(app, metrics, RestTracing(None), "/somewhere", "/several")
     asyncio.run(observation(dict(SCOPE), receiving(chunks()), send))
     counted = r'tritonpose_rest_requests_total{status="(\d+)"} 1\.0'
     return sent, re.findall(counted, metrics.text().decode())
