@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,6 @@ _CREDENTIALS = (
 _LIVE_OPTIONS = {
     "max_pixels": str(Limits.max_pixels),
     "analyzeduration": "2000000",
-    "fflags": "nobuffer",
 }
 
 
@@ -110,13 +110,16 @@ def open_rtsp(address: str) -> Iterator[Connection]:
     if secure:
         options["tls_verify"] = "1"
         options["ca_file"] = _trusted()
-    _check_host(parts.hostname or "", _port(parts, 322 if secure else 554))
+    host, port = parts.hostname or "", _port(parts, 322 if secure else 554)
+    began = time.monotonic()
     try:
         container = av.open(
             address, "r", format="rtsp", options=options, timeout=(CONNECT_S, SILENCE_S)
         )
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise _rtsp_problem(error, parts.hostname or "", secure) from None
+        if time.monotonic() - began > min(CONNECT_S, SILENCE_S) - 1:
+            raise ConnectError(f"{host} didn't answer within {CONNECT_S:g} s") from None
+        raise _rtsp_problem(error, host, port, secure) from None
     with container:
         yield Connection(container)
 
@@ -128,19 +131,8 @@ def _port(parts: Any, usual: int) -> int:
         raise ConnectError("its port is no number from 1 to 65535", final=True) from None
 
 
-def _check_host(host: str, port: int) -> None:
-    """Look a host up and knock, as FFmpeg doesn't say which of these failed."""
-    try:
-        socket.create_connection((host, port), CONNECT_S).close()
-    except socket.gaierror as error:
-        raise ConnectError(f"unknown host {host!r} ({error.strerror})") from None
-    except TimeoutError:
-        raise ConnectError(f"{host} port {port} didn't answer within {CONNECT_S:g} s") from None
-    except OSError as error:
-        raise ConnectError(f"{host} port {port}: {error.strerror or error}") from None
-
-
-def _rtsp_problem(error: Exception, host: str, secure: bool) -> ConnectError:
+def _rtsp_problem(error: Exception, host: str, port: int, secure: bool) -> ConnectError:
+    """Say what is wrong; FFmpeg tells nothing of hosts that it can't reach."""
     import av
 
     if isinstance(error, av.HTTPUnauthorizedError):
@@ -153,14 +145,18 @@ def _rtsp_problem(error: Exception, host: str, secure: bool) -> ConnectError:
         return ConnectError(
             "404: the camera has no such stream: its manual has the path", final=True
         )
-    if isinstance(error, av.ExitError | av.TimeoutError | av.BlockingIOError):
-        return ConnectError(f"{host} didn't answer within {CONNECT_S:g} s")
+    try:
+        socket.create_connection((host, port), CONNECT_S).close()
+    except socket.gaierror as unknown:
+        return ConnectError(f"unknown host {host!r} ({unknown.strerror})")
+    except (OSError, UnicodeError) as closed:
+        return ConnectError(f"{host} port {port}: {getattr(closed, 'strerror', 0) or closed}")
     if isinstance(error, av.InvalidDataError):
         return ConnectError("what answers there speaks no RTSP, or sends no video")
     if secure:
         return ConnectError(
-            f"{reason_of(error)}; where its certificate is its own, let the environment variable "
-            "SSL_CERT_FILE name that"
+            "no secure connection: its certificate has to be of this host, and trusted; where it is "
+            "the camera's own, let the environment variable SSL_CERT_FILE name it"
         )
     return ConnectError(reason_of(error))
 

@@ -19,11 +19,12 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from tritonpose.file_types import is_server_format, is_video_format
+from tritonpose.file_types import is_video_format
 from tritonpose.inputs.addresses import masked
 from tritonpose.inputs.cameras import ConnectError, Connection
 from tritonpose.inputs.urls import explain_failure, open_url
 from tritonpose.inputs.videos import open_alone, reason_of
+from tritonpose_pipeline.file_formats import identify_format
 from tritonpose_pipeline.limits import Limits
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _PLAYLIST_BYTES = 2**20
 # Parts one after the other that can't be had.
 _MOST_FAILURES = 3
 _FAILURES = (OSError, http.client.HTTPException, ValueError)
-_LIVE_OPTIONS = {"analyzeduration": "2000000", "fflags": "nobuffer"}
+_LIVE_OPTIONS = {"analyzeduration": "2000000"}
 _HLS_OPTIONS = {
     "format_whitelist": "hls,mpegts,mov,mp4,m4a,3gp,3g2,mj2,aac,ac3,eac3,mp3,webvtt",
     "protocol_whitelist": "http,https",
@@ -90,7 +91,8 @@ def open_web_video(address: str) -> Iterator[Connection]:
         except (av.FFmpegError, *_FAILURES) as error:
             raise ConnectError(
                 body.problem or reason_of(error),
-                final=not body.problem and isinstance(error, av.FFmpegError),
+                # A camera that begins may send nothing yet.
+                final=bool(head) and not (multipart or body.problem),
             ) from None
         with container:
             yield Connection(container, live, problem=lambda: body.problem)
@@ -107,7 +109,7 @@ def _check_kind(kind: str, head: bytes) -> None:
             "it is a web page, no video: give the address of the stream itself", final=True
         )
     jpeg = head.startswith(b"\xff\xd8\xff")
-    if is_server_format(head) and (not jpeg or kind == "image/jpeg"):
+    if (identify_format(head[:16]) is not None and not jpeg) or kind == "image/jpeg":
         raise ConnectError("it is an image, no video: predict is for images", final=True)
 
 
@@ -221,6 +223,11 @@ def _open_playlist(address: str, body: _Body) -> Iterator[Connection]:
         data += part
     live = b"#EXT-X-ENDLIST" not in data and b"#EXT-X-PLAYLIST-TYPE:VOD" not in data
     body.rewind(bytes(data))
+    for name in re.findall(rb"(?m)^(?:#.*URI=\")?([a-zA-Z][\w+.-]*:[^\"\r\n]*)", data):
+        if not playlist.allows(name.decode("utf-8", "replace")):
+            raise ConnectError(playlist.problem, final=True)
+    if not re.search(rb"^[^#\s]", data, re.MULTILINE):
+        raise ConnectError("its playlist names no video", final=not live)
     try:
         container = av.open(
             body,
@@ -233,8 +240,8 @@ def _open_playlist(address: str, body: _Body) -> Iterator[Connection]:
         )
     except (av.FFmpegError, *_FAILURES) as error:
         raise ConnectError(
-            playlist.problem or f"its playlist can't be read: {reason_of(error)}",
-            final=playlist.refused,
+            playlist.problem or playlist.missing or f"its playlist: {reason_of(error)}",
+            final=playlist.refused or not live,
         ) from None
     with container:
         # Of a list of playlists, only the ones that are read tell.
@@ -252,7 +259,7 @@ class _Playlist:
     def __init__(self, address: str, name: str) -> None:
         self._given = urlsplit(address)
         self._public = _is_public(urlsplit(name).hostname or "")
-        self.problem = ""
+        self.problem = self.missing = ""
         self.refused = self.ends = False
         self._failures = 0
 
@@ -268,8 +275,9 @@ class _Playlist:
         except (ConnectError, *_FAILURES) as error:
             # A part may have expired before it was asked for.
             self._failures += 1
-            if self._failures >= _MOST_FAILURES or self.refused:
-                self.problem = self.problem or f"{masked(address)!r} of its playlist: {error}"
+            self.missing = f"{masked(address)!r} of its playlist: {error}"
+            if self._failures >= _MOST_FAILURES and not self.problem:
+                self.problem = self.missing
             return cast("BinaryIO", io.BytesIO())
 
     def _with_credentials(self, address: str) -> str:
@@ -280,8 +288,15 @@ class _Playlist:
             return address
         return urlunsplit(parts._replace(netloc=f"{credentials}@{host}"))
 
+    def allows(self, address: str) -> bool:
+        """Check what a playlist names; `problem` says what is wrong with it."""
+        try:
+            self._check(address)
+        except OSError:
+            return False
+        return True
+
     def _check(self, address: str) -> None:
-        """Raise OSError for what a playlist may not name."""
         if self.refused:
             raise OSError("refused")
         scheme = address.partition(":")[0].lower()
