@@ -48,7 +48,7 @@ class ConnectError(Exception):
 
 
 @dataclass(frozen=True)
-class Connection:
+class OpenStream:
     """An open source.
 
     Attributes:
@@ -79,7 +79,7 @@ class Camera:
     def __init__(
         self,
         name: str,
-        connect: Callable[[], AbstractContextManager[Connection]],
+        connect: Callable[[], AbstractContextManager[OpenStream]],
         *,
         patient: bool = False,
     ) -> None:
@@ -236,7 +236,7 @@ class Camera:
                 return ConnectError("it has no frames")
         return None
 
-    def _decode(self, connection: Connection, stream: VideoStream) -> Iterator[Frame | InputError]:
+    def _decode(self, connection: OpenStream, stream: VideoStream) -> Iterator[Frame | InputError]:
         """Yield the frames of a connection when they are due."""
         if not connection.live:
             yield from Decoding(connection.container, stream, self.name).frames()

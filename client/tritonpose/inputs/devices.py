@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tritonpose.inputs.cameras import ConnectError, Connection
+from tritonpose.inputs.cameras import ConnectError, OpenStream
 from tritonpose.inputs.videos import reason_of
 from tritonpose_pipeline.limits import Limits
 
@@ -49,7 +49,7 @@ def device_of(number: int) -> str:
 
 
 @contextmanager
-def open_device(device: str) -> Iterator[Connection]:
+def open_device(device: str) -> Iterator[OpenStream]:
     """Open a camera of this machine; raise ConnectError."""
     import av
 
@@ -71,7 +71,7 @@ def open_device(device: str) -> Iterator[Connection]:
             raise ConnectError(f"it is no camera; {_cameras_here()}", final=True) from None
         raise ConnectError(reason_of(error)) from None
     with container:
-        yield Connection(container)
+        yield OpenStream(container)
 
 
 def _check_device(path: str) -> None:
@@ -93,7 +93,7 @@ def _cameras_here() -> str:
 
 
 @contextmanager
-def open_rtsp(address: str) -> Iterator[Connection]:
+def open_rtsp(address: str) -> Iterator[OpenStream]:
     """Open an RTSP stream, over TCP; raise ConnectError."""
     import av
 
@@ -121,7 +121,7 @@ def open_rtsp(address: str) -> Iterator[Connection]:
             raise ConnectError(f"{host} didn't answer within {CONNECT_S:g} s") from None
         raise _rtsp_problem(error, host, port, secure) from None
     with container:
-        yield Connection(container)
+        yield OpenStream(container)
 
 
 def _port(parts: Any, usual: int) -> int:
@@ -155,7 +155,7 @@ def _rtsp_problem(error: Exception, host: str, port: int, secure: bool) -> Conne
         return ConnectError("what answers there speaks no RTSP, or sends no video")
     if secure:
         return ConnectError(
-            "no secure connection: its certificate has to be of this host, and trusted; where it is "
+            "no secure connection: its certificate has to be of this host and trusted; where it is "
             "the camera's own, let the environment variable SSL_CERT_FILE name it"
         )
     return ConnectError(reason_of(error))

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tritonpose.file_types import is_video_format
 from tritonpose.inputs.addresses import masked
-from tritonpose.inputs.cameras import ConnectError, Connection
+from tritonpose.inputs.cameras import ConnectError, OpenStream
 from tritonpose.inputs.urls import explain_failure, open_url
 from tritonpose.inputs.videos import open_alone, reason_of
 from tritonpose_pipeline.file_formats import identify_format
@@ -62,7 +62,7 @@ _INDEXED = (b"ftyp", b"moov", b"mdat", b"wide")
 
 
 @contextmanager
-def open_web_video(address: str) -> Iterator[Connection]:
+def open_web_video(address: str) -> Iterator[OpenStream]:
     """Open what an http or https address gives; raise ConnectError."""
     import av
 
@@ -95,7 +95,7 @@ def open_web_video(address: str) -> Iterator[Connection]:
                 final=bool(head) and not (multipart or body.problem),
             ) from None
         with container:
-            yield Connection(container, live, problem=lambda: body.problem)
+            yield OpenStream(container, live, problem=lambda: body.problem)
 
 
 def _check_kind(kind: str, head: bytes) -> None:
@@ -214,7 +214,7 @@ class _Body:
 
 
 @contextmanager
-def _open_playlist(address: str, body: _Body) -> Iterator[Connection]:
+def _open_playlist(address: str, body: _Body) -> Iterator[OpenStream]:
     import av
 
     playlist = _Playlist(address, body.name)
@@ -246,7 +246,7 @@ def _open_playlist(address: str, body: _Body) -> Iterator[Connection]:
     with container:
         # Of a list of playlists, only the ones that are read tell.
         live = live and not playlist.ends
-        yield Connection(container, live, bursts=live, problem=lambda: playlist.problem)
+        yield OpenStream(container, live, bursts=live, problem=lambda: playlist.problem)
 
 
 class _Playlist:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from cameras import motion_jpeg_camera, rtsp_camera, transport_stream
@@ -20,6 +22,7 @@ from tritonpose.inputs.sources import FrameSource, open_source, open_sources
 from tritonpose.inputs.videos import Frame
 from videos import gray_frames, number_of, write_video
 
+PNG = cv2.imencode(".png", np.zeros((4, 6, 3), np.uint8))[1].tobytes()
 PLAYLIST = {"Content-Type": "application/vnd.apple.mpegurl"}
 
 
@@ -86,7 +89,7 @@ def test_a_slow_reader_gets_the_newest_frame_and_the_others_are_counted() -> Non
     assert after.index - before.index - 1 <= dropped
 
 
-def test_stale_frames_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stale_frames_are_dropped() -> None:
     with motion_jpeg_camera() as camera:
         camera.frames = 3
         source = open_source(camera.address)
@@ -230,7 +233,7 @@ def test_a_recording_that_breaks_off(files: FileServer) -> None:
         (Route(b"", status=404), "404 Not Found"),
         (Route(b"<html>", headers={"Content-Type": "text/html"}), "it is a web page, no video"),
         (Route(b"no video, only some words"), "of a kind that FFmpeg can't decode"),
-        (Route(b"\x89PNG\r\n\x1a\n" + bytes(99)), "it is an image, no video"),
+        (Route(PNG), "it is an image, no video"),
         (Route(b'<?xml version="1.0"?><MPD>'), "DASH manifest"),
         (Route(b""), "of a kind that FFmpeg can't decode"),
     ],

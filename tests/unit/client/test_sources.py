@@ -84,10 +84,14 @@ def test_wrong_frames_fail_in_their_places() -> None:
     given = iter([(IMAGE, 1.0), (IMAGE, 0.5), "a.jpg", IMAGE[..., 0], (IMAGE, float("nan"))])
     assert errors_of(given) == [
         "frame 1: its time, 0.5 s, is before that of the frame before",
-        "frame 2: a str is no frame: give arrays (height, width, 3), uint8, BGR, or pairs of such "
-        "an array and its time in seconds",
-        "frame 3: got an array of shape (4, 6), dtype uint8: an image is (height, width, 3), "
-        "uint8, BGR; convert gray with cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)",
+        (
+            "frame 2: a str is no frame: give arrays (height, width, 3), uint8, BGR, or pairs of "
+            "such an array and its time in seconds"
+        ),
+        (
+            "frame 3: got an array of shape (4, 6), dtype uint8: an image is (height, width, 3), "
+            "uint8, BGR; convert gray with cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)"
+        ),
         "frame 4: its time, nan, is no number of seconds",
     ]
 
