@@ -6,6 +6,7 @@ import logging
 import pickle
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -64,3 +65,11 @@ def test_a_pipeline_says_where_it_runs() -> None:
             assert pipeline.url == url
             assert pickle.loads(pickle.dumps(pipeline)).url == url
         assert create_async_pipeline("human_keypoint_detection", url=url).url == url
+
+
+@pytest.mark.parametrize("create", [create_pipeline, create_async_pipeline])
+@pytest.mark.parametrize("url", ["grpc://127.0.0.1:9", "local:"])
+def test_fast_decode_is_asked_of_servers_and_of_this_process(create: Any, url: str) -> None:
+    for choice in (True, False):
+        pipeline = create("human_keypoint_detection", url=url, fast_decode=choice)
+        assert pipeline._config.fast_decode is choice

@@ -216,6 +216,7 @@ def test_threshold_of_the_call_wins_and_has_two_names(
             ),
             {"keypoint_model": "K", "use_udp": True},
         ),
+        (PipelineConfig(fast_decode=True), {"fast_decode": True}),
     ],
 )
 def test_what_is_asked_of_the_server(make: Make, config: PipelineConfig, parameters: dict) -> None:
