@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tritonpose.async_pipeline import AsyncPipeline
-from tritonpose.config import PipelineConfig
+from tritonpose.config import DetectorConfig, PipelineConfig
 from tritonpose.errors import ConfigError
 from tritonpose.local import (
     LOCAL_URL,
@@ -96,10 +96,9 @@ def create_pipeline(
         local = make_engine(
             parsed, timeout, device=device, engine=engine, engine_config=engine_config
         )
-        # The engine itself has the rest of the configuration.
         return HumanKeypointPipeline(
             local_transport(local, timeout),
-            PipelineConfig(fast_decode=fast_decode),
+            _wishes_of(parsed),
             max_in_flight=max_in_flight,
         )
     _check_served(parsed, device, engine=engine, engine_config=engine_config)
@@ -140,12 +139,20 @@ def create_async_pipeline(
         )
         return AsyncPipeline(
             async_local_transport(local, timeout),
-            PipelineConfig(fast_decode=fast_decode),
+            _wishes_of(parsed),
             max_in_flight=max_in_flight,
         )
     _check_served(parsed, device, engine=engine, engine_config=engine_config)
     return AsyncPipeline(
         connect_async(place, timeout, **connection), parsed, max_in_flight=max_in_flight
+    )
+
+
+def _wishes_of(config: PipelineConfig) -> PipelineConfig:
+    """Keep what requests say; the engine itself has the rest of the configuration."""
+    threshold = config.detector.threshold
+    return PipelineConfig(
+        detector=DetectorConfig(threshold=threshold), fast_decode=config.fast_decode
     )
 
 

@@ -35,6 +35,11 @@ class StandIn:
             self.behave(number)
         finally:
             self.end()
+        return self.answer(request, number)
+
+    def answer(self, request: InferRequest, number: int) -> PoseResponse:
+        """Make the answer."""
+        del request
         return response(number)
 
     def close(self) -> None:
@@ -64,7 +69,7 @@ class AsyncStandIn:
             await asyncio.to_thread(self.transport.behave, number)
         finally:
             self.transport.end()
-        return response(number)
+        return self.transport.answer(request, number)
 
     async def close(self) -> None:
         self.transport.close()
@@ -90,6 +95,18 @@ class Pipeline:
             inputs = _asynchronous(inputs)
         results = self.wrapped.predict(inputs, *arguments, **options)
         return results if self.loop is None else _in_loop(self.loop, results)
+
+    def track(self, source: object, **options: Any) -> Iterator[Any]:
+        if self.kind == "async inputs" and isinstance(source, Iterator):
+            source = _asynchronous(source)
+        if self.loop is None:
+            return iter(self.wrapped.track(source, **options))
+
+        async def start() -> Any:
+            # In the loop, which runs asynchronous iterators.
+            return self.wrapped.track(source, **options)
+
+        return _in_loop(self.loop, self.loop.run_until_complete(start()))
 
     def close(self) -> None:
         closing = self.wrapped.close()

@@ -81,7 +81,7 @@ class DetectionPlan:
             return
         step = 0.0 if self._last_time is None else time - self._last_time
         self._last_time = time
-        if self._auto:
+        if self._auto and step > 0:
             self._adapt(tracker.trouble, regions, step)
         noted = self._noted
         self._noted += 1
@@ -95,9 +95,7 @@ class DetectionPlan:
 
     def _adapt(self, trouble: bool, regions: Regions | None, step: float) -> None:
         """Look more often where people get lost, and more rarely where they don't."""
-        longest = _LONGEST_FRAMES
-        if step > 0:
-            longest = max(min(longest, round(_LONGEST_S / step)), 1)
+        longest = max(min(_LONGEST_FRAMES, round(_LONGEST_S / step)), 1)
         if trouble:
             self._interval = max(self._interval // 2, 2)
         elif regions is None:

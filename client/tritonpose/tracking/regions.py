@@ -39,6 +39,14 @@ class Regions:
     keys: tuple[int, ...]
     boxes: NDArray[np.float32]
 
+    def keys_of(self, boxes: NDArray[np.float32]) -> tuple[int, ...]:
+        """Return the keys of the boxes that an answer has: a region of interest leaves some out."""
+        if len(boxes) == len(self.keys):
+            return self.keys
+        mine = zip(self.keys, self.boxes, strict=True)
+        keys = (next((key for key, own in mine if (own == box).all()), None) for box in boxes)
+        return tuple(key for key in keys if key is not None)
+
 
 def tight_box(keypoints: Array) -> Array:
     """Return the box, x1, y1, x2, y2, of the joints that are shown, (K, 3)."""

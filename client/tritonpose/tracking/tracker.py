@@ -137,7 +137,8 @@ class Tracker:
         people = result.arrays
         poses = people.keypoints.astype(np.float64)
         by_key = {track.key: track for track in self._tracks if not track.lost}
-        rows = {row: by_key[key] for row, key in enumerate(regions.keys) if key in by_key}
+        keys = regions.keys_of(people.boxes)
+        rows = {row: by_key[key] for row, key in enumerate(keys) if key in by_key}
         in_crowd = crowded(self._tracks)
         clear, self.trouble = judge(rows, poses, sigmas_of(people.schema))
         boxes, scores = people.boxes.copy(), people.det_scores.copy()
