@@ -148,7 +148,8 @@ class InferOptions(BaseModel):
         None,
         description="People found elsewhere, each x1, y1, x2, y2 in pixels of the image: then no "
         "detector runs, and `persons` keeps their order, with detection scores of 1. May be empty.",
-        examples=[[[4, 4, 28, 30]]],
+        # As `/docs` sends it.
+        examples=[None],
     )
     roi: Region = Field(
         None,

@@ -125,7 +125,7 @@ def _add_inference(app: FastAPI, service: KeypointService) -> None:
     @app.post(
         BATCH_PATH,
         operation_id="inferBatch",
-        summary="Find people and their keypoints in several images",
+        summary="Find the people in several images",
         response_class=Response,
         responses={200: openapi.batch_success(), **openapi.failures()},
         openapi_extra=openapi.batch_extra(),
