@@ -46,7 +46,7 @@ _MAX_PARTS = 1024
 # A client of which nothing comes for two of these is gone.
 _PING_SECONDS = 20.0
 # For a client to answer that a connection is to be closed.
-_LINGER_SECONDS = 3.0
+_LINGER_SECONDS = 2.0
 
 # The library writes strangers' mistakes to its log, with tracebacks.
 _SILENT = logging.getLogger("tritonpose.websockets")
@@ -80,10 +80,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._scope = _scope(http)
         self._connections.discard(http)
         self._connections.add(self)
-        # Until the application has decided.
-        self._transport.pause_reading()
         self._transport.set_protocol(self)
-        self._messages.put_nowait({"type": "websocket.connect"})
+        self._reading = True
+        self._put({"type": "websocket.connect"})
         task = self._loop.create_task(self._run(http.config.loaded_app))
         http.tasks.add(task)
         task.add_done_callback(http.tasks.discard)
@@ -131,10 +130,10 @@ class WebSocketConnection(asyncio.Protocol):
         self._early = None
         data = b"".join(bytes(part.data) for part in parts)
         if parts[0].opcode is Opcode.BINARY:
-            self._messages.put_nowait({"type": "websocket.receive", "bytes": data})
+            self._put({"type": "websocket.receive", "bytes": data})
             return
         try:
-            self._messages.put_nowait({"type": "websocket.receive", "text": data.decode()})
+            self._put({"type": "websocket.receive", "text": data.decode()})
         except UnicodeDecodeError:
             self._parser.fail(CloseCode.INVALID_DATA, "the text is not UTF-8")
 
@@ -155,13 +154,13 @@ class WebSocketConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Limit the time in which the client takes what was sent; until then, nothing is read."""
         self._writable.clear()
-        self._transport.pause_reading()
+        self._read_or_wait()
         self._limit("taking", self._limits.send_timeout, self._transport.abort)
 
     def resume_writing(self) -> None:
         """Stop that timer: the client has taken most of it."""
         self._writable.set()
-        self._transport.resume_reading()
+        self._read_or_wait()
         self._unlimit("taking")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
@@ -182,7 +181,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     async def receive(self) -> Message:
         """Return the next message for the application."""
-        return await self._messages.get()
+        message = await self._messages.get()
+        self._read_or_wait()
+        return message
 
     async def send(self, message: Message) -> None:
         """Send a message of the application's; OSError where the client has gone."""
@@ -236,7 +237,6 @@ class WebSocketConnection(asyncio.Protocol):
         ]
         self._write_head(STATUS_LINE[HTTPStatus.SWITCHING_PROTOCOLS], [*upgrade, *headers])
         self._accepted = True
-        self._transport.resume_reading()
         self._limit("ping", _PING_SECONDS, self._ping)
 
     def _refuse(self, status: HTTPStatus) -> None:
@@ -284,8 +284,23 @@ class WebSocketConnection(asyncio.Protocol):
             self._transport.close()
             self._limit("end", self._limits.send_timeout, self._transport.abort)
 
+    def _put(self, message: Message) -> None:
+        self._messages.put_nowait(message)
+        self._read_or_wait()
+
+    def _read_or_wait(self) -> None:
+        """Read on only once the application has taken a message, and the client the answers."""
+        if self._lost or self._transport.is_closing():
+            return
+        wanted = self._closing or (self._messages.empty() and self._writable.is_set())
+        if wanted and not self._reading:
+            self._transport.resume_reading()
+        elif self._reading and not wanted:
+            self._transport.pause_reading()
+        self._reading = wanted
+
     def _leave(self, code: int) -> None:
-        self._messages.put_nowait({"type": "websocket.disconnect", "code": int(code)})
+        self._put({"type": "websocket.disconnect", "code": int(code)})
 
     def _flush(self) -> None:
         data = b"".join(self._parser.data_to_send())
