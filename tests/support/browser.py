@@ -148,7 +148,7 @@ class Visit:
 
     def choose(self, *files: Path) -> None:
         """Pick a photo."""
-        self.page.get_by_label("Choose a photo").set_input_files(files)
+        self.page.get_by_label("Photo or video").set_input_files(files)
 
     def ids(self) -> list[list[int | None]]:
         """Ids of the people in the answers so far, of those with a result."""

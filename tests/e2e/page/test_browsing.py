@@ -72,7 +72,7 @@ def test_the_keyboard_reaches_everything(listed: Visit) -> None:
         listed.page.keyboard.press("Tab")
         stops.append(focused(listed).partition(":")[0].partition("{")[0])
     assert stops == [
-        "Choose a photo",
+        "Photo or video",
         "Use webcam",
         "Address of a picture",
         "Open",

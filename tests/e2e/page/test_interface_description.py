@@ -23,7 +23,7 @@ def test_interface_is_shown_and_can_be_tried(
             visit.expected = ("status of 401",)
             page.get_by_label("API key:").fill(key)
             page.keyboard.press("Enter")
-        page.get_by_text("Find people and their keypoints").click()
+        page.get_by_text("Find people and their keypoints", exact=True).click()
         page.get_by_role("button", name="Try it out").click()
         page.get_by_role("button", name="Execute").click()
         shown = page.locator(".live-responses-table .response")

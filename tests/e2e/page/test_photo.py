@@ -172,7 +172,7 @@ def test_photos_can_be_dropped_and_pasted(
 def test_a_file_name_is_no_markup(visit: Callable[..., Visit], photo: Path) -> None:
     name = "<img src=x onerror=alert(1)>.jpg"
     opened = visit()
-    opened.page.get_by_label("Choose a photo").set_input_files(
+    opened.page.get_by_label("Photo or video").set_input_files(
         {"name": name, "mimeType": "image/jpeg", "buffer": photo.read_bytes()}
     )
     opened.wait_for_answer()
