@@ -115,7 +115,7 @@ def write_results(
                     people += len(result["boxes"])
                     without_people += not result["boxes"]
                     if result.truncated:
-                        print_warning(_truncation(result))
+                        print_warning(truncation(result))
             bar.show(done, total)
     seconds = time.monotonic() - began
     print_status(
@@ -130,7 +130,8 @@ def write_results(
     return FAILED if failed else 0
 
 
-def _truncation(result: KeypointResult) -> str:
+def truncation(result: KeypointResult) -> str:
+    """Say that there are more people than the result has."""
     return (
         f"{result['input_path']!r}: more people were found than the server returns for "
         f"one image; these are the {len(result['boxes'])} with the best scores"

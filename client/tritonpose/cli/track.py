@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tritonpose.cli.console import FAILED, be_quiet, print_error, print_warning
 from tritonpose.cli.logs import log_to_stderr
@@ -20,11 +19,12 @@ from tritonpose.cli.parsing import (
     whole_number,
 )
 from tritonpose.cli.pipelines import open_pipeline, stand_in
+from tritonpose.cli.signals import ending_by_signals
 from tritonpose.cli.stand_ins import lower_threshold_hint
 from tritonpose.cli.track_files import (
     TRACK_FILES,
     TrackFiles,
-    directory_paths,
+    files_in_directory,
     same_file,
     track_file_kind,
 )
@@ -44,7 +44,7 @@ _EXAMPLES = """\
   tritonpose track 0 --det_interval auto --preview
   tritonpose track rtsp://camera/1 rtsp://camera/2 --url grpc://server:8001 > poses.jsonl
 """
-_SMOOTH = {"on": True, "off": False, "offline": "offline"}
+_SMOOTH: dict[str, bool | Literal["offline"]] = {"on": True, "off": False, "offline": "offline"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -54,8 +54,15 @@ def main(arguments: Sequence[str]) -> int:
     if not options.sources:
         parser.error("name a source: a video, a camera or an address of a stream")
     check_server(parser, options)
+    from tritonpose.inputs.sources import open_sources
+
     PipelineConfig.load(options.pipeline)
-    outputs = _outputs(options)
+    # As for other commands; the rest of the product takes only paths.
+    options.sources = ["/dev/stdin" if name == "-" else name for name in options.sources]
+    sources = open_sources(options.sources)
+    if options.smooth == "offline" and (live := [each.name for each in sources if each.live]):
+        parser.error(f"--smooth offline is for recordings in files; {live[0]!r} isn't one")
+    outputs = _outputs(options, [source.name for source in sources])
     log_to_stderr(verbose=options.verbose)
     if options.quiet:
         be_quiet()
@@ -70,13 +77,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _unreadable(source: str) -> str | None:
     """Say what is wrong with a source, where that is known without reading it."""
-    path = Path(source)
     try:
-        if source == "-" or source.isdecimal() or "://" in source:
-            return None
-        if path.is_dir():
-            return f"{source!r} is a directory: name the videos in it"
-        path.stat()
+        if not (source.isdecimal() or "://" in source):
+            Path(source).stat()
     except (FileNotFoundError, NotADirectoryError):
         return f"no such file: {source!r}"
     except (OSError, ValueError):
@@ -149,10 +152,12 @@ def _track(options: argparse.Namespace, outputs: list[SourceOutput]) -> int:
         preview=preview,
         hint=lambda frames: _hint(options, frames),
     )
-    with _interrupts(), open_pipeline(options) as pipeline:
+    with ending_by_signals(), open_pipeline(options) as pipeline:
         results = pipeline.track(
             options.sources,
             det_threshold=options.det_threshold,
+            det_interval=options.det_interval,
+            smooth=_SMOOTH[options.smooth],
             roi=options.roi,
             on_error="collect",
         )
@@ -160,7 +165,7 @@ def _track(options: argparse.Namespace, outputs: list[SourceOutput]) -> int:
             return output.write_all(results)
 
 
-def _outputs(options: argparse.Namespace) -> list[SourceOutput]:
+def _outputs(options: argparse.Namespace, names: list[str]) -> list[SourceOutput]:
     """Choose where the results of each source go; ConfigError where that can't be."""
     from tritonpose.drawing.trails import Trails
     from tritonpose.saving import TakenNames
@@ -177,16 +182,15 @@ def _outputs(options: argparse.Namespace) -> list[SourceOutput]:
             raise ConfigError(f"--save_path {options.save_path} is the source itself")
     taken = TakenNames()
     outputs = []
-    for source in options.sources:
-        name = source
-        paths = {}
+    for name in names:
+        files = TrackFiles({})
         if kind is not None:
-            paths = {kind: Path(options.save_path)}
+            files = TrackFiles({kind: Path(options.save_path)}, options.save_path)
         elif options.save_path is not None:
             kinds = options.save or TRACK_FILES
-            paths = directory_paths(options.save_path, name, kinds, taken)
+            files = files_in_directory(options.save_path, name, kinds, taken)
         trails = Trails() if "trails" in options.draw else None
-        outputs.append(SourceOutput(name, TrackFiles(paths, options.save_path), trails))
+        outputs.append(SourceOutput(name, files, trails))
     return outputs
 
 
@@ -203,21 +207,6 @@ def _open_preview() -> Preview | None:
 def _hint(options: argparse.Namespace, frames: int) -> str | None:
     detector = stand_in(options)
     return None if detector is None else lower_threshold_hint(frames, frames, detector)
-
-
-@contextmanager
-def _interrupts() -> Iterator[None]:
-    """Take SIGTERM and SIGHUP for Ctrl-C meanwhile, so that files are finished."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {each: signal.signal(each, interrupt) for each in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def _interval(text: str) -> int | str:

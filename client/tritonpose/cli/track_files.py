@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -32,6 +33,7 @@ _ENDINGS = {
 TRACK_FILES = tuple(_ENDINGS)
 """What can be saved of a source."""
 
+_NUMBERED_HOST = re.compile(r"[\d._]+")
 _KINDS = {".jsonl": "json", ".json": "coco", ".txt": "mot"}
 
 
@@ -98,16 +100,19 @@ class TrackFiles:
         self.saved = self._written and bool(self._paths)
 
 
-def directory_paths(
+def files_in_directory(
     directory: str, source: str, kinds: tuple[str, ...], taken: TakenNames
-) -> dict[str, Path]:
+) -> TrackFiles:
     """Choose the names of a source's files in a directory, apart from those of other sources."""
     from tritonpose.saving import fitting, last_part
 
     # Of any address, as of web pages: without host, credentials and query.
     name = fitting(last_part(re.sub("^[A-Za-z][A-Za-z0-9+.-]+://", "http://", source)))
+    if _NUMBERED_HOST.fullmatch(name.name):
+        name = PurePath(f"{name.name}.mp4")
     stem = taken.claim(PurePath(name.name), None, None).stem
-    return {kind: Path(directory) / f"{stem}{_ENDINGS[kind]}" for kind in kinds}
+    paths = {kind: Path(directory) / f"{stem}{_ENDINGS[kind]}" for kind in kinds}
+    return TrackFiles(paths, os.path.join(directory, f"{stem}_*"))  # noqa: PTH118 (keeps "./")
 
 
 def _sink(kind: str, path: Path) -> _Sink:
@@ -185,7 +190,8 @@ class _DataSet(_Text):
         self._images = self._people = 0
         self._schema: KeypointSchema | None = None
         with self._errors():
-            self._later: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+            later = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+            self._later: IO[bytes] = self._stack.enter_context(later)
             self._file.write(b'{"images": [')
 
     def write(self, result: TrackedResult, _: NDArray[np.uint8]) -> None:

@@ -6,12 +6,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tritonpose.cli.console import FAILED, print_error, print_status
+from tritonpose.cli.console import FAILED, print_error, print_status, print_warning
+from tritonpose.cli.output import truncation
 from tritonpose.cli.progress import ProgressBar
+from tritonpose.cli.signals import without_interrupts
 
 if TYPE_CHECKING:
     from tritonpose.cli.preview import Preview
@@ -40,6 +42,7 @@ class SourceOutput:
     last: int = -1
     last_at: float = 0.0
     error: str = ""
+    truncated: bool = False
 
     def count(self, result: TrackedResult) -> None:
         """Count a frame."""
@@ -94,11 +97,7 @@ class TrackOutput:
         The files are finished at the end, also that by an interrupt or an error.
         """
         began = time.monotonic()
-        with ExitStack() as files:
-            # First, so that it comes last.
-            files.callback(self._tell, began)
-            for source in self._sources:
-                files.enter_context(closing(source.files))
+        try:
             with ProgressBar(unit="frame") as bar:
                 bar.show(0)
                 for done, result in enumerate(results, 1):
@@ -106,6 +105,12 @@ class TrackOutput:
                     with bar.cleared():
                         self._write(result, source)
                     bar.show(done, people=len(result["boxes"]))
+        finally:
+            # A second Ctrl-C must not cost what the first one left.
+            with without_interrupts(), ExitStack() as last:
+                last.callback(self._tell, began)
+                for source in self._sources:
+                    last.callback(source.files.close)
         return FAILED if any(source.failed for source in self._sources) else 0
 
     def _write(self, result: TrackedResult, source: SourceOutput) -> None:
@@ -117,13 +122,16 @@ class TrackOutput:
                 print_error(source.error)
             return
         source.error = ""
-        if self._json_lines:
-            print(json.dumps(result.json["res"]))
-            sys.stdout.flush()
+        if result.truncated and not source.truncated:
+            source.truncated = True
+            print_warning(truncation(result))
         drawn = result["input_img"]
         if self._preview is not None or source.files.show_drawing:
             drawn = result.draw(**self._what, trails=source.trails)
         source.files.write(result, drawn)
+        if self._json_lines:
+            print(json.dumps(result.json["res"]))
+            sys.stdout.flush()
         if self._preview is not None:
             self._preview.show(result.source_index, source.name, drawn)
 

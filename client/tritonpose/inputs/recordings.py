@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import stat
 from collections.abc import AsyncIterable
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, closing
@@ -16,6 +17,7 @@ import numpy as np
 from tritonpose.errors import InputError
 from tritonpose.file_types import HEAD_BYTES, is_server_format
 from tritonpose.inputs.arrays import checked_frame, frame_of, is_pillow
+from tritonpose.inputs.streams import open_pipe, video_of_pipe
 from tritonpose.inputs.videos import Frame, decode_video
 
 if TYPE_CHECKING:
@@ -46,13 +48,7 @@ class VideoFile:
         """See `FrameSource.frames`."""
         with ExitStack() as stack:
             try:
-                file = self._file or stack.enter_context(Path(self.name).open("rb"))
-                if not hasattr(file, "seekable") or file.seekable():
-                    file.seek(0)
-                    head = file.read(HEAD_BYTES)
-                    file.seek(0)
-                    if is_server_format(head) and head[:3] != b"\xff\xd8\xff":
-                        raise InputError(f"{self.name!r} is an image: predict is for images")
+                file = self._open(stack)
             except InputError as error:
                 yield InputError(str(error), self.name)
                 return
@@ -68,6 +64,23 @@ class VideoFile:
     def close(self) -> None:
         """See `FrameSource.close`."""
         self._closed = True
+
+    def _open(self, stack: ExitStack) -> Any:
+        file = self._file
+        if file is None:
+            path = Path(self.name)
+            mode = path.stat().st_mode
+            if not stat.S_ISREG(mode):
+                return open_pipe(self.name, mode, stack)
+            file = stack.enter_context(path.open("rb"))
+        if hasattr(file, "seekable") and not file.seekable():
+            return video_of_pipe(file, stack)
+        file.seek(0)
+        head = file.read(HEAD_BYTES)
+        file.seek(0)
+        if is_server_format(head) and head[:3] != b"\xff\xd8\xff":
+            raise InputError(f"{self.name!r} is an image: predict is for images")
+        return file
 
 
 class OwnFrames:

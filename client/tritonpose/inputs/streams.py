@@ -56,18 +56,38 @@ def read_open_file(file: Any, path: str) -> Iterator[FileInput | ImageInput]:
                 file.seek(0)
                 video = file
             else:
-                video = _Rejoined(head, file)
-                if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
-                    # Its index may come last, and is needed first.
-                    copy = stack.enter_context(tempfile.TemporaryFile(prefix="tritonpose-"))
-                    shutil.copyfileobj(video, copy, 2**20)
-                    copy.seek(0)
-                    video = copy
+                video = _video_of_pipe(head, file, stack)
         except Exception as error:
             # Of any class: files of stores and of HTTP have their own.
             yield FileInput(path, problem=f"can't read {name!r}: {error}")
             return
         yield from read_frames(FileInput(path), cast("BinaryIO", video))
+
+
+def open_pipe(path: str, mode: int, stack: ExitStack) -> BinaryIO:
+    """Open the video that comes out of a pipe or a socket, to be closed with the stack.
+
+    Raises OSError, or InputError for a device and for a pipe into which nobody writes.
+    """
+    early, file = _open_special(path, mode)
+    return video_of_pipe(_Rejoined(early, stack.enter_context(file)), stack)
+
+
+def video_of_pipe(file: Any, stack: ExitStack) -> BinaryIO:
+    """Make what can be read only once readable as a video; raise what reading raises."""
+    return _video_of_pipe(_read(file, HEAD_BYTES), file, stack)
+
+
+def _video_of_pipe(head: bytes, rest: Any, stack: ExitStack) -> BinaryIO:
+    video: Any = _Rejoined(head, rest)
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
+        # Its index may come last, and is needed first.
+        copy = tempfile.TemporaryFile(prefix="tritonpose-")  # noqa: SIM115
+        stack.enter_context(copy)
+        shutil.copyfileobj(video, copy, 2**20)
+        copy.seek(0)
+        video = copy
+    return cast("BinaryIO", video)
 
 
 def read_special(path: str, mode: int) -> Iterator[FileInput | ImageInput]:

@@ -6,11 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpose._requests import Wishes
 from tritonpose.errors import ConfigError
 from tritonpose.given_boxes import checked_roi
+from tritonpose.inputs.addresses import local_path
 from tritonpose.inputs.sources import open_source, open_sources
 from tritonpose.tracking.feed import Feed
 from tritonpose.tracking.offline import WholeTracks
@@ -80,9 +82,14 @@ def _whole_tracks(source: object, sources: Sequence[FrameSource]) -> WholeTracks
             raise ConfigError(
                 f"smooth='offline' is for recordings, which end; {opened.name!r} is a camera"
             )
-        if len(given) == len(sources) and isinstance(item, str | os.PathLike):
+        # A pipe can be read but once.
+        if len(given) == len(sources) and isinstance(item, str | os.PathLike) and _is_file(item):
             reopen[index] = partial(open_source, item)
     return WholeTracks(sources, reopen)
+
+
+def _is_file(path: str | os.PathLike[str]) -> bool:
+    return Path(local_path(os.fsdecode(path))).is_file()
 
 
 def _settings(threshold: Threshold | None, *, smooth: bool) -> TrackingSettings:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -16,7 +18,8 @@ from poses import tracked_result
 from terminal import Terminal
 from tritonpose import InputError, KeypointResult
 from tritonpose.cli import main
-from tritonpose.cli.track_files import TRACK_FILES, TrackFiles, directory_paths, track_file_kind
+from tritonpose.cli.signals import ending_by_signals
+from tritonpose.cli.track_files import TRACK_FILES, TrackFiles, files_in_directory, track_file_kind
 from tritonpose.cli.track_output import SourceOutput, TrackOutput
 from tritonpose.drawing.trails import Trails
 from tritonpose.errors import ConfigError, TritonPoseError
@@ -42,10 +45,10 @@ def outputs(directory: Path | None, *names: str) -> list[SourceOutput]:
     taken = TakenNames()
     made = []
     for name in names:
-        paths = {}
+        saved = TrackFiles({})
         if directory is not None:
-            paths = directory_paths(str(directory), name, TRACK_FILES, taken)
-        made.append(SourceOutput(name, TrackFiles(paths, str(directory)), Trails()))
+            saved = files_in_directory(str(directory), name, TRACK_FILES, taken)
+        made.append(SourceOutput(name, saved, Trails()))
     return made
 
 
@@ -88,7 +91,7 @@ def test_all_files_of_two_sources(tmp_path: Path, capsys: pytest.CaptureFixture[
     first, second = printed.err.splitlines()
     assert first.startswith("[tritonpose] a/clip.mp4: 2 people in 2 frames, ")
     assert second.startswith("[tritonpose] b/clip.avi: 1 person in 2 frames, ")
-    assert second.endswith(f" frames/s; 2 dropped; saved to {tmp_path}")
+    assert second.endswith(f" frames/s; 2 dropped; saved to {tmp_path}/clip_2_*")
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,7 +109,7 @@ def test_one_error_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert write(results, outputs(tmp_path, "clip.mp4", "b.mp4")) == 1
     *errors, first, second = capsys.readouterr().err.splitlines()
     assert errors == ["error: nobody is there"] * 3
-    assert first.endswith(f"; 6 failed; saved to {tmp_path}")
+    assert first.endswith(f"; 6 failed; saved to {tmp_path}/clip_*")
     assert second.startswith("[tritonpose] b.mp4: 0 people in 0 frames, ")
     assert second.endswith("; 1 failed")
     assert len(frames_of(tmp_path / "clip_res.mp4")) == 2
@@ -128,7 +131,34 @@ def test_what_ends_early_keeps_what_is_there(
     assert files(tmp_path) == {f"clip{end}" for end in ALL}
     assert len(frames_of(tmp_path / "clip_res.mp4")) == 2
     assert len(json.loads((tmp_path / "clip_coco.json").read_text())["annotations"]) == 4
-    assert capsys.readouterr().err.endswith(f"; saved to {tmp_path}\n")
+    assert capsys.readouterr().err.endswith(f"; saved to {tmp_path}/clip_*\n")
+
+
+class StoppedAgain(TrackFiles):
+    """Files while whose end the user presses Ctrl-C again."""
+
+    def close(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        super().close()
+
+
+def test_a_second_ctrl_c_costs_nothing(tmp_path: Path) -> None:
+    paths = {kind: tmp_path / f"{kind}.mp4" for kind in TRACK_FILES}
+    source = SourceOutput("clip.mp4", StoppedAgain(paths), None)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        write(ending(KeyboardInterrupt()), [source])
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert files(tmp_path) == {f"{kind}.mp4" for kind in TRACK_FILES}
+    assert len(frames_of(tmp_path / "video.mp4")) == 2
+
+
+@pytest.mark.parametrize("ending_signal", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_end_it(ending_signal: signal.Signals) -> None:
+    before = signal.getsignal(ending_signal)
+    with pytest.raises(KeyboardInterrupt), ending_by_signals():
+        os.kill(os.getpid(), ending_signal)
+    assert signal.getsignal(ending_signal) is before
 
 
 def test_a_place_that_can_not_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,11 +208,15 @@ def test_a_full_disk(tmp_path: Path) -> None:
         ("rtsp://me:secret@camera:554/stream1?token=secret", "stream1"),
         ("http://camera/live/index.m3u8?key=secret", "index"),
         ("rtsp://me:secret@camera", "camera"),
+        ("rtsp://10.0.0.5:554", "10.0.0.5_554"),
+        ("rtsp://10.0.0.5/", "10.0.0.5"),
     ],
 )
 def test_names_of_files(source: str, stem: str) -> None:
-    (path,) = directory_paths("out", source, ("json",), TakenNames()).values()
-    assert path == Path("out") / f"{stem}_res.jsonl"
+    taken = TakenNames()
+    saved = files_in_directory("out", source, ("json",), taken)
+    assert saved.place == f"out/{stem}_*"
+    assert files_in_directory("out", source, ("json",), taken).place == f"out/{stem}_2_*"
 
 
 @pytest.mark.parametrize(
@@ -224,6 +258,9 @@ def test_other_files_are_refused(save_path: str) -> None:
         ("a.mp4 --smooth much", "invalid choice: 'much'"),
         ("a.mp4 --roi 1,2", "--roi: "),
         ("a.mp4 --api_key k", "--api_key without --url"),
+        (". --save_path out", "'.' is a folder"),
+        ("a.mp4 ftp://me:secret@host/a.mp4", "ftp:// addresses aren't read"),
+        ("0 --smooth offline", "--smooth offline is for recordings in files; '0' isn't one"),
         ("a.mp4 --nonsense", "unrecognized arguments: --nonsense"),
     ],
 )
@@ -246,6 +283,7 @@ def test_usage_errors_come_alone(
     assert printed.out == ""
     assert printed.err.startswith("error: ")
     assert message in printed.err
+    assert "secret" not in printed.err
     assert len(printed.err.splitlines()) == 1
     assert files(tmp_path) == {"there.mp4"}
 
@@ -254,16 +292,13 @@ def test_names_that_mean_nothing_load_no_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "clips").mkdir()
-    assert main(["track", "clips", "clip.mp4", "--save_path", "out"]) == 1
+    assert main(["track", "clip.mp4", "/dev/video998", "--save_path", "out"]) == 1
     printed = capsys.readouterr()
-    errors = [
-        "error: 'clips' is a directory: name the videos in it",
-        "error: no such file: 'clip.mp4'",
-    ]
     assert printed.out == ""
-    assert printed.err.splitlines() == errors
-    assert files(tmp_path) == {"clips"}
+    assert printed.err == (
+        "error: no such file: 'clip.mp4'\nerror: no such file: '/dev/video998'\n"
+    )
+    assert files(tmp_path) == set()
 
 
 def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:

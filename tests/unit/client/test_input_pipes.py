@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,8 @@ import pytest
 
 from tritonpose import InputError
 from tritonpose.inputs import ImageInput, expand_inputs, load_source, path_of, streams
+from tritonpose.inputs.sources import open_source
+from tritonpose.inputs.videos import Frame
 from videos import gray_frames, number_of, write_video
 
 JPEG = cv2.imencode(".jpg", np.zeros((480, 640, 3), np.uint8))[1].tobytes()
@@ -64,6 +66,31 @@ def test_a_video_from_a_pipe(tmp_path: Path, suffix: str) -> None:
         images = images_of(path)
     assert [number_of(np.asarray(image.source)) for image in images] == list(range(12))
     assert {image.input_path for image in images} == {path}
+
+
+@pytest.mark.parametrize("given", ["path", "file"])
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".ts", ".y4m", ".mjpeg"])
+def test_a_video_to_track_from_a_pipe(tmp_path: Path, suffix: str, given: str) -> None:
+    content = write_video(tmp_path / f"clip{suffix}", gray_frames(12)).read_bytes()
+    with pipe_with(content) as path, ExitStack() as stack:
+        source: object = path if given == "path" else stack.enter_context(Path(path).open("rb"))
+        items = list(open_source(source).frames())
+    assert [number_of(item.image) for item in items if isinstance(item, Frame)] == list(range(12))
+    assert len(items) == 12
+
+
+def test_what_can_not_be_tracked_from_a_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "WRITER_S", 0.2)
+    os.mkfifo(tmp_path / "pipe")
+    (silent,) = open_source(tmp_path / "pipe").frames()
+    assert "into which nobody writes" in str(silent)
+    (terminal,) = open_source("/dev/tty").frames()
+    assert "is a terminal or another device" in str(terminal)
+    with pipe_with(b"no video") as path:
+        (text,) = open_source(path).frames()
+    assert f"{path!r} can't be decoded as a video" in str(text)
 
 
 def test_nothing_and_text_from_a_pipe() -> None:
