@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,9 +17,10 @@ import pytest
 
 import reference_data
 from reference_data import Setting
-from tritonpose import KeypointResult
+from tritonpose import KeypointResult, create_async_pipeline, create_pipeline
 from tritonpose.config import PipelineConfig
 from tritonpose.errors import TritonPoseError
+from tritonpose.tracking import TrackedResult
 from tritonpose.transport import Transport, connect
 from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_pipeline.settings import PipelineSettings
@@ -26,6 +29,7 @@ from tritonpose_server.local.engine import LocalEngine
 from tritonpose_server.local.options import LocalOptions
 from tritonpose_server.models.choice import ModelChoice
 from twins import predict_all
+from videos import panned
 
 # One of each way through the pipeline.
 DIFFERENT_SETTINGS = [
@@ -144,6 +148,28 @@ def test_pipelines_in_this_process_give_what_the_server_gives(
         assert [result.json["res"]["boxes"] for result in found] == [
             expected.json["res"]["boxes"]
         ] * 4
+
+
+@pytest.mark.parametrize("choice", [{"det_interval": 1}, {"det_interval": 4}], ids=str)
+def test_people_are_followed_alike_everywhere(
+    choice: dict[str, Any], server: EmbeddedServer, photo: Path
+) -> None:
+    """With 1 and 16 requests in flight, over gRPC and HTTP, in this process, by both twins."""
+    frames = panned(cv2.resize(cv2.imread(str(photo)), (480, 360)).astype(np.uint8), 12)
+
+    def content(result: TrackedResult) -> list[Any]:
+        return [result.track_ids, result.timestamp, result.json["res"]["boxes"]]
+
+    async def follow(url: str) -> list[list[Any]]:
+        async with create_async_pipeline(url=url, max_in_flight=16) as pipeline:
+            return [content(result) async for result in pipeline.track(frames, **choice)]
+
+    found = [asyncio.run(follow(server.grpc_url))]
+    for url, limit in ((server.grpc_url, 1), (server.http_url, 16), ("local:", 1), ("local:", 16)):
+        with create_pipeline(url=url, max_in_flight=limit) as pipeline:
+            found.append([content(result) for result in pipeline.track(frames, **choice)])
+    assert [ids for ids, _, _ in found[0]] == [(1, 2)] * 12
+    assert all(other == found[0] for other in found[1:])
 
 
 def test_workers_that_start_at_once_convert_once(photo: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,8 +21,10 @@ import requests
 from numpy.typing import NDArray
 
 from leftovers import alive, descendants, wait_until
+from tritonpose import create_pipeline
 from tritonpose_server.embedded.server import EmbeddedServer
 from twins import ONE_OF_EACH, predict_each, url_of
+from videos import panned
 
 KILLS = int(os.environ.get("TRITONPOSE_TEST_KILLS", "1"))
 TRAFFIC = 5
@@ -131,6 +134,29 @@ def test_servers_die_and_join_under_load(
         with capsys.disabled():
             told = f"{sent} images, {KILLS} kills; seconds until requests come again: "
             print(f"\n{told}{min(joins):.1f} to {max(joins):.1f}")
+
+
+def test_people_keep_their_numbers_when_a_server_dies(
+    server: EmbeddedServer, members: list[Member], photo: Path
+) -> None:
+    frames = panned(cv2.resize(cv2.imread(str(photo)), (480, 360)).astype(np.uint8), 30)
+
+    def frames_and_a_death() -> Iterator[NDArray[np.uint8]]:
+        for number, frame in enumerate(frames):
+            if number == 15:
+                members[0].kill_triton()
+            yield frame
+
+    def follow(source: object, urls: list[str]) -> list[tuple[Any, Any]]:
+        with create_pipeline(url=urls) as pipeline:
+            return [
+                (result.track_ids, result.json["res"]["boxes"]) for result in pipeline.track(source)
+            ]
+
+    expected = follow(frames, [server.grpc_url])
+    assert [ids for ids, _ in expected] == [(1, 2)] * 30
+    urls = [members[0].url("grpc"), server.grpc_url]
+    assert follow(frames_and_a_death(), urls) == expected
 
 
 def kill(processes: list[int]) -> None:

@@ -65,6 +65,15 @@ def gray_frames(count: int) -> list[np.ndarray]:
     return [np.full((48, 64, 3), 10 * number, np.uint8) for number in range(count)]
 
 
+def panned(image: np.ndarray, count: int) -> list[np.ndarray]:
+    """Frames over which a camera pans slowly: each is cut out of the image 2 pixels further on."""
+    height, width = image.shape[0], image.shape[1] - 2 * count
+    return [
+        np.ascontiguousarray(image[:height, 2 * number : 2 * number + width])
+        for number in range(count)
+    ]
+
+
 def number_of(frame: np.ndarray) -> int:
     """The number of a frame of `gray_frames`, decoded."""
     return round(float(frame.mean()) / 10)
