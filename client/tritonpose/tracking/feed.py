@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from tritonpose.errors import InputError
+from tritonpose.inputs.cameras import MOST_STALE_S
 from tritonpose.inputs.videos import Frame
 
 if TYPE_CHECKING:
@@ -57,14 +59,18 @@ class Feed:
 
     @property
     def waits(self) -> bool:
-        """Whether a frame waits, or an error in the place of one."""
-        return bool(self._items)
+        """Whether a frame waits that is not too old, or an error in the place of one."""
+        with self._changed:
+            while self._items and _is_stale(self._items[0]):
+                self._items.popleft()
+                self.source.dropped += 1
+                self._changed.notify_all()
+            return bool(self._items)
 
     @property
     def ended(self) -> bool:
         """Whether nothing waits and nothing will come."""
-        with self._changed:
-            return self._ended and not self.waits
+        return self._ended and not self.waits
 
     def take(self) -> Frame | InputError:
         """Take the next frame, or the error in its place; only where one `waits`."""
@@ -104,3 +110,9 @@ class Feed:
             self._items.append(item)
         self._notify()
         return True
+
+
+def _is_stale(item: Frame | InputError) -> bool:
+    """Whether a frame of a camera has waited for so long that the next one is better."""
+    arrived = item.arrived if isinstance(item, Frame) else None
+    return arrived is not None and time.monotonic() - arrived > MOST_STALE_S

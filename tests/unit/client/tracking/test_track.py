@@ -15,6 +15,7 @@ from stand_ins import Pipeline, StandIn
 from tritonpose import ConfigError, InputError, ServerError
 from tritonpose.inputs.videos import Frame
 from tritonpose.tracking import TrackedResult, Tracker
+from tritonpose.tracking.feed import Feed
 from tritonpose.transport.messages import InferRequest, PoseResponse
 from videos import number_of, write_video
 
@@ -300,6 +301,16 @@ def test_of_a_camera_the_newest_frame_comes_first(make: Make) -> None:
         results.close()
     assert indices == [0, 1, 21]
     assert camera.dropped == 19
+
+
+def test_frames_of_a_camera_get_too_old() -> None:
+    camera = Camera("camera", iter(()))
+    feed = Feed(camera)
+    for arrived in (time.monotonic() - 5, time.monotonic()):
+        feed._items.append(Frame(image(1), 0, arrived, arrived))
+    assert feed.waits
+    assert time.monotonic() - feed.take().time < 5  # type: ignore[union-attr]
+    assert camera.dropped == 1
 
 
 def test_sources_take_turns(make: Make) -> None:
