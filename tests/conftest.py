@@ -33,6 +33,7 @@ SLOW = (
     "unit/client/test_import_time.py",
     "unit/client/test_processes.py",
     "unit/client/test_supervision_export.py",
+    "unit/models/test_engines_without_gpu.py",
     "unit/models/test_install_onnx_model.py",
     "unit/models/test_paddle_environment.py",
     "unit/pipeline/test_damaged_images.py",

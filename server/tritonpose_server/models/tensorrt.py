@@ -67,7 +67,6 @@ def network_and_config(
     Types of the graph's tensors are the precisions to compute in; its input is ``image``. Batches
     are 1 to ``max_batch``; a layer may take ``workspace_mib`` MiB of GPU memory, None for all.
     """
-    import tensorrt
     from polygraphy.backend.trt import CreateConfig, NetworkFromOnnxBytes, Profile
 
     shape = onnx_graph.tensor_shape(graph.graph.input[0])[1:]
@@ -76,6 +75,8 @@ def network_and_config(
     profile.add("image", *((batch, *shape) for batch in batches))
     limits = None
     if workspace_mib is not None:
+        import tensorrt
+
         limits = {tensorrt.MemoryPoolType.WORKSPACE: workspace_mib << 20}
     # Strongly typed: layers compute in the types of the graph, as TensorRT always does since 11.
     network = NetworkFromOnnxBytes(graph.SerializeToString(), strongly_typed=True)

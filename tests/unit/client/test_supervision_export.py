@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from tritonpose_server.models.home import cache_home
+from side_packages import side_packages
 
 # supervision, and what `import supervision` needs beyond the environment of the tests.
 PACKAGES = ("supervision==0.31.2", "pydeprecate==0.13.0", "scipy==1.15.3", "defusedxml==0.7.1")
@@ -59,20 +58,7 @@ assert len(sv.KeyPoints.merge([nobody, keypoints])) == 3
 @pytest.fixture(scope="session")
 def library() -> Path:
     """A folder with supervision, kept for later test runs."""
-    name = "-".join([*PACKAGES, f"python{sys.version_info.major}.{sys.version_info.minor}"])
-    folder = cache_home() / "test-packages" / name
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        fresh = Path(temporary) / name
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--retries=1", "--timeout=20"]
-        command = [*pip, "--no-deps", f"--target={fresh}", *PACKAGES]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"supervision can't be installed: {done.stderr.strip().splitlines()[-1]}")
-        fresh.rename(folder)
-    return folder
+    return side_packages(*PACKAGES)
 
 
 def test_exported(library: Path) -> None:
