@@ -6,10 +6,12 @@ import argparse
 import re
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
@@ -18,6 +20,7 @@ from polygraphy.logger import G_LOGGER
 from tabulate import tabulate
 
 from tritonpose.cli.console import FAILED, exit_status, print_error, print_status
+from tritonpose_pipeline.image import check_file, decode_image
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.catalog import STAND_INS
 from tritonpose_server.models.commands import default_store
@@ -25,7 +28,9 @@ from tritonpose_server.models.graph.engine_graph import engine_graph
 from tritonpose_server.models.graph.onnx_graph import load_model, tensor_shape
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.verification_images import verification_images
+from tritonpose_server.models.store import CONFIG_FILE
 from tritonpose_server.models.tensorrt import NO_GPU, network_and_config, use_gpu
+from tritonpose_server.models.triton_config import read_config
 
 # FP32 differs by the order of sums, FP16 has eleven bits; boxes are in network pixels.
 TOLERANCES = {
@@ -34,6 +39,11 @@ TOLERANCES = {
 }
 HEADERS = ["model", "engine", "precision", "differs by", "agrees", "images/s"]
 RUNS = 20
+
+# What a photo stands for in the second table.
+PEOPLE = 3
+PHOTO = (480, 640)
+PHOTO_HEADERS = ["engine", "precision", "photos/s", "with decoding on one core", "cores to feed it"]
 
 Outputs = dict[str, np.ndarray[Any, Any]]
 
@@ -87,6 +97,39 @@ def check(name: str, engines: Sequence[str], batch: int) -> list[list[str]]:
     return rows
 
 
+def photo_rows(rows: Sequence[Sequence[str]], decoding_s: float) -> list[list[str]]:
+    """Return what the models' rates make of photos with `PEOPLE`, for `PHOTO_HEADERS`.
+
+    Both models share the device, one after the other. ``decoding_s`` is what a core needs for a
+    photo.
+    """
+    found = []
+    for engine, precision in dict.fromkeys((row[1], row[2]) for row in rows):
+        seconds = {"detector": 0.0, "keypoint": 0.0}
+        for name, *kind, _, agrees, rate in rows:
+            if kind == [engine, precision] and agrees == "yes":
+                role = read_config(default_store().path(name) / CONFIG_FILE).parameters["role"]
+                seconds[role.string_value] = 1 / float(rate)
+        if all(seconds.values()):
+            photo_s = seconds["detector"] + PEOPLE * seconds["keypoint"]
+            decoded = 1 / max(photo_s, decoding_s)
+            cores = f"{decoding_s / photo_s:.1f}"
+            found.append([engine, precision, f"{1 / photo_s:.0f}", f"{decoded:.0f}", cores])
+    return found
+
+
+def decoding_time() -> float:
+    """Return the seconds that decoding a JPEG of `PHOTO` takes, the median of `RUNS`."""
+    (photo, *_) = verification_images(*PHOTO, 0)
+    encoded = cv2.imencode(".jpg", photo)[1].tobytes()
+    times = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        decode_image(check_file(encoded))
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0: all agree, 1: one does not or fails, 3: there is no GPU."""
     parser = argparse.ArgumentParser(prog="scripts/gpu_check", description=__doc__)
@@ -113,6 +156,9 @@ def _run(options: argparse.Namespace) -> int:
     install_open_models(options.models, default_store(), print_status)
     rows = [row for name in options.models for row in check(name, engines, options.batch)]
     print(tabulate(rows, HEADERS, tablefmt="github"))
+    if photos := photo_rows(rows, decoding_time()):
+        print(f"\nPhotos of {PHOTO[1]}x{PHOTO[0]} (JPEG) with {PEOPLE} people:\n")
+        print(tabulate(photos, PHOTO_HEADERS, tablefmt="github"))
     return 0 if all(row[4] == "yes" for row in rows) else FAILED
 
 

@@ -1,4 +1,4 @@
-"""Packages for single tests, installed beside the environment, as they are large or clash with it."""
+"""Packages for single tests, beside the environment, as they are large or clash with it."""
 
 from __future__ import annotations
 

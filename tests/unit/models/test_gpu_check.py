@@ -9,10 +9,11 @@ import onnx
 import pytest
 
 from quantizable_model import install, quantizable_model
-from tools.gpu_check import compare, main
+from tools.gpu_check import compare, decoding_time, main, photo_rows
 from tritonpose_server.embedded import device as gpus
-from tritonpose_server.models.store import ModelStore
+from tritonpose_server.models.store import CONFIG_FILE, ModelStore
 from tritonpose_server.models.tensorrt import NO_GPU
+from tritonpose_server.models.triton_config import config_text, read_config
 
 HEATMAP = np.zeros((2, 17, 8, 6), np.float32)
 SCORES = np.array([[0.9, 0.5, 0.01]], np.float32)
@@ -86,6 +87,40 @@ def test_an_engine_that_is_wrong(home: ModelStore, monkeypatch: pytest.MonkeyPat
     assert main(["toy", "--device", "cpu", "--batch", "2"]) == 1
     assert calls == ["fp32", "fp16"]
     assert onnx.load(home.model_file("toy")) == model
+
+
+@pytest.fixture
+def both(home: ModelStore) -> ModelStore:
+    """A detector, by its configuration, beside the keypoint model."""
+    directory = install(home, "finder")
+    config = read_config(directory / CONFIG_FILE)
+    config.parameters["role"].string_value = "detector"
+    (directory / CONFIG_FILE).write_text(config_text(config), "utf-8")
+    return home
+
+
+def rates(detector: str, keypoint: str, agrees: str = "yes") -> list[list[str]]:
+    return [
+        ["finder", "cuda", "fp32", "0", "yes", detector],
+        ["toy", "cuda", "fp32", "0", agrees, keypoint],
+        ["toy", "tensorrt", "fp16", "0", "yes", "9"],
+    ]
+
+
+@pytest.mark.usefixtures("both")
+@pytest.mark.parametrize(
+    ("decoding_s", "expected"),
+    [(0.001, ["500", "500", "0.5"]), (0.004, ["500", "250", "2.0"])],
+)
+def test_photos(decoding_s: float, expected: list[str]) -> None:
+    """A photo is one run of the detector and three of the keypoint model; of both or not at all."""
+    found = photo_rows(rates("2000", "2000"), decoding_s)
+    assert found == [["cuda", "fp32", *expected]]
+    assert photo_rows(rates("2000", "2000", "no"), decoding_s) == []
+
+
+def test_decoding_takes_time() -> None:
+    assert decoding_time() > 0
 
 
 def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
