@@ -74,6 +74,7 @@ class Camera:
         name: Without passwords.
         connect: Opens the source; raises ConnectError. It must not wait for ever.
         patient: Log what fails at first, and go on trying, in place of an error.
+        live: What it is taken for until it was opened.
     """
 
     def __init__(
@@ -82,13 +83,15 @@ class Camera:
         connect: Callable[[], AbstractContextManager[OpenStream]],
         *,
         patient: bool = False,
+        live: bool = True,
     ) -> None:
         self.name = name
-        self.live = True
+        self.live = live
         self.dropped = self.reconnects = 0
         self._connect = connect
         self._patient = patient
         self._count = 0
+        self._recording = False
         self._clock = LiveClock()
         self._items: deque[Frame | InputError] = deque()
         self._changed = threading.Condition()
@@ -170,16 +173,16 @@ class Camera:
         while not self._closed:
             began, before = time.monotonic(), self._count
             failure = self._read_once()
-            if self._closed or (failure is None and not self.live):
+            if self._closed or (failure is None and self._recording):
                 return
             came = self._count > before
-            if not self.live and came:
+            if self._recording and came:
                 problem = f"{self.name!r} breaks off after {self._count} frames: {failure}"
                 self._put(InputError(problem, self.name))
                 return
             if came and time.monotonic() - began > _GOOD_S:
                 failures = 0
-            final = failure is not None and (failure.final or not self.live)
+            final = failure is not None and (failure.final or self._recording)
             if self._count == 0 and (final or (failures == 0 and not self._patient)):
                 self._put(InputError(f"can't open {self.name!r}: {failure}", self.name))
                 if final:
@@ -208,6 +211,7 @@ class Camera:
             try:
                 connection = stack.enter_context(self._connect())
                 self.live = connection.live
+                self._recording = not connection.live
                 stream = choose_stream(connection.container)
                 if stream is None:
                     return ConnectError("it has no video", final=True)

@@ -39,7 +39,7 @@ class FrameSource(Protocol):
     Attributes:
         name: For results and messages: without passwords.
         live: Whether only the newest frame counts, as of a camera; that of an http address is known
-            once `frames` has given one.
+            once `frames` has given one, and False before.
         dropped: Frames that came and that nobody was ready for, or that were damaged.
         reconnects: How often frames came again after an interruption.
     """
@@ -136,7 +136,7 @@ def _source_of_text(text: str, patient: bool) -> FrameSource:
         raise ConfigError(f"{name!r} names no host")
     kind = scheme[1].lower()
     if kind in ("http", "https"):
-        return Camera(name, partial(open_web_video, path), patient=patient)
+        return Camera(name, partial(open_web_video, path), patient=patient, live=False)
     if kind in ("rtsp", "rtsps"):
         return Camera(name, partial(open_rtsp, path), patient=patient)
     raise ConfigError(f"{name!r}: {kind}:// addresses aren't read: give {_KNOWN}")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.benchmark.cameras import cameras_text, measure_cameras
 from tools.benchmark.report import as_markdown, as_text, check_charts, save_chart
 from tools.benchmark.run import MEASUREMENTS, run_benchmark
 from tools.benchmark.workload import FULL, QUICK, find_images
@@ -16,6 +17,8 @@ from tools.evaluation.variants import Variant, with_models
 from tools.sample_photo import sample_photo
 from tritonpose.cli.console import print_status
 from tritonpose.config import PIPELINE_NAME, PipelineConfig
+
+CAMERAS = "cameras"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,10 +57,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         add(f"--{name}", metavar="NAME", help="replace the pipeline's: a name or a directory")
     add(
         "--only",
-        type=names_of(MEASUREMENTS),
+        type=names_of((*MEASUREMENTS, CAMERAS)),
         default=MEASUREMENTS,
         metavar="NAMES",
-        help=f"measure only some of {','.join(MEASUREMENTS)}",
+        help=f"measure only some of {','.join(MEASUREMENTS)}; or {CAMERAS}: eight cameras at once, "
+        "for five minutes",
     )
     add("--quick", action="store_true", help="measure little, to see that everything works")
     add("--json", type=Path, metavar="FILE", help="write all figures to a file")
@@ -74,6 +78,11 @@ def _run(options: argparse.Namespace) -> int:
     variant = Variant(options.detector, options.keypoint_model)
     config = with_models(PipelineConfig.load(options.pipeline), variant)
     images = find_images(options.images or [sample_photo(print_status)], plan.images)
+    if CAMERAS in options.only:
+        runs = measure_cameras(config, images[0], print_status, quick=options.quick)
+        print(cameras_text(runs))
+        write_json(options.json, {CAMERAS: runs})
+        return 0
     report = run_benchmark(
         config,
         images,
