@@ -33,6 +33,7 @@ PYTHON_NOT_RUN = {
 # Commands that are run as they are, by their beginning.
 RUN = (
     "tritonpose predict",
+    "tritonpose track clip.mp4",
     "tritonpose --pipeline",
     "tritonpose config",
     "tritonpose --get_pipeline_config",
