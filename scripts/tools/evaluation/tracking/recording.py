@@ -21,6 +21,8 @@ from tritonpose.transport.messages import PoseResponse
 OURS = "tritonpose"
 # Of people of whom less is seen, it's not asked who they are.
 _HALF = 0.5
+# A pose is of two people where it is like both, and not much more like one of them (OKS).
+_LIKE, _MUCH = 0.5, 0.15
 _NOBODY = -1
 
 
@@ -41,15 +43,21 @@ class Recording:
         """The true people of each frame, half of whom is seen."""
         return [_seen([one for one in people if one.seen >= _HALF]) for people in self.truth]
 
-    def without_hidden(self, shown: Sequence[Seen]) -> list[Seen]:
-        """Leave out who is more like somebody of whom less is seen: these are neither missed."""
+    def without_doubtful(self, shown: Sequence[Seen]) -> list[Seen]:
+        """Leave out poses of people of whom less is seen, and of two people at once.
+
+        Whose id they have is no mistake.
+        """
         kept = []
-        for people, true, found in zip(self.truth, self.true_people, shown, strict=True):
-            hidden = _seen([one for one in people if one.seen < _HALF])
-            likest, other = (
-                pose_similarities(each, found).max(axis=0, initial=0.0) for each in (true, hidden)
-            )
-            kept.append(found.rows(likest >= other))
+        for people, found in zip(self.truth, shown, strict=True):
+            alike = pose_similarities(_seen(people), found)
+            hidden = np.array([one.seen < _HALF for one in people], bool)
+            likest = alike.max(axis=0, initial=0.0)
+            doubtful = (alike[hidden].max(axis=0, initial=0.0) == likest) & (likest > 0)
+            if len(people) > 1:
+                second = np.sort(alike, axis=0)[-2]
+                doubtful |= (second >= _LIKE) & (likest - second < _MUCH)
+            kept.append(found.rows(~doubtful))
         return kept
 
 
@@ -78,7 +86,7 @@ def track(recording: Recording, *, smooth: bool) -> list[Seen]:
         result = tracker.update(KeypointResult(boxes=people), time)
         ids = [_NOBODY if one is None else one for one in result.track_ids]
         shown.append(_known(ids, result.arrays))
-    return recording.without_hidden(shown)
+    return recording.without_doubtful(shown)
 
 
 def track_by_rivals(worker: Worker, recording: Recording) -> dict[str, list[Seen]]:
@@ -91,7 +99,7 @@ def track_by_rivals(worker: Worker, recording: Recording) -> dict[str, list[Seen
         "track", people=people, rate=recording.clip.rate, frames=str(recording.frames)
     )
     return {
-        name: recording.without_hidden(
+        name: recording.without_doubtful(
             [_known(ids, each) for ids, each in zip(frames, recording.found, strict=True)]
         )
         for name, frames in given.items()
