@@ -6,13 +6,37 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
 import reference_data
 from command_line import run_tool
+from tools.evaluation.tracking.videos import follow_video
 from tritonpose import create_pipeline
 from tritonpose_server.embedded.server import EmbeddedServer
 
 # Average precision with annotated boxes on four photos with twelve people.
 LOWEST_AP = {"PP-TinyPose_256x192": 0.80, "PP-TinyPose_128x96": 0.61}
+
+PIPELINE = """
+pipeline_name: human_keypoint_detection
+SubModules:
+  ObjectDetection:
+    model_dir: {models}/PicoDet-S_pedestrian_320
+    threshold: 0.5
+  KeypointDetection:
+    model_dir: {models}/PP-TinyPose_128x96
+"""
+# Where somebody walks in one of the videos, by frame.
+WALKER = {
+    60: [1256, 530, 1516, 945],
+    80: [1093, 517, 1347, 936],
+    100: [897, 512, 1165, 939],
+    120: [708, 505, 962, 937],
+    140: [496, 501, 753, 935],
+    160: [336, 505, 535, 950],
+    180: [118, 506, 291, 945],
+}
 
 
 def run_evaluate(directory: Path, *arguments: str | Path) -> tuple[list[dict[str, Any]], str]:
@@ -73,3 +97,60 @@ def test_agreement_with_saved_results_on_a_server_of_its_own(
     assert other["box_px"] == 0
     assert other["clear_px"] > 0
     assert "Agreement with PaddleX" in printed
+
+
+def test_tracking_of_people_cut_out_of_a_photo(tmp_path: Path, photo: Path) -> None:
+    done = run_tool(
+        tmp_path,
+        *("evaluation", "tracking", "--quick", "--no_rivals"),
+        *("--images", photo),
+        *("--clips", "cross-run@10", "still@10"),
+        *("--json", tmp_path / "report.json"),
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    crossing, still = report["clips"]
+    assert (crossing["clip"], still["clip"]) == ("cross-run@10", "still@10")
+    assert crossing["trackers"]["tritonpose"]["switches"] == 0
+    assert 0 < still["jitter"] < 0.5 * still["raw_jitter"]
+    (interval,) = report["intervals"]
+    assert interval["close"] >= 0.99
+    assert interval["joints"] > 300
+    assert "joints within OKS 0.9" in done.stdout
+
+
+def test_tracking_needs_people_to_cut_out(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "nobody.png"), np.full((90, 160, 3), 128, np.uint8))
+    done = run_tool(
+        tmp_path, "evaluation", "tracking", "--no_rivals", "--images", tmp_path / "nobody.png"
+    )
+    assert done.returncode == 1
+    assert "clips are made of people who stand alone" in done.stderr
+
+
+@reference_data.needed
+def test_ids_of_real_people(tmp_path: Path) -> None:
+    """Two athletes who overlap, and somebody who walks behind a tree and out of the picture."""
+    videos = reference_data.ROOT / "videos"
+    models = reference_data.ROOT / "models"
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE.format(models=models))
+    with create_pipeline(tmp_path / "pipeline.yaml", url="local:") as pipeline:
+        for name in ("pose2sim_multi_cam01.mp4", "pose2sim_multi_cam02.mp4"):
+            followed = follow_video(pipeline, videos / name)
+            print(f"\n{name}: {followed}")
+            assert followed["frames"] == 100
+            (shirt,), (bare,) = followed["people"].values()
+            assert shirt != bare
+            assert followed["spans"][shirt] == followed["spans"][bare] == [0, 99]
+        # Of the walker's boxes, some.
+        walks = {"people": ["walker"], "frames": [{"walker": WALKER.get(n)} for n in range(230)]}
+        clip = tmp_path / "sports2d_demo.mp4"
+        clip.symlink_to(videos / clip.name)
+        (tmp_path / "truth").mkdir()
+        (tmp_path / "truth" / "sports2d_demo.json").write_text(json.dumps(walks))
+        followed = follow_video(pipeline, clip)
+        print(f"\n{clip.name}: {followed}")
+        (walker,) = followed["people"]["walker"]
+        first, last = followed["spans"][walker]
+        assert first < 60
+        assert last > 160

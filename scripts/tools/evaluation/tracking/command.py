@@ -15,7 +15,7 @@ import numpy.typing as npt
 import tritonpose
 from tools.benchmark.workload import find_images
 from tools.command import run_command, write_json
-from tools.evaluation.tracking.cutouts import cut_people
+from tools.evaluation.tracking.cutouts import Find, cut_people
 from tools.evaluation.tracking.intervals import compare_intervals
 from tools.evaluation.tracking.measure import measure_ids, measure_motion
 from tools.evaluation.tracking.metrics import Seen
@@ -28,7 +28,7 @@ from tools.evaluation.tracking.recording import (
 )
 from tools.evaluation.tracking.report import as_text
 from tools.evaluation.tracking.rivals import start_rivals
-from tools.evaluation.tracking.scenes import Cast, all_clips, few_clips, timed_clips
+from tools.evaluation.tracking.scenes import Cast, all_clips, few_clips, make_cast, timed_clips
 from tools.evaluation.tracking.videos import follow_video
 from tools.sample_photo import sample_photo
 from tritonpose import HumanKeypointPipeline, create_pipeline
@@ -97,7 +97,8 @@ def _run(options: argparse.Namespace) -> int:
         pipeline = stack.enter_context(create_pipeline(options.pipeline, url=options.url))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         print_status(f"cutting people out of {len(photos)} photo{'s' * (len(photos) > 1)}")
-        cast = Cast(*cut_people(photos, _finder(pipeline)))
+        find = _finder(pipeline)
+        cast = make_cast(*cut_people(photos, find), find)
         report = {
             "tritonpose": tritonpose.__version__,
             "rivals": None if rivals is None else rivals.call("facts"),
@@ -110,7 +111,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _finder(pipeline: HumanKeypointPipeline) -> Any:
+def _finder(pipeline: HumanKeypointPipeline) -> Find:
     def find(image: npt.NDArray[np.uint8], threshold: float) -> PoseResponse:
         (result,) = pipeline.predict(image, det_threshold=threshold)
         return result.arrays
@@ -158,6 +159,4 @@ def _measure_intervals(
         if options.clips and not any(text in clip.name for text in options.clips):
             continue
         print_status(f"intervals of the detector in clip {clip.name}")
-        recording = record(pipeline, clip, directory)
-        yield {"clip": clip.name, **compare_intervals(pipeline, recording)}
-        recording.frames.unlink()
+        yield {"clip": clip.name, **compare_intervals(pipeline, clip, directory)}

@@ -10,8 +10,10 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from tools.errors import ToolError
 from tools.evaluation.tracking.clips import Actor, Clip, Place, at_rest
-from tools.evaluation.tracking.cutouts import Cutout, Image
+from tools.evaluation.tracking.cutouts import Cutout, Find, Image
+from tools.evaluation.tracking.metrics import box_overlaps
 
 Floats = npt.NDArray[np.float64]
 
@@ -19,6 +21,9 @@ CROSSING, STILL, MOVING, JUMP, ABSENCE, CUT = (
     *("crossing", "still", "moving", "jump", "absence", "cut"),
 )
 """Kinds of clips, by what is measured on them besides ids."""
+
+# Of who plays in clips: the detector's score, and the overlap with the true box.
+_SURE, _WHOLE = 0.8, 0.7
 
 # Heights of people, in pixels, and where they stand.
 _HEIGHT = 170.0
@@ -69,6 +74,28 @@ class Cast:
             grounds = (*grounds, self.backgrounds[(take + 1) % len(self.backgrounds)])
         end = max(stop[0] for path in paths for stop in path if stop is not None)
         return Clip(name, kind, rate, end, grounds, actors, camera, cut=cut)
+
+
+def make_cast(people: Sequence[Cutout], backgrounds: Sequence[Image], find: Find) -> Cast:
+    """Choose the people whom the detector finds surely as they appear in clips.
+
+    It is trackers that are measured, and none can follow who isn't found. ToolError unless two are.
+    """
+    cast = Cast(people, backgrounds)
+    sure = []
+    for number, person in enumerate(people):
+        clip = cast.clip("audition", STILL, 1.0, [_standing(_MIDDLE, 1.0)], take=number)
+        ((image, (truth,)),) = clip.frames()
+        found = find(image, _SURE)
+        overlaps = box_overlaps(truth.box[None], found.boxes.astype(np.float64))
+        if overlaps.size and overlaps.max() >= _WHOLE:
+            sure.append(person)
+    if len(sure) < 2:
+        raise ToolError(
+            f"of {len(people)} people in the photos, the detector finds {len(sure)} surely once "
+            "they are cut out; clips need two"
+        )
+    return Cast(sure, backgrounds)
 
 
 def all_clips(cast: Cast) -> list[Clip]:
