@@ -22,9 +22,11 @@ PIPELINE = """
 pipeline_name: human_keypoint_detection
 SubModules:
   ObjectDetection:
+    model_name: PicoDet-S
     model_dir: {models}/PicoDet-S_pedestrian_320
     threshold: 0.5
   KeypointDetection:
+    model_name: PP-TinyPose_128x96
     model_dir: {models}/PP-TinyPose_128x96
 """
 # Where somebody walks in one of the videos, by frame.

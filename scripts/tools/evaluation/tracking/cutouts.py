@@ -21,8 +21,8 @@ Floats = npt.NDArray[np.float64]
 Find = Callable[[Image, float], PoseResponse]
 
 # A person who is cut out is surely one, alone, upright and whole.
-_SURE_SCORE = 0.75
-_SURE_JOINTS = 0.55
+_SURE_SCORE = 0.7
+_SURE_JOINTS = 0.5
 _LEAST_HEIGHT = 100
 _LEAST_SLENDERNESS = 1.4
 _MOST_OVERLAP = 0.15
