@@ -106,15 +106,18 @@ def test_tracking_of_people_cut_out_of_a_photo(tmp_path: Path, photo: Path) -> N
         tmp_path,
         *("evaluation", "tracking", "--quick", "--no_rivals"),
         *("--images", photo),
-        *("--clips", "cross-run@10", "still@10"),
+        *("--clips", "walk@10", "still@10"),
         *("--json", tmp_path / "report.json"),
     )
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
-    crossing, still = report["clips"]
-    assert (crossing["clip"], still["clip"]) == ("cross-run@10", "still@10")
-    assert crossing["trackers"]["tritonpose"]["switches"] == 0
+    still, walk = report["clips"]
+    assert (still["clip"], walk["clip"]) == ("still@10", "walk@10")
     assert 0 < still["jitter"] < 0.5 * still["raw_jitter"]
+    assert 0 < walk["lag"] <= 1
+    for clip in (still, walk):
+        assert clip["trackers"]["tritonpose"]["switches"] == 0
+        assert len(clip["trackers"]["tritonpose"]["ids"]) >= 2
     (interval,) = report["intervals"]
     assert interval["close"] >= 0.99
     assert interval["joints"] > 300
