@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import reference_data
+from paddle_networks import inference_yml, write_model_directory
 from quantizable_model import images, quantizable_model
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph.channels import shuffles
@@ -25,6 +27,8 @@ from tritonpose_server.models.graph.keypoint_graph import servable_keypoint_mode
 from tritonpose_server.models.graph.model_graph import add_preprocessing
 from tritonpose_server.models.graph.onnx_graph import load_model
 from tritonpose_server.models.paddle.inference_yml import Normalization, read_inference_yml
+from tritonpose_server.models.paddle.install import install_paddle_model
+from tritonpose_server.models.store import ModelStore
 
 HEIGHT, WIDTH = 32, 24
 BATCH = np.stack(images(2))
@@ -96,8 +100,8 @@ class Network:
     def stem(self, channels: int) -> str:
         return self.node("Relu", self.conv("x", 3, channels, size=4 - 1, stride=4))
 
-    def servable(self, x: str, joints: int = 5) -> onnx.ModelProto:
-        """With ``x`` as the heatmap."""
+    def model(self, x: str, joints: int = 5) -> onnx.ModelProto:
+        """With ``x`` as the heatmap, of an image ``x``."""
         self.nodes.append(helper.make_node("Identity", [x], ["y"]))
         shape: list[str | int | None] = ["b", joints, HEIGHT // 4, WIDTH // 4]
         graph = helper.make_graph(
@@ -108,8 +112,11 @@ class Network:
             [numpy_helper.from_array(value, name) for name, value in self.weights.items()],
         )
         opsets = [helper.make_opsetid("", 16)]
-        network = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-        return add_preprocessing(network, {"y": "heatmap"}, NORMALIZATION)
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+    def servable(self, x: str) -> onnx.ModelProto:
+        """With preprocessing."""
+        return add_preprocessing(self.model(x), {"y": "heatmap"}, NORMALIZATION)
 
 
 def plain(net: Network) -> str:
@@ -315,6 +322,32 @@ def test_the_switch(value: str | None, keeps: bool) -> None:
 def test_a_switch_that_is_not_clear() -> None:
     with pytest.raises(ConversionError, match=r"TRITONPOSE_KEEP_SHUFFLES must be 0 or 1.*'yes'"):
         keeps_shuffles({shuffles.KEEP_VARIABLE: "yes"})
+
+
+def test_installation(tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without shuffles by default; the switch makes another model, or replaces that of a name."""
+    net, lines = Network(), list[str]()
+    yml = inference_yml("keypoint", HEIGHT, WIDTH)
+    source = write_model_directory(tmp_path / "source", net.model(plain(net)), yml)
+    (source / "keypoints.yml").write_text("names: [a, b, c, d, e]")
+
+    def install(**options: Any) -> tuple[str, int, str | None]:
+        place = install_paddle_model(source, "keypoint", store, progress=lines.append, **options)
+        provenance = json.loads((place / "provenance.json").read_text())
+        transposes = kinds(onnx.load(place / "1" / "model.onnx"))["Transpose"]
+        return place.name, transposes, provenance.get("shuffles")
+
+    name, transposes, made = install()
+    assert (transposes, made) == (1, None)
+    assert any("4 channel shuffles absorbed" in line for line in lines)
+    assert install(name="mine") == ("mine", 1, None)
+    monkeypatch.setenv(shuffles.KEEP_VARIABLE, "1")
+    other, transposes, made = install()
+    assert other != name
+    assert (transposes, made) == (5, "kept")
+    assert install(name="mine") == ("mine", 5, "kept")
+    monkeypatch.delenv(shuffles.KEEP_VARIABLE)
+    assert install(name="mine") == ("mine", 1, None)
 
 
 @reference_data.needed
