@@ -40,6 +40,7 @@ SLOW = (
     "unit/pipeline/test_damaged_pages.py",
     "unit/server/service/test_request_mutations.py",
     "unit/server/supervision/test_guardian.py",
+    "unit/server/supervision/test_rest_process.py",
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 
 from tritonpose.cli.logs import LogOptions
@@ -75,10 +76,13 @@ def serve(
     try:
         # Bound before models are fetched and converted, which may take minutes; and held until
         # the end, so that the address outlives every process that serves at it.
-        with bind(rest.host, rest.port) as listener:
+        with bind(rest.host, rest.port) as listener, ExitStack() as started:
             if triton.device is not None:
                 require_gpus(triton.device.gpus)
             find_triton()
+            rest_process = RestProcess(listener, rest, log)
+            started.callback(rest_process.stop, lambda: True)
+            rest_process.prepare()
             choice = choose_models(config, LOGGER.info, strict=strict_models)
             warn_exposed_ports(rest.host, triton.address)
             warn_of_control_key(triton)
@@ -87,13 +91,13 @@ def serve(
             )
             with EmbeddedServer(choice.models, choice.settings, triton) as server:
                 _log_addresses(server, rest.address)
-                rest = replace(
+                rest_process.settings = replace(
                     rest,
                     triton_url=server.grpc_url,
                     page_threshold=choice.threshold,
                     stand_ins=choice.stand_ins,
                 )
-                status = _run(server, RestProcess(listener, rest, log))
+                status = _run(server, rest_process)
     except KeyboardInterrupt:
         return
     if status is not None:

@@ -38,10 +38,12 @@ class RestProcess:
 
     def __init__(self, listener: socket.socket, settings: RestSettings, log: LogOptions) -> None:
         self._listener = listener
-        self._settings = settings
+        self.settings = settings
         self._log = log
         self._backoff = Backoff()
         self._process: subprocess.Popen[bytes] | None = None
+        # For its settings.
+        self._is_waiting = False
         self._heartbeat_fd = -1
         self._start_at = 0.0
         self._died_at: float | None = None
@@ -49,12 +51,17 @@ class RestProcess:
         self._next_check = 0.0
         self._silent = 0
 
+    def prepare(self) -> None:
+        """Start it, to import its code; it gets its settings from `ensure_running`."""
+        self._spawn()
+        self._is_waiting = True
+
     def ensure_running(self) -> None:
         """Start it unless it runs well; call this a few times a second.
 
         Raises EmbeddedServerError if it ended before it was ever ready.
         """
-        if self._process is None:
+        if self._process is None or self._is_waiting:
             if time.monotonic() >= self._start_at:
                 self._start()
             return
@@ -72,12 +79,25 @@ class RestProcess:
             return
         process.terminate()
         # Its own bound, and some time for Python to exit.
-        deadline = time.monotonic() + self._settings.shutdown_timeout + 5
+        deadline = time.monotonic() + self.settings.shutdown_timeout + 5
         while process.poll() is None and not force() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         self._clear()
 
     def _start(self) -> None:
+        process = self._process if self._is_waiting else None
+        process = process or self._spawn()
+        self._is_waiting = False
+        self._became_ready = None
+        self._silent = 0
+        self._next_check = time.monotonic() + _CHECK_SECONDS
+        spec = write_spec(self.settings, self._log)
+        if process.stdin:
+            # It may have died already.
+            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+                pipe.write(spec)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
         self._heartbeat_fd, sender = os.pipe()
         os.set_blocking(self._heartbeat_fd, False)
         listener = self._listener.fileno()
@@ -94,14 +114,7 @@ class RestProcess:
             )
         finally:
             os.close(sender)
-        self._became_ready = None
-        self._silent = 0
-        self._next_check = time.monotonic() + _CHECK_SECONDS
-        spec = write_spec(self._settings, self._log)
-        if self._process.stdin:
-            # It may have died already.
-            with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
-                pipe.write(spec)
+        return self._process
 
     def _read_heartbeats(self) -> None:
         """Record the heartbeats since the last call."""
@@ -135,5 +148,7 @@ class RestProcess:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGKILL)
             self._process.wait()
+            if self._process.stdin:
+                self._process.stdin.close()
             self._process = None
             os.close(self._heartbeat_fd)

@@ -29,12 +29,11 @@ def main() -> None:
     options = parser.parse_args()
     # This process owns the address, which the next one needs at once.
     die_with_parent(signal.SIGKILL, options.parent)
-    # From the same program, through a pipe that nobody else can write to.
-    settings, log = pickle.load(sys.stdin.buffer)  # noqa: S301
-
-    # Slow to import: only after the parent's death is watched.
+    # Slow to import: only after the parent's death is watched, and while it prepares the settings.
     from tritonpose_server.service.rest.run import run_rest
 
+    # From the same program, through a pipe that nobody else can write to.
+    settings, log = pickle.load(sys.stdin.buffer)  # noqa: S301
     log_service(log)
     with socket.socket(fileno=options.listener) as listener:
         run_rest(settings, listener=listener, ended=_beat(options.heartbeat_fd))
