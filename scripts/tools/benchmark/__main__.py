@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.benchmark.cameras import cameras_text, measure_cameras
+from tools.benchmark.pipeline_alone import PIPELINE_ALONE, measure_pipeline
 from tools.benchmark.report import as_markdown, as_text, check_charts, save_chart
 from tools.benchmark.run import MEASUREMENTS, run_benchmark
 from tools.benchmark.workload import FULL, QUICK, find_images
@@ -57,11 +58,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         add(f"--{name}", metavar="NAME", help="replace the pipeline's: a name or a directory")
     add(
         "--only",
-        type=names_of((*MEASUREMENTS, CAMERAS)),
+        type=names_of((*MEASUREMENTS, CAMERAS, PIPELINE_ALONE)),
         default=MEASUREMENTS,
         metavar="NAMES",
         help=f"measure only some of {','.join(MEASUREMENTS)}; or {CAMERAS}: eight cameras at once, "
-        "for five minutes",
+        f"for five minutes; or {PIPELINE_ALONE}: its own cost, with models that answer at once or "
+        "wait",
     )
     add("--quick", action="store_true", help="measure little, to see that everything works")
     add("--json", type=Path, metavar="FILE", help="write all figures to a file")
@@ -82,6 +84,15 @@ def _run(options: argparse.Namespace) -> int:
         runs = measure_cameras(config, images[0], print_status, quick=options.quick)
         print(cameras_text(runs))
         write_json(options.json, {CAMERAS: runs})
+        return 0
+    if PIPELINE_ALONE in options.only:
+        if len(options.only) > 1:
+            raise ToolError(f"--only {PIPELINE_ALONE} is measured by itself")
+        alone = {PIPELINE_ALONE: measure_pipeline(config, images, plan, print_status)}
+        print(as_text(alone))
+        write_json(options.json, alone)
+        if options.markdown is not None:
+            options.markdown.write_text(as_markdown(alone), "utf-8")
         return 0
     report = run_benchmark(
         config,

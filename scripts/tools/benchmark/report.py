@@ -9,6 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from tools.benchmark.figures import Case, Figure, Measurement, Ratio
+from tools.benchmark.pipeline_alone import PIPELINE_ALONE, pipeline_tables
 from tools.errors import ToolError
 from tritonpose.extras import install_command
 
@@ -45,6 +46,8 @@ def as_markdown(report: Report) -> str:
 
 def tables(report: Report) -> dict[str, list[list[str]]]:
     """Make all tables of a report: by title rows of cells, the headings first."""
+    if PIPELINE_ALONE in report:
+        return pipeline_tables(report[PIPELINE_ALONE])
     found = {}
     labels = {key: entry["label"] for key, entry in report["contestants"].items()}
     for each in report["measurements"]:
