@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import sys
 import threading
@@ -180,7 +181,12 @@ class _LoadedPipeline:
             list(loading.map(models.load, [model.name for model in choice.models]))
         self._limits = limits
         self._pipeline = RequestPipeline(
-            choice.settings, ModelRepository(*roots), limits, slots, models
+            choice.settings,
+            # Models stay as they were loaded.
+            ModelRepository(*roots, fresh_s=math.inf),
+            limits,
+            slots,
+            models,
         )
 
     def estimate(self, request: InferRequest, is_cancelled: Callable[[], bool]) -> PoseResponse:
