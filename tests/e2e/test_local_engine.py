@@ -161,12 +161,14 @@ def test_people_are_followed_alike_everywhere(
         return [result.track_ids, result.timestamp, result.json["res"]["boxes"]]
 
     async def follow(url: str) -> list[list[Any]]:
-        async with create_async_pipeline(url=url, max_in_flight=16) as pipeline:
+        async with create_async_pipeline(
+            "human_keypoint_detection", url=url, max_in_flight=16
+        ) as pipeline:
             return [content(result) async for result in pipeline.track(frames, **choice)]
 
     found = [asyncio.run(follow(server.grpc_url))]
     for url, limit in ((server.grpc_url, 1), (server.http_url, 16), ("local:", 1), ("local:", 16)):
-        with create_pipeline(url=url, max_in_flight=limit) as pipeline:
+        with create_pipeline("human_keypoint_detection", url=url, max_in_flight=limit) as pipeline:
             found.append([content(result) for result in pipeline.track(frames, **choice)])
     assert [ids for ids, _, _ in found[0]] == [(1, 2)] * 12
     assert all(other == found[0] for other in found[1:])

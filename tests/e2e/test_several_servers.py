@@ -148,7 +148,7 @@ def test_people_keep_their_numbers_when_a_server_dies(
             yield frame
 
     def follow(source: object, urls: list[str]) -> list[tuple[Any, Any]]:
-        with create_pipeline(url=urls) as pipeline:
+        with create_pipeline("human_keypoint_detection", url=urls) as pipeline:
             return [
                 (result.track_ids, result.json["res"]["boxes"]) for result in pipeline.track(source)
             ]
