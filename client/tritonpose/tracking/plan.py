@@ -90,7 +90,7 @@ class DetectionPlan:
             detect = tracker.trouble or self._planned - self._detection >= self._interval
             if detect:
                 self._detection = self._planned
-            self._plans.append(None if detect else tracker.regions())
+            self._plans.append(None if detect else tracker.regions(sparse=self._auto))
             self._planned += 1
 
     def _adapt(self, trouble: bool, regions: Regions | None, step: float) -> None:

@@ -34,10 +34,12 @@ class Regions:
     Attributes:
         keys: Of their tracks.
         boxes: Where they are expected, (N, 4) float32, x1, y1, x2, y2 in pixels.
+        coasting: Keys of the tracks of people who are not looked for, as they move as expected.
     """
 
     keys: tuple[int, ...]
     boxes: NDArray[np.float32]
+    coasting: tuple[int, ...] = ()
 
     def keys_of(self, boxes: NDArray[np.float32]) -> tuple[int, ...]:
         """Return the keys of the boxes that an answer has: a region of interest leaves some out."""

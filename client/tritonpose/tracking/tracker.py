@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 STATE_VERSION = 1
 
+# Somebody moves as expected whose joints keep within this, in sizes of the person; for this long,
+# and for no more frames, nobody looks for such people.
+_AS_FORESEEN = 0.015
+_COAST_S = 0.1
+_COAST_FRAMES = 2
+
 
 class Tracker:
     """The people of one source, from frame to frame. For one thread at a time.
@@ -51,6 +57,7 @@ class Tracker:
         self._tracks: list[Track] = []
         self._next_id = self._next_key = 1
         self._time: float | None = None
+        self._step = 0.0
 
     def update(
         self, result: KeypointResult, time: float, source: str | None = None
@@ -104,12 +111,28 @@ class Tracker:
             track.at_border = reaches_border(track.region, result.held_image())
         return self._show(result, people, shown, track_of, source)
 
-    def regions(self) -> Regions:
-        """Say where to look for the people of the last frame, the surest detections first."""
+    def regions(self, *, sparse: bool = False) -> Regions:
+        """Say where to look for the people of the last frame, the surest detections first.
+
+        With ``sparse`` nobody looks for people who move as expected in some of the frames.
+        """
         seen = [track for track in self._tracks if not track.lost and track.id is not None]
         seen.sort(key=lambda track: -track.score)
-        boxes = np.array([track.region for track in seen], np.float32).reshape(-1, 4)
-        return Regions(tuple(track.key for track in seen), boxes)
+        most = min(int(_COAST_S / self._step + 1e-9), _COAST_FRAMES) if self._step > 0 else 0
+        coasting = []
+        for track in seen:
+            if sparse and track.surprise < _AS_FORESEEN and track.coasted < most:
+                track.coasted += 1
+                coasting.append(track)
+            else:
+                track.coasted = 0
+        looked_for = [track for track in seen if track not in coasting]
+        boxes = np.array([track.region for track in looked_for], np.float32).reshape(-1, 4)
+        return Regions(
+            tuple(track.key for track in looked_for),
+            boxes,
+            tuple(track.key for track in coasting),
+        )
 
     def follow(
         self, result: KeypointResult, regions: Regions, time: float, source: str | None = None
@@ -141,16 +164,29 @@ class Tracker:
         rows = {row: by_key[key] for row, key in enumerate(keys) if key in by_key}
         in_crowd = crowded(self._tracks)
         clear, self.trouble = judge(rows, poses, sigmas_of(people.schema))
-        boxes, scores = people.boxes.copy(), people.det_scores.copy()
-        for row in clear:
-            track = rows[row]
+        followed = [rows[row] for row in clear]
+        for row, track in zip(clear, followed, strict=True):
             track.follow(poses[row], time, doubted=track in in_crowd)
-            boxes[row], scores[row] = track.region, track.score
+        coasting = [by_key[key] for key in regions.coasting if key in by_key]
+        for track in coasting:
+            track.coast(time)
+        followed = sorted([*followed, *coasting], key=lambda track: -track.score)
+        for track in followed:
             if not track.at_border and reaches_border(track.region, result.held_image()):
                 track.at_border = self.trouble = True
         self._leave(time)
-        people = replace(people, boxes=boxes, det_scores=scores)
-        return self._show(result, people, clear, rows, source)
+        joints = people.keypoints.shape[1:]
+        keypoints = np.array([track.keypoints for track in followed], np.float32)
+        keypoints = keypoints.reshape(-1, *joints)
+        people = replace(
+            people,
+            boxes=np.array([track.region for track in followed], np.float32).reshape(-1, 4),
+            det_scores=np.array([track.score for track in followed], np.float32),
+            keypoints=keypoints,
+            kpt_scores=keypoints[:, :, 2].mean(axis=1),
+        )
+        order = range(len(followed))
+        return self._show(result, people, order, dict(enumerate(followed)), source)
 
     def _leave(self, time: float) -> bool:
         """Note who was not seen and forget who was not for long; tell whether somebody got lost."""
@@ -174,6 +210,7 @@ class Tracker:
         source: str | None,
     ) -> TrackedResult:
         """Make the result of the rows that are shown."""
+        shown = list(shown)
         calmed = people.keypoints[shown]
         for index, row in enumerate(shown):
             if row in track_of and self.settings.smooth:
@@ -213,7 +250,7 @@ class Tracker:
             )
         for track in self._tracks:
             track.motion.advance(time - before, lost=track.lost)
-        self._time = time
+        self._time, self._step = time, time - before
 
     def _drop_other_models(self, joints: int) -> None:
         """Forget the poses of another keypoint model, which can't be compared."""
@@ -231,6 +268,7 @@ class Tracker:
             "next_id": self._next_id,
             "next_key": self._next_key,
             "time": self._time,
+            "step": self._step,
             "tracks": [track.state() for track in self._tracks],
         }
 
@@ -248,6 +286,7 @@ class Tracker:
             tracker._next_id = int(state["next_id"])
             tracker._next_key = int(state["next_key"])
             tracker._time = None if state["time"] is None else float(state["time"])
+            tracker._step = float(state["step"])
             tracker._tracks = [
                 Track.from_state(track, tracker.settings) for track in state["tracks"]
             ]

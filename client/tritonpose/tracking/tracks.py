@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,9 @@ class Track:
         score: Of the last detection.
         margins: Of its box around the pose; see `margins_of`.
         clarity: Mean score of its joints.
+        surprise: How far joints were from where they were expected when they were last measured, in
+            sizes of the person: the distance that nine of ten keep.
+        coasted: For how many frames in a row nobody looked for the person.
         at_border: Whether the person has reached the image's border.
         lost: Whether the person was not seen in the last frame.
     """
@@ -55,6 +59,8 @@ class Track:
     score: float
     margins: Array
     clarity: float
+    surprise: float = math.inf
+    coasted: int = 0
     at_border: bool = False
     lost: bool = False
 
@@ -109,8 +115,16 @@ class Track:
         """Take in where the keypoints were found in the person's region."""
         self._move(box_around(keypoints, self.margins), keypoints, time, doubted=doubted)
 
+    def coast(self, time: float) -> None:
+        """Take it that the person is where expected."""
+        self.keypoints, self.seen = self.expected, time
+
     def _move(self, box: Array, keypoints: Array, time: float, *, doubted: bool) -> None:
         both = (self.offsets[:, 2] >= VISIBLE) & (keypoints[:, 2] >= VISIBLE)
+        self.surprise = math.inf
+        if both.sum() >= LEAST_JOINTS and not self.lost:
+            away = np.linalg.norm(keypoints[both, :2] - self.expected[both, :2], axis=1)
+            self.surprise = float(np.quantile(away, 0.9)) / self.motion.size
         place = (box[:2] + box[2:]) / 2
         if both.sum() >= LEAST_JOINTS:
             moved = np.median(keypoints[both, :2] - self.offsets[both, :2], axis=0)
@@ -143,6 +157,8 @@ class Track:
             "score": self.score,
             "margins": self.margins.tolist(),
             "clarity": self.clarity,
+            "surprise": None if math.isinf(self.surprise) else self.surprise,
+            "coasted": self.coasted,
             "at_border": self.at_border,
             "lost": self.lost,
         }
@@ -161,6 +177,8 @@ class Track:
             float(state["score"]),
             np.array(state["margins"], np.float64).reshape(4),
             float(state["clarity"]),
+            math.inf if state["surprise"] is None else float(state["surprise"]),
+            int(state["coasted"]),
             bool(state["at_border"]),
             bool(state["lost"]),
         )

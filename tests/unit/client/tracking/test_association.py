@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
@@ -30,6 +30,7 @@ def best_sum(gains: np.ndarray) -> float:
     )
 
 
+@settings(deadline=None)
 @given(
     st_numpy.arrays(
         np.float64,

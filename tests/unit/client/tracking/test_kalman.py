@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tritonpose.tracking.kalman import BoxMotion
@@ -67,6 +67,7 @@ def test_boxes_grow_slowly() -> None:
     np.testing.assert_allclose(motion.box, [50, 100, 250, 300], atol=0.1)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

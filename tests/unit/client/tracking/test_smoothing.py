@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
@@ -64,6 +64,7 @@ def test_moving_joints_lag_less_than_a_frame(rate: float, speed: float) -> None:
     assert behind.max() / (speed * SIZE / rate) < 1
 
 
+@settings(deadline=None)
 @given(st_numpy.arrays(np.float64, 30, elements=st.floats(-1e4, 1e4)))
 def test_nothing_overshoots(values: np.ndarray) -> None:
     for smooth in (calmed(values), offline(values, np.arange(30) / 30)):

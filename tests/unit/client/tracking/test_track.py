@@ -146,6 +146,23 @@ def test_auto_looks_ever_more_rarely_where_all_goes_well(make: Make) -> None:
     assert gaps[-1] == 10
 
 
+def test_auto_looks_in_some_frames_for_who_moves_as_expected(make: Make) -> None:
+    class Parade(Street):
+        """The joints of the first one are never where they were expected."""
+
+        def answer(self, request: InferRequest, number: int) -> PoseResponse:
+            found = super().answer(request, number)
+            first = found.boxes[:, 1] < 70
+            found.keypoints[first, :, 0] += 10 * (number % 2)
+            return found
+
+    with make(street := Parade()) as pipeline:
+        results = list(pipeline.track(images(40), det_interval="auto"))
+    assert [set(result.track_ids) for result in results] == [{1, 2}] * 40
+    given = [len(one.person_boxes) for one in street.requests if one.person_boxes is not None]
+    assert given.count(1) > given.count(2) > 0
+
+
 def test_auto_follows_time_not_frames(make: Make) -> None:
     slow = ((image(number), number / 5) for number in range(20))
     with make(street := Street()) as pipeline:
