@@ -169,3 +169,20 @@ def test_operators_that_tensorrt_does_not_know() -> None:
     model.graph.output[0].name = "other"
     with pytest.raises(ConversionError, match=r"operators of com\.microsoft"):
         engine_graph(model, "fp16")
+
+
+def test_scales_of_weights_that_are_nearly_zero_stay_positive() -> None:
+    """TensorRT takes no other ones, and in FP16 they would be 0."""
+    model = quantizable_model()
+    (weight,) = (w for w in model.graph.initializer if w.name.endswith("dense/weight"))
+    values = numpy_helper.to_array(weight).copy()
+    values[3] *= 1e-9
+    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+    graph = engine_graph(model, "int8", images(4))
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
+    kinds = ("QuantizeLinear", "DequantizeLinear")
+    scales = [tensors[n.input[1]] for n in graph.graph.node if n.op_type in kinds]
+    assert any(scale.dtype == np.float16 and scale.size > 1 for scale in scales)
+    assert all((scale > 0).all() for scale in scales)
+    found, expected = run(graph, images(4)), run(engine_graph(model, "fp32"), images(4))
+    assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()

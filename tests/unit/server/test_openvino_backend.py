@@ -1,4 +1,4 @@
-"""OpenVINO runs images one by one, side by side or alone, and in bf16 if it is asked to and can."""
+"""OpenVINO runs images side by side, in pairs or alone, and in bf16 if it is asked to and can."""
 
 from __future__ import annotations
 

@@ -16,6 +16,11 @@ _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 # Inputs that the operator takes in FP32 only: the scales and regions of interest of Resize.
 _ALWAYS_FLOAT = {"Resize": (1, 2)}
 
+# Their second input is a scale, which must not become 0: that of weights which are nearly 0 does.
+_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+
+_SMALLEST = np.finfo(np.float16).smallest_subnormal
+
 _GREATEST = float(np.finfo(np.float16).max)
 
 
@@ -100,6 +105,8 @@ class _Converter:
                 node.input[position] = self._float(name)
             elif self._types.get(name) == TensorProto.FLOAT:
                 node.input[position] = self._half(name)
+        if node.op_type in _QUANTIZERS and node.input[1] in self._as_half.values():
+            self._keep_positive(node.input[1])
         for attribute in node.attribute:
             self._convert_attribute(node, attribute)
         self._nodes.append(node)
@@ -127,6 +134,13 @@ class _Converter:
             else:
                 self._cast(name, self._as_half[name], TensorProto.FLOAT16)
         return self._as_half[name]
+
+    def _keep_positive(self, name: str) -> None:
+        """Let no scale of quantization, in FP16, be 0."""
+        for tensor in self._model.graph.initializer:
+            if tensor.name == name:
+                scale = np.maximum(numpy_helper.to_array(tensor), _SMALLEST)
+                tensor.CopyFrom(numpy_helper.from_array(scale, name))
 
     def _float(self, name: str) -> str:
         """Return the name of a tensor in FP32, which is added where it is missing."""
