@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -11,14 +12,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import requests
 import tritonclient.grpc as triton
+from websockets.sync.client import connect as connect_websocket
 
 from leftovers import alive, descendants, shared_memory, wait_until
 from other_user import as_other_user, ports_taken
+from rest_service import rest_service
 from tritonpose.errors import ServerUnavailableError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest, PoseResponse
@@ -133,6 +137,40 @@ def test_a_dead_server_leaves_no_shared_memory_and_no_directory(
 @pytest.mark.parametrize(
     "victim", ["NanoDet_person_416_0_0", "--id="], ids=["model", "tritonserver"]
 )
+def test_people_of_a_stream_keep_their_ids(own_server: EmbeddedServer, photo: Path) -> None:
+    image = photo.read_bytes()
+    with (
+        rest_service(own_server.grpc_url) as address,
+        connect_websocket(
+            f"{address.replace('http', 'ws', 1)}human-keypoint-detection/track", proxy=None
+        ) as stream,
+    ):
+
+        def answer() -> dict[str, Any]:
+            stream.send(image)
+            document: dict[str, Any] = json.loads(stream.recv(30))
+            return document
+
+        def found(document: dict[str, Any]) -> list[tuple[int, list[float]]]:
+            persons = document["result"]["persons"]
+            return [(person["trackId"], person["bbox"]) for person in persons]
+
+        stream.send('{"detInterval": 1}')
+        assert json.loads(stream.recv(30))["errorMsg"] == "Ready"
+        for _ in range(3):
+            before = found(answer())
+        os.kill(process_of(own_server, "--id="), signal.SIGKILL)
+        failures = []
+        while (document := answer())["errorCode"]:
+            failures.append(document["errorCode"])
+            assert len(failures) < 10 * RECOVERY_SECONDS
+            time.sleep(0.1)
+        after = found(document)
+    assert set(failures) == {503}
+    assert before
+    assert [track_id for track_id, _ in after] == [track_id for track_id, _ in before]
+
+
 def test_a_process_that_hangs_is_replaced(
     own_server: EmbeddedServer, photo: Path, victim: str
 ) -> None:

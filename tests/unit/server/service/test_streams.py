@@ -6,12 +6,14 @@ import asyncio
 import json
 import logging
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +24,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from certificates import make_certificates
 from file_server import FileServer, Route
 from leftovers import wait_until
 from poses import people
@@ -620,3 +623,17 @@ def test_the_threshold_is_that_of_who_is_shown() -> None:
     follower.change({"detThreshold": 0.05})
     request = asyncio.run(follower.request(photo(90), "name"))
     assert request.det_threshold == 0.05
+
+
+def test_encrypted_streams(triton: FileServer, tmp_path: Path) -> None:
+    files = make_certificates(tmp_path)
+    keys = {"cert_file": str(files.server_cert), "key_file": str(files.server_key)}
+    trusted = ssl.create_default_context(cafile=files.ca)
+    with (
+        rest_service(triton.address, trust=files.ca, **keys) as running,
+        stream(running, ssl=trusted) as opened,
+    ):
+        opened.send(IMAGE + bytes(1_000_000))
+        assert told(opened)["errorCode"] == 0
+        opened.send("{")
+        assert "JSON decode error" in problem(opened, 422)
