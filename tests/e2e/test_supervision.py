@@ -151,24 +151,22 @@ def test_people_of_a_stream_keep_their_ids(own_server: EmbeddedServer, photo: Pa
             document: dict[str, Any] = json.loads(stream.recv(30))
             return document
 
-        def found(document: dict[str, Any]) -> list[tuple[int, list[float]]]:
-            persons = document["result"]["persons"]
-            return [(person["trackId"], person["bbox"]) for person in persons]
+        def ids(document: dict[str, Any]) -> list[int | None]:
+            return [person["trackId"] for person in document["result"]["persons"]]
 
         stream.send('{"detInterval": 1}')
         assert json.loads(stream.recv(30))["errorMsg"] == "Ready"
         for _ in range(3):
-            before = found(answer())
+            before = ids(answer())
         os.kill(process_of(own_server, "--id="), signal.SIGKILL)
         failures = []
         while (document := answer())["errorCode"]:
             failures.append(document["errorCode"])
             assert len(failures) < 10 * RECOVERY_SECONDS
             time.sleep(0.1)
-        after = found(document)
+        after = ids(document)
     assert set(failures) == {503}
-    assert before
-    assert [track_id for track_id, _ in after] == [track_id for track_id, _ in before]
+    assert after == before != []
 
 
 def test_a_process_that_hangs_is_replaced(
