@@ -27,6 +27,7 @@ from websockets.sync.client import ClientConnection, connect
 from certificates import make_certificates
 from file_server import FileServer, Route
 from leftovers import wait_until
+from otlp_receiver import otlp_receiver
 from poses import people
 from pretended_triton import INFER, answer, output, pretended_triton
 from rest_service import rest_service
@@ -637,3 +638,18 @@ def test_encrypted_streams(triton: FileServer, tmp_path: Path) -> None:
         assert told(opened)["errorCode"] == 0
         opened.send("{")
         assert "JSON decode error" in problem(opened, 422)
+
+
+def test_each_image_begins_a_trace(triton: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with otlp_receiver() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        with rest_service(triton.address) as running, stream(running) as opened:
+            for _ in range(2):
+                opened.send(IMAGE)
+                told(opened)
+        frames = [span for span in receiver.spans() if span.name == "frame"]
+        assert len({span.trace for span in frames}) == 2
+        for span in frames:
+            assert not span.parent
+            parts = {each.name for each in receiver.spans(span.trace) if each.parent == span.id}
+            assert parts == {"read", "triton", "write"}
