@@ -134,9 +134,6 @@ def test_a_dead_server_leaves_no_shared_memory_and_no_directory(
     assert not after & before
 
 
-@pytest.mark.parametrize(
-    "victim", ["NanoDet_person_416_0_0", "--id="], ids=["model", "tritonserver"]
-)
 def test_people_of_a_stream_keep_their_ids(own_server: EmbeddedServer, photo: Path) -> None:
     image = photo.read_bytes()
     with (
@@ -169,6 +166,9 @@ def test_people_of_a_stream_keep_their_ids(own_server: EmbeddedServer, photo: Pa
     assert after == before != []
 
 
+@pytest.mark.parametrize(
+    "victim", ["NanoDet_person_416_0_0", "--id="], ids=["model", "tritonserver"]
+)
 def test_a_process_that_hangs_is_replaced(
     own_server: EmbeddedServer, photo: Path, victim: str
 ) -> None:

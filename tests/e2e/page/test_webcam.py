@@ -164,9 +164,10 @@ def test_keeps_trying_while_the_service_is_busy(visit: Callable[..., Visit]) -> 
 def test_a_service_that_ends_is_told(visit: Callable[..., Visit], server: EmbeddedServer) -> None:
     with rest_service(server.grpc_url) as address:
         opened = visit(address)
-        opened.expected = ("Failed to load resource",)
+        opened.expected = ("Failed to load resource", "WebSocket connection to")
         start(opened)
-    assert "cannot be reached. Is it still running?" in opened.error()
+    told = opened.page.get_by_role("alert").filter(has_text="cannot be reached")
+    told.filter(has_text="Is it still running?").wait_for()
     assert opened.page.get_by_role("button", name="Try again").is_visible()
 
 
