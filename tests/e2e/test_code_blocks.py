@@ -157,7 +157,8 @@ def check_options(words: list[str]) -> None:
     else:
         tools = {"evaluate": "evaluation", "check_installs": "installs"}
         name = Path(program).name
-        shown = help_of(sys.executable, "-m", f"tools.{tools.get(name, name)}")
+        subcommands = ["tracking"] if rest[:1] == ["tracking"] else []
+        shown = help_of(sys.executable, "-m", f"tools.{tools.get(name, name)}", *subcommands)
     missing = [
         word for word in rest if word.startswith("--") and f"{word.split('=')[0]}" not in shown
     ]
