@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tritonpose.usage_data import withhold_usage_data
 
@@ -19,6 +20,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Programs that tests start find the package `tools`, which is not installed.
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1] / "scripts")
+
+# No time is asserted, and what failed for somebody doesn't depend on luck.
+settings.register_profile("tritonpose", deadline=None, derandomize=True, database=None)
+settings.load_profile("tritonpose")
 
 TESTS = Path(__file__).parent
 

@@ -38,7 +38,7 @@ IMAGES = (
     )
 )
 
-QUICK = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+QUICK = settings(max_examples=150)
 
 
 def read(body: bytes) -> KeypointRequest | None:
