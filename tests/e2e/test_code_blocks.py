@@ -28,6 +28,7 @@ PYTHON_NOT_RUN = {
     "from paddlex": "PaddleX is not installed here",
     "import supervision": "tests/unit/client/test_supervision_export.py installs and runs it",
     "VideoCapture(0)": "there is no camera",
+    'track(["rtsp://': "there is no camera",
     "run_rest(": "it runs until it is interrupted; tests/support/rest_service.py calls it",
 }
 # Commands that are run as they are, by their beginning.
