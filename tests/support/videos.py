@@ -66,12 +66,8 @@ def gray_frames(count: int) -> list[np.ndarray]:
 
 
 def panned(image: np.ndarray, count: int) -> list[np.ndarray]:
-    """Frames over which a camera pans slowly: each is cut out of the image 2 pixels further on."""
-    height, width = image.shape[0], image.shape[1] - 2 * count
-    return [
-        np.ascontiguousarray(image[:height, 2 * number : 2 * number + width])
-        for number in range(count)
-    ]
+    """Frames of a slow pan over an image, 2 pixels each; what leaves at the left comes back."""
+    return [np.roll(image, -2 * number, axis=1) for number in range(count)]
 
 
 def number_of(frame: np.ndarray) -> int:
