@@ -24,7 +24,7 @@ class TrackingSettings:
         keep_s: For how long the number of a person who is not seen is kept, in seconds.
         smooth: Whether keypoints are calmed, by the One-Euro filter.
         min_cutoff_hz: Of that filter, for joints at rest: lower is calmer.
-        cutoff_per_speed: What is added to it for each unit of speed: higher lags less.
+        cutoff_per_speed: What is added to it for each unit of speed above 0.3: higher lags less.
         speed_cutoff_hz: Of the filter of the speed.
         frozen_score: Joints with this score or a lower one stay where they are.
         trusted_score: Joints with this score or a higher one move as measured.
@@ -40,7 +40,7 @@ class TrackingSettings:
     keep_s: float = 1.0
     smooth: bool = True
     min_cutoff_hz: float = 0.5
-    cutoff_per_speed: float = 12.0
+    cutoff_per_speed: float = 20.0
     speed_cutoff_hz: float = 1.0
     frozen_score: float = 0.2
     trusted_score: float = 0.3

@@ -21,6 +21,10 @@ _FASTEST = 8.0
 """Of joints, in sizes of the person per second."""
 
 
+_REST = 0.3
+"""Speed up to which joints may be at rest: noise of the model looks like it."""
+
+
 class CalmPose:
     """One-Euro filters of one person's joints (Casiez, Roussel and Vogel, CHI 2012).
 
@@ -66,7 +70,8 @@ class CalmPose:
         moved = moved * np.minimum(1, _FASTEST / np.maximum(paces, 1e-9))
         self._speeds += trust * _share(chosen.speed_cutoff_hz, elapsed) * (moved - self._speeds)
         rates = np.sqrt((self._speeds**2).sum(axis=1, keepdims=True))
-        cutoffs = chosen.min_cutoff_hz + chosen.cutoff_per_speed * rates
+        faster = np.maximum(rates - _REST, 0)
+        cutoffs = chosen.min_cutoff_hz + chosen.cutoff_per_speed * faster
         held = points + np.where(trust > 0, 0.0, 1.0) * (center - self._center)
         self._center = center
         calmed: Array = held + trust * _share(cutoffs, elapsed) * (raw[:, :2] - held)

@@ -43,10 +43,11 @@ def shake(values: np.ndarray) -> float:
     return float(np.sqrt((np.diff(values, 2) ** 2).mean()))
 
 
-@pytest.mark.parametrize("rate", [15, 30, 60])
-def test_joints_at_rest_are_calm(rate: float) -> None:
+@pytest.mark.parametrize("noisy", [0.5, 1.0])
+@pytest.mark.parametrize("rate", [10, 30, 60])
+def test_joints_at_rest_are_calm(rate: float, noisy: float) -> None:
     """By 80 percent in the mean square of the acceleration's root."""
-    noise = 50 + np.random.default_rng(0).normal(0, 0.5, 300)
+    noise = 50 + np.random.default_rng(0).normal(0, noisy, 300)
     assert shake(calmed(noise, rate)) < 0.2 * shake(noise)
 
 
@@ -55,8 +56,8 @@ def test_joints_at_rest_are_calm_offline() -> None:
     assert shake(offline(noise, np.arange(300) / 30)) < 0.2 * shake(noise)
 
 
-@pytest.mark.parametrize("speed", [1.0, 3.0])
-@pytest.mark.parametrize("rate", [15, 30, 60])
+@pytest.mark.parametrize("speed", [0.4, 1.0, 3.0])
+@pytest.mark.parametrize("rate", [10, 30, 60])
 def test_moving_joints_lag_less_than_a_frame(rate: float, speed: float) -> None:
     """At the speed of somebody's hands and feet, in sizes per second."""
     places = speed * SIZE * np.arange(2 * rate) / rate
