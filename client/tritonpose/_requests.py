@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PredictOptions:
     """What one ``predict`` asks for: checked arguments.
 
     Attributes:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tritonpose._requests import (
-    Wishes,
+    PredictOptions,
     failed_result,
     load_images,
     request_for,
@@ -71,7 +71,9 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults, AsyncTracked]):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _stream(self, inputs: object, wishes: Wishes, on_error: OnError) -> AsyncResults:
+    async def _stream(
+        self, inputs: object, options: PredictOptions, on_error: OnError
+    ) -> AsyncResults:
         self._check_loop()
         names = TakenNames()
         scope = _TaskScope()
@@ -85,13 +87,13 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults, AsyncTracked]):
                     await room.acquire()
                     async for source in sources:
                         boxes = None
-                        if wishes.boxes is not None:
+                        if options.boxes is not None:
                             # In a thread: those of an iterator may have to be waited for.
-                            source, boxes = await asyncio.to_thread(wishes.boxes.take, source)
-                        window.put_nowait(scope.start(self._run(source, wishes, boxes)))
+                            source, boxes = await asyncio.to_thread(options.boxes.take, source)
+                        window.put_nowait(scope.start(self._run(source, options, boxes)))
                         await room.acquire()
-                if wishes.boxes is not None:
-                    wishes.boxes.finish()
+                if options.boxes is not None:
+                    options.boxes.finish()
             finally:
                 window.put_nowait(None)
 
@@ -128,14 +130,14 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults, AsyncTracked]):
         return task.result()
 
     async def _run(
-        self, source: object, wishes: Wishes, boxes: NDArray[np.float32] | None
+        self, source: object, options: PredictOptions, boxes: NDArray[np.float32] | None
     ) -> list[KeypointResult]:
         async with self._slots:
             try:
                 images = await asyncio.to_thread(load_images, source, boxes)
             except InputError as error:
                 return [unreadable_result(source, error)]
-            return [await self._infer(image, wishes, boxes) for image in images]
+            return [await self._infer(image, options, boxes) for image in images]
 
     def _event_loop(self) -> asyncio.AbstractEventLoop | None:
         try:
@@ -169,7 +171,7 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults, AsyncTracked]):
 
         async def infer(image: ImageInput, boxes: NDArray[np.float32] | None) -> KeypointResult:
             async with self._slots:
-                return await self._infer(image, schedule.wishes, boxes)
+                return await self._infer(image, schedule.options, boxes)
 
         try:
             schedule.start(
@@ -190,11 +192,11 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults, AsyncTracked]):
             self._scopes.discard(scope)
 
     async def _infer(
-        self, image: ImageInput, wishes: Wishes, boxes: NDArray[np.float32] | None
+        self, image: ImageInput, options: PredictOptions, boxes: NDArray[np.float32] | None
     ) -> KeypointResult:
         try:
             make_request = partial(
-                request_for, image, self._config, wishes.threshold, boxes, wishes.roi
+                request_for, image, self._config, options.threshold, boxes, options.roi
             )
             async with self._large if image.is_large else nullcontext():
                 request = await asyncio.to_thread(make_request) if image.is_page else make_request()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from tritonpose._requests import Wishes
+from tritonpose._requests import PredictOptions
 from tritonpose.config import PipelineConfig, check_threshold, is_positive
 from tritonpose.errors import ConfigError
 from tritonpose.given_boxes import GivenBoxes, checked_roi
@@ -150,12 +150,12 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
                 f"det_threshold={named} and threshold={short}: two names of one setting; give one"
             )
         choices = (named, short, self._config.detector.threshold)
-        wishes = Wishes(
+        options = PredictOptions(
             next((choice for choice in choices if choice is not None), None),
             None if boxes is None else GivenBoxes(boxes),
             checked_roi(roi),
         )
-        return self._stream(input, wishes, on_error)
+        return self._stream(input, options, on_error)
 
     __call__ = predict
 
@@ -218,7 +218,7 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
         """Make what bounds the requests in flight."""
         raise NotImplementedError
 
-    def _stream(self, inputs: object, wishes: Wishes, on_error: OnError) -> AnyResults:
+    def _stream(self, inputs: object, options: PredictOptions, on_error: OnError) -> AnyResults:
         """Keep a window of requests in flight and yield their results in order."""
         raise NotImplementedError
 

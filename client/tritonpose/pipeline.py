@@ -11,7 +11,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from tritonpose._requests import (
-    Wishes,
+    PredictOptions,
     failed_result,
     load_images,
     request_for,
@@ -71,12 +71,12 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results, Tracked]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _stream(self, inputs: object, wishes: Wishes, on_error: OnError) -> Results:
+    def _stream(self, inputs: object, options: PredictOptions, on_error: OnError) -> Results:
         window: deque[Future[list[KeypointResult]]] = deque()
         pool = self._pool
         names = TakenNames()
         try:
-            for future in self._submit_all(inputs, wishes):
+            for future in self._submit_all(inputs, options):
                 window.append(future)
                 # Finished results go out before more is read, or those of a slow camera would
                 # be held back until the window is full.
@@ -100,7 +100,9 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results, Tracked]):
                 "this generator of results began before the process was forked: call predict again"
             )
 
-    def _submit_all(self, inputs: object, wishes: Wishes) -> Iterator[Future[list[KeypointResult]]]:
+    def _submit_all(
+        self, inputs: object, options: PredictOptions
+    ) -> Iterator[Future[list[KeypointResult]]]:
         """Submit each input to a worker; an error of the caller's iterator becomes the last item.
 
         So earlier results are yielded before that error is raised.
@@ -110,26 +112,26 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results, Tracked]):
                 if self._closed:
                     raise RuntimeError(CLOSED)
                 boxes = None
-                if wishes.boxes is not None:
-                    source, boxes = wishes.boxes.take(source)
+                if options.boxes is not None:
+                    source, boxes = options.boxes.take(source)
                 # In the caller's context, which has its trace.
-                yield self._pool.submit(copy_context().run, self._run, source, wishes, boxes)
-            if wishes.boxes is not None:
-                wishes.boxes.finish()
+                yield self._pool.submit(copy_context().run, self._run, source, options, boxes)
+            if options.boxes is not None:
+                options.boxes.finish()
         except Exception as error:
             failed: Future[list[KeypointResult]] = Future()
             failed.set_exception(error)
             yield failed
 
     def _run(
-        self, source: object, wishes: Wishes, boxes: NDArray[np.float32] | None
+        self, source: object, options: PredictOptions, boxes: NDArray[np.float32] | None
     ) -> list[KeypointResult]:
         """Read one input and infer it, in a worker; errors end up in the results."""
         try:
             images = load_images(source, boxes)
         except InputError as error:
             return [unreadable_result(source, error)]
-        return [self._infer(image, wishes, boxes) for image in images]
+        return [self._infer(image, options, boxes) for image in images]
 
     def _track(self, schedule: Schedule, on_error: OnError) -> Tracked:
         names = TakenNames()
@@ -155,7 +157,7 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results, Tracked]):
             if self._closed:
                 raise RuntimeError(CLOSED)
             run = copy_context().run
-            return pool.submit(run, self._infer, image, schedule.wishes, boxes)
+            return pool.submit(run, self._infer, image, schedule.options, boxes)
 
         try:
             schedule.start(changed.set, send)
@@ -174,12 +176,12 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results, Tracked]):
                 wait([answer for answer in schedule.stop() if isinstance(answer, Future)])
 
     def _infer(
-        self, image: ImageInput, wishes: Wishes, boxes: NDArray[np.float32] | None
+        self, image: ImageInput, options: PredictOptions, boxes: NDArray[np.float32] | None
     ) -> KeypointResult:
         try:
             with self._large if image.is_large else nullcontext():
                 response = self._transport.infer(
-                    request_for(image, self._config, wishes.threshold, boxes, wishes.roi)
+                    request_for(image, self._config, options.threshold, boxes, options.roi)
                 )
             return result_of(image, response, self._config.keypoints)
         except TritonPoseError as error:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpose._requests import Wishes
+from tritonpose._requests import PredictOptions
 from tritonpose.errors import ConfigError
 from tritonpose.given_boxes import checked_roi
 from tritonpose.inputs.addresses import local_path
@@ -60,14 +60,14 @@ def plan_tracking(
     else:
         trackers, settings = [tracker], tracker.settings
     least = threshold if isinstance(threshold, Mapping) else settings.weak_threshold
-    wishes = Wishes(least, roi=region)
+    options = PredictOptions(least, roi=region)
     runs = [
         SourceRun(Feed(each), its_tracker, DetectionPlan(interval), 2 * max_in_flight)
         for each, its_tracker in zip(sources, trackers, strict=True)
     ]
     return Schedule(
         runs,
-        wishes,
+        options,
         max_in_flight,
         _whole_tracks(source, sources) if smooth == "offline" else None,
     )
@@ -100,10 +100,4 @@ def _settings(threshold: Threshold | None, *, smooth: bool) -> TrackingSettings:
     if isinstance(threshold, Mapping):
         # The detector leaves out whom the caller doesn't want.
         return replace(usual, det_threshold=0.0, weak_threshold=0.0)
-    above = usual.new_threshold - usual.det_threshold
-    return replace(
-        usual,
-        det_threshold=threshold,
-        weak_threshold=min(usual.weak_threshold, threshold),
-        new_threshold=min(threshold + above, 1.0),
-    )
+    return usual.with_threshold(threshold)

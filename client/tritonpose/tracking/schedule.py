@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tritonpose._requests import Wishes
+    from tritonpose._requests import PredictOptions
     from tritonpose.tracking.feed import Feed
     from tritonpose.tracking.offline import WholeTracks
     from tritonpose.tracking.plan import DetectionPlan
@@ -168,18 +168,18 @@ class SourceRun:
 class Schedule:
     """Sources that share a server: each has its turn, and none waits for another.
 
-    ``wishes`` are what each request asks for, ``limit`` is how many may be in flight, of all
+    ``options`` are what each request asks for, ``limit`` is how many may be in flight, of all
     sources together; ``whole`` is given where results are smoothed in the end.
     """
 
     def __init__(
         self,
         runs: Sequence[SourceRun],
-        wishes: Wishes,
+        options: PredictOptions,
         limit: int,
         whole: WholeTracks | None = None,
     ) -> None:
-        self.wishes = wishes
+        self.options = options
         self.whole = whole
         self._runs = runs
         self._limit = limit
@@ -196,7 +196,7 @@ class Schedule:
         """Begin to read.
 
         ``notify`` is called, from any thread, when `next` may have a result; ``send`` sends a frame
-        with the `wishes`, and maybe with boxes.
+        with the `options`, and maybe with boxes.
         """
         self._notify, self._send = notify, send
         for run in self._runs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from tritonpose.errors import ConfigError
 
@@ -63,3 +63,13 @@ class TrackingSettings:
                 f"frozen_score={self.frozen_score!r}: expected less than trusted_score, "
                 f"{self.trusted_score!r}"
             )
+
+    def with_threshold(self, threshold: float) -> TrackingSettings:
+        """Fit the three scores to the lowest score of people who are shown, 0 to 1."""
+        usual = TrackingSettings()
+        return replace(
+            self,
+            det_threshold=threshold,
+            weak_threshold=min(usual.weak_threshold, threshold),
+            new_threshold=min(threshold + usual.new_threshold - usual.det_threshold, 1.0),
+        )

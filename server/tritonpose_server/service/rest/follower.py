@@ -58,7 +58,9 @@ class Follower:
             self._plan = DetectionPlan(self._interval)
         settings = self._tracker.settings
         if "detThreshold" in changes:
-            settings = _with_threshold(settings, changes["detThreshold"])
+            threshold = changes["detThreshold"]
+            usual = TrackingSettings().det_threshold
+            settings = settings.with_threshold(usual if threshold is None else threshold)
         if "smooth" in changes:
             settings = replace(settings, smooth=changes["smooth"])
         self._tracker.settings = settings
@@ -116,15 +118,3 @@ class Follower:
             self.fail()
             return None
         return self._plan.take(Frame(small, 0, 0.0))
-
-
-def _with_threshold(settings: TrackingSettings, threshold: float | None) -> TrackingSettings:
-    """Fit the settings to the lowest score of people who are shown, None for the usual one."""
-    usual = TrackingSettings()
-    threshold = usual.det_threshold if threshold is None else threshold
-    return replace(
-        settings,
-        det_threshold=threshold,
-        weak_threshold=min(usual.weak_threshold, threshold),
-        new_threshold=min(threshold + usual.new_threshold - usual.det_threshold, 1.0),
-    )
