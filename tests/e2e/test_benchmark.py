@@ -16,7 +16,8 @@ import reference_data
 from command_line import run_tool
 from tools.benchmark.workload import QUICK
 
-ALL = ["latency", "throughput", "cpu", "people", "sizes", "client", "batch", "start"]
+# The others ask the same contestants in the same way, and take minutes.
+PARTS = ["latency", "throughput", "people", "start"]
 OURS = ["grpc", "http", "rest", "local"]
 
 
@@ -77,8 +78,14 @@ def check_reports(report: dict[str, Any], printed: str, directory: Path) -> None
 def test_against_the_bare_engine(
     tmp_path: Path, photo: Path, installed_open_models: list[Path]
 ) -> None:
-    report, printed = run_benchmark(tmp_path, "--images", photo)
-    assert [each["name"] for each in report["measurements"]] == ALL
+    report, printed = run_benchmark(tmp_path, "--images", photo, "--only", ",".join(PARTS))
+    assert [each["name"] for each in report["measurements"]] == [
+        "latency",
+        "throughput",
+        "cpu",
+        "people",
+        "start",
+    ]
     contestants = ["engine", *OURS]
     check_figures(report, contestants)
     check_reports(report, printed, tmp_path)
@@ -86,7 +93,6 @@ def test_against_the_bare_engine(
     people = list(cases(report, "people"))
     assert people == [str(count) for count in QUICK.persons][: len(people)]
     assert len(people) >= 2
-    assert list(cases(report, "sizes")) == ["0.3 MP", "12 MP"]
     assert list(cases(report, "throughput")) == ["1", "16", "best"]
 
     agreement = report["agreement"]
