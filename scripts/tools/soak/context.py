@@ -33,7 +33,7 @@ class Plan:
     decoded: int = _setting(100_000, 2_000, "fuzz: damaged images decoded without a server")
     sent: int = _setting(20_000, 500, "fuzz: damaged images sent to the service")
     attack_seconds: float = _setting(20.0, 0.5, "connections: seconds for each kind of attack")
-    minutes: float = _setting(30.0, 0.2, "load: its duration in minutes")
+    minutes: float = _setting(30.0, 0.1, "load: its duration in minutes")
     overload: float = _setting(2.0, 2.0, "load: its rate, as a multiple of the service's capacity")
     requests: int = _setting(20_000, 500, "requests: number of requests")
     reloads: int = _setting(20, 1, "reloads: how often each model is reloaded")
