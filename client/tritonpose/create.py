@@ -98,7 +98,7 @@ def create_pipeline(
         )
         return HumanKeypointPipeline(
             local_transport(local, timeout),
-            _wishes_of(parsed),
+            _request_settings(parsed),
             max_in_flight=max_in_flight,
         )
     _check_served(parsed, device, engine=engine, engine_config=engine_config)
@@ -139,7 +139,7 @@ def create_async_pipeline(
         )
         return AsyncPipeline(
             async_local_transport(local, timeout),
-            _wishes_of(parsed),
+            _request_settings(parsed),
             max_in_flight=max_in_flight,
         )
     _check_served(parsed, device, engine=engine, engine_config=engine_config)
@@ -148,7 +148,7 @@ def create_async_pipeline(
     )
 
 
-def _wishes_of(config: PipelineConfig) -> PipelineConfig:
+def _request_settings(config: PipelineConfig) -> PipelineConfig:
     """Keep what requests say; the engine itself has the rest of the configuration."""
     threshold = config.detector.threshold
     return PipelineConfig(
