@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from tritonpose.cli.completion import skip_subcommand, words_to_complete
-from tritonpose.cli.console import USAGE_ERROR, exit_status, print_error
+from tritonpose.cli.console import USAGE_ERROR, closest, exit_status, print_error
 
 COMMANDS = ("predict", "track", "config")
 """The client's own subcommands; other packages add theirs as entry points of `GROUP`."""
@@ -53,8 +53,8 @@ examples:
   tritonpose --pipeline human_keypoint_detection --input photo.jpg --save_path ./output
   tritonpose serve --port 8080
 
-predict, track and batch start a server for the run, unless --url or $TRITONPOSE_URL names one.
-batch needs the extra `batch`; serve, models and a server for predict need the extra `server`.
+predict and track use the server of --url or $TRITONPOSE_URL, else one at localhost:8001, else they
+run in this process; batch starts a server where none is named. An extra that is missing is named.
 Exit status: 0 success, 1 an input or the server failed, 2 wrong usage, 130 interrupted.
 """
 
@@ -84,7 +84,10 @@ def _run(words: list[str], command: str | None, rest: list[str]) -> int:
         return int(import_module(f"tritonpose.cli.{command}").main(rest))
     for entry in entry_points(group=GROUP, name=command):
         return int(entry.load()(rest))
-    print_error(f"no command {command!r} (see tritonpose --help); for images: tritonpose predict")
+    others = (entry.name for entry in entry_points(group=GROUP))
+    alike = closest(command, [*COMMANDS, *others, "--help", "--version"])
+    hint = f"did you mean {alike}?" if alike else "for images: tritonpose predict"
+    print_error(f"no command {command!r} (see tritonpose --help); {hint}")
     return USAGE_ERROR
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,14 @@ def print_warning(line: str) -> None:
 def print_error(message: str) -> None:
     """Print an error."""
     print(f"error: {message}", file=sys.stderr, flush=True)
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Find the known word that was probably meant."""
+    # Imported where something is wrong.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, known, 1, 0.7)), None)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from tritonpose.cli.completion import complete
-from tritonpose.cli.console import USAGE_ERROR, print_warning
+from tritonpose.cli.console import USAGE_ERROR, closest, print_warning
 from tritonpose.config import PIPELINE_NAME, check_classes, check_threshold
 from tritonpose.errors import ConfigError
 from tritonpose.local import LOCAL_URL
@@ -39,6 +39,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print a line and exit."""
+        _, unknown, words = message.partition("unrecognized arguments: ")
+        word = words.partition(" ")[0].partition("=")[0].replace("-", "_").replace("__", "--", 1)
+        if unknown and (alike := closest(word, self._option_string_actions)):
+            message = f"{message}: did you mean {alike}?"
         self.exit(USAGE_ERROR, f"error: {message} (see {self.prog} --help)\n")
 
     # As argparse's, whose overloads a subclass can't write shortly.

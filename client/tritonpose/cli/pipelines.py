@@ -23,6 +23,8 @@ def open_pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline
     from tritonpose.local import LOCAL_URL, default_url, local_transport, make_engine
 
     url = default_url() if options.url is None else options.url
+    # Of commands that read JPEG files.
+    fast_decode = getattr(options, "fast_decode", False)
     if url == LOCAL_URL:
         from tritonpose.pipeline import HumanKeypointPipeline
 
@@ -36,7 +38,10 @@ def open_pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline
         warn_without_effect(options)
         print_status("running in this process")
         engine.load(print_status)
-        with HumanKeypointPipeline(local_transport(engine, DEFAULT_TIMEOUT_SECONDS)) as pipeline:
+        transport = local_transport(engine, DEFAULT_TIMEOUT_SECONDS)
+        # The engine has the rest of the configuration.
+        requested = PipelineConfig(fast_decode=fast_decode)
+        with HumanKeypointPipeline(transport, requested) as pipeline:
             yield pipeline
         return
     from tritonpose.create import create_pipeline
@@ -44,7 +49,11 @@ def open_pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline
     if options.url is None:
         print_status(f"using the server at {url}")
     pipeline = create_pipeline(
-        options.pipeline, device=options.device, url=url, **credentials(options)
+        options.pipeline,
+        device=options.device,
+        url=url,
+        fast_decode=fast_decode,
+        **credentials(options),
     )
     with pipeline:
         # Behind the errors in what was asked for.

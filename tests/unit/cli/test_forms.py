@@ -72,11 +72,19 @@ def test_nothing_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.err.startswith("usage: tritonpose COMMAND")
 
 
-def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["photo.jpg"]) == 2
-    assert capsys.readouterr().err == (
-        "error: no command 'photo.jpg' (see tritonpose --help); for images: tritonpose predict\n"
-    )
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("photo.jpg", "for images: tritonpose predict"),
+        ("trak", "did you mean track?"),
+        ("modles", "did you mean models?"),
+        ("help", "did you mean --help?"),
+    ],
+)
+def test_no_command(word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word]) == 2
+    error = f"error: no command {word!r} (see tritonpose --help); {hint}\n"
+    assert capsys.readouterr().err == error
 
 
 def error_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -104,8 +112,11 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
             "predict a.jpg --draw boxes,hats",
             "'hats' is an unknown value; choose from boxes, scores, ids",
         ),
-        ("predict a.jpg --threshold 0.5", "unrecognized arguments: --threshold"),
-        ("predict a.jpg --det_thresh 0.5", "unrecognized arguments: --det_thresh"),
+        ("predict a.jpg --threshold 0.5", "arguments: --threshold 0.5: did you mean --det_thresh"),
+        ("predict a.jpg --det-tresh=0.5", "--det-tresh=0.5: did you mean --det_threshold? (see "),
+        ("predict a.jpg -o 0.5", "unrecognized arguments: -o 0.5 (see tritonpose predict --help)"),
+        ("--inptu a.jpg", "unrecognized arguments: --inptu: did you mean --input?"),
+        ("serve --prot 80", "unrecognized arguments: --prot 80: did you mean --port?"),
         ("serve --port 70000", "'70000' isn't a valid port: expected 1 to 65535"),
         ("serve --grpc_port none", "'none' isn't a valid port"),
         ("serve photo.jpg", "unrecognized arguments: photo.jpg"),
