@@ -77,7 +77,7 @@ def test_nothing_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("photo.jpg", "for images: tritonpose predict"),
         ("trak", "did you mean track?"),
-        ("modles", "did you mean models?"),
+        ("tracks", "did you mean track?"),
         ("help", "did you mean --help?"),
     ],
 )
