@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import httpx
+
 from leftovers import wait_until
 from tritonpose_server.service.rest.run import run_rest
 from tritonpose_server.service.rest.settings import RestSettings
+
+NO_TRITON = "grpc://127.0.0.1:9"
+"""An address at which nothing listens on this machine."""
 
 
 def free_port() -> int:
@@ -50,6 +55,13 @@ def rest_service(
     finally:
         over.set()
         running.join()
+
+
+@contextmanager
+def rest_client(**settings: Any) -> Iterator[httpx.Client]:
+    """A client of a service that has no Triton; see `rest_service`."""
+    with rest_service(NO_TRITON, **settings) as address, httpx.Client(base_url=address) as client:
+        yield client
 
 
 def _answers(address: str, trust: Path | None) -> bool:

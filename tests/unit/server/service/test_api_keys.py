@@ -10,7 +10,7 @@ import httpx
 import pytest
 from openapi_spec_validator import validate
 
-from rest_service import rest_service
+from rest_service import rest_client
 from tritonpose import ConfigError
 from tritonpose_server.service.rest.api_keys import parse_keys, read_keys
 from tritonpose_server.service.rest.app import create_app
@@ -22,11 +22,7 @@ OLD, NEW = "0123456789abcdef", "fedcba9876543210/+=_~"
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    # Nothing listens on port 9 of this machine.
-    with (
-        rest_service("grpc://127.0.0.1:9", api_keys=(OLD, NEW)) as address,
-        httpx.Client(base_url=address) as running,
-    ):
+    with rest_client(api_keys=(OLD, NEW)) as running:
         yield running
 
 

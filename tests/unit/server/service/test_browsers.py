@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from rest_service import NO_TRITON
 from tritonpose import ConfigError
 from tritonpose_server.service.rest.app import create_app
 from tritonpose_server.service.rest.settings import RestSettings
@@ -15,9 +16,6 @@ from tritonpose_server.service.rest.settings import RestSettings
 PATH = "/human-keypoint-detection"
 KEY = "0123456789abcdef"
 ORIGIN = "https://app.example"
-
-# Nothing listens on port 9 of this machine.
-NO_TRITON = "grpc://127.0.0.1:9"
 
 
 def ask(

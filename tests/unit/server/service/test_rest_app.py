@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
-import re
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPConnection
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from openapi_spec_validator import validate
 
-from leftovers import wait_until
-from rest_service import rest_service
+from rest_service import NO_TRITON, rest_client, rest_service
 from tritonpose import ConfigError
 from tritonpose.transport.failures import error_from_status
 from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_server.service.contract.schema import ReadyResponse
 from tritonpose_server.service.rest.app import create_app
-from tritonpose_server.service.rest.observation import ACCESS
 from tritonpose_server.service.rest.settings import RestSettings
 
 PATH = "/human-keypoint-detection"
 IMAGE = base64.b64encode(b"\xff\xd8\xff an image").decode()
 
-# Nothing listens on port 9 of this machine.
-NO_TRITON = "grpc://127.0.0.1:9"
-
-
-@contextmanager
-def client_of(**settings: Any) -> Iterator[httpx.Client]:
-    with rest_service(NO_TRITON, **settings) as address, httpx.Client(base_url=address) as client:
-        yield client
-
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with client_of(max_body_bytes=1000) as running:
+    with rest_client(max_body_bytes=1000) as running:
         yield running
 
 
@@ -197,7 +182,7 @@ def app_with_failing_triton(error: Exception, **settings: Any) -> FastAPI:
 
 
 def test_no_room() -> None:
-    with client_of(max_in_flight=0) as client:
+    with rest_client(max_in_flight=0) as client:
         response = client.post(PATH, json={"image": IMAGE})
         assert "0 requests are already under way" in body_of(response, 503)["errorMsg"]
         assert response.headers["retry-after"] == "1"
@@ -249,85 +234,6 @@ def test_readiness_shows_which_open_models_stand_in() -> None:
     body_of(ask_app(app, "/health"), 200)
 
 
-def test_metrics(client: httpx.Client) -> None:
-    # Each service counts for itself.
-    client.post(PATH, json={})
-    with client_of() as client:
-        for document in ({}, {}, {"image": IMAGE}):
-            client.post(PATH, json=document)
-        client.get("/nowhere")
-        response = client.get("/metrics")
-    assert response.headers["content-type"].startswith("text/plain; version=")
-    numbers = dict(re.findall(r"^(\w[^ ]*) ([\d.e+-]+)$", response.text, re.M))
-    assert numbers['tritonpose_rest_requests_total{status="422"}'] == "2.0"
-    assert numbers['tritonpose_rest_requests_total{status="503"}'] == "1.0"
-    assert numbers['tritonpose_rest_rejections_total{reason="invalid"}'] == "2.0"
-    assert numbers['tritonpose_rest_rejections_total{reason="triton_unavailable"}'] == "1.0"
-    assert numbers["tritonpose_rest_request_seconds_count"] == "3.0"
-    assert numbers['tritonpose_rest_stage_seconds_count{stage="read"}'] == "3.0"
-    assert numbers['tritonpose_rest_stage_seconds_count{stage="triton"}'] == "1.0"
-    assert numbers["tritonpose_rest_requests_in_flight"] == "0.0"
-    assert numbers["tritonpose_rest_persons_total"] == "0.0"
-
-
-def test_log(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, ACCESS.name)
-    body_of(client.post(PATH, json={"image": "@" + IMAGE, "logId": "mine"}), 422)
-    client.get("/health")
-    client.get("/health/ready")
-    client.get("/metrics")
-    client.get("/no%0Awhere")
-
-    def lines() -> list[str]:
-        return [entry.getMessage() for entry in caplog.records if entry.name == ACCESS.name]
-
-    # Written once the answer is on its way.
-    assert wait_until(lambda: len(lines()) == 2)
-    assert re.fullmatch(
-        r"request_id=mine client=127.0.0.1 method=POST "
-        r'path="/human-keypoint-detection" status=422 received=\d+ sent=\d+ ms=\d+\.\d',
-        lines()[0],
-    )
-    assert r'path="/no\nwhere" status=404' in lines()[1]
-    assert IMAGE not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("proxies", "forwarded", "expected"),
-    [
-        ((), "8.8.8.8", "client=127.0.0.1 "),
-        (("10.0.0.0/8",), "8.8.8.8", "client=127.0.0.1 "),
-        (("127.0.0.0/8",), "8.8.8.8", "client=8.8.8.8 "),
-        (("127.0.0.1",), "9.9.9.9, 8.8.8.8", "client=8.8.8.8 "),
-        (("127.0.0.1",), 'a status=200 x="b"', r'client="a status=200 x=\"b\"" '),
-    ],
-    ids=str,
-)
-def test_clients_that_a_proxy_names(
-    proxies: tuple[str, ...],
-    forwarded: str,
-    expected: str,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Anybody can send that header."""
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
-    caplog.set_level(logging.INFO, ACCESS.name)
-    with client_of(trusted_proxies=proxies) as client:
-        client.get("/nowhere", headers={"X-Forwarded-For": forwarded})
-        assert wait_until(lambda: expected in caplog.text)
-
-
-def test_the_log_says_that_triton_is_out_of_reach(caplog: pytest.LogCaptureFixture) -> None:
-    """As soon as the service starts, and once."""
-    said = f"no connection to it can be made ({NO_TRITON})"
-    with client_of() as client:
-        assert wait_until(lambda: said in caplog.text)
-        for _ in range(3):
-            client.get("/health/ready")
-    assert caplog.text.count(said) == 1
-
-
 def test_a_triton_that_does_not_serve_the_pipeline(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -341,78 +247,3 @@ def test_a_triton_that_does_not_serve_the_pipeline(caplog: pytest.LogCaptureFixt
 def test_wrong_address_of_triton() -> None:
     with pytest.raises(ConfigError, match="localhost"):
         create_app(RestSettings("localhost:8001"))
-
-
-# --- description and pages ---
-
-
-def test_description_is_valid_and_complete(client: httpx.Client) -> None:
-    description = client.get("/openapi.json").json()
-    validate(description)
-    documented = {(path, method) for path, each in description["paths"].items() for method in each}
-    assert documented == {
-        (PATH, "post"),
-        (f"{PATH}/batch", "post"),
-        (f"{PATH}/track", "get"),
-        ("/health", "get"),
-        ("/health/ready", "get"),
-        ("/metrics", "get"),
-    }
-    infer = description["paths"][PATH]["post"]
-    assert set(infer["responses"]) == {
-        *("200", "401", "403", "408", "413", "415", "422", "500", "502", "503", "504")
-    }
-    content = infer["requestBody"]["content"]
-    assert set(content) == {
-        *("application/json", "multipart/form-data", "application/octet-stream"),
-        *("image/jpeg", "image/png", "image/webp", "image/bmp"),
-    }
-    assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/InferRequest"}
-    fields = description["components"]["schemas"]["InferRequest"]
-    assert fields["required"] == ["image"]
-    assert set(fields["properties"]) == {
-        *("image", "detThreshold", "personBoxes", "roi", "fastDecode", "visualize", "logId")
-    }
-    assert all(field["description"] for field in fields["properties"].values())
-    models = description["components"]["schemas"]
-    assert set(models) == {
-        *("InferResponse", "InferResult", "KeypointDescription", "Person"),
-        *("NoResultResponse", "ReadyResponse"),
-        *("InferRequest", "InferForm", "InferBatchForm", "BatchLine"),
-    }
-    for model in models.values():
-        assert model["description"]
-
-
-@pytest.mark.parametrize("path", ["/", "/docs"])
-def test_pages_load_nothing_from_elsewhere(client: httpx.Client, path: str) -> None:
-    response = client.get(path)
-    assert response.headers["content-type"].startswith("text/html")
-    policy = response.headers["content-security-policy"]
-    assert "default-src 'self'" in policy
-    assert "unsafe" not in policy
-    linked = re.findall(r'(?:src|href)="([^"]*)"', response.text)
-    assert linked
-    for link in linked:
-        assert not re.match(r"[a-z]+:|//", link)
-        assert client.get(f"/{link}").status_code == 200
-    assert not re.search(r"<style|<script>|\son\w+=|style=", response.text)
-
-
-def test_the_page_begins_at_the_threshold_of_the_pipeline() -> None:
-    with client_of(page_threshold=0.35) as client:
-        page = client.get("/").text
-    assert re.findall(r'id="detection"[^>]* value="([^"]*)"', page) == ["0.35"]
-    assert re.findall(r'id="keypoint"[^>]* value="([^"]*)"', page) == ["0.1"]
-
-
-def test_headers_of_every_answer(client: httpx.Client) -> None:
-    for path in ("/", "/docs", "/page/style.css", "/health", "/metrics", "/nowhere"):
-        headers = client.get(path, headers={"X-Request-ID": "mine"}).headers
-        assert headers.get_list("x-request-id") == ["mine"]
-        assert headers["x-content-type-options"] == "nosniff"
-        assert headers["cache-control"] == "no-cache"
-        assert "frame-ancestors 'none'" in headers["content-security-policy"]
-        # For the picture at an address that its user names.
-        anywhere = "connect-src 'self' https: http:" in headers["content-security-policy"]
-        assert anywhere is (path == "/")
