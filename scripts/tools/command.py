@@ -14,8 +14,8 @@ from tritonpose.cli.logs import log_to_stderr
 
 def run_command(command: Callable[[], int]) -> int:
     """Run a command that starts programs; see `exit_status`."""
-    # As after Ctrl-C, the programs are ended, too.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # As after Ctrl-C, which shells let background jobs ignore, the programs are ended, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     log_to_stderr(verbose=False)
     return exit_status(command)
 
