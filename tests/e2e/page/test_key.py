@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import WebSocketRoute
 
 from browser import Visit, nameless
 from rest_service import rest_service
@@ -57,6 +58,32 @@ def test_the_webcam_asks_for_the_key(visit: Callable[..., Visit], locked: str) -
     page.keyboard.press("Enter")
     page.get_by_role("status").filter(has_text="pictures a second").wait_for()
     assert opened.streams == 3
+
+
+def test_no_picture_comes_before_the_greeting(visit: Callable[..., Visit], locked: str) -> None:
+    opened = visit(locked)
+    page = opened.page
+    sent: list[str | bytes] = []
+    told: list[str | bytes] = []
+    routes: list[WebSocketRoute] = []
+
+    def hold(route: WebSocketRoute) -> None:
+        """Let the service take long to say that the key is missing."""
+        service = route.connect_to_server()
+        routes.append(route)
+        route.on_message(lambda message: (sent.append(message), service.send(message)))
+        service.on_message(told.append)
+        service.on_close(lambda _code, _reason: None)
+
+    page.route_web_socket("**/track", hold)
+    page.get_by_role("button", name="Use webcam").click()
+    page.wait_for_function("document.querySelector('video.source')?.currentTime > 1")
+    assert sent == ["{}"]
+    while not told:
+        page.wait_for_timeout(50)
+    routes[0].send(told[0])
+    routes[0].close()
+    page.get_by_label("API key:").wait_for()
 
 
 def test_those_without_a_key_are_told(

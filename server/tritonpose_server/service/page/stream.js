@@ -28,7 +28,8 @@ export class Stream {
   // to the service's `result`; rejects with a Problem. The connection is opened when needed: the
   // service closes one that is not used.
   async send(blob, time, reset) {
-    if (this.#socket?.readyState !== WebSocket.OPEN) {
+    // A connection that is open still has to be greeted, and may have to have the key.
+    if (this.#opening || this.#socket?.readyState !== WebSocket.OPEN) {
       this.#opening ??= this.#open().finally(() => (this.#opening = null));
       await this.#opening;
     }
