@@ -181,7 +181,7 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
                 k-th, or "auto", as rarely as it goes well, up to each tenth. Between, people are
                 looked for where their keypoints were. It looks again early when a pose gets
                 unclear, somebody reaches the border or the scene changes.
-            smooth: Whether the keypoints are calmed; "offline" takes each person's whole track
+            smooth: Whether the keypoints are smoothed; "offline" takes each person's whole track
                 first, so that the first result comes after the last frame was read.
             roi: As in `predict`.
             tracker: Goes on where it was, with its own settings; by default a new one.

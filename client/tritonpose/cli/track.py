@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tritonpose.cli.preview import Preview
 
 _DESCRIPTION = """\
-Follow people in videos and cameras: each keeps an id from frame to frame, and keypoints are calm.
+Follow people in videos and cameras: each keeps an id from frame to frame, and keypoints are smooth.
 Results go to files, or line by line to standard output. Ctrl-C ends it and keeps what is there."""
 _EXAMPLES = """\
   tritonpose track clip.mp4 --save_path output
@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "--smooth",
         choices=_SMOOTH,
         default="on",
-        help="calm keypoints: on (default), off, or offline: whole tracks of a recording at once",
+        help="smooth keypoints: on (default), off, or offline: whole tracks of a recording at once",
     )
     parser.add_argument(
         "--save_path",

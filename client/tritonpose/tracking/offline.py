@@ -107,8 +107,8 @@ def smooth_tracks(results: Sequence[TrackedResult]) -> None:
     for number, seen in _tracks_of(results, numbers).items():
         for run in _runs(seen, times, failed):
             keypoints = np.stack([one.keypoints for one in run])
-            calmed = fit_locally(keypoints, times[[one.place for one in run]])
-            for one, pose in zip(run, calmed, strict=True):
+            smoothed = fit_locally(keypoints, times[[one.place for one in run]])
+            for one, pose in zip(run, smoothed, strict=True):
                 people[one.place].append((number, one._replace(keypoints=pose)))
     for result, found in zip(results, people, strict=True):
         if result.error is None:
@@ -126,7 +126,7 @@ def fit_locally(keypoints: Array, times: Array) -> Array:
         keypoints: (N, K, 3), x, y, score, of N frames.
         times: (N,), increasing, in seconds.
     """
-    calmed = keypoints.copy()
+    smoothed = keypoints.copy()
     count = len(times)
     first = np.searchsorted(times, times - _WINDOW_S - 1e-9)
     # As many to each side, or the ends of the window would pull.
@@ -150,8 +150,8 @@ def fit_locally(keypoints: Array, times: Array) -> Array:
         out = ~inside[..., None, None]
         low = np.where(out, np.inf, values).min(axis=1)
         high = np.where(out, -np.inf, values).max(axis=1)
-        calmed[rows, :, :2] += np.clip(fitted, low, high)
-    return calmed
+        smoothed[rows, :, :2] += np.clip(fitted, low, high)
+    return smoothed
 
 
 def _tracks_of(

@@ -10,7 +10,7 @@ from tritonpose.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class TrackingSettings:
-    """Who counts as the same person, for how long, and how calm the keypoints are.
+    """Who counts as the same person, for how long, and how smooth the keypoints are.
 
     Speeds are in sizes of the person per second, where a size is the root of the area of the box.
 
@@ -22,8 +22,8 @@ class TrackingSettings:
         min_similarity: Lowest similarity, 0 to 1, of a detection and the track that it continues:
             of the boxes (IoU) or of the keypoints (OKS).
         keep_s: For how long the number of a person who is not seen is kept, in seconds.
-        smooth: Whether keypoints are calmed, by the One-Euro filter.
-        min_cutoff_hz: Of that filter, for joints at rest: lower is calmer.
+        smooth: Whether keypoints are smoothed, by the One-Euro filter.
+        min_cutoff_hz: Of that filter, for joints at rest: lower is smoother.
         cutoff_per_speed: What is added to it for each unit of speed above 0.3: higher lags less.
         speed_cutoff_hz: Of the filter of the speed.
         frozen_score: Joints with this score or a lower one stay where they are.

@@ -1,4 +1,4 @@
-"""Calm a person's keypoints: the One-Euro filter, in seconds and in units of the person's size."""
+"""Smooth a person's keypoints: the One-Euro filter, in seconds and in sizes of the person."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REST = 0.3
 """Speed up to which joints may be at rest: noise of the model looks like it."""
 
 
-class CalmPose:
+class SmoothedPose:
     """One-Euro filters of one person's joints (Casiez, Roussel and Vogel, CHI 2012).
 
     The cutoff follows a joint's speed in any direction, in sizes of the person per second, so that
@@ -46,7 +46,7 @@ class CalmPose:
         self._points = None
 
     def update(self, keypoints: Array, center: Array, size: float, time: float) -> Array:
-        """Calm the pose, (K, 3), of the time in seconds; the person's center and size in pixels."""
+        """Smooth the pose, (K, 3), at a time in seconds; the person's center and size in pixels."""
         raw = np.array(keypoints, np.float64)
         elapsed = time - self._time
         self._time = time
@@ -74,8 +74,8 @@ class CalmPose:
         cutoffs = chosen.min_cutoff_hz + chosen.cutoff_per_speed * faster
         held = points + np.where(trust > 0, 0.0, 1.0) * (center - self._center)
         self._center = center
-        calmed: Array = held + trust * _share(cutoffs, elapsed) * (raw[:, :2] - held)
-        return calmed
+        smoothed: Array = held + trust * _share(cutoffs, elapsed) * (raw[:, :2] - held)
+        return smoothed
 
     def state(self) -> dict[str, Any] | None:
         """Return the filter in types that JSON knows; None where it has seen nothing."""
@@ -89,15 +89,17 @@ class CalmPose:
         }
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any] | None, settings: TrackingSettings) -> CalmPose:
+    def from_state(
+        cls, state: Mapping[str, Any] | None, settings: TrackingSettings
+    ) -> SmoothedPose:
         """Make the filter of this state."""
-        calm = cls(settings)
+        smoother = cls(settings)
         if state is not None:
-            calm._points = np.array(state["points"], np.float64).reshape(-1, 2)
-            calm._speeds = np.array(state["speeds"], np.float64).reshape(-1, 2)
-            calm._center = np.array(state["center"], np.float64).reshape(2)
-            calm._time = float(state["time"])
-        return calm
+            smoother._points = np.array(state["points"], np.float64).reshape(-1, 2)
+            smoother._speeds = np.array(state["speeds"], np.float64).reshape(-1, 2)
+            smoother._center = np.array(state["center"], np.float64).reshape(2)
+            smoother._time = float(state["time"])
+        return smoother
 
 
 def _share(cutoff_hz: Array | float, seconds: float) -> Any:

@@ -71,7 +71,7 @@ class Tracker:
             source: The name of the source; by default the result's ``input_path``.
 
         Returns:
-            The people who are shown, in the order of the result, with keypoints calmed as the
+            The people who are shown, in the order of the result, with keypoints smoothed as the
             settings say. A result with an error stays one, and changes nothing.
 
         Raises:
@@ -211,10 +211,10 @@ class Tracker:
     ) -> TrackedResult:
         """Make the result of the rows that are shown."""
         shown = list(shown)
-        calmed = people.keypoints[shown]
+        smoothed = people.keypoints[shown]
         for index, row in enumerate(shown):
             if row in track_of and self.settings.smooth:
-                calmed[index] = track_of[row].shown()
+                smoothed[index] = track_of[row].shown()
         tracks = [track_of.get(row) for row in shown]
         tracked = TrackedResult(
             result,
@@ -222,7 +222,7 @@ class Tracker:
                 people,
                 boxes=people.boxes[shown],
                 det_scores=people.det_scores[shown],
-                keypoints=calmed,
+                keypoints=smoothed,
                 kpt_scores=people.kpt_scores[shown],
             ),
             [None if track is None else track.id for track in tracks],

@@ -11,7 +11,7 @@ import numpy as np
 from tritonpose.tracking.association import LEAST_JOINTS, VISIBLE
 from tritonpose.tracking.kalman import BoxMotion
 from tritonpose.tracking.regions import box_around, margins_of
-from tritonpose.tracking.smoothing import CalmPose
+from tritonpose.tracking.smoothing import SmoothedPose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ class Track:
 
     key: int
     motion: BoxMotion
-    pose: CalmPose
+    pose: SmoothedPose
     keypoints: Array
     offsets: Array
     seen: float
@@ -79,7 +79,7 @@ class Track:
         return cls(
             key,
             motion,
-            CalmPose(settings),
+            SmoothedPose(settings),
             keypoints,
             keypoints - np.append(motion.center, 0),
             time,
@@ -141,7 +141,7 @@ class Track:
         self.seen, self.lost = time, False
 
     def shown(self) -> Array:
-        """Calm the keypoints that were just measured; (K, 3)."""
+        """Smooth the keypoints that were just measured; (K, 3)."""
         return self.pose.update(self.keypoints, self.motion.center, self.motion.size, self.seen)
 
     def state(self) -> dict[str, Any]:
@@ -169,7 +169,7 @@ class Track:
         return cls(
             int(state["key"]),
             BoxMotion.from_state(state["motion"]),
-            CalmPose.from_state(state["pose"], settings),
+            SmoothedPose.from_state(state["pose"], settings),
             np.array(state["keypoints"], np.float64).reshape(-1, 3),
             np.array(state["offsets"], np.float64).reshape(-1, 3),
             float(state["seen"]),

@@ -1,1 +1,1 @@
-"""Measures tracking: ids, calm and speed on clips with exact truth, beside other trackers."""
+"""Measures tracking: ids, jitter and speed on clips with exact truth, beside other trackers."""

@@ -1,4 +1,4 @@
-"""Measure what a tracker shows of a clip: ids, calm, delay, overshoot."""
+"""Measure what a tracker shows of a clip: ids, jitter, delay, overshoot."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ The address of a WebSocket, `ws://` or `wss://`, for the images of one camera or
 The client first sends a text: a JSON object, `{}` at least. `key` is its API key, where one is
 required and no header has it. These hold from then on: `detThreshold`, 0 to 1, and `roi`, as for a
 single image; `detInterval`, the detector looks in each image of this number, or `"auto"`; `smooth`,
-whether keypoints are calmed. The answer is `NoResultResponse`.
+whether keypoints are smoothed. The answer is `NoResultResponse`.
 
 Then the client sends images, each a binary message: the bytes of a JPEG, PNG, WebP or BMP file.
 Before each may come a text with its `time` in seconds, by default that of its arrival, or with

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as st_numpy
 
 from tritonpose.tracking import TrackingSettings
 from tritonpose.tracking.offline import fit_locally
-from tritonpose.tracking.smoothing import CalmPose
+from tritonpose.tracking.smoothing import SmoothedPose
 
 SETTINGS = TrackingSettings()
 SIZE = 100.0
@@ -18,11 +18,11 @@ CENTER = np.array([50.0, 50.0])
 SCORE = 0.9
 
 
-def calmed(
+def smoothed(
     values: np.ndarray, rate: float = 30, scores: np.ndarray | float = SCORE, size: float = SIZE
 ) -> np.ndarray:
     """The places of one joint, (N,), after the filter."""
-    pose = CalmPose(SETTINGS)
+    pose = SmoothedPose(SETTINGS)
     scores = np.broadcast_to(scores, len(values))
     return np.array(
         [
@@ -45,13 +45,13 @@ def shake(values: np.ndarray) -> float:
 
 @pytest.mark.parametrize("noisy", [0.5, 1.0])
 @pytest.mark.parametrize("rate", [10, 30, 60])
-def test_joints_at_rest_are_calm(rate: float, noisy: float) -> None:
+def test_joints_at_rest_do_not_jitter(rate: float, noisy: float) -> None:
     """By 80 percent in the mean square of the acceleration's root."""
     noise = 50 + np.random.default_rng(0).normal(0, noisy, 300)
-    assert shake(calmed(noise, rate)) < 0.2 * shake(noise)
+    assert shake(smoothed(noise, rate)) < 0.2 * shake(noise)
 
 
-def test_joints_at_rest_are_calm_offline() -> None:
+def test_joints_at_rest_do_not_jitter_offline() -> None:
     noise = 50 + np.random.default_rng(0).normal(0, 0.5, 300)
     assert shake(offline(noise, np.arange(300) / 30)) < 0.2 * shake(noise)
 
@@ -61,59 +61,59 @@ def test_joints_at_rest_are_calm_offline() -> None:
 def test_moving_joints_lag_less_than_a_frame(rate: float, speed: float) -> None:
     """At the speed of somebody's hands and feet, in sizes per second."""
     places = speed * SIZE * np.arange(2 * rate) / rate
-    behind = (places - calmed(places, rate))[rate:]
+    behind = (places - smoothed(places, rate))[rate:]
     assert behind.max() / (speed * SIZE / rate) < 1
 
 
 @settings(deadline=None)
 @given(st_numpy.arrays(np.float64, 30, elements=st.floats(-1e4, 1e4)))
 def test_nothing_overshoots(values: np.ndarray) -> None:
-    for smooth in (calmed(values), offline(values, np.arange(30) / 30)):
+    for smooth in (smoothed(values), offline(values, np.arange(30) / 30)):
         assert smooth.min() >= values.min() - 1e-6
         assert smooth.max() <= values.max() + 1e-6
 
 
 def test_a_jump_is_followed_without_overshooting() -> None:
     jump = np.repeat([0.0, 80.0], 20)
-    after = calmed(jump)
+    after = smoothed(jump)
     assert (np.diff(after) >= 0).all()
     assert after[20 + 12] > 76
 
 
 def test_the_effect_does_not_depend_on_resolution() -> None:
     places = np.cumsum(np.random.default_rng(1).normal(0, 2, 60))
-    np.testing.assert_allclose(3 * calmed(places), calmed(3 * places, size=3 * SIZE))
+    np.testing.assert_allclose(3 * smoothed(places), smoothed(3 * places, size=3 * SIZE))
 
 
 def test_joints_with_low_scores_stay_on_the_body() -> None:
     places = np.array([10.0, 10, 500, 500, 10, 10])
     scores = np.array([0.9, 0.9, 0.1, 0.1, 0.9, 0.9])
-    np.testing.assert_allclose(calmed(places, scores=scores), 10)
-    pose = CalmPose(SETTINGS)
+    np.testing.assert_allclose(smoothed(places, scores=scores), 10)
+    pose = SmoothedPose(SETTINGS)
     pose.update(np.array([[10, 0, 0.9]]), CENTER, SIZE, 0.0)
     moved = pose.update(np.array([[500, 0, 0.1]]), CENTER + np.array([7, 3]), SIZE, 0.1)
     np.testing.assert_allclose(moved, [[17, 3, 0.1]])
 
 
 def test_after_a_reset_the_next_pose_counts_alone() -> None:
-    pose = CalmPose(SETTINGS)
+    pose = SmoothedPose(SETTINGS)
     pose.update(np.array([[10, 0, 0.9]]), CENTER, SIZE, 0.0)
     pose.reset()
     assert pose.update(np.array([[90, 5, 0.9]]), CENTER, SIZE, 0.1)[0, :2].tolist() == [90, 5]
 
 
 def test_the_same_time_again_changes_nothing() -> None:
-    pose = CalmPose(SETTINGS)
+    pose = SmoothedPose(SETTINGS)
     pose.update(np.array([[10, 0, 0.9]]), CENTER, SIZE, 1.0)
     assert pose.update(np.array([[90, 5, 0.9]]), CENTER, SIZE, 1.0)[0, 0] == 10
 
 
 def test_the_filter_goes_on_from_its_state() -> None:
     places = np.random.default_rng(2).normal(0, 5, 20)
-    pose = CalmPose(SETTINGS)
-    whole = calmed(places)
+    pose = SmoothedPose(SETTINGS)
+    whole = smoothed(places)
     for number, value in enumerate(places):
-        pose = CalmPose.from_state(json.loads(json.dumps(pose.state())), SETTINGS)
+        pose = SmoothedPose.from_state(json.loads(json.dumps(pose.state())), SETTINGS)
         assert pose.update(np.array([[value, 0, SCORE]]), CENTER, SIZE, number / 30)[
             0, 0
         ] == pytest.approx(whole[number])
