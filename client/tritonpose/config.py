@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonpose.errors import ConfigError
+from tritonpose.yaml_files import read_yaml
 from tritonpose_pipeline.keypoint_schema import KeypointSchema, KeypointSchemaError
 from tritonpose_pipeline.thresholds import Threshold, ThresholdError
 from tritonpose_pipeline.thresholds import check_threshold as check_value
@@ -223,14 +224,12 @@ def _warn_of_unknown(*sections: _Section) -> None:
 
 def _read_yaml(path: Path) -> object:
     """Read a PaddleX pipeline file; raise ConfigError."""
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        content = read_yaml(path)
+    except OSError as error:
         raise ConfigError(f"can't read the pipeline file {str(path)!r}: {error}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{path} isn't valid YAML: {error}") from error
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     return _evaluate_literals(content)
 
 

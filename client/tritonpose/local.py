@@ -47,7 +47,7 @@ def default_url() -> str:
 def _listens(url: str) -> bool:
     address = urlsplit(url)
     try:
-        with socket.create_connection((address.hostname, address.port), _CONNECT_SECONDS):
+        with socket.create_connection((address.hostname, address.port or 0), _CONNECT_SECONDS):
             return True
     except OSError:
         return False

@@ -21,6 +21,7 @@ from tabulate import tabulate
 
 from tritonpose.cli.console import FAILED, exit_status, print_error, print_status
 from tritonpose_pipeline.image import check_file, decode_image
+from tritonpose_pipeline.repository import CONFIG_FILE, read_config
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.catalog import STAND_INS
 from tritonpose_server.models.commands import default_store
@@ -28,9 +29,7 @@ from tritonpose_server.models.graph.engine_graph import engine_graph
 from tritonpose_server.models.graph.onnx_graph import load_model, tensor_shape
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.verification_images import verification_images
-from tritonpose_server.models.store import CONFIG_FILE
 from tritonpose_server.models.tensorrt import NO_GPU, network_and_config, use_gpu
-from tritonpose_server.models.triton_config import read_config
 
 # FP32 differs by the order of sums, FP16 has eleven bits; boxes are in network pixels.
 TOLERANCES = {

@@ -50,7 +50,7 @@ def keypoint_table(
     shown = None if input_path is None else as_text(input_path)
     per_person = {"det_score": people.det_scores}
     per_person |= dict(zip(("x1", "y1", "x2", "y2"), people.boxes.T, strict=True))
-    return pandas.DataFrame(
+    table: pandas.DataFrame = pandas.DataFrame(
         {
             "input_path": pandas.array([shown] * rows, dtype="string"),
             "page_index": pandas.array([page_index] * rows, dtype="Int64"),
@@ -63,6 +63,7 @@ def keypoint_table(
             **{name: values.repeat(joints) for name, values in per_person.items()},
         }
     )
+    return table
 
 
 def csv_text(result: KeypointResult, *, header: bool = True) -> str:

@@ -63,7 +63,7 @@ def _answer(url: str) -> bytes:
     """Return the beginning of what a server says to an HTTP request; empty if it says nothing."""
     parts = urlsplit(url)
     try:
-        with socket.create_connection((parts.hostname, parts.port), _SECONDS) as connection:
+        with socket.create_connection((parts.hostname, parts.port or 0), _SECONDS) as connection:
             connection.sendall(_QUESTION)
             answer = b""
             while len(answer) < _MOST_BYTES and (part := connection.recv(_MOST_BYTES)):

@@ -27,10 +27,9 @@ from tritonpose_pipeline.image import check_file
 from tritonpose_pipeline.limits import ComputeSlots
 from tritonpose_pipeline.photo import Photo
 from tritonpose_pipeline.pipeline import estimate_poses
-from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.repository import CONFIG_FILE, ModelRepository, read_config
 from tritonpose_pipeline.request import resolve_options
 from tritonpose_pipeline.settings import PipelineSettings
-from tritonpose_server.embedded.model_configs import CONFIG_FILE, read_config
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.embedded.tuning import PipelineTuning, Tuning
@@ -189,7 +188,7 @@ def _cpu(server: EmbeddedServer) -> dict[str, float]:
 
 def _stand_in(model: Path, work: Path, recording: _Recording, wait_s: float) -> Path:
     """Make a model of the same configuration that gives recorded answers."""
-    config = read_config(model)
+    config = read_config(model / CONFIG_FILE)
     config.backend, config.default_model_filename = "python", "model.py"
     config.ClearField("dynamic_batching")
     config.parameters["wait_s"].string_value = str(wait_s)

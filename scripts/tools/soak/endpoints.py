@@ -75,11 +75,10 @@ def _rest(url: str) -> Endpoint:
     async def send(document: Mapping[str, Any]) -> bytes:
         try:
             # httpx's own timeouts start again with every packet.
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                response = await client.post(url, json=document)
+            response = await asyncio.wait_for(client.post(url, json=document), _PATIENCE_SECONDS)
         except httpx.HTTPError as error:
             raise ServerUnavailableError(f"REST: {error or type(error).__name__}") from error
-        except TimeoutError as error:
+        except asyncio.TimeoutError as error:
             raise DeadlineExceededError("REST gave no answer in time") from error
         status = response.status_code
         if status == HTTPStatus.SERVICE_UNAVAILABLE and "Retry-After" not in response.headers:

@@ -115,7 +115,7 @@ class EndlessLoad:
         self._retried = 0
         self._stopped = False
 
-    def start(self, tasks: asyncio.TaskGroup) -> None:
+    def start(self, tasks: asyncio.TaskGroup) -> None:  # type: ignore[name-defined]
         """Start all clients."""
         addresses = self._context.service.addresses
         for _ in range(_CLIENTS_PER_ENDPOINT):
@@ -174,7 +174,7 @@ async def _disrupt(
     """
     seconds: dict[str, list[float]] = defaultdict(list)
     load = EndlessLoad(context, report)
-    async with asyncio.TaskGroup() as tasks:
+    async with asyncio.TaskGroup() as tasks:  # type: ignore[attr-defined]
         load.start(tasks)
         for number, name in enumerate(turns):
             await asyncio.sleep(pause)

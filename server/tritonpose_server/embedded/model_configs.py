@@ -13,22 +13,17 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
+from tritonpose_pipeline.errors import ModelError
+from tritonpose_pipeline.repository import CONFIG_FILE, read_config
 from tritonpose_server.embedded.device import Device
 from tritonpose_server.embedded.tuning import ModelTuning, Tuning
 from tritonpose_server.errors import EmbeddedServerError
-
-CONFIG_FILE = "config.pbtxt"
 
 # Parameters of the backends.
 _STREAMS = "NUM_STREAMS"
 _THREADS = "INFERENCE_NUM_THREADS"
 _THREADS_OF_BATCH = "intra_op_thread_count"
 _BF16 = "HINT_BF16"
-
-
-def read_config(model: Path) -> ModelConfig:
-    """Read the configuration in a model's directory."""
-    return text_format.Parse((model / CONFIG_FILE).read_text("utf-8"), ModelConfig())
 
 
 def stage_models(
@@ -39,7 +34,7 @@ def stage_models(
     Returns the directories to serve in place of the given ones, in the same order: the given ones
     where nothing is to change. Changed models go to ``target``; on CPUs, so do the models that lie
     beside the given ones, as requests may name them. Raises EmbeddedServerError if a model can't
-    compute there, or two of the given ones have one name.
+    compute there, its configuration can't be read, or two of the given ones have one name.
     """
     if device is None and tuning.detector == tuning.keypoint_model == ModelTuning():
         return list(models)
@@ -49,9 +44,13 @@ def stage_models(
             f"two of the models to serve have one name: {', '.join(map(str, given))}"
         )
     on_gpus = device is not None and device.gpus
-    configs = {
-        model: read_config(model) for model in (given if on_gpus else _with_neighbors(given))
-    }
+    try:
+        configs = {
+            model: read_config(model / CONFIG_FILE)
+            for model in (given if on_gpus else _with_neighbors(given))
+        }
+    except (ModelError, OSError) as error:
+        raise EmbeddedServerError(str(error)) from error
     changed = {}
     for model, config in configs.items():
         placed = config if device is None else configure_model(config, device)
@@ -135,8 +134,8 @@ def _with_neighbors(given: Sequence[Path]) -> list[Path]:
 
 def _is_model(directory: Path) -> bool:
     try:
-        return _parameter(read_config(directory), "role") is not None
-    except (OSError, UnicodeDecodeError, text_format.ParseError):
+        return _parameter(read_config(directory / CONFIG_FILE), "role") is not None
+    except (OSError, ModelError):
         return False
 
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
 
+from tritonpose_pipeline.repository import CONFIG_FILE, read_config
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources
 from tritonpose_server.embedded.installation import TritonInstallation
@@ -115,8 +115,7 @@ def _stage_model(
     directory = target / name
     directory.mkdir(parents=True)
     (directory / "1").symlink_to(source / "1")
-    config = model_config_pb2.ModelConfig()
-    text_format.Parse((source / "config.pbtxt").read_text("utf-8"), config)
+    config = read_config(source / CONFIG_FILE)
     for key, value in parameters.items():
         config.parameters.pop(key, None)
         if value is not None:
@@ -124,7 +123,7 @@ def _stage_model(
     if instances is not None:
         for group in config.instance_group:
             group.count = instances
-    (directory / "config.pbtxt").write_text(text_format.MessageToString(config), "utf-8")
+    (directory / CONFIG_FILE).write_text(text_format.MessageToString(config), "utf-8")
 
 
 def model_repositories(models: Iterable[Path]) -> list[Path]:

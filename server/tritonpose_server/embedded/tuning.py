@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tritonpose.errors import ConfigError
+from tritonpose.yaml_files import read_yaml
 
 AUTO = "auto"
 """How files write a value that is left to the rules."""
@@ -130,11 +129,11 @@ def load_tuning(path: str | os.PathLike[str]) -> Tuning:
     Raises ConfigError if it can't be read, or something in it is wrong.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text("utf-8"))
+        content = read_yaml(Path(path))
     except OSError as error:
         raise ConfigError(f"can't read the tuning file {str(path)!r}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"tuning file {str(path)!r} isn't valid YAML: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"tuning file {error}") from error
     try:
         return _parse(content)
     except ConfigError as error:

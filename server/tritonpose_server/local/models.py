@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf import json_format
 
-from tritonpose_pipeline.errors import ModelFailedError, ModelUnavailableError
+from tritonpose_pipeline.errors import ModelError, ModelFailedError, ModelUnavailableError
 from tritonpose_pipeline.limits import ComputeSlots
+from tritonpose_pipeline.repository import CONFIG_FILE, read_config
 from tritonpose_server.engines.engine import Engine, EngineConfig, EngineConfigError, LoadedModel
 from tritonpose_server.local.options import EngineName, LocalOptions
 from tritonpose_server.models.home import compiled_directory
-from tritonpose_server.models.store import CONFIG_FILE
-from tritonpose_server.models.triton_config import read_config
 
 
 class LocalModels:
@@ -45,7 +44,7 @@ class LocalModels:
                 try:
                     config = self._config(name)
                     self._loaded[name] = config, self._engine(config)
-                except (EngineConfigError, OSError) as error:
+                except (EngineConfigError, ModelError, OSError) as error:
                     raise ModelUnavailableError(str(error)) from error
             return self._loaded[name]
 

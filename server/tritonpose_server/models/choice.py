@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonpose.config import DetectorConfig, ModuleConfig, PipelineConfig
+from tritonpose_pipeline.repository import CONFIG_FILE, DetectorModel
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_pipeline.thresholds import UNLISTED
 from tritonpose_server.errors import EmbeddedServerError
@@ -27,13 +28,12 @@ from tritonpose_server.models.own_models import install_own_model
 from tritonpose_server.models.pipeline_settings import make_settings
 from tritonpose_server.models.precision import stale_facts
 from tritonpose_server.models.store import (
-    CONFIG_FILE,
     CONVERTER_VERSION,
     ModelStore,
     Progress,
+    installed_config,
     is_reserved,
 )
-from tritonpose_server.models.triton_config import read_config
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,9 @@ class ModelChoice:
         if chosen is not None:
             return chosen
         (detector,) = (model for model in self.models if model.name == self.settings.detector)
-        return float(read_config(detector / CONFIG_FILE).parameters["threshold"].string_value)
+        return DetectorModel.from_config(
+            detector.name, installed_config(detector / CONFIG_FILE)
+        ).threshold
 
 
 def choose_models(

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritonpose_pipeline.repository import CONFIG_FILE
 from tritonpose_server.models.catalog import KNOWN_MODELS, OPEN_MODELS, PADDLEX_MODELS
-from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.errors import ConversionError, HomeError
 from tritonpose_server.models.fetch.local_archive import is_archive
 from tritonpose_server.models.fetch.lock import ModelLock
 from tritonpose_server.models.fetch.sources import ModelSource, fetch_model
@@ -15,8 +16,7 @@ from tritonpose_server.models.home import cache_home, explained_errors, writable
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.own_models import install_own_model
 from tritonpose_server.models.paddle.files import MODEL_SUFFIXES
-from tritonpose_server.models.store import CONFIG_FILE, ModelStore, Progress, file_sha256
-from tritonpose_server.models.triton_config import read_config
+from tritonpose_server.models.store import ModelStore, Progress, file_sha256, installed_config
 
 # Of the largest published archive, with what it holds.
 _ARCHIVE_BYTES = 500 << 20
@@ -150,9 +150,15 @@ def _installed_entry(store: ModelStore, name: str, digest: bool) -> ModelEntry:
     directory, model = store.path(name), store.model_file(name)
     provenance = store.provenance(name) or {}
     configs = [
-        read_config(path)
+        installed_config(path)
         for path in (directory / CONFIG_FILE, *sorted(directory.glob("configs/*.pbtxt")))
     ]
+    try:
+        size = model.stat().st_size
+    except OSError as error:
+        raise HomeError(
+            f"{model} is damaged ({error}): remove {directory}, and install it again"
+        ) from error
     known = KNOWN_MODELS.get(name)
     return ModelEntry(
         name=name,
@@ -160,7 +166,7 @@ def _installed_entry(store: ModelStore, name: str, digest: bool) -> ModelEntry:
         installed=True,
         source=str(provenance.get("source", "")),
         accuracy=known.accuracy if known else "",
-        size_mb=model.stat().st_size / 1e6,
+        size_mb=size / 1e6,
         sha256=file_sha256(model) if digest else "",
         backends=tuple(dict.fromkeys(config.backend for config in configs)),
     )

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
+from tritonpose_pipeline.repository import CONFIG_FILE, read_config
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.staging import stage_pipeline
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.directories import replaced_directory
+from tritonpose_server.models.store import config_path, installed_config
 from tritonpose_server.models.triton_config import (
     ONNXRUNTIME,
     config_text,
     for_backend,
-    read_config,
 )
 
 CPU_CONFIG = "onnxruntime_cpu"
@@ -36,14 +37,14 @@ def export_repository(target: Path, models: Sequence[Path], settings: PipelineSe
         stage_pipeline(Path(temporary) / "models", models, settings)
         for source in models:
             directory = _copy(source, target)
-            config = read_config(source / "config.pbtxt")
+            config = installed_config(source / CONFIG_FILE)
             (directory / "configs").mkdir(exist_ok=True)
-            path = directory / "configs" / f"{CPU_CONFIG}.pbtxt"
+            path = config_path(directory, CPU_CONFIG)
             path.write_text(
                 config_text(for_backend(config, ONNXRUNTIME, ModelInstanceGroup.KIND_CPU)), "utf-8"
             )
         for model in (Path(temporary) / "models").iterdir():
-            path = _copy(model, target) / "config.pbtxt"
+            path = _copy(model, target) / CONFIG_FILE
             config = read_config(path)
             # The models lie beside the pipeline now.
             config.parameters.pop("model_repositories", None)

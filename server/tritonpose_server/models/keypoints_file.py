@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
+from tritonpose.yaml_files import read_yaml
 from tritonpose_pipeline.keypoint_schema import KeypointSchema, KeypointSchemaError
 from tritonpose_server.models.errors import ConversionError
 
@@ -22,11 +21,11 @@ def read_keypoints(directory: Path) -> KeypointSchema | None:
         return None
     path = found[0]
     try:
-        content = yaml.safe_load(path.read_text("utf-8-sig"))
+        content = read_yaml(path)
     except OSError as error:
         raise ConversionError(f"{path} can't be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConversionError(f"{path} is not readable YAML: {error}") from error
+    except ValueError as error:
+        raise ConversionError(str(error)) from error
     if isinstance(content, dict) and set(content) == {"Keypoints"}:
         content = content["Keypoints"]
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tritonpose.config import PipelineConfig
 from tritonpose_pipeline.errors import ModelError
-from tritonpose_pipeline.repository import DetectorModel, KeypointModel
+from tritonpose_pipeline.repository import CONFIG_FILE, DetectorModel, KeypointModel
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_pipeline.thresholds import (
     ThresholdError,
@@ -15,8 +15,7 @@ from tritonpose_pipeline.thresholds import (
     describe_classes,
 )
 from tritonpose_server.errors import EmbeddedServerError
-from tritonpose_server.models.store import CONFIG_FILE
-from tritonpose_server.models.triton_config import read_config
+from tritonpose_server.models.store import installed_config
 
 
 def make_settings(config: PipelineConfig, detector: Path, keypoint: Path) -> PipelineSettings:
@@ -25,8 +24,8 @@ def make_settings(config: PipelineConfig, detector: Path, keypoint: Path) -> Pip
     An `EmbeddedServerError` says which setting doesn't fit its model, before a request meets it.
     """
     try:
-        finder = DetectorModel.from_config(detector.name, read_config(detector / CONFIG_FILE))
-        pose = KeypointModel.from_config(keypoint.name, read_config(keypoint / CONFIG_FILE))
+        finder = DetectorModel.from_config(detector.name, installed_config(detector / CONFIG_FILE))
+        pose = KeypointModel.from_config(keypoint.name, installed_config(keypoint / CONFIG_FILE))
     except ModelError as error:
         raise EmbeddedServerError(str(error)) from error
     if config.detector.threshold is not None:

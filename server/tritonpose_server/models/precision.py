@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonpose_pipeline.repository import CONFIG_FILE
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.catalog import DEFAULT_DETECTOR
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.store import (
-    CONFIG_FILE,
     CONVERTER_VERSION,
     ModelFiles,
     ModelStore,
     Progress,
     digest_files,
+    installed_config,
 )
-from tritonpose_server.models.triton_config import read_config
 
 if TYPE_CHECKING:
     import onnx
@@ -51,7 +51,7 @@ def read_base(store: ModelStore, name: str) -> BareModel:
             f"{name!r} is the {provenance['precision']} variant of {provenance['base']!r}: name "
             "that one instead"
         )
-    config = read_config(store.path(name) / CONFIG_FILE)
+    config = installed_config(store.path(name) / CONFIG_FILE)
     return BareModel(name, store.model_file(name), config, provenance)
 
 

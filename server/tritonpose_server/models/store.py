@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonpose_pipeline.errors import ModelError
+from tritonpose_pipeline.repository import CONFIG_FILE, read_config
 from tritonpose_server.embedded.staging import PIPELINE
 from tritonpose_server.models.directories import part_directory, replaced_directory
 from tritonpose_server.models.errors import ConversionError, HomeError
@@ -28,7 +30,6 @@ CONVERTER_VERSION = 3
 Progress = Callable[[str], None]
 """Called with lines for the user."""
 
-CONFIG_FILE = "config.pbtxt"
 PROVENANCE_FILE = "provenance.json"
 
 # What Triton and file systems take without surprises.
@@ -59,6 +60,16 @@ def is_reserved(name: str) -> bool:
 def config_path(model: Path, name: str) -> Path:
     """Return where Triton looks for what ``--model-config-name`` calls ``name``."""
     return model / "configs" / f"{name}.pbtxt"
+
+
+def installed_config(path: Path) -> ModelConfig:
+    """Read a configuration of an installed model; HomeError if it is damaged."""
+    try:
+        return read_config(path)
+    except (ModelError, OSError) as error:
+        raise HomeError(
+            f"{path} is damaged ({error}): remove the model's directory and install it again"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from google.protobuf import text_format
@@ -140,11 +139,6 @@ def batch_buckets(max_batch_size: int) -> list[int]:
     """Return the batch sizes that are warmed up: powers of two, and the largest."""
     powers = [1 << exponent for exponent in range(max_batch_size.bit_length())]
     return sorted({*powers, max_batch_size})
-
-
-def read_config(path: Path) -> pb.ModelConfig:
-    """Read a configuration file."""
-    return text_format.Parse(path.read_text("utf-8"), pb.ModelConfig())
 
 
 def config_text(config: pb.ModelConfig) -> str:

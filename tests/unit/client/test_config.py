@@ -180,7 +180,12 @@ def test_wrong_arguments(pipeline: str | None, config: Any, word: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("pipeline_name: [", "valid YAML"), ("- 1\n- 2\n", "mapping"), ("", "mapping")],
+    [
+        ("pipeline_name: [", "valid YAML"),
+        ("pipeline_name: 2026-13-45", "valid YAML"),
+        ("- 1\n- 2\n", "mapping"),
+        ("", "mapping"),
+    ],
 )
 def test_wrong_files(tmp_path: Path, text: str, word: str) -> None:
     path = write(tmp_path, text)

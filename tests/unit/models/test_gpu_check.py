@@ -10,10 +10,11 @@ import pytest
 
 from quantizable_model import install, quantizable_model
 from tools.gpu_check import compare, decoding_time, main, photo_rows
+from tritonpose_pipeline.repository import CONFIG_FILE, read_config
 from tritonpose_server.embedded import device as gpus
-from tritonpose_server.models.store import CONFIG_FILE, ModelStore
+from tritonpose_server.models.store import ModelStore
 from tritonpose_server.models.tensorrt import NO_GPU
-from tritonpose_server.models.triton_config import config_text, read_config
+from tritonpose_server.models.triton_config import config_text
 
 HEATMAP = np.zeros((2, 17, 8, 6), np.float32)
 SCORES = np.array([[0.9, 0.5, 0.01]], np.float32)

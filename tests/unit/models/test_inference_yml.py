@@ -174,8 +174,9 @@ def test_wrong_steps(tmp_path: Path, steps: list[Any], words: str) -> None:
         (b"[1, 2]", "no list `Preprocess`"),
         (b"Preprocess: {type: Resize}", "no list `Preprocess`"),
         (b"arch: GFL", "no list `Preprocess`"),
-        (b"a: [1", "not readable YAML"),
-        (b"a: \xff\xfe", "not readable YAML"),
+        (b"a: [1", "isn't valid YAML"),
+        (b"a: \xff\xfe", "isn't valid YAML"),
+        (b"a: 2026-13-45", "isn't valid YAML"),
     ],
 )
 def test_unreadable_files(tmp_path: Path, content: bytes | None, words: str) -> None:

@@ -25,13 +25,13 @@ from paddle_networks import (
     write_model_directory,
 )
 from tritonpose_pipeline.keypoint_schema import KeypointSchema
-from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.repository import ModelRepository, read_config
 from tritonpose_server.models.catalog import Role
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.paddle import install as paddle_install
 from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import CONVERTER_VERSION, ModelStore, digest_files
-from tritonpose_server.models.triton_config import MAX_BATCH_SIZE, read_config
+from tritonpose_server.models.triton_config import MAX_BATCH_SIZE
 
 
 def detector(folder: Path, **changes: Any) -> Path:
@@ -244,7 +244,8 @@ def test_any_number_of_keypoints(tmp_path: Path, store: ModelStore) -> None:
         ({"keypoints.yml": "names: [a, b]"}, r"\[batch, 2, 8, 6\]"),
         ({"keypoints.yml": "preset: coco17"}, r"\[batch, 17, 8, 6\]"),
         ({"keypoints.yml": "preset: coco"}, r"keypoints.yml.preset = 'coco': expected one of"),
-        ({"keypoints.yml": "[1"}, "keypoints.yml is not readable YAML"),
+        ({"keypoints.yml": "[1"}, "keypoints.yml' isn't valid YAML"),
+        ({"keypoints.yml": "names: 0b_"}, "keypoints.yml' isn't valid YAML"),
         ({"keypoints.yml": ""}, "keypoints.yml = None: expected a mapping"),
         ({"keypoints.yml": "names: [a]", "keypoints.json": "{}"}, "one too many: remove one"),
     ],

@@ -200,6 +200,17 @@ def test_models_half_installed_or_removed_are_not_seen(world: World) -> None:
     assert not [entry for entry in manage.list_models(world.store) if entry.name.startswith(".")]
 
 
+@pytest.mark.parametrize("file", ["config.pbtxt", "1/model.onnx"])
+def test_damaged_models_are_named(world: World, file: str) -> None:
+    world.put(YOLOE, "detector")
+    damaged = world.put(TINYPOSE, "keypoint") / file
+    damaged.unlink()
+    if file == "config.pbtxt":
+        damaged.write_text("name: [")
+    with pytest.raises(HomeError, match=f"{damaged} is damaged .* install it again"):
+        world.choose(config(YOLOE, TINYPOSE))
+
+
 @pytest.mark.parametrize(
     ("directories", "models", "calls"),
     [

@@ -230,7 +230,7 @@ def test_yml_in_another_encoding(tmp_path: Path, store: ModelStore) -> None:
     write_model_directory(tmp_path, detector_network(32, 48), None)
     text = yaml.safe_dump(content, allow_unicode=True)
     (tmp_path / "inference.yml").write_text(text, "gbk")
-    with pytest.raises(ConversionError, match="not readable YAML in UTF-8"):
+    with pytest.raises(ConversionError, match="isn't valid YAML in UTF-8"):
         install_paddle_model(tmp_path, None, store)
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
         (tmp_path / "inference.yml").write_text(text, encoding)

@@ -13,10 +13,10 @@ import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from quantizable_model import HEIGHT, WIDTH, images, install, quantizable_model
+from tritonpose_pipeline.repository import read_config
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.precision import make_bf16, make_int8, stale_facts
 from tritonpose_server.models.store import ModelStore, digest_files
-from tritonpose_server.models.triton_config import read_config
 
 
 @pytest.fixture

@@ -18,12 +18,11 @@ from paddle_networks import (
     run_model,
     write_model_directory,
 )
-from tritonpose_pipeline.repository import ModelRepository, NmsSettings
+from tritonpose_pipeline.repository import ModelRepository, NmsSettings, read_config
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph.raw_heads import RawHeads, find_raw_heads
 from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import ModelStore
-from tritonpose_server.models.triton_config import read_config
 
 ANCHORS = 24
 LABELS = ["helmet", "worker", "visitor"]

@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from quantizable_model import HEIGHT, WIDTH, install
+from tritonpose_pipeline.repository import read_config
 from tritonpose_server.embedded.device import visible_devices
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models import tensorrt
@@ -16,7 +17,6 @@ from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph.onnx_graph import tensor_shape
 from tritonpose_server.models.store import ModelStore, config_path
 from tritonpose_server.models.tensorrt import NO_GPU, EngineOptions, build_engine, main
-from tritonpose_server.models.triton_config import read_config
 
 
 @pytest.fixture

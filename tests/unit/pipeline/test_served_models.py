@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 import reference_data
-from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.repository import ModelRepository, read_config
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded import resources
 from tritonpose_server.models.catalog import PADDLEX_MODELS
@@ -21,7 +21,6 @@ from tritonpose_server.models.triton_config import (
     keypoint_parameters,
     make_config,
     onnxruntime_config,
-    read_config,
     tensorrt_config,
 )
 

@@ -25,6 +25,9 @@ from tritonpose_pipeline.keypoint_schema import (
     default_schema,
 )
 
+CONFIG_FILE = "config.pbtxt"
+"""Of a model, in its directory."""
+
 # A name comes from outside: it must be a plain child of the repository.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
 
@@ -179,7 +182,7 @@ class ModelRepository:
         paths = {
             path.parent.name: path
             for root in reversed(self._roots)
-            for path in root.glob("*/config.pbtxt")
+            for path in root.glob(f"*/{CONFIG_FILE}")
             if _PLAIN_NAME.fullmatch(path.parent.name)
         }
         return sorted(name for name, path in paths.items() if self._role(path) == role)
@@ -193,7 +196,7 @@ class ModelRepository:
         return cast("Model", model)
 
     def _read(self, name: str, role: str) -> model_config_pb2.ModelConfig:
-        paths = [root / name / "config.pbtxt" for root in self._roots]
+        paths = [root / name / CONFIG_FILE for root in self._roots]
         if _PLAIN_NAME.fullmatch(name):
             with contextlib.suppress(OSError):
                 return self._load(next(filter(Path.is_file, paths), paths[0]))
@@ -212,11 +215,7 @@ class ModelRepository:
         cached = self._configs.get(path)
         if cached and cached[0] == identity:
             return cached[1]
-        config = model_config_pb2.ModelConfig()
-        try:
-            text_format.Parse(path.read_text("utf-8"), config)
-        except (text_format.ParseError, UnicodeDecodeError) as error:
-            raise ModelError(f"model {path.parent.name!r}: config.pbtxt: {error}") from error
+        config = read_config(path)
         self._configs[path] = (identity, config)
         return config
 
@@ -225,6 +224,14 @@ class ModelRepository:
         return ModelError(
             f"no {role} model {name!r} is installed on this server; installed: {installed}"
         )
+
+
+def read_config(path: Path) -> model_config_pb2.ModelConfig:
+    """Read a model's configuration; ModelError if it is malformed, OSError if it can't be read."""
+    try:
+        return text_format.Parse(path.read_text("utf-8"), model_config_pb2.ModelConfig())
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise ModelError(f"model {path.parent.name!r}: {path.name}: {error}") from error
 
 
 def _parameters(config: model_config_pb2.ModelConfig) -> dict[str, str]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from tritonpose.yaml_files import read_yaml
 from tritonpose_pipeline.repository import NmsSettings
 from tritonpose_server.models.catalog import Role
 from tritonpose_server.models.errors import ConversionError
@@ -86,7 +85,7 @@ def read_inference_yml(path: Path) -> InferenceYml:
     `ConversionError` names the key.
     """
     try:
-        content = yaml.safe_load(path.read_bytes())
+        content = read_yaml(path)
     except FileNotFoundError:
         raise ConversionError(
             f"{path} is missing: it describes the model's input. PaddleX writes it beside the "
@@ -94,8 +93,8 @@ def read_inference_yml(path: Path) -> InferenceYml:
         ) from None
     except OSError as error:
         raise ConversionError(f"{path} can't be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConversionError(f"{path} is not readable YAML in UTF-8: {error}") from error
+    except ValueError as error:
+        raise ConversionError(str(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get("Preprocess"), list):
         raise ConversionError(f"{path} has no list `Preprocess`: is it a PaddleX inference.yml?")
     try:

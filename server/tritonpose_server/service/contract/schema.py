@@ -266,5 +266,5 @@ class ReadyResponse(NoResultResponse):
         {},
         description="Open models that are served in place of PaddleX's: by the name of PaddleX's "
         "model, the name of the model served instead. Left out where there are none.",
-        examples=[{"PP-YOLOE-S_human": "NanoDet-Plus-M_416"}],
+        examples=[{"PP-YOLOE-S_human": "NanoDet_person_416"}],
     )

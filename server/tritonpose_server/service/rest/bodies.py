@@ -167,7 +167,8 @@ def _window(coding: str, data: bytes) -> int:
     """Return zlib's ``wbits`` for a coding."""
     if coding == "gzip":
         return 16 + zlib.MAX_WBITS
-    framed = len(data) > 1 and data[0] & 15 == zlib.DEFLATED and not int.from_bytes(data[:2]) % 31
+    header = int.from_bytes(data[:2], "big")
+    framed = len(data) > 1 and data[0] & 15 == zlib.DEFLATED and header % 31 == 0
     return zlib.MAX_WBITS if framed else -zlib.MAX_WBITS
 
 

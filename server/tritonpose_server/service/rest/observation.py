@@ -129,7 +129,7 @@ class _Exchange:
             self.status = int(HTTPStatus.SWITCHING_PROTOCOLS)
         if message["type"].endswith("http.response.start"):
             self.begun = True
-            self.status = message["status"]
+            self.status = int(message["status"])
             # Headers that the application sets itself stay as they are.
             headers = MutableHeaders(scope=message)
             for name, value in BROWSER_HEADERS.items():

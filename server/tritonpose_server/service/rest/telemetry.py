@@ -150,7 +150,8 @@ class RestMetrics:
 
         ``reason`` says why it got no result, where the status alone doesn't tell.
         """
-        self._requests.labels(str(status)).inc()
+        # As a number: of a member of an enumeration, Python 3.10 writes the name.
+        self._requests.labels(str(int(status))).inc()
         self._seconds.observe(seconds)
         if status >= HTTPStatus.BAD_REQUEST:
             self._rejections.labels(reason or _REASONS.get(status, "other")).inc()

@@ -14,10 +14,10 @@ from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
 import quantizable_model
 from tritonpose.errors import ConfigError
-from tritonpose_pipeline.repository import ModelRepository
+from tritonpose_pipeline.repository import CONFIG_FILE, ModelRepository, read_config
 from tritonpose_server.embedded import device as gpus
 from tritonpose_server.embedded.device import Device, count_gpus, require_gpus
-from tritonpose_server.embedded.model_configs import configure_model, read_config, stage_models
+from tritonpose_server.embedded.model_configs import configure_model, stage_models
 from tritonpose_server.embedded.tuning import ModelTuning, Tuning
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.precision import make_bf16
@@ -72,10 +72,10 @@ def test_a_device_reads_as_it_is_written(text: str) -> None:
 
 def test_a_model_on_gpus(store: ModelStore) -> None:
     model = quantizable_model.install(store)
-    config = read_config(model)
+    config = read_config(model / CONFIG_FILE)
     configured = configure_model(config, Device((0, 2)))
     # The given one is not changed.
-    assert config == read_config(model)
+    assert config == read_config(model / CONFIG_FILE)
     assert configured.backend == "onnxruntime"
     assert list(configured.instance_group) == [
         ModelInstanceGroup(kind=KIND_GPU, count=1, gpus=[0, 2])
@@ -88,14 +88,14 @@ def test_a_model_on_gpus(store: ModelStore) -> None:
 
 
 def test_a_model_back_on_the_cpu(store: ModelStore) -> None:
-    config = read_config(quantizable_model.install(store, backend="onnxruntime"))
+    config = read_config(quantizable_model.install(store, backend="onnxruntime") / CONFIG_FILE)
     there_and_back = configure_model(configure_model(config, Device((1,))), CPU)
     assert there_and_back == config
 
 
 def test_a_bf16_variant_stays_on_the_cpu(store: ModelStore) -> None:
     quantizable_model.install(store)
-    config = read_config(make_bf16(store, "toy"))
+    config = read_config(make_bf16(store, "toy") / CONFIG_FILE)
     with pytest.raises(
         EmbeddedServerError, match=r"'toy-bf16' is a bf16 variant, .* instead of gpu:0"
     ):
@@ -112,8 +112,8 @@ def test_models_are_placed_without_touching_the_store(store: ModelStore, tmp_pat
     left = {path: path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
     assert left == files
     for servable, original in zip(placed, models, strict=True):
-        assert read_config(servable).name == servable.name
-        assert read_config(servable).instance_group[0].kind == KIND_GPU
+        assert read_config(servable / CONFIG_FILE).name == servable.name
+        assert read_config(servable / CONFIG_FILE).instance_group[0].kind == KIND_GPU
         model = servable / "1" / "model.onnx"
         assert model.samefile(original / "1" / "model.onnx")
     # The pipeline finds what it must know of them.
@@ -134,20 +134,21 @@ def test_a_model_that_would_compute_elsewhere_is_put_on_the_cpu(
     store: ModelStore, tmp_path: Path, groups: list[ModelInstanceGroup]
 ) -> None:
     model = quantizable_model.install(store)
-    config = read_config(model)
+    config = read_config(model / CONFIG_FILE)
     del config.instance_group[:]
     config.instance_group.extend(groups)
     (model / "config.pbtxt").write_text(text_format.MessageToString(config))
     assert stage_models([model], None, Tuning(), tmp_path / "staging") == [model]
     (placed,) = stage_models([model], CPU, Tuning(), tmp_path / "staging")
     assert placed == tmp_path / "staging" / "toy"
-    assert list(read_config(placed).instance_group) == [ModelInstanceGroup(kind=KIND_CPU, count=1)]
+    placed_config = read_config(placed / CONFIG_FILE)
+    assert list(placed_config.instance_group) == [ModelInstanceGroup(kind=KIND_CPU, count=1)]
 
 
 def test_all_are_served_from_one_place_if_one_changes(store: ModelStore, tmp_path: Path) -> None:
     """A model that lay in two of the served folders would be refused."""
     models = [quantizable_model.install(store, name) for name in ("one", "two")]
-    config = read_config(models[1])
+    config = read_config(models[1] / CONFIG_FILE)
     del config.instance_group[:]
     (models[1] / "config.pbtxt").write_text(text_format.MessageToString(config))
     target = tmp_path / "staging"
@@ -158,7 +159,7 @@ def test_a_model_on_a_gpu_is_tuned(store: ModelStore, tmp_path: Path) -> None:
     models = [quantizable_model.install(store, name) for name in ("one", "two")]
     tuning = Tuning(keypoint_model=ModelTuning(instances=2))
     (placed,) = stage_models(models[:1], Device((0, 1)), tuning, tmp_path / "staging")
-    (group,) = read_config(placed).instance_group
+    (group,) = read_config(placed / CONFIG_FILE).instance_group
     assert (group.kind, group.count, list(group.gpus)) == (KIND_GPU, 2, [0, 1])
     # Models that stay on the CPU are not there.
     assert list((tmp_path / "staging").iterdir()) == [placed]

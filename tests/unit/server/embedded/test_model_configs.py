@@ -9,7 +9,8 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from composing_models import DETECTOR_PARAMETERS, KEYPOINT_PARAMETERS, config_text, write_config
-from tritonpose_server.embedded.model_configs import read_config, stage_models, tune_model
+from tritonpose_pipeline.repository import CONFIG_FILE, read_config
+from tritonpose_server.embedded.model_configs import stage_models, tune_model
 from tritonpose_server.embedded.tuning import ModelTuning, PipelineTuning, Tuning
 from tritonpose_server.errors import EmbeddedServerError
 
@@ -89,7 +90,7 @@ def test_models_are_served_from_elsewhere(tmp_path: Path) -> None:
     assert served == [tmp_path / "tuned" / "det", tmp_path / "tuned" / "kpt"]
     # One that a request may name is tuned by its role, too.
     streams = {
-        path.name: read_config(path).parameters["NUM_STREAMS"].string_value
+        path.name: read_config(path / CONFIG_FILE).parameters["NUM_STREAMS"].string_value
         for path in (tmp_path / "tuned").iterdir()
     }
     assert streams == {"det": "1", "kpt": "2", "spare": "2"}

@@ -77,7 +77,9 @@ def test_what_is_left_out_is_not_set(file: Path, text: str, expected: Tuning) ->
             "pipeline: {max_in_flight: 2, instances: 3}",
             "pipeline.instances is 3, but pipeline.max_in_flight only 2: some instances would",
         ),
-        ("detector: {", "isn't valid YAML: .*line 1"),
+        ("detector: {", "isn't valid YAML in UTF-8: .*line 1"),
+        ("detector: 2026-13-45", "isn't valid YAML"),
+        ("[" * 5000, "isn't valid YAML"),
     ],
 )
 def test_the_error_names_what_is_wrong(file: Path, text: str, words: str) -> None:

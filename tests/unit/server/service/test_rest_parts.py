@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator, Callable
+from enum import IntEnum
 from http import HTTPStatus
 from typing import Any
 
@@ -253,12 +254,20 @@ def test_a_line_of_the_log_is_fields(caplog: pytest.LogCaptureFixture) -> None:
     """As text for people, and as JSON for programs."""
     caplog.set_level(logging.INFO, ACCESS.name)
 
+    class Status(IntEnum):
+        BUSY = 503
+
+        def __str__(self) -> str:
+            """Write it as Python 3.10 does a member of `HTTPStatus`."""
+            return "Status.BUSY"
+
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         add_log_fields(scope, persons=2, reason="busy")
-        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.start", "status": Status.BUSY, "headers": []})
         await send({"type": "http.response.body", "body": b"no"})
 
-    observe(app)
+    _, counted = observe(app)
+    assert counted == ["503"]
     (entry,) = caplog.records
     assert 'path="/somewhere" status=503' in entry.getMessage()
     assert entry.getMessage().endswith(" persons=2 reason=busy")
