@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+_PREFIX, _SUFFIX = ".tritonpose-", ".tmp"
+
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
     """Open a file that takes its place when the context ends without an error.
 
-    Missing directories are made. Links are followed; pipes and devices are written to directly.
+    Missing directories are made. Links are followed; pipes and devices are written to directly. A
+    ``durable`` file in its place survives a crash of the machine.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     target = Path(os.path.realpath(path))
@@ -22,11 +25,26 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         with target.open("wb") as file:
             yield file
         return
-    # Not of tempfile, whose files no other user may read.
-    partial = target.with_name(f".tritonpose-{secrets.token_hex(8)}.tmp")
+    # Not of tempfile, whose files no other user may read. Readers of Parquet skip its dot.
+    partial = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
     try:
         with partial.open("xb") as file:
             yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         partial.replace(target)
+        if durable:
+            directory = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Remove what a process that was killed left of such files."""
+    for path in directory.glob(f"{_PREFIX}*{_SUFFIX}"):
+        path.unlink(missing_ok=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from pyarrow import parquet
 
-from tritonpose.export import coco_category, coco_results
+from tritonpose.export.coco import coco_annotations, coco_category
 from tritonpose.transport.messages import PoseResponse
-from tritonpose_batch.job import publish, temporary_beside
+from tritonpose.whole_files import whole_file
 from tritonpose_pipeline.keypoint_schema import KeypointSchema, default_schema, schema_from_json
 
 if TYPE_CHECKING:
@@ -23,26 +24,21 @@ def write_coco(parts: Sequence[Path], path: Path) -> None:
     """Write the parts of a job as a COCO data set: images, annotations, categories.
 
     Images have ids from 1 in the order of the rows; rows with an error are left out. Annotations
-    are those of `coco_results`, with the further fields of COCO's annotations. The parts are read
+    are those of `coco_annotations`. The parts are read
     three times, a few rows at a time, so that memory doesn't grow with the job. Keypoints have the
     category of their schema: there is one, unless the server's model was replaced meanwhile. The
     file appears when it is complete.
     """
     schemas = _schemas(parts)
     categories = {schema: number for number, schema in enumerate(schemas, start=1)}
-    temporary = temporary_beside(path)
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write('{"categories": ')
-            json.dump([coco_category(*entry) for entry in categories.items()], file)
-            file.write(',\n"images": [')
-            _write_list(file, map(_image, _numbered(parts, ["item", "path", *_PLACE])))
-            file.write('],\n"annotations": [')
-            _write_list(file, _annotations(_numbered(parts, _PEOPLE), categories))
-            file.write("]}\n")
-        publish(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    images = map(_image, _numbered(parts, ["item", "path", *_PLACE]))
+    with whole_file(path, durable=True) as file:
+        described = json.dumps([coco_category(*entry) for entry in categories.items()])
+        file.write(f'{{"categories": {described},\n"images": ['.encode())
+        _write_list(file, images)
+        file.write(b'],\n"annotations": [')
+        _write_list(file, _annotations(_numbered(parts, _PEOPLE), categories))
+        file.write(b"]}\n")
 
 
 _PLACE = ["width", "height", "page_index", "frame_index"]
@@ -90,7 +86,7 @@ def _image(numbered: tuple[int, dict[str, Any]]) -> dict[str, Any]:
 def _annotations(
     rows: Iterable[tuple[int, dict[str, Any]]], categories: Mapping[KeypointSchema, int]
 ) -> Iterator[dict[str, Any]]:
-    annotation_id = 0
+    ids = itertools.count(1)
     for image_id, row in rows:
         if not row["keypoints"]:
             continue
@@ -99,19 +95,10 @@ def _annotations(
         )
         people = PoseResponse(boxes, det_scores, keypoints, kpt_scores)
         category = categories[_schema(row)]
-        for result in coco_results(people, image_id, category):
-            annotation_id += 1
-            width, height = result["bbox"][2:]
-            yield {
-                "id": annotation_id,
-                **result,
-                "num_keypoints": sum(flag > 0 for flag in result["keypoints"][2::3]),
-                "area": width * height,
-                "iscrowd": 0,
-            }
+        for person in coco_annotations(people, image_id, category):
+            yield {"id": next(ids), **person}
 
 
-def _write_list(file: IO[str], entries: Iterable[dict[str, Any]]) -> None:
+def _write_list(file: BinaryIO, entries: Iterable[dict[str, Any]]) -> None:
     for number, entry in enumerate(entries):
-        file.write(",\n" if number else "\n")
-        json.dump(entry, file)
+        file.write(f"{',' if number else ''}\n{json.dumps(entry)}".encode())

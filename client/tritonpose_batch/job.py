@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from tritonpose import __version__
 from tritonpose.config import PIPELINE_NAME, PipelineConfig
 from tritonpose.errors import ConfigError
 from tritonpose.transport.connection import ConnectionOptions
+from tritonpose.whole_files import remove_unfinished, whole_file
 from tritonpose_batch.items import Item
 from tritonpose_pipeline.thresholds import Threshold
 
@@ -106,29 +106,6 @@ class Task:
     name: str
 
 
-def temporary_beside(path: Path) -> Path:
-    """Make a new name for a file that is to become `path`; readers of Parquet skip its dot."""
-    return path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
-
-
-def publish(temporary: Path, path: Path) -> None:
-    """Rename a complete file in one step that survives a crash of the machine."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def remove_temporaries(directory: Path) -> None:
-    """Remove the incomplete files of a run that was killed."""
-    for path in directory.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
-
-
 def open_job(layout: Layout, items: Sequence[Item], settings: Mapping[str, Any]) -> int:
     """Begin a job, or check that it is the one begun before; return the number of shards.
 
@@ -147,7 +124,7 @@ def open_job(layout: Layout, items: Sequence[Item], settings: Mapping[str, Any])
         )
     layout.job.parent.mkdir(parents=True, exist_ok=True)
     layout.poses.mkdir(exist_ok=True)
-    remove_temporaries(layout.job.parent)
+    remove_unfinished(layout.job.parent)
     shards = _write_items(layout, cut(items, settings["shard_size"]))
     content = {
         "tritonpose": __version__,
@@ -156,9 +133,8 @@ def open_job(layout: Layout, items: Sequence[Item], settings: Mapping[str, Any])
         "shards": shards,
     }
     # Last: a job has begun when this file exists.
-    temporary = temporary_beside(layout.job)
-    temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-    publish(temporary, layout.job)
+    with whole_file(layout.job, durable=True) as file:
+        file.write(json.dumps(content, indent=2).encode() + b"\n")
     return shards
 
 
@@ -202,8 +178,10 @@ def _write_items(layout: Layout, shards: Iterator[list[tuple[int, Item]]]) -> in
         ]
     )
     count = 0
-    temporary = temporary_beside(layout.inputs)
-    with temporary.open("wb") as file, parquet.ParquetWriter(file, schema) as writer:
+    with (
+        whole_file(layout.inputs, durable=True) as file,
+        parquet.ParquetWriter(file, schema) as writer,
+    ):
         for shard in shards:
             rows = [
                 {"item": number, **vars(item), "path": item.path.encode(*_PATH_CODEC)}
@@ -213,7 +191,6 @@ def _write_items(layout: Layout, shards: Iterator[list[tuple[int, Item]]]) -> in
                 pa.Table.from_pylist(rows, schema=schema), row_group_size=max(len(rows), 1)
             )
             count += 1
-    publish(temporary, layout.inputs)
     return count
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ from pyarrow import parquet
 
 from tritonpose.inputs import size_of
 from tritonpose.saving import as_text
-from tritonpose_batch.job import publish, temporary_beside
+from tritonpose.whole_files import whole_file
 from tritonpose_pipeline.keypoint_schema import default_schema
 
 if TYPE_CHECKING:
@@ -65,23 +67,13 @@ class Counts:
         return self.images + self.errors
 
 
-class PartWriter:
-    """Write rows; leaving the context without an exception gives the file its name.
+class Part:
+    """The rows of a shard, as they are written."""
 
-    An existing file is replaced.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._temporary = temporary_beside(path)
+    def __init__(self, writer: parquet.ParquetWriter) -> None:
+        self._writer = writer
         self._rows: list[dict[str, Any]] = []
         self.counts = Counts()
-
-    def __enter__(self) -> PartWriter:
-        # pyarrow takes a path for UTF-8, and one with a colon for an address.
-        self._file = self._temporary.open("wb")
-        self._writer = parquet.ParquetWriter(self._file, SCHEMA, compression="zstd")
-        return self
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a row of `SCHEMA`."""
@@ -92,25 +84,30 @@ class PartWriter:
         if len(self._rows) == _ROWS_PER_GROUP:
             self._flush()
 
-    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
-        try:
-            if error is None:
-                self._flush()
-                self._writer.add_key_value_metadata(
-                    {_key(name): str(count) for name, count in asdict(self.counts).items()}
-                )
-            self._writer.close()
-            self._file.close()
-            if error is None:
-                publish(self._temporary, self._path)
-        finally:
-            self._file.close()
-            self._temporary.unlink(missing_ok=True)
+    def finish(self) -> None:
+        """Write the rows that are left, and the counts."""
+        self._flush()
+        self._writer.add_key_value_metadata(
+            {_key(name): str(count) for name, count in asdict(self.counts).items()}
+        )
 
     def _flush(self) -> None:
         if self._rows:
             self._writer.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA))
             self._rows = []
+
+
+@contextmanager
+def writing_part(path: Path) -> Iterator[Part]:
+    """Open a part, which takes its place when the context ends without an error."""
+    # pyarrow takes a path for UTF-8, and one with a colon for an address.
+    with (
+        whole_file(path, durable=True) as file,
+        parquet.ParquetWriter(file, SCHEMA, compression="zstd") as writer,
+    ):
+        part = Part(writer)
+        yield part
+        part.finish()
 
 
 def finished_counts(path: Path) -> Counts | None:

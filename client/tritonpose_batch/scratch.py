@@ -21,7 +21,8 @@ from pathlib import Path
 import psutil
 
 from tritonpose.errors import ConfigError
-from tritonpose_batch.job import Layout, remove_temporaries
+from tritonpose.whole_files import remove_unfinished
+from tritonpose_batch.job import Layout
 
 _VARIABLE = "TMPDIR"
 _PREFIX = "tpb-"
@@ -53,8 +54,7 @@ def lone_run(layout: Layout) -> Iterator[Path]:
 
 def clean_up(layout: Layout) -> None:
     """Remove what the last run left, if it was killed: files, processes, shared memory."""
-    if layout.poses.exists():
-        remove_temporaries(layout.poses)
+    remove_unfinished(layout.poses)
     with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
         left = json.loads(layout.run.read_text("utf-8"))
         if left["host"] == socket.gethostname():

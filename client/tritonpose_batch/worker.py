@@ -21,7 +21,7 @@ from tritonpose.transport import AsyncTransport, connect_async
 from tritonpose.transport.connection import ConnectionOptions
 from tritonpose_batch.cluster import CORES_PER_WORKER
 from tritonpose_batch.job import JobOptions, Layout, Task, read_shard
-from tritonpose_batch.results import Counts, PartWriter, row_of
+from tritonpose_batch.results import Counts, row_of, writing_part
 from tritonpose_batch.sources import sources_of
 from tritonpose_pipeline.thresholds import Threshold
 
@@ -47,7 +47,7 @@ async def process_shard(
     items = read_shard(layout, shard)
     numbers = {item.path: number for number, item in items}
     reported = time.monotonic()
-    with PartWriter(layout.part(shard)) as part:
+    with writing_part(layout.part(shard)) as part:
         results = pipeline.predict(
             sources_of(item for _, item in items), det_threshold, on_error="collect"
         )

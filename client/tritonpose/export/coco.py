@@ -64,6 +64,19 @@ def coco_results(
     ]
 
 
+def coco_annotations(people: PoseResponse, image_id: int, category_id: int) -> list[dict[str, Any]]:
+    """Make one annotation of a COCO data set per person, but for its id: see `coco_results`."""
+    return [
+        {
+            **result,
+            "num_keypoints": sum(flag > 0 for flag in result["keypoints"][2::3]),
+            "area": result["bbox"][2] * result["bbox"][3],
+            "iscrowd": 0,
+        }
+        for result in coco_results(people, image_id, category_id)
+    ]
+
+
 def person_scores(
     keypoint_scores: NDArray[np.float32], det_scores: NDArray[np.float32]
 ) -> NDArray[np.float64]:

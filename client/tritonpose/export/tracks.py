@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tritonpose.drawing import VISIBLE_SCORE
-from tritonpose.export.coco import coco_category, coco_results
+from tritonpose.export.coco import coco_annotations, coco_category
 from tritonpose.export.images import image_name, image_size
 from tritonpose_pipeline.keypoint_schema import KeypointSchema, default_schema
 
@@ -128,17 +128,10 @@ def _coco_image(result: TrackedResult, image_id: int) -> dict[str, Any]:
 
 
 def _coco_people(result: TrackedResult, image_id: int) -> list[dict[str, Any]]:
+    people = coco_annotations(result.arrays, image_id, 1)
     return [
-        {
-            "track_id": track_id,
-            **found,
-            "num_keypoints": sum(flag > 0 for flag in found["keypoints"][2::3]),
-            "area": found["bbox"][2] * found["bbox"][3],
-            "iscrowd": 0,
-        }
-        for track_id, found in zip(
-            result.track_ids, coco_results(result.arrays, image_id, 1), strict=True
-        )
+        {"track_id": track_id, **person}
+        for track_id, person in zip(result.track_ids, people, strict=True)
         if track_id is not None
     ]
 

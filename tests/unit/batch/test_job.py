@@ -77,7 +77,7 @@ def test_a_begin_that_was_killed_is_begun_again(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     open_job(layout, ITEMS, SETTINGS)
     layout.job.unlink()
-    (layout.job.parent / ".inputs.parquet.abcd.tmp").touch()
+    (layout.job.parent / ".tritonpose-abcd.tmp").touch()
     assert open_job(layout, ITEMS[:1], SETTINGS) == 1
     assert sorted(path.name for path in layout.job.parent.iterdir()) == [
         "inputs.parquet",

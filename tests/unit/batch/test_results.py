@@ -18,9 +18,9 @@ from tritonpose_batch.coco import write_coco
 from tritonpose_batch.results import (
     SCHEMA,
     Counts,
-    PartWriter,
     finished_counts,
     row_of,
+    writing_part,
 )
 from tritonpose_pipeline.keypoint_schema import KeypointSchema
 
@@ -39,7 +39,7 @@ def result(persons: int, **further: object) -> KeypointResult:
 
 def test_rows_keep_all_numbers(tmp_path: Path) -> None:
     path = tmp_path / "part.parquet"
-    with PartWriter(path) as part:
+    with writing_part(path) as part:
         part.add(row_of(3, "a.jpg", result(2, frame_index=7, truncated=True)))
         part.add(row_of(4, "b.jpg", result(0, page_index=1)))
         part.add(row_of(5, "c.jpg", KeypointResult("c.jpg", error=ServerError("broken"))))
@@ -66,7 +66,7 @@ def test_rows_keep_all_numbers(tmp_path: Path) -> None:
 
 def test_a_part_that_fails_leaves_nothing(tmp_path: Path) -> None:
     def write() -> None:
-        with PartWriter(tmp_path / "part.parquet") as part:
+        with writing_part(tmp_path / "part.parquet") as part:
             part.add(row_of(0, "a.jpg", result(1)))
             raise KeyboardInterrupt
 
@@ -100,7 +100,7 @@ def test_sizes_that_cannot_be_told() -> None:
 def test_coco(tmp_path: Path) -> None:
     parts = [tmp_path / "0", tmp_path / "1"]
     for path, counts in zip(parts, ([2, None], [0, 1]), strict=True):
-        with PartWriter(path) as part:
+        with writing_part(path) as part:
             for count in counts:
                 failed = KeypointResult("a.jpg", error=ServerError("broken"))
                 part.add(row_of(0, f"{path.name}.jpg", failed if count is None else result(count)))
@@ -132,7 +132,7 @@ def test_other_keypoints(tmp_path: Path) -> None:
         return KeypointResult("a.jpg", frame, people)
 
     path = tmp_path / "part.parquet"
-    with PartWriter(path) as part:
+    with writing_part(path) as part:
         for joints, told in ((2, schema), (17, None), (2, schema), (3, None)):
             part.add(row_of(0, "a.jpg", found(joints, told)))
         part.add(row_of(0, "a.jpg", result(0)))

@@ -69,7 +69,7 @@ def test_what_a_killed_run_left_is_removed(layout: Layout) -> None:
     orphan.stdout.readline()
     layout.run.parent.mkdir()
     layout.run.write_text(json.dumps({"host": socket.gethostname(), "scratch": str(scratch)}))
-    (layout.poses / ".part-000000.parquet.abcd.tmp").touch()
+    (layout.poses / ".tritonpose-abcd.tmp").touch()
     (layout.poses / "part-000001.parquet").touch()
     with lone_run(layout):
         assert wait_until(lambda: not alive(orphan.pid), seconds=5)
