@@ -213,7 +213,9 @@ async def _in_threads(items: Generator[T, None, None]) -> AsyncGenerator[T, None
         while (item := await asyncio.to_thread(next, items, _END)) is not _END:
             yield cast("T", item)
     finally:
-        items.close()
+        # Where this is cancelled, a thread may be in it still; the last to leave it closes it.
+        if not items.gi_running:
+            items.close()
 
 
 async def _sources(inputs: object) -> AsyncGenerator[object, None]:
@@ -223,9 +225,9 @@ async def _sources(inputs: object) -> AsyncGenerator[object, None]:
             async for source in _sources(item):
                 yield source
     else:
-        sources = expand_inputs(inputs)
-        while (source := await asyncio.to_thread(next, sources, _END)) is not _END:
-            yield source
+        async with aclosing(_in_threads(expand_inputs(inputs))) as sources:
+            async for source in sources:
+                yield source
 
 
 class _TaskScope:

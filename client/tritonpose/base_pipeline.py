@@ -173,7 +173,9 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
         """Follow the people in videos, each by a number that stays.
 
         Args:
-            source: The path of a video; or a list of such.
+            source: The path of a video; a camera, 0 or ``/dev/video0``; an rtsp, http or https
+                address; an iterator of frames, or of pairs of a frame and its time in seconds;
+                or a list of these.
             det_threshold: Lowest detection score, 0 to 1, of people who are shown; weaker ones
                 continue tracks. Default from the configuration, else 0.5. A mapping is as in
                 `predict`, and no weaker ones are asked for.

@@ -21,9 +21,10 @@ from tritonpose_pipeline.thresholds import Threshold, ThresholdError
 from tritonpose_pipeline.thresholds import check_threshold as check_value
 
 # Which PaddleX's files may have; about what a server decides, or without a meaning here.
-_PADDLEX_KEYS = frozenset(
-    ["module_name", "SubPipelines", "Serving", "device", "use_hpip", "hpi_config", "pp_option"]
-) | {"engine", "engine_config", "genai_config"}
+_PADDLEX_KEYS = {
+    *("module_name", "SubPipelines", "Serving", "device", "use_hpip", "hpi_config", "pp_option"),
+    *("engine", "engine_config", "genai_config"),
+}
 
 PIPELINE_NAME = "human_keypoint_detection"
 """The one PaddleX pipeline that tritonpose serves."""

@@ -7,7 +7,7 @@ import logging
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("tritonpose")
 
 
-def expand_inputs(inputs: object) -> Iterator[object]:
+def expand_inputs(inputs: object) -> Generator[object, None, None]:
     """Flatten the argument of ``predict``: inputs, lists, tuples and iterators of them.
 
     Iterators may be endless; they are read one item at a time, and videos one frame at a time.

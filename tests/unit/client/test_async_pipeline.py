@@ -21,6 +21,7 @@ from tritonpose import (
     KeypointResult,
     create_async_pipeline,
 )
+from tritonpose.async_pipeline import _in_threads
 from tritonpose.transport.messages import InferRequest, PoseResponse
 
 
@@ -101,6 +102,28 @@ async def test_a_blocking_iterator_does_not_block_the_event_loop() -> None:
         released.set()
         assert await task == [5]
     assert threading.current_thread() not in threads
+
+
+@in_event_loop
+async def test_cancelling_does_not_wait_for_a_blocking_iterator() -> None:
+    began, released, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def camera() -> Iterator[Frame]:
+        try:
+            began.set()
+            released.wait(30)
+            yield frame(5)
+        finally:
+            closed.set()
+
+    task = asyncio.create_task(anext(_in_threads(camera())))
+    await asyncio.to_thread(began.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not closed.is_set()
+    released.set()
+    assert await asyncio.to_thread(closed.wait, 30)
 
 
 @in_event_loop
