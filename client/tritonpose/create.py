@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tritonpose.async_pipeline import AsyncPipeline
-from tritonpose.config import DetectorConfig, PipelineConfig
+from tritonpose.config import PipelineConfig
 from tritonpose.errors import ConfigError
 from tritonpose.local import (
     LOCAL_URL,
@@ -17,6 +17,7 @@ from tritonpose.local import (
     default_url,
     local_transport,
     make_engine,
+    request_settings,
 )
 from tritonpose.pipeline import HumanKeypointPipeline
 from tritonpose.transport import connect, connect_async
@@ -24,9 +25,11 @@ from tritonpose.transport.connection import DEFAULT_TIMEOUT_SECONDS, ConnectionO
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from typing_extensions import Unpack
+
+    from tritonpose.base_pipeline import AnyTransport
 
 LOGGER = logging.getLogger("tritonpose")
 
@@ -90,21 +93,9 @@ def create_pipeline(
     _check_names("create_pipeline", connection)
     parsed = replace(PipelineConfig.load(pipeline, config), fast_decode=fast_decode)
     _warn_unused(use_hpip=use_hpip, hpi_config=hpi_config, pp_option=pp_option)
-    place = _place(url)
-    if place == LOCAL_URL:
-        _check_unconnected(connection)
-        local = make_engine(
-            parsed, timeout, device=device, engine=engine, engine_config=engine_config
-        )
-        return HumanKeypointPipeline(
-            local_transport(local, timeout),
-            _request_settings(parsed),
-            max_in_flight=max_in_flight,
-        )
-    _check_served(parsed, device, engine=engine, engine_config=engine_config)
-    return HumanKeypointPipeline(
-        connect(place, timeout, **connection), parsed, max_in_flight=max_in_flight
-    )
+    chosen = {"device": device, "engine": engine, "engine_config": engine_config}
+    transport, settings = _open(connect, local_transport, parsed, url, timeout, chosen, connection)
+    return HumanKeypointPipeline(transport, settings, max_in_flight=max_in_flight)
 
 
 def create_async_pipeline(
@@ -131,29 +122,33 @@ def create_async_pipeline(
     _check_names("create_async_pipeline", connection)
     parsed = replace(PipelineConfig.load(pipeline, config), fast_decode=fast_decode)
     _warn_unused(use_hpip=use_hpip, hpi_config=hpi_config, pp_option=pp_option)
+    chosen = {"device": device, "engine": engine, "engine_config": engine_config}
+    transport, settings = _open(
+        connect_async, async_local_transport, parsed, url, timeout, chosen, connection
+    )
+    return AsyncPipeline(transport, settings, max_in_flight=max_in_flight)
+
+
+def _open(
+    connect_to: Callable[..., AnyTransport],
+    run_here: Callable[[Any, float], AnyTransport],
+    config: PipelineConfig,
+    url: str | Sequence[str] | None,
+    timeout: float,
+    chosen: Mapping[str, Any],
+    connection: Mapping[str, Any],
+) -> tuple[AnyTransport, PipelineConfig]:
+    """Make the transport to where the pipeline runs; also return what its requests say.
+
+    ``chosen`` are the arguments of `make_engine`, ``connection`` those of `connect`.
+    """
     place = _place(url)
     if place == LOCAL_URL:
         _check_unconnected(connection)
-        local = make_engine(
-            parsed, timeout, device=device, engine=engine, engine_config=engine_config
-        )
-        return AsyncPipeline(
-            async_local_transport(local, timeout),
-            _request_settings(parsed),
-            max_in_flight=max_in_flight,
-        )
-    _check_served(parsed, device, engine=engine, engine_config=engine_config)
-    return AsyncPipeline(
-        connect_async(place, timeout, **connection), parsed, max_in_flight=max_in_flight
-    )
-
-
-def _request_settings(config: PipelineConfig) -> PipelineConfig:
-    """Keep what requests say; the engine itself has the rest of the configuration."""
-    threshold = config.detector.threshold
-    return PipelineConfig(
-        detector=DetectorConfig(threshold=threshold), fast_decode=config.fast_decode
-    )
+        engine = make_engine(config, timeout, **chosen)
+        return run_here(engine, timeout), request_settings(config)
+    _check_served(config, **chosen)
+    return connect_to(place, timeout, **connection), config
 
 
 def _place(url: str | Sequence[str] | None) -> str | Sequence[str]:
@@ -211,5 +206,5 @@ def _check_served(config: PipelineConfig, device: str | None, **engine: object) 
             f"{', '.join(used)}: this takes effect where the server is started (tritonpose serve "
             "--pipeline FILE, --tuning FILE), or in this process with url='local:', not in the "
             "client",
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -8,13 +8,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from tritonpose.config import DetectorConfig, PipelineConfig
 from tritonpose.errors import ConfigError
 from tritonpose.transport.connection import check_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tritonpose.config import PipelineConfig
     from tritonpose.transport import AsyncTransport, Transport
     from tritonpose_server.local.engine import LocalEngine
 
@@ -93,3 +93,11 @@ def make_engine(
 
     options = LocalOptions.parse(device, engine, engine_config, strict_models=strict_models)
     return LocalEngine(config, options, timeout)
+
+
+def request_settings(config: PipelineConfig) -> PipelineConfig:
+    """Keep what requests to an engine say; the engine itself has the rest of the configuration."""
+    return PipelineConfig(
+        detector=DetectorConfig(threshold=config.detector.threshold),
+        fast_decode=config.fast_decode,
+    )

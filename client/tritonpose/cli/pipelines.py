@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpose.cli.console import print_status
@@ -20,15 +22,21 @@ if TYPE_CHECKING:
 @contextmanager
 def open_pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline]:
     """Open the pipeline on the server of ``--url``, else where `default_url` says."""
-    from tritonpose.local import LOCAL_URL, default_url, local_transport, make_engine
+    from tritonpose.local import (
+        LOCAL_URL,
+        default_url,
+        local_transport,
+        make_engine,
+        request_settings,
+    )
 
-    url = default_url() if options.url is None else options.url
-    # Of commands that read JPEG files.
+    # Only images of files can be decoded faster: `track` has no such option.
     fast_decode = getattr(options, "fast_decode", False)
+    url = default_url() if options.url is None else options.url
     if url == LOCAL_URL:
         from tritonpose.pipeline import HumanKeypointPipeline
 
-        config = PipelineConfig.load(options.pipeline)
+        config = replace(PipelineConfig.load(options.pipeline), fast_decode=fast_decode)
         engine = make_engine(
             config,
             DEFAULT_TIMEOUT_SECONDS,
@@ -39,9 +47,7 @@ def open_pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline
         print_status("running in this process")
         engine.load(print_status)
         transport = local_transport(engine, DEFAULT_TIMEOUT_SECONDS)
-        # The engine has the rest of the configuration.
-        requested = PipelineConfig(fast_decode=fast_decode)
-        with HumanKeypointPipeline(transport, requested) as pipeline:
+        with HumanKeypointPipeline(transport, request_settings(config)) as pipeline:
             yield pipeline
         return
     from tritonpose.create import create_pipeline
@@ -67,3 +73,21 @@ def stand_in(options: argparse.Namespace) -> str | None:
     if options.url is not None:
         return None
     return stand_in_detector(PipelineConfig.load(options.pipeline))
+
+
+def missing_file(name: str) -> str | None:
+    """Say that an input is a file that isn't there; None for all others.
+
+    Loading models takes seconds: misspelled names are reported before.
+    """
+    from tritonpose.inputs.addresses import local_path
+
+    path = local_path(name)
+    try:
+        if "://" not in path:
+            Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return f"no such file or directory: {path!r}"
+    except (OSError, ValueError):
+        pass  # reported when the input is read
+    return None

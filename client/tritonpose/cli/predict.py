@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpose.cli.console import FAILED, be_quiet, print_error
@@ -19,7 +18,7 @@ from tritonpose.cli.parsing import (
     choices,
     command_parser,
 )
-from tritonpose.cli.pipelines import open_pipeline, stand_in
+from tritonpose.cli.pipelines import missing_file, open_pipeline, stand_in
 from tritonpose.config import PipelineConfig
 
 if TYPE_CHECKING:
@@ -57,11 +56,10 @@ def main(arguments: Sequence[str]) -> int:
         be_quiet()
     # As for other commands; the rest of the product takes only paths.
     inputs = ["/dev/stdin" if name == "-" else name for name in inputs]
-    problems = [problem for name in inputs if (problem := _unreadable(name)) is not None]
-    if options.url is None and len(problems) == len(inputs):
-        # Loading models takes seconds: report misspelled names before.
+    problems = [_problem(name) for name in inputs]
+    if options.url is None and all(problems):
         for problem in problems:
-            print_error(problem)
+            print_error(str(problem))
         return FAILED
     return predict(inputs, options, open_pipeline)
 
@@ -127,19 +125,8 @@ def _output(options: argparse.Namespace) -> Output:
     return Output(options.json, options.save_path, frozenset(options.draw))
 
 
-def _unreadable(name: str) -> str | None:
+def _problem(name: str) -> str | None:
     """Say what is wrong with an input, where that is known without reading it."""
-    from tritonpose.file_types import is_url
     from tritonpose.inputs.addresses import local_path, unread_address
 
-    path = local_path(name)
-    problem = unread_address(path)
-    if problem is not None or is_url(path):
-        return problem
-    try:
-        Path(path).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return f"no such file or directory: {path!r}"
-    except (OSError, ValueError):
-        pass  # reported when the input is read
-    return None
+    return unread_address(local_path(name)) or missing_file(name)

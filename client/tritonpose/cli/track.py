@@ -18,7 +18,7 @@ from tritonpose.cli.parsing import (
     command_parser,
     whole_number,
 )
-from tritonpose.cli.pipelines import open_pipeline, stand_in
+from tritonpose.cli.pipelines import missing_file, open_pipeline, stand_in
 from tritonpose.cli.signals import ending_by_signals
 from tritonpose.cli.stand_ins import lower_threshold_hint
 from tritonpose.cli.track_files import (
@@ -66,25 +66,12 @@ def main(arguments: Sequence[str]) -> int:
     log_to_stderr(verbose=options.verbose)
     if options.quiet:
         be_quiet()
-    problems = [problem for name in options.sources if (problem := _unreadable(name)) is not None]
-    if len(problems) == len(options.sources):
-        # Loading models takes seconds: report misspelled names before.
+    problems = [None if name.isdecimal() else missing_file(name) for name in options.sources]
+    if all(problems):
         for problem in problems:
-            print_error(problem)
+            print_error(str(problem))
         return FAILED
     return _track(options, outputs)
-
-
-def _unreadable(source: str) -> str | None:
-    """Say what is wrong with a source, where that is known without reading it."""
-    try:
-        if not (source.isdecimal() or "://" in source):
-            Path(source).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return f"no such file: {source!r}"
-    except (OSError, ValueError):
-        pass  # reported when the source is read
-    return None
 
 
 def _parser() -> argparse.ArgumentParser:

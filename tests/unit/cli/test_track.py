@@ -296,7 +296,8 @@ def test_names_that_mean_nothing_load_no_models(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err == (
-        "error: no such file: 'clip.mp4'\nerror: no such file: '/dev/video998'\n"
+        "error: no such file or directory: 'clip.mp4'\n"
+        "error: no such file or directory: '/dev/video998'\n"
     )
     assert files(tmp_path) == set()
 

@@ -11,9 +11,6 @@ from typing import Any
 import pytest
 
 from tritonpose import create_async_pipeline, create_pipeline, local
-from tritonpose.cli.parsing import add_paddlex_only, add_server, command_parser
-from tritonpose.cli.pipelines import open_pipeline
-from tritonpose.cli.predict import add_options
 from tritonpose.errors import ConfigError
 from tritonpose.local import LOCAL_URL, default_url
 
@@ -76,15 +73,3 @@ def test_fast_decode_is_asked_of_servers_and_of_this_process(create: Any, url: s
     for choice in (True, False):
         pipeline = create("human_keypoint_detection", url=url, fast_decode=choice)
         assert pipeline._config.fast_decode is choice
-
-
-@pytest.mark.parametrize("url", ["grpc://127.0.0.1:9", "local:"])
-def test_fast_decode_of_the_command(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tritonpose_server.local.engine.LocalEngine.load", lambda *_: None)
-    parser = command_parser("predict", "INPUT", "", "")
-    add_options(parser)
-    add_server(parser, "")
-    add_paddlex_only(parser)
-    for words in ([], ["--fast_decode"]):
-        with open_pipeline(parser.parse_args(["a.jpg", "--url", url, *words])) as pipeline:
-            assert pipeline._config.fast_decode is bool(words)
