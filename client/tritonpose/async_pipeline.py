@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Generator
 from contextlib import aclosing, nullcontext
 from functools import partial
@@ -214,7 +215,7 @@ async def _in_threads(items: Generator[T, None, None]) -> AsyncGenerator[T, None
             yield cast("T", item)
     finally:
         # Where this is cancelled, a thread may be in it still; the last to leave it closes it.
-        if not items.gi_running:
+        if inspect.getgeneratorstate(items) != inspect.GEN_RUNNING:
             items.close()
 
 
