@@ -136,7 +136,7 @@ class _Reader:
             if line.strip():
                 try:
                     rows.append((f"line {number}", json.loads(line)))
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise InputError(
                         f"can't read the list {self._name!r}: line {number} is no JSON: {error}",
                         self._name,

@@ -7,6 +7,7 @@ tritonclient's own module for it would bring gevent and six more packages.
 from __future__ import annotations
 
 import json
+import math
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -86,15 +87,20 @@ def _decode(output: Mapping[str, Any], data: memoryview) -> tuple[NDArray[np.gen
     if not 0 <= size <= len(data):
         raise ValueError(f"{size} bytes announced, {len(data)} there")
     if is_text:
-        return np.array(list(_texts(bytes(data[:size]))), dtype=dtype).reshape(shape), size
+        texts = list(_texts(bytes(data[:size]), math.prod(shape)))
+        return np.array(texts, dtype=dtype).reshape(shape), size
     return np.frombuffer(data[:size], dtype=dtype).reshape(shape), size
 
 
-def _texts(data: bytes) -> Iterator[bytes]:
+def _texts(data: bytes, count: int) -> Iterator[bytes]:
     """Split texts, each of which begins with its length in 4 bytes."""
-    while data:
-        (length,) = struct.unpack_from("<I", data)
-        text, data = data[4 : 4 + length], data[4 + length :]
-        if len(text) < length:
+    start = 0
+    while start < len(data):
+        (length,) = struct.unpack_from("<I", data, start)
+        start += 4
+        text = data[start : start + length]
+        start += length
+        count -= 1
+        if len(text) < length or count < 0:
             raise ValueError(f"a text of {length} bytes, {len(text)} there")
         yield text

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 MODEL_NAME = "human_keypoint_detection"
 """The Triton model that requests go to."""
 
-# Far more than any model has.
-_MOST_JOINTS = 10_000
+# Far more than any model has, and any image shows.
+_MOST_JOINTS = _MOST_PEOPLE = 10_000
 
 # In pixels: beyond the sides of all images, also for boxes and keypoints that leave them.
 _LARGEST = 2.0**20
@@ -163,6 +163,8 @@ class PoseResponse:
         joints = keypoints.shape[1] if keypoints is not None and keypoints.ndim == 3 else 17
         if joints > _MOST_JOINTS:
             raise ServerError(f"the output 'keypoints' has {joints} keypoints per person")
+        if count > _MOST_PEOPLE:
+            raise ServerError(f"the output 'boxes' has {count} people")
         truncated = output("truncated")
         if truncated is not None and (truncated.dtype != np.bool_ or truncated.size != 1):
             raise ServerError(

@@ -19,6 +19,11 @@ DIRECTORY_VARIABLE = "TRITONPOSE_COMPILED"
 _SUFFIX = ".compiled"
 _DIGEST_BYTES = 32
 
+# Another user's link or pipe may have its name. Windows lacks all but the last, which only it has.
+_READ_FLAGS = os.O_RDONLY
+for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+    _READ_FLAGS |= getattr(os, _flag, 0)
+
 # Of models that were replaced or removed, and of other versions of the engine.
 _UNUSED_AFTER_S = 60 * 24 * 3600.0
 
@@ -40,7 +45,11 @@ class CompiledModels:
         """Return what was kept under a key; None where there is nothing, or it is damaged."""
         path = self._path(key)
         try:
-            content = path.read_bytes()
+            with os.fdopen(os.open(path, _READ_FLAGS), "rb") as file:
+                # Engines run what they are given, and others may be able to write here.
+                if os.fstat(file.fileno()).st_uid not in (_user_id(), 0):
+                    return None
+                content = file.read()
             # Tells that it is used.
             os.utime(path)
         except OSError:
@@ -75,6 +84,10 @@ def compiled_key(config: EngineConfig, *facts: str) -> str:
     tensors = (config.max_batch_size, config.inputs, config.outputs)
     digest.update(repr(tensors).encode())
     return digest.hexdigest()
+
+
+def _user_id() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
 
 
 def _files(model: Path) -> Iterator[str | bytes]:

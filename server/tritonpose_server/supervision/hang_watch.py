@@ -2,7 +2,8 @@
 
 Completed requests show that a model works. A model that has completed none for a while gets a
 probe; it counts as hanging only if that gets no response, either, while the model's processes
-hardly compute. So a model that is merely slow or busy is left alone.
+hardly compute, nor wait for a core. So a model that is merely slow or busy is left alone, and so is
+a server that gets no core because others keep the machine busy.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ They double with each answered probe, so that an idle service stays quiet, and f
 model completes a request of a client, or any model fails one.
 """
 
-# Share of one core's time from which on a model computes.
+# Share of one core's time from which on a model computes, or a process is kept from it.
 _BUSY = 0.1
 
 # Any other response shows that the model works.
@@ -41,21 +42,24 @@ _BROKEN = (PendingResponse.LOST, http.HTTPStatus.INTERNAL_SERVER_ERROR)
 class HangWatch:
     """Watches one server, with ``pause`` seconds between two rounds of checks.
 
-    ``cpu_seconds`` returns the processor time that a model's processes have used so far;
-    ``timeout`` is the seconds without a response after which the server or a model hangs; ``clock``
-    gives the time in seconds.
+    ``effort`` returns the seconds for which a model's processes have computed so far, or waited for
+    a core to do so; ``waited`` those for which tritonserver has waited. ``timeout`` is the seconds
+    without a response after which the server or a model hangs; ``clock`` gives the time in seconds.
     """
 
     def __init__(
         self,
         api: TritonApi,
-        cpu_seconds: Callable[[str], float],
+        effort: Callable[[str], float],
+        waited: Callable[[], float],
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pause = timeout / ROUNDS
         self._api = api
-        self._cpu_seconds = cpu_seconds
+        self._effort = effort
+        self._waited = waited
+        self._waited_before = 0.0
         self._clock = clock
         self._next_round = clock() + self.pause
         self._silent = 0
@@ -68,8 +72,10 @@ class HangWatch:
             return None
         self._next_round = self._clock() + self.pause
         counts = self._api.request_counts()
+        waited, before = self._waited(), self._waited_before
+        self._waited_before = waited
         if counts is None:
-            self._silent += 1
+            self._silent += waited - before < _BUSY * self.pause
             return "it does not answer" if self._silent >= ROUNDS else None
         self._silent = 0
         for name in self._models.keys() - counts.keys():
@@ -83,7 +89,7 @@ class HangWatch:
         hanging = [
             name
             for name, count in counts.items()
-            if self._model(name).hangs(count.succeeded, self._cpu_seconds(name))
+            if self._model(name).hangs(count.succeeded, self._effort(name))
         ]
         return f"model {hanging[0]} does not answer" if hanging else None
 
@@ -107,7 +113,7 @@ class _Model:
         self._api = api
         self._probe = probe
         self._busy_seconds = busy_seconds
-        self._cpu_seconds = 0.0
+        self._effort = 0.0
         self._succeeded = 0
         self._idle = 0
         self._idle_before_probe = SHORTEST_IDLE
@@ -120,10 +126,10 @@ class _Model:
         """Send the next probe soon."""
         self._idle_before_probe = SHORTEST_IDLE
 
-    def hangs(self, succeeded: int, cpu_seconds: float) -> bool:
-        """Update with its successes and processor time so far; return whether the model hangs."""
-        computes = cpu_seconds - self._cpu_seconds > self._busy_seconds
-        self._cpu_seconds = cpu_seconds
+    def hangs(self, succeeded: int, effort: float) -> bool:
+        """Update with its successes and effort so far; return whether the model hangs."""
+        computes = effort - self._effort > self._busy_seconds
+        self._effort = effort
         status = self._pending.status() if self._pending else None
         answered = status is not None and status not in _BROKEN
         if status is not None:
@@ -139,8 +145,10 @@ class _Model:
         elif self._idle < self._idle_before_probe:
             self._idle += 1
         else:
-            failed = status == PendingResponse.LOST or (status in _BROKEN and self._has_answered)
-            self._missed += failed or bool(self._pending and not computes)
+            # Of a process that gets no core in time, Triton says that it gives no sign of life.
+            silent = self._pending is not None or status == PendingResponse.LOST
+            failed = status is not None and status != PendingResponse.LOST and self._has_answered
+            self._missed += failed or (silent and not computes)
             if self._pending is None:
                 self._pending = self._api.send(self._probe)
         return self._missed >= ROUNDS

@@ -102,6 +102,18 @@ def cpu_seconds(pid: int) -> float:
     return times.user + times.system
 
 
+def waited_seconds(pid: int) -> float:
+    """Return for how long the threads of a process, together, had work to do but no core.
+
+    0 if it is gone, or where the kernel does not tell.
+    """
+    nanoseconds = 0
+    for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            nanoseconds += int(thread.read_text("utf-8").split()[1])
+    return nanoseconds / 1e9
+
+
 def kill_processes_of(server_id: str) -> None:
     """Kill tritonserver and stubs of a server, and wait until they are gone.
 

@@ -21,6 +21,7 @@ from tritonpose_server.supervision.processes import (
     ended_abruptly,
     model_of,
     stub_instance,
+    waited_seconds,
 )
 from tritonpose_server.supervision.triton_api import TritonApi
 
@@ -61,7 +62,9 @@ class TritonWatch:
         self.became_ready: float | None = None
         self._pid = pid
         self._api = TritonApi(settings.address)
-        self._hang_watch = HangWatch(self._api, self._cpu_seconds, settings.hang_timeout)
+        self._hang_watch = HangWatch(
+            self._api, self._effort, lambda: waited_seconds(pid), settings.hang_timeout
+        )
         self._stubs: dict[int, _Stub] = {}
         self._dead_since: float | None = None
 
@@ -106,11 +109,13 @@ class TritonWatch:
             os.close(stub.handle)
         self._stubs.clear()
 
-    def _cpu_seconds(self, model: str) -> float:
+    def _effort(self, model: str) -> float:
+        """Return the seconds for which the processes of a model computed, or waited for a core."""
         if all(stub.model != model for stub in self._stubs.values()):
             # Loaded since the last scan.
             self._scan()
-        return sum(cpu_seconds(pid) for pid, stub in self._stubs.items() if stub.model == model)
+        pids = [pid for pid, stub in self._stubs.items() if stub.model == model]
+        return sum(cpu_seconds(pid) + waited_seconds(pid) for pid in pids)
 
     def _death(self) -> str | None:
         for stub in self._pop_ended():

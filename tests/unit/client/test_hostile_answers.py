@@ -51,12 +51,16 @@ HOSTILE: dict[str, list[Output]] = {
     "a huge number of keypoints": answer(
         0, keypoints=Output("keypoints", "FP32", (0, 2**40, 3), b"")
     ),
+    "a crowd": answer(10_001),
     "keypoints without names": answer(keypoint_schema=text("keypoint_schema", b"{}")),
     "other keypoints": answer(keypoint_schema=text("keypoint_schema", b'{"preset": "mpii16"}')),
     "names that are no text": answer(keypoint_schema=text("keypoint_schema", b"\xff")),
     "names in names": answer(keypoint_schema=text("keypoint_schema", b"[" * 100_000)),
     "a text that is cut short": answer(
         keypoint_schema=Output("keypoint_schema", "BYTES", (1,), b"\xff\xff\0\0{}")
+    ),
+    "texts without end": answer(
+        keypoint_schema=Output("keypoint_schema", "BYTES", (1,), bytes(4_000_000))
     ),
     "no names": answer(keypoint_schema=output("keypoint_schema", np.ones(2, np.float32))),
     "two truncated": answer(truncated=output("truncated", np.ones(2, bool))),

@@ -17,6 +17,7 @@ import openvino
 import pytest
 
 import triton_stand_in
+from other_user import OTHER_USER, needs_other_user
 from quantizable_model import HEIGHT, WIDTH, install, quantizable_model, triton_arguments
 from tritonpose_server.embedded import resources
 from tritonpose_server.engines.compiled import CompiledModels
@@ -200,6 +201,22 @@ def test_what_was_kept_but_cannot_be_used_is_compiled_again(
     assert done[-1] == "import"
     np.testing.assert_array_equal(found, expected)
     assert load_kept(model, kept)[0] == LATER
+
+
+def test_what_another_user_left_is_not_used(tmp_path: Path) -> None:
+    """It would run with the rights of the service."""
+    kept = CompiledModels(tmp_path)
+    for name in ("mine", "linked", "alien"):
+        kept.save(name, b"compiled")
+    linked = tmp_path / "linked.compiled"
+    linked.unlink()
+    linked.symlink_to("mine.compiled")
+    os.mkfifo(tmp_path / "pipe.compiled")
+    assert kept.load("mine") == b"compiled"
+    assert kept.load("linked") is kept.load("pipe") is None
+    needs_other_user()
+    os.chown(tmp_path / "alien.compiled", OTHER_USER, OTHER_USER)
+    assert kept.load("alien") is None
 
 
 @pytest.mark.skipif(available_cores() < 2, reason="two graphs of a model need two cores")

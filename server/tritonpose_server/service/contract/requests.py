@@ -30,6 +30,11 @@ _FOREIGN = re.compile(r"[^A-Za-z0-9+/=]")
 _WHITESPACE = re.compile(r"[ \t\r\n]+")
 
 _FEW_VALUES = 10_000
+# Far more than a batch has, with people and regions. Each takes much more memory than its text.
+_MOST_VALUES = 250_000
+
+# Of lists and objects, and of what follows in them: none is in base64.
+_STARTS = (b"[", b"{", b",")
 
 _ADVICE = "send the bytes of an image file, base64-encoded"
 
@@ -69,11 +74,15 @@ class KeypointRequest:
 
 
 def parse_json(body: bytes | bytearray) -> object:
-    """Parse JSON text; ServiceError 422 if it is not JSON.
+    """Parse JSON text; ServiceError 422 if it is not JSON, or has more values than any request.
 
     What the fast parser does not take may still be what PaddleX's takes: UTF-16 or UTF-32, text
     with a byte order mark, halves of surrogate pairs.
     """
+    # No text has more values than half its bytes.
+    if len(body) > 2 * _MOST_VALUES and sum(map(body.count, _STARTS)) > _MOST_VALUES:
+        problem = f"the JSON has more than the {_MOST_VALUES} values that are accepted"
+        raise invalid([("too_long", "body", problem)])
     document: object
     try:
         try:

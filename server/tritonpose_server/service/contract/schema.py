@@ -41,6 +41,7 @@ _USABLE_ID = re.compile(r"[!-~]{1,128}")
 
 # Far more than the pipeline takes, whose own limits can be configured.
 _MAX_POINTS = 10_000
+_MAX_TEXT = 1_000_000
 
 LogId = Annotated[str, Field(description="Id of the request; the server's log has it, too.")]
 
@@ -55,14 +56,22 @@ def choose_log_id(*proposals: object) -> str:
     return next(filter(None, map(usable_log_id, proposals)), None) or str(uuid.uuid4())
 
 
+def _parsed(text: str, name: str) -> object:
+    """Return what a text says as JSON, the text itself where it is none; or ValueError."""
+    if len(text) > _MAX_TEXT:
+        raise ValueError(f"{name} has {len(text)} characters; up to {_MAX_TEXT} are accepted")
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(text)
+    return text
+
+
 def _by_class(value: object, check: ValidatorFunctionWrapHandler) -> Any:
     """Check a threshold; those of classes are numbers, or texts that spell them.
 
     In a query or a form, which hold texts alone, they are the text of a JSON object.
     """
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(value)
+        value = _parsed(value, "detThreshold")
     if not isinstance(value, dict):
         return check(value)
     with contextlib.suppress(ValueError):
@@ -94,8 +103,7 @@ def _points(check: Callable[[object, str], object], name: str) -> BeforeValidato
 
     def validate(value: object) -> object:
         if isinstance(value, str):
-            with contextlib.suppress(ValueError, RecursionError):
-                value = json.loads(value)
+            value = _parsed(value, name)
         if value is None:
             return None
         if not isinstance(value, list):

@@ -39,6 +39,9 @@ _CODINGS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 _MAX_MEMBERS = 8
 
 _MAX_PARTS = 16
+# Of a form's Content-Type, and of the headers of a part. The library takes much more memory for
+# many of them, and time by the square of their parameters.
+_MAX_FORM_HEAD, _MAX_PARAMETERS = 4096, 64
 
 
 class BodyKind(Enum):
@@ -215,6 +218,8 @@ class FormPart:
 
 def split_form(body: bytes | bytearray, content_type: str, most: int) -> Iterator[FormPart]:
     """Split a form at its boundary; ServiceError 422 where it can't be, or has too many parts."""
+    if len(content_type) > _MAX_FORM_HEAD:
+        raise _malformed_form(f"its Content-Type has more than {_MAX_FORM_HEAD} characters")
     boundary = _headers(f"Content-Type: {content_type}".encode("latin-1")).get_boundary()
     if not boundary:
         raise _malformed_form("its Content-Type names no boundary")
@@ -228,9 +233,12 @@ def split_form(body: bytes | bytearray, content_type: str, most: int) -> Iterato
             raise _malformed_form(f"it has more than {most} parts")
         next_start = _after(body, b"\r\n" + delimiter, start)
         end = next_start - len(delimiter) - 2
-        blank = body.find(b"\r\n\r\n", start, end)
+        blank = body.find(b"\r\n\r\n", start, min(end, start + _MAX_FORM_HEAD))
         if blank < 0:
-            raise _malformed_form("a part has no blank line behind its headers")
+            raise _malformed_form(
+                "a part has no blank line behind its headers, of which it may have "
+                f"{_MAX_FORM_HEAD} bytes"
+            )
         head = _headers(bytes(body[start:blank]).lstrip(b" \t").removeprefix(b"\r\n"))
         name = str(head.get_param("name", "", "content-disposition"))
         is_file = head.get_filename() is not None or not _is_text(head)
@@ -247,6 +255,8 @@ def _after(body: bytes | bytearray, delimiter: bytes, start: int) -> int:
 
 
 def _headers(text: bytes) -> email.message.Message:
+    if text.count(b";") > _MAX_PARAMETERS:
+        raise _malformed_form(f"a header has more than {_MAX_PARAMETERS} parameters")
     return email.parser.BytesHeaderParser(policy=email.policy.compat32).parsebytes(text)
 
 

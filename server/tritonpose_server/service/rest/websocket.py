@@ -132,6 +132,10 @@ class WebSocketConnection(asyncio.Protocol):
         if parts[0].opcode is Opcode.BINARY:
             self._put({"type": "websocket.receive", "bytes": data})
             return
+        if len(data) > self._limits.max_header_bytes:
+            limit = self._limits.max_header_bytes
+            self._parser.fail(CloseCode.MESSAGE_TOO_BIG, f"a text is larger than {limit} bytes")
+            return
         try:
             self._put({"type": "websocket.receive", "text": data.decode()})
         except UnicodeDecodeError:

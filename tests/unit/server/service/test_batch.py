@@ -207,14 +207,19 @@ def test_errors_of_images_do_not_end_the_others() -> None:
         (requests(9), JSON, 413, "the batch has 9 images; up to 8 are accepted"),
         (form(*map(file, range(9))), FORM, 413, "the batch has 9 images; up to 8 are accepted"),
         (form(*map(file, range(30))), FORM, 422, "more than 24 parts"),
-        (b"[" + b" " * 3000 + b"]", JSON, 413, "larger than the 0.003 MB accepted"),
+        (b"[" + b" " * 3_000_000 + b"]", JSON, 413, "larger than the 3 MB accepted"),
+        # Each two or three bytes of which became some 70 of memory.
+        (b"[" + b"{}," * 300_000 + b"1]", JSON, 422, "more than the 250000 values"),
+        (b"[" + b"1," * 300_000 + b"1]", JSON, 422, "more than the 250000 values"),
+        (b"[" + b"[[[[]]]]," * 80_000 + b"1]", JSON, 422, "more than the 250000 values"),
+        (b'{"a":' * 300_000, JSON, 422, "more than the 250000 values"),
     ],
 )
 def test_what_is_no_batch_is_refused_as_a_whole(
     content: bytes | list, headers: dict[str, str], status: int, words: str
 ) -> None:
     triton = Triton()
-    limits = {"max_batch_images": 8, "max_batch_bytes": 3000, "max_body_bytes": 100}
+    limits = {"max_batch_images": 8, "max_batch_bytes": 3_000_000, "max_body_bytes": 100}
     response = post(content, headers, triton=triton, **limits)
     assert response.status_code == response.json()["errorCode"] == status
     assert words in response.json()["errorMsg"]

@@ -370,6 +370,25 @@ def test_a_form_as_clients_send_it() -> None:
             *("multipart/form-data; boundary=x", "as the file `image`"),
         ),
         (form(("name=image", b"@"))[0], "multipart/form-data; boundary=x", "not base64"),
+        # Each of these held up the service for seconds or took gigabytes.
+        (b"", "multipart/form-data; x=" + "y" * 5000, "more than 4096 characters"),
+        (b"", 'multipart/form-data; x="' + ";" * 4000, "more than 64 parameters"),
+        (
+            form(("name=a\r\n" + "X: y\r\n" * 1000, b""))[0],
+            *("multipart/form-data; boundary=x", "may have 4096 bytes"),
+        ),
+        (
+            form((f'name="{";" * 4000}"', b""))[0],
+            *("multipart/form-data; boundary=x", "more than 64 parameters"),
+        ),
+        (
+            form((FILE, JPEG), ("name=roi", b"[" + b"[]," * 400_000 + b"1]"))[0],
+            *("multipart/form-data; boundary=x", "up to 1000000 are accepted"),
+        ),
+        (
+            form((FILE, JPEG), ("name=detThreshold", b'{"a":[' + b"[]," * 400_000 + b"1]}"))[0],
+            *("multipart/form-data; boundary=x", "up to 1000000 are accepted"),
+        ),
         (form((FILE, b""))[0], "multipart/form-data; boundary=x", "the image file is empty"),
         (
             form((FILE, JPEG), ("name=detThreshold", b"high"))[0],

@@ -13,7 +13,13 @@ from tritonpose_server.supervision.hang_watch import (
     SHORTEST_IDLE,
     HangWatch,
 )
-from tritonpose_server.supervision.triton_api import PROBE_ID, Probe, RequestCounts, probe_for
+from tritonpose_server.supervision.triton_api import (
+    PROBE_ID,
+    PendingResponse,
+    Probe,
+    RequestCounts,
+    probe_for,
+)
 
 MODEL = {
     "name": "model",
@@ -62,8 +68,10 @@ class Bench:
     def __init__(self) -> None:
         self.server = Server()
         self.now = 0.0
-        self.cpu = 0.0
-        self.watch = HangWatch(self.server, lambda _: self.cpu, 4.0, lambda: self.now)
+        self.effort = self.waited = 0.0
+        self.watch = HangWatch(
+            self.server, lambda _: self.effort, lambda: self.waited, 4.0, lambda: self.now
+        )
 
     def rounds(self, count: int) -> list[str | None]:
         found = []
@@ -129,7 +137,7 @@ def test_a_slow_model_is_left_alone(bench: Bench) -> None:
 def test_a_model_that_computes_is_left_alone(bench: Bench) -> None:
     bench.server.status = None
     for _ in range(20):
-        bench.cpu += 0.5
+        bench.effort += 0.5
         assert bench.rounds(1) == [None]
     assert bench.rounds(ROUNDS)[-1] == "model model does not answer"
 
@@ -163,6 +171,25 @@ def test_a_server_that_is_silent(bench: Bench) -> None:
     assert bench.rounds(1) == [None]
     bench.server.counts = None
     assert bench.rounds(ROUNDS)[-1] == "it does not answer"
+
+
+def test_a_server_that_gets_no_core(bench: Bench) -> None:
+    """Others keep the machine busy: it answers nothing in time, but it is no hang."""
+    bench.server.counts = None
+    for _ in range(5 * ROUNDS):
+        bench.waited += 0.2
+        assert bench.rounds(1) == [None]
+    assert bench.rounds(ROUNDS)[-1] == "it does not answer"
+
+
+def test_a_model_that_gets_no_core(bench: Bench) -> None:
+    """Of such a one, Triton says that its process gives no sign of life."""
+    bench.rounds(SHORTEST_IDLE + 2)
+    bench.server.status = PendingResponse.LOST
+    for _ in range(50):
+        bench.effort += 0.2
+        assert bench.rounds(1) == [None]
+    assert "model model does not answer" in bench.rounds(LONGEST_IDLE + 1 + ROUNDS)
 
 
 def test_a_machine_that_stood_still(bench: Bench) -> None:

@@ -24,6 +24,7 @@ from tritonpose_server.supervision.processes import (
     service_processes,
     stub_instance,
     triton_start_times,
+    waited_seconds,
 )
 
 STUB = "/b/python/triton_python_backend_stub"
@@ -50,6 +51,22 @@ def running(*arguments: str, user: int | None = None) -> Iterator[int]:
 def stub(instance: str) -> list[str]:
     """A stub's arguments; `running` puts two of them in."""
     return [STUB, "/m/model.py", "shm", "1", "2", "3", instance]
+
+
+def test_who_waits_for_a_core() -> None:
+    """Two programs that compute share one; a third sleeps there."""
+    core = str(min(os.sched_getaffinity(0)))
+    busy = ["taskset", "-c", core, "sh", "-c", "while :; do :; done"]
+    with ExitStack() as stack:
+        first, second, idle = (
+            stack.enter_context(subprocess.Popen(command))
+            for command in (busy, busy, ["taskset", "-c", core, "sleep", "60"])
+        )
+        for each in (first, second, idle):
+            stack.callback(each.kill)
+        assert wait_until(lambda: min(map(waited_seconds, (first.pid, second.pid))) > 0.2)
+        assert waited_seconds(idle.pid) < 0.2
+    assert waited_seconds(first.pid) == 0
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def rest_of(opened: socket.socket) -> bytes:
         (frame(2, IMAGE), 4422, b"the first message must be a text"),
         (frame(1, b"\xff"), 1007, b"not UTF-8"),
         (frame(1, b"x" * 9000), 1009, b"larger than 2000 bytes"),
+        (frame(1, b"{}") + frame(1, b"[" * 9000), 1009, b"a text is larger than 2000 bytes"),
         (frame(1, b"{}") + frame(3, b""), 1002, b""),
         (frame(1, b"{}") + frame(0, b"x"), 1002, b""),
         (b"\x82\x01x", 1002, b""),
