@@ -14,6 +14,7 @@ from typing import Any
 from tritonpose.errors import ServerError, TritonPoseError
 from tritonpose.local import LOCAL_URL
 from tritonpose_batch.job import Task
+from tritonpose_pipeline.cores import available_cores
 
 _STORE_BYTES = 80 * 2**20
 """Ray's minimum is 75 MiB; nothing but counts goes through its object store."""
@@ -40,7 +41,7 @@ def ray_cluster(
 
     arguments: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        cores = os.cpu_count() or 1
+        cores = available_cores()
         arguments |= {
             # Each worker counts as a core, and the user may ask for more workers than cores.
             "num_cpus": max(cores, workers or 1),

@@ -7,7 +7,6 @@ files, such as a playlist, and use no protocol.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from tritonpose.errors import InputError
 from tritonpose.inputs.truncation import missing_bytes
+from tritonpose_pipeline.cores import available_cores
 from tritonpose_pipeline.limits import Limits
 
 if TYPE_CHECKING:
@@ -173,10 +173,9 @@ class Decoding:
         clock: Callable[[float | None], float] | None = None,
     ) -> None:
         self._container, self._stream, self._name = container, stream, name
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         context = stream.codec_context
         context.thread_type = "SLICE" if live else "AUTO"
-        context.thread_count = 1 if live else min(cores, _MOST_THREADS)
+        context.thread_count = 1 if live else min(available_cores(), _MOST_THREADS)
         context.options = {"max_pixels": str(Limits.max_pixels)}
         self._clock = clock or self._elapsed
         self._step = 1 / float(stream.average_rate or stream.guessed_rate or _USUAL_RATE)

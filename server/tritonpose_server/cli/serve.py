@@ -106,8 +106,8 @@ def _serve(options: argparse.Namespace, config: PipelineConfig, log: LogOptions)
 
 def _load_tuning(path: str) -> Tuning:
     """Read a tuning file, and print its settings and warnings about them."""
+    from tritonpose_pipeline.cores import available_cores
     from tritonpose_server.embedded.tuning import describe, load_tuning, warnings_for
-    from tritonpose_server.engines.cores import available_cores
 
     tuning = load_tuning(path)
     print_status(f"tuning of {path}: {describe(tuning)}")

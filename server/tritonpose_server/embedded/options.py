@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tritonpose_pipeline.cores import available_cores
 from tritonpose_server.embedded.device import Device
 from tritonpose_server.embedded.staging import HpsOptions
 from tritonpose_server.embedded.tuning import PipelineTuning, Tuning, complete_pipeline
-from tritonpose_server.engines.cores import available_cores
 
 
 @dataclass(frozen=True)

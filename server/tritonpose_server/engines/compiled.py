@@ -6,11 +6,11 @@ import contextlib
 import hashlib
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tritonpose.whole_files import whole_file
 from tritonpose_server.engines.engine import EngineConfig
 
 DIRECTORY_VARIABLE = "TRITONPOSE_COMPILED"
@@ -60,10 +60,9 @@ class CompiledModels:
     def save(self, key: str, compiled: bytes) -> None:
         """Keep something, if it can be written; remove what was not used for long."""
         with contextlib.suppress(OSError):
-            with tempfile.NamedTemporaryFile(dir=self._directory, delete=False) as part:
-                part.write(hashlib.sha256(compiled).digest() + compiled)
             # Whole, or not at all: other processes read meanwhile.
-            Path(part.name).replace(self._path(key))
+            with whole_file(self._path(key)) as file:
+                file.write(hashlib.sha256(compiled).digest() + compiled)
             for path in self._directory.iterdir():
                 if time.time() - path.stat().st_mtime > _UNUSED_AFTER_S:
                     path.unlink(missing_ok=True)

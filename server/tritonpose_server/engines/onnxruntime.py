@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from tritonpose_server.engines.cores import CorePlan, available_cores, plan_cores
+from tritonpose_pipeline.cores import available_cores
+from tritonpose_server.engines.cores import CorePlan, plan_cores
 from tritonpose_server.engines.engine import (
     Array,
     EngineConfig,

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from tritonpose_pipeline import limits
 from tritonpose_pipeline.errors import ModelError
 from tritonpose_pipeline.limits import Limits
 
@@ -29,10 +30,10 @@ def test_limits(
     threads: int,
     max_in_flight: int,
 ) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 5})
+    monkeypatch.setattr(limits, "available_cores", lambda: 3)
     assert Limits.from_parameters(parameters) == Limits(workers, threads, max_in_flight)
     for cores, automatic in ((1, 4), (16, 64), (17, 64), (192, 64)):
-        monkeypatch.setattr("os.sched_getaffinity", lambda _, count=cores: set(range(count)))
+        monkeypatch.setattr(limits, "available_cores", lambda count=cores: count)
         assert Limits.from_parameters({}).workers == automatic
 
 

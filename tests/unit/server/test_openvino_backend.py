@@ -19,9 +19,9 @@ import pytest
 import triton_stand_in
 from other_user import OTHER_USER, needs_other_user
 from quantizable_model import HEIGHT, WIDTH, install, quantizable_model, triton_arguments
+from tritonpose_pipeline.cores import available_cores
 from tritonpose_server.embedded import resources
 from tritonpose_server.engines.compiled import CompiledModels
-from tritonpose_server.engines.cores import available_cores
 from tritonpose_server.engines.engine import EngineConfig
 from tritonpose_server.engines.openvino import OpenVinoEngine, OpenVinoModel, cpu_has_bf16
 from tritonpose_server.models.precision import make_bf16
@@ -231,8 +231,15 @@ def test_another_model_is_compiled(model: Path, store: ModelStore, tmp_path: Pat
 
 
 def test_a_folder_that_cannot_be_written_is_no_obstacle(model: Path, tmp_path: Path) -> None:
-    _, found = load_kept(model, tmp_path / "missing" / "folder")
+    (tmp_path / "file").touch()
+    _, found = load_kept(model, tmp_path / "file")
     assert found.shape == (3, 17, HEIGHT // 4, WIDTH // 4)
+
+
+def test_nothing_is_left_of_what_cannot_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "key.compiled").mkdir()
+    CompiledModels(tmp_path).save("key", b"1")
+    assert [path.name for path in tmp_path.iterdir()] == ["key.compiled"]
 
 
 def test_what_was_not_used_for_long_is_removed(tmp_path: Path) -> None:

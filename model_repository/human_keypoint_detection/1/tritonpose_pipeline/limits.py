@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 
+from tritonpose_pipeline.cores import available_cores
 from tritonpose_pipeline.errors import MemoryDeadlineError, ModelError
 from tritonpose_pipeline.usage import PIXELS, Usage
 
@@ -53,7 +52,7 @@ class Limits:
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str]) -> Limits:
         """Read limits from ``parameters`` of the pipeline's ``config.pbtxt``; raise ModelError."""
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        cores = available_cores()
         chosen = {}
         for field in fields(cls):
             text = parameters.get(field.name, "AUTO")

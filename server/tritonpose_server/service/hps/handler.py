@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import traceback
@@ -10,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tritonpose_pipeline.cores import available_cores
 from tritonpose_pipeline.errors import parse_code
 from tritonpose_server.service.contract.answers import error_body, success_body
 from tritonpose_server.service.contract.failures import (
@@ -83,7 +83,7 @@ class HpsHandler:
         self._fetch = fetch
         self._log = log
         # A large image takes hundreds of megabytes while it is decoded and drawn on.
-        self._pixels = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
+        self._pixels = threading.BoundedSemaphore(available_cores())
 
     def answer(self, tensor: npt.NDArray[Any]) -> bytes:
         """Answer a request, an object tensor ``[1, 1]``, whether it succeeds or not.

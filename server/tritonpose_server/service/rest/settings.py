@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from ipaddress import ip_network
 
 from tritonpose.errors import ConfigError
 from tritonpose.transport.tls import TlsFiles
+from tritonpose_pipeline.cores import available_cores
 from tritonpose_server.service.urls.settings import HOST, URLS_OFF, UrlSettings
 
 ANY = "*"
@@ -100,7 +100,7 @@ class RestSettings:
     max_frame_bytes: int = 4_000_000
     triton_timeout: float = 60.0
     shutdown_timeout: float = 10.0
-    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    workers: int = field(default_factory=available_cores)
     stand_ins: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
