@@ -9,8 +9,8 @@ Programs that serve a pipeline themselves use three names:
 
 Layers, each using only those before it: ``engines`` (inference engines), ``backends`` (Triton
 backends around them), ``service`` (PaddleX's REST and HPS contracts, web page), ``supervision``
-(keeps processes alive), ``embedded`` (launches Triton), ``models`` (fetch, convert, verify, store)
-and ``cli`` (commands).
+(keeps processes alive), ``embedded`` (launches Triton), ``models`` (fetch, convert, verify, store),
+``local`` (the pipeline without Triton) and ``cli`` (commands).
 """
 
 from importlib import import_module
