@@ -36,13 +36,10 @@ def box_overlaps(ones: Array, others: Array) -> Array:
     return overlaps
 
 
-def pose_similarities(
-    ones: Array, others: Array, areas: Array, sigmas: Array
-) -> tuple[Array, Array]:
-    """Compute OKS of people's keypoints, (N, K, 3) and (M, K, 3), over joints that both show.
+def pose_similarities(ones: Array, others: Array, areas: Array, sigmas: Array) -> Array:
+    """Compute OKS, (N, M), of people's keypoints, (N, K, 3) and (M, K, 3), that both show.
 
-    ``areas``, (N,), are of the ones in pixels. Returns the OKS, 0 where too few joints are shown,
-    and the shares of joints that both show; both (N, M).
+    ``areas``, (N,), are of the ones in pixels. It is 0 where too few joints are shown.
     """
     shown = (ones[:, None, :, 2] >= VISIBLE) & (others[None, :, :, 2] >= VISIBLE)
     squares = ((ones[:, None, :, :2] - others[None, :, :, :2]) ** 2).sum(axis=3)
@@ -50,21 +47,24 @@ def pose_similarities(
     scaled = squares / (2 * np.maximum(areas, 1)[:, None, None] * (2 * sigmas) ** 2)
     counts = shown.sum(axis=2)
     sums = np.where(shown, np.exp(-scaled), 0).sum(axis=2)
-    similar = np.where(counts >= min(LEAST_JOINTS, ones.shape[1]), sums / np.maximum(counts, 1), 0)
-    return similar, counts / max(ones.shape[1], 1)
+    return np.where(counts >= min(LEAST_JOINTS, ones.shape[1]), sums / np.maximum(counts, 1), 0)
 
 
 def shape_similarities(ones: Array, others: Array, areas: Array, sigmas: Array) -> Array:
     """Compute OKS, (N, M), as `pose_similarities` do, of poses that are laid upon each other."""
-    similar = np.full((len(ones), len(others)), _UNKNOWN_SHAPE)
-    for row, one in enumerate(ones):
-        for column, other in enumerate(others):
-            shown = (one[:, 2] >= VISIBLE) & (other[:, 2] >= VISIBLE)
-            if shown.sum() >= min(LEAST_JOINTS, len(one)):
-                apart = one[shown, :2] - other[shown, :2]
-                squares = ((apart - np.median(apart, axis=0)) ** 2).sum(axis=1)
-                scaled = squares / (2 * max(areas[row], 1) * (2 * sigmas[shown]) ** 2)
-                similar[row, column] = np.exp(-scaled).mean()
+    shown = (ones[:, None, :, 2] >= VISIBLE) & (others[None, :, :, 2] >= VISIBLE)
+    counts = shown.sum(axis=2)
+    similar = np.full(counts.shape, _UNKNOWN_SHAPE)
+    rows, columns = np.nonzero(counts >= min(LEAST_JOINTS, ones.shape[1]))
+    shown, counts = shown[rows, columns], counts[rows, columns]
+    apart = ones[rows, :, :2] - others[columns, :, :2]
+    # Their medians: joints that one of the two doesn't show are sorted behind the others.
+    ordered = np.sort(np.where(shown[..., None], apart, np.inf), axis=1)
+    pairs = np.arange(len(rows))
+    shifts = (ordered[pairs, (counts - 1) // 2] + ordered[pairs, counts // 2]) / 2
+    squares = ((apart - shifts[:, None]) ** 2).sum(axis=2)
+    scaled = squares / (2 * np.maximum(areas[rows], 1)[:, None] * (2 * sigmas) ** 2)
+    similar[rows, columns] = np.where(shown, np.exp(-scaled), 0).sum(axis=1) / counts
     return similar
 
 

@@ -39,7 +39,7 @@ def judge(rows: Mapping[int, Track], poses: Array, sigmas: Array) -> tuple[list[
         area = np.array([track.motion.size**2])
         clarity = float(poses[row, :, 2].mean())
         others = np.concatenate([track.expected[None], poses[clear]])
-        alike = pose_similarities(poses[row][None], others, area, sigmas)[0][0]
+        alike = pose_similarities(poses[row][None], others, area, sigmas)[0]
         is_twin = bool((alike[1:] >= _SAME_POSE).any())
         unclear = clarity < min(_CLEAR, _LESS_CLEAR * track.clarity)
         trouble |= unclear or is_twin or bool(alike[0] < _AS_EXPECTED)

@@ -82,7 +82,7 @@ class Matching:
         poses = np.stack([track.expected for track in tracks])
         areas = np.array([track.motion.size**2 for track in tracks])
         overlaps = box_overlaps(expected, self._boxes[rows])
-        alike, _ = pose_similarities(poses, self._keypoints[rows], areas, self._sigmas)
+        alike = pose_similarities(poses, self._keypoints[rows], areas, self._sigmas)
         shapes = shape_similarities(poses, self._keypoints[rows], areas, self._sigmas)
         in_crowd = np.array([track in self.crowded for track in tracks])[:, None]
         mixed = _POSE_SHARE * alike + (1 - _POSE_SHARE) * overlaps
@@ -119,7 +119,7 @@ class Matching:
         """Find detections of somebody who has a better one, such as boxes around two people."""
         order = np.argsort(-scores, kind="stable").tolist()
         sizes = np.maximum(self._boxes[:, 2:] - self._boxes[:, :2], 1).prod(axis=1)
-        alike, _ = pose_similarities(self._keypoints, self._keypoints, sizes, self._sigmas)
+        alike = pose_similarities(self._keypoints, self._keypoints, sizes, self._sigmas)
         doubles: set[int] = set()
         for place, row in enumerate(order):
             better = [one for one in order[:place] if one not in doubles]

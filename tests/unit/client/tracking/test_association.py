@@ -12,6 +12,7 @@ from tritonpose.tracking.association import (
     best_pairs,
     box_overlaps,
     pose_similarities,
+    shape_similarities,
     sigmas_of,
 )
 from tritonpose_pipeline.keypoint_schema import KeypointSchema, default_schema
@@ -73,17 +74,16 @@ def pose(seed: int, score: float = 0.9) -> np.ndarray:
 
 def test_a_pose_is_like_itself_alone() -> None:
     poses = np.stack([pose(1), pose(2)])
-    similar, shares = pose_similarities(poses, poses, np.full(2, 5000.0), SIGMAS)
+    similar = pose_similarities(poses, poses, np.full(2, 5000.0), SIGMAS)
     np.testing.assert_allclose(np.diag(similar), 1)
     assert similar[0, 1] < 0.2
-    assert (shares == 1).all()
 
 
 def test_similarity_is_that_of_coco() -> None:
     """``exp(-d^2 / (2 area (2 sigma)^2))`` of one joint that is off, the others in place."""
     one, other = pose(1), pose(1)
     other[5, 0] += 20
-    similar, _ = pose_similarities(one[None], other[None], np.array([5000.0]), SIGMAS)
+    similar = pose_similarities(one[None], other[None], np.array([5000.0]), SIGMAS)
     off = np.exp(-(20**2) / (2 * 5000 * (2 * 0.079) ** 2))
     assert similar[0, 0] == pytest.approx((16 + off) / 17)
 
@@ -92,15 +92,33 @@ def test_hidden_joints_say_nothing() -> None:
     one, other = pose(1), pose(1)
     other[5, :2] += 50
     other[5, 2] = 0.1
-    similar, shares = pose_similarities(one[None], other[None], np.array([5000.0]), SIGMAS)
+    similar = pose_similarities(one[None], other[None], np.array([5000.0]), SIGMAS)
     assert similar[0, 0] == pytest.approx(1)
-    assert shares[0, 0] == pytest.approx(16 / 17)
     other[3:, 2] = 0.1
-    assert pose_similarities(one[None], other[None], np.array([5000.0]), SIGMAS)[0][0, 0] == 0
+    assert pose_similarities(one[None], other[None], np.array([5000.0]), SIGMAS)[0, 0] == 0
 
 
 def test_models_of_few_or_unknown_keypoints_have_similarities() -> None:
     schema = KeypointSchema(("head", "feet"))
     poses = np.array([[[5, 5, 0.9], [5, 50, 0.9]]])
-    similar, _ = pose_similarities(poses, poses, np.array([500.0]), sigmas_of(schema))
+    similar = pose_similarities(poses, poses, np.array([500.0]), sigmas_of(schema))
     assert similar[0, 0] == 1
+
+
+def test_shapes_are_compared_wherever_they_are() -> None:
+    """As if the poses were laid upon each other, joint by joint that both show."""
+    rng = np.random.default_rng(5)
+    ones, others = rng.uniform(0, 1, (2, 6, 17, 3)) * (100, 100, 1)
+    others[:3, :, :2] = ones[:3, :, :2] + 40
+    areas = rng.uniform(2000, 9000, 6)
+    similar = shape_similarities(ones, others, areas, SIGMAS)
+    for row, column in itertools.product(range(6), range(6)):
+        both = (ones[row, :, 2] >= 0.3) & (others[column, :, 2] >= 0.3)
+        apart = (ones[row] - others[column])[both, :2]
+        off = ((apart - np.median(apart, axis=0)) ** 2).sum(axis=1)
+        oks = np.exp(-off / (2 * areas[row] * (2 * SIGMAS[both]) ** 2)).mean()
+        assert similar[row, column] == pytest.approx(oks if both.sum() >= 4 else 0.3)
+    np.testing.assert_allclose(np.diag(similar)[:3], 1)
+    others[..., 2] = 0
+    assert (shape_similarities(ones, others, areas, SIGMAS) == 0.3).all()
+    assert shape_similarities(ones, others[:0], areas, SIGMAS).shape == (6, 0)
