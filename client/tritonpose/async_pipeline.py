@@ -159,7 +159,7 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults, AsyncTracked]):
             tracked = _in_threads(whole.results())
         async with aclosing(tracked):
             async for result in tracked:
-                for named in deliver([result], on_error, names):
+                for named in deliver([result], on_error, names, result.source_index):
                     yield named
 
     async def _follow(self, schedule: Schedule) -> AsyncTracked:

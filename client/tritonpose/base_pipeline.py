@@ -233,12 +233,14 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
         raise NotImplementedError
 
 
-def deliver(results: list[AnyResult], on_error: OnError, names: TakenNames) -> Iterator[AnyResult]:
-    """Name results and yield them; raise the error of one, unless errors are collected."""
+def deliver(
+    results: list[AnyResult], on_error: OnError, names: TakenNames, source: int = 0
+) -> Iterator[AnyResult]:
+    """Name results of a source and yield them; raise an error, unless they are collected."""
     for result in results:
         if result.error is not None and on_error == "raise":
             raise result.error
-        result.name_apart(names)
+        result.name_apart(names, source)
         yield result
 
 

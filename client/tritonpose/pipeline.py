@@ -146,7 +146,7 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results, Tracked]):
             tracked = whole.results()
         with closing(tracked):
             for result in tracked:
-                yield from deliver([result], on_error, names)
+                yield from deliver([result], on_error, names, result.source_index)
 
     def _follow(self, schedule: Schedule) -> Tracked:
         """Yield the results of a schedule as they come, also those with errors."""

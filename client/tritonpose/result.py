@@ -281,11 +281,14 @@ class KeypointResult(LazyDict):
             self.arrays, self["input_path"], self.get("page_index"), self.get("frame_index")
         )
 
-    def name_apart(self, taken: TakenNames) -> None:
-        """Choose a name for saved files that no other result of the run has."""
+    def name_apart(self, taken: TakenNames, source: int = 0) -> None:
+        """Choose a name for saved files that no other result of the run has.
+
+        Sources that take turns have numbers.
+        """
         if self._saved_as is not None or self["input_path"] is not None:
             self._file = taken.claim(
-                self._base_name(), self.get("page_index"), self.get("frame_index")
+                self._base_name(), self.get("page_index"), self.get("frame_index"), source
             )
 
     def _file_name(self) -> PurePath:

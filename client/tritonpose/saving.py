@@ -61,20 +61,25 @@ class TakenNames:
         self._stills: set[int] = set()
         self._videos: set[int] = set()
         self._framed: set[int] = set()
-        # Of the video whose frames come now: its name, the name it got, the last frame.
-        self._video: tuple[PurePath, PurePath, int] | None = None
+        # Of the video whose frames come now, of each source: its name, the name it got, the last
+        # frame.
+        self._frames: dict[int, tuple[PurePath, PurePath, int]] = {}
 
-    def claim(self, name: PurePath, page_index: int | None, frame_index: int | None) -> PurePath:
+    def claim(
+        self, name: PurePath, page_index: int | None, frame_index: int | None, source: int = 0
+    ) -> PurePath:
         """Choose the name of a result of ``name``: with its numbers, and one more if it is taken.
 
-        The frames of a video share a name, if they are claimed in order and without others between.
+        The frames of a video share a name, if they are claimed in order and without those of
+        another video of the same source between.
         """
         if frame_index is None:
             return self._free(numbered(name, page_index, None), self._take_still)
-        if self._video is None or self._video[0] != name or self._video[2] >= frame_index:
-            self._video = (name, self._free(name, self._take_video), frame_index)
-        self._video = (name, self._video[1], frame_index)
-        return numbered(self._video[1], page_index, frame_index)
+        known, got, last = self._frames.get(source, (None, name, -1))
+        if known != name or last >= frame_index:
+            got = self._free(name, self._take_video)
+        self._frames[source] = (name, got, frame_index)
+        return numbered(got, page_index, frame_index)
 
     def _free(self, name: PurePath, take: Callable[[str], bool]) -> PurePath:
         for number in count(1):

@@ -178,6 +178,24 @@ def test_inputs_of_one_name_keep_their_results(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_frames_of_sources_that_take_turns_keep_the_name_of_their_source(
+    tmp_path: Path, kind: str
+) -> None:
+    videos = [tmp_path / folder / "clip.avi" for folder in "ab"]
+    for video in videos:
+        video.parent.mkdir()
+        write_video(video, gray_frames(5))
+    with Pipeline(kind, StandIn()) as pipeline:
+        for result in pipeline.track([*videos, videos[0]]):
+            result.save_to_json(tmp_path / "out")
+    assert files_below(tmp_path / "out") == sorted(
+        f"clip{number}_frame{frame:06d}_res.json"
+        for number in ("", "_2", "_3")
+        for frame in range(5)
+    )
+
+
 def test_a_name_as_long_as_file_systems_allow_is_cut(tmp_path: Path) -> None:
     path = f"{'ä' * 125}.jpg"
     KeypointResult(path, PNG).save_all(tmp_path)
