@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 from tritonpose.cli.console import exit_status
@@ -24,18 +23,3 @@ def write_json(path: Path | None, content: object) -> None:
     """Write a report for programs, if a file for it is named."""
     if path is not None:
         path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-
-
-def names_of(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
-    """Make an argument type for a list of names, separated by commas."""
-
-    def parse(text: str) -> tuple[str, ...]:
-        names = tuple(text.split(","))
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise argparse.ArgumentTypeError(
-                f"{', '.join(unknown)}: expected some of {','.join(known)}"
-            )
-        return names
-
-    return parse

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tritonpose.errors import InputError
+from tritonpose.inputs.addresses import masked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,4 +104,4 @@ def size_of(source: Source | None) -> tuple[int, int] | None:
 
 
 def _name(path: str | None) -> str:
-    return repr(path) if path else "the image"
+    return repr(masked(path)) if path else "the image"

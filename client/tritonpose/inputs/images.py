@@ -9,6 +9,7 @@ import numpy as np
 
 from tritonpose.errors import InputError
 from tritonpose.file_types import is_url, is_video_format
+from tritonpose.inputs.addresses import masked
 from tritonpose.inputs.arrays import checked_frame
 from tritonpose.inputs.decoding import sources_in
 from tritonpose.inputs.files import read_file
@@ -115,7 +116,7 @@ def path_of(source: object) -> str | None:
 def _images_in(data: bytes, file: FileInput) -> list[ImageInput]:
     """Find the images in a file; raise InputError."""
     if is_video_format(data):
-        name = repr(file.path) if file.path else "the file"
+        name = repr(masked(file.path)) if file.path else "the file"
         advice = "download it first" if is_url(file.path) else "give it a video's suffix: .mp4"
         raise InputError(f"{name} looks like a video; {advice}", file.path)
     path = path_of(file)

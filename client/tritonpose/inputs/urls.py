@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from tritonpose import __version__
 from tritonpose.errors import InputError
-from tritonpose.inputs.addresses import CAMERA_ADVICE
+from tritonpose.inputs.addresses import CAMERA_ADVICE, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,7 +57,7 @@ def fetch(url: str) -> bytes:
             return _read(response, deadline)
     except (OSError, http.client.HTTPException, ValueError) as error:
         problem = explain_failure(error, SILENCE_S)
-        raise InputError(f"can't fetch {url!r}: {problem}", url) from error
+        raise InputError(f"can't fetch {masked(url)!r}: {problem}", url) from error
 
 
 def open_url(

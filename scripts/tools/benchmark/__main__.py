@@ -12,11 +12,12 @@ from tools.benchmark.pipeline_alone import PIPELINE_ALONE, measure_pipeline
 from tools.benchmark.report import as_markdown, as_text, check_charts, save_chart
 from tools.benchmark.run import MEASUREMENTS, run_benchmark
 from tools.benchmark.workload import FULL, QUICK, find_images
-from tools.command import names_of, run_command, write_json
+from tools.command import run_command, write_json
 from tools.errors import ToolError
 from tools.evaluation.variants import Variant, with_models
 from tools.sample_photo import sample_photo
 from tritonpose.cli.console import print_status
+from tritonpose.cli.parsing import choices
 from tritonpose.config import PIPELINE_NAME, PipelineConfig
 
 CAMERAS = "cameras"
@@ -58,7 +59,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         add(f"--{name}", metavar="NAME", help="replace the pipeline's: a name or a directory")
     add(
         "--only",
-        type=names_of((*MEASUREMENTS, CAMERAS, PIPELINE_ALONE)),
+        type=choices((*MEASUREMENTS, CAMERAS, PIPELINE_ALONE)),
         default=MEASUREMENTS,
         metavar="NAMES",
         help=f"measure only some of {','.join(MEASUREMENTS)}; or {CAMERAS}: eight cameras at once, "

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from tools.errors import ToolError
 from tools.evaluation.agreement import VISIBLE
+from tools.evaluation.tracking.metrics import joint_similarity
+from tritonpose.tracking.association import sigmas_of
 from tritonpose.transport.messages import PoseResponse
 
 CLOSE = 0.9
@@ -68,28 +70,15 @@ def find_jpegs(directory: Path) -> list[Path]:
 
 def _matched(full: PoseResponse, fast: PoseResponse) -> npt.NDArray[np.float64]:
     """Give each person the most similar one of those left; return the OKS of those found."""
-    left = list(fast.keypoints)
-    sigmas = np.array(full.schema.sigmas or [0.05] * full.keypoints.shape[1])
+    left = fast.keypoints.astype(np.float64)
+    sigmas = sigmas_of(full.schema)
     matched = []
     for box, keypoints in zip(full.boxes, full.keypoints, strict=True):
         area = float((box[2] - box[0]) * (box[3] - box[1]))
-        similar = [_oks(keypoints, other, area, sigmas) for other in left]
-        best = int(np.argmax(similar)) if similar else -1
-        if similar and similar[best] > _SAME:
-            matched.append(similar[best])
-            del left[best]
+        joints = joint_similarity(keypoints[:, :2], left[..., :2], area, sigmas)
+        shown = keypoints[:, 2] >= VISIBLE
+        similar = joints[:, shown].mean(axis=1) if shown.any() else np.ones(len(left))
+        if similar.max(initial=0) > _SAME:
+            matched.append(similar.max())
+            left = np.delete(left, similar.argmax(), axis=0)
     return np.array(matched, np.float64)
-
-
-def _oks(
-    expected: npt.NDArray[np.float32],
-    found: npt.NDArray[np.float32],
-    area: float,
-    sigmas: npt.NDArray[np.float64],
-) -> float:
-    """Compute COCO's OKS over the keypoints that the first person shows."""
-    shown = expected[:, 2] >= VISIBLE
-    if not shown.any():
-        return 1.0
-    squares = ((expected[:, :2] - found[:, :2]).astype(np.float64) ** 2).sum(axis=1)
-    return float(np.exp(-squares / (2 * area * (2 * sigmas) ** 2))[shown].mean())

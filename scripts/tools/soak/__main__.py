@@ -10,12 +10,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from tools.command import names_of, run_command, write_json
+from tools.command import run_command, write_json
 from tools.sample_photo import sample_photo
 from tools.soak.context import Plan
 from tools.soak.report import as_json, as_text
 from tools.soak.run import PARTS, run_soak
 from tritonpose.cli.console import print_status
+from tritonpose.cli.parsing import choices
 from tritonpose.config import PIPELINE_NAME
 
 
@@ -35,7 +36,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add(
         "--only",
-        type=names_of(PARTS),
+        type=choices(tuple(PARTS)),
         default=tuple(PARTS),
         metavar="PARTS",
         help=f"run only some of {','.join(PARTS)}",

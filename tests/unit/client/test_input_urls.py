@@ -98,6 +98,25 @@ def test_answers_that_are_no_image(files: FileServer, route: Route, words: str) 
     assert words in failure(files.add("/it", route))
 
 
+@pytest.mark.parametrize(
+    "route",
+    [
+        Route(statuses=[403]),
+        Route(b""),
+        Route(b"<!DOCTYPE html><p>Sign in"),
+        Route(b"\0\0\0\x18ftypisom" + bytes(99)),
+        Route(JPEG[:300]),
+    ],
+)
+def test_messages_hold_no_secrets_of_an_address(files: FileServer, route: Route) -> None:
+    url = files.add("/it?token=secret", route).replace("//", "//me:secret@")
+    with pytest.raises(InputError) as caught:
+        decode_source(load_source(url)[0].source, url)  # type: ignore[arg-type]
+    assert caught.value.input == url
+    assert "/it?token=***" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("announced", [True, False])
 def test_too_large(files: FileServer, monkeypatch: pytest.MonkeyPatch, announced: bool) -> None:
     monkeypatch.setattr(urls, "MAX_BYTES", 2**20)

@@ -88,9 +88,7 @@ def _similar_joints(one: TrackedResult, other: TrackedResult) -> list[npt.NDArra
     for box, keypoints in zip(one.arrays.boxes, one.arrays.keypoints, strict=True):
         area = float(np.prod(box[2:] - box[:2]))
         clear = keypoints[:, 2] >= _CLEAR
-        candidates = [
-            joint_similarity(keypoints[:, :2], each[:, :2], area)[clear]
-            for each in other.arrays.keypoints
-        ]
+        others = other.arrays.keypoints[..., :2].astype(np.float64)
+        candidates = joint_similarity(keypoints[:, :2], others, area)[:, clear]
         found.append(max(candidates, key=np.sum, default=np.zeros(int(clear.sum()))))
     return found

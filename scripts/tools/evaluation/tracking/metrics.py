@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tritonpose.tracking.association import box_overlaps, sigmas_of
 from tritonpose_pipeline.keypoint_schema import default_schema
 
 Floats = npt.NDArray[np.float64]
@@ -21,6 +22,9 @@ Ints = npt.NDArray[np.int64]
 _SAME_BOX, _SAME_POSE = 0.5, 0.5
 # Joints of less score are anywhere.
 _CLEAR = 0.3
+
+COCO_SIGMAS = sigmas_of(default_schema(17))
+"""Of COCO's 17 keypoints, for OKS."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,27 +115,15 @@ def similarities(true: Seen, found: Seen) -> Floats:
 
 def pose_similarities(true: Seen, found: Seen) -> Floats:
     """Compute OKS of each of N true people with each of M found, of joints that are clear."""
-    result = np.zeros((len(true.ids), len(found.ids)))
-    for person, (box, keypoints) in enumerate(zip(true.boxes, true.keypoints, strict=True)):
-        area = float(np.prod(box[2:] - box[:2]))
-        clear = keypoints[:, 2] >= _CLEAR
-        for row, other in enumerate(found.keypoints):
-            joints = joint_similarity(keypoints[:, :2], other[:, :2], area)
-            result[person, row] = joints[clear].mean()
-    return result
+    areas = (true.boxes[:, 2:] - true.boxes[:, :2]).prod(axis=1)
+    poses = true.keypoints[:, None, :, :2], found.keypoints[None, :, :, :2]
+    joints = joint_similarity(*poses, areas[:, None, None])
+    clear = true.keypoints[:, None, :, 2] >= _CLEAR
+    return np.asarray((joints * clear).sum(axis=2) / np.maximum(clear.sum(axis=2), 1))
 
 
-def joint_similarity(one: Floats, other: Floats, area: float) -> Floats:
-    """Compute each joint's part of OKS, 0 to 1, of two poses ``[K, 2]``."""
-    sigmas = np.array(default_schema(len(one)).sigmas)
-    return np.asarray(np.exp(-((one - other) ** 2).sum(axis=1) / (2 * area * (2 * sigmas) ** 2)))
-
-
-def box_overlaps(first: Floats, second: Floats) -> Floats:
-    """Compute the intersection over union of each of N boxes with each of M."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    return np.asarray(shared / np.maximum(union, 1e-9))
+def joint_similarity(
+    one: Floats, other: Floats, area: Floats | float, sigmas: Floats = COCO_SIGMAS
+) -> Floats:
+    """Compute each joint's part of OKS, 0 to 1, ``[..., K]``, of poses ``[..., K, 2]``."""
+    return np.asarray(np.exp(-((one - other) ** 2).sum(axis=-1) / (2 * area * (2 * sigmas) ** 2)))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tools.evaluation.tracking.clips import Actor, Clip, Place, TruePerson, at_rest
 from tools.evaluation.tracking.cutouts import Cutout, Find, Image
-from tools.evaluation.tracking.metrics import box_overlaps
+from tritonpose.tracking.association import box_overlaps
 from tritonpose.transport.messages import PoseResponse
 
 Floats = npt.NDArray[np.float64]

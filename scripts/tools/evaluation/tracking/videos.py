@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tools.errors import ToolError
-from tools.evaluation.tracking.metrics import box_overlaps
 from tritonpose.pipeline import HumanKeypointPipeline
+from tritonpose.tracking.association import box_overlaps
 
 # Truth of real videos has boxes only.
 _SAME = 0.5

@@ -8,7 +8,6 @@ import pytest
 from tools.evaluation.tracking.metrics import (
     Floats,
     Seen,
-    box_overlaps,
     count_shared,
     count_switches,
     ids_of,
@@ -72,12 +71,6 @@ def test_a_box_around_two_people_is_of_the_one_whose_pose_it_has() -> None:
     for person in (0, 1):
         found = Seen(np.array([5]), wide, true.keypoints[[person]])
         assert (similarities(true, found)[:, 0] > 0).tolist() == [person == 0, person == 1]
-
-
-def test_overlaps_of_boxes() -> None:
-    one = np.array([[0, 0, 2, 2]], float)
-    others = np.array([[0, 0, 2, 2], [1, 0, 3, 2], [5, 5, 6, 6]], float)
-    np.testing.assert_allclose(box_overlaps(one, others), [[1, 1 / 3, 0]])
 
 
 def test_similarity_of_joints_is_that_of_coco() -> None:
