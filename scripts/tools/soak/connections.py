@@ -19,8 +19,9 @@ _REST_ROLE = "rest"
 
 _CLIENTS = 4
 
-# Bytes over one connection: what it may hold is a body that would be accepted, and small.
-_MOST_SENT = 12_000_000
+# Bytes over one connection: what it may hold is a body that would be accepted, here a small one
+# beside the memory of the service.
+_MOST_SENT = 2_000_000
 
 _SAMPLE_SECONDS = 0.05
 

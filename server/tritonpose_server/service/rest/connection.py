@@ -82,6 +82,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._overhead = 0
         self._head_begun = False
         self._in_body = False
+        # Of one body, from the data that is being parsed.
+        self._parts: list[bytes] = []
         self._upgrading = False
         # Whether all that comes is ignored, and why the parser was stopped.
         self._deaf = False
@@ -119,12 +121,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             return self._change_protocol(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
+            self._parts.clear()
             refusal, self._refusal = self._refusal, None
             if refusal is not None:
                 # Its frames hold it, and the data, until the next garbage collection.
                 refusal.__traceback__ = None
             self._reject(refusal or malformed(error, bytes(part[:1])))
         else:
+            self._pass_on()
             if self._overhead > self.limits.max_header_bytes:
                 self._reject(self._too_large())
         return data[len(part) :]
@@ -189,11 +193,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
-        """Pass a part of a body on; requests that wait must be small."""
+        """Keep a part of a body, which may be a single byte; requests that wait must be small."""
         self._overhead = 0
-        super().on_body(body)
-        if self.cycle is not self._working and len(self.cycle.body) > HIGH_WATER_LIMIT:
-            self._stop(unavailable("a request was sent before an answer; try again later"))
+        self._parts.append(body)
+        if self.cycle is not self._working:
+            self._pass_on()
+            if len(self.cycle.body) > HIGH_WATER_LIMIT:
+                self._stop(unavailable("a request was sent before an answer; try again later"))
+
+    def _pass_on(self) -> None:
+        """Pass on the parts that came together, at once: each costs more than its bytes."""
+        if self._parts:
+            parts, self._parts = self._parts, []
+            super().on_body(b"".join(parts))
 
     def on_message_complete(self) -> None:
         """Note that a request has arrived completely."""
@@ -201,6 +213,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return
         self._overhead = 0
         self._in_body = False
+        self._pass_on()
         super().on_message_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
             # uvicorn starts this timer with its answer, and the rest of the body has stopped it.
