@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class LazyDict(dict[str, Any]):
     """A dict in which a `functools.partial` stands for a value until that is first read.
 
-    Every way to read a dict's values makes them, but for copying and pickling. Reading raises
-    what making raises.
+    Every way to read a dict's values makes them, but for comparing, copying and pickling. Reading
+    raises what making raises.
     """
 
     def __getitem__(self, key: str) -> Any:
@@ -38,6 +38,9 @@ class LazyDict(dict[str, Any]):
     def __iter__(self) -> Iterator[str]:
         # Overridden so that dict(self) and {**self} use __getitem__, too.
         return super().__iter__()
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
     def __or__(self, other: Any) -> Any:
         return dict(self) | other

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import reference_data
+from poses import made_up_result
 from tritonpose import InputError, KeypointResult, ServerError
 from tritonpose.drawing.poses import draw_poses
 from tritonpose.transport.messages import PoseResponse
@@ -110,6 +111,12 @@ def test_image_is_decoded_by_every_way_to_read_it_and_no_sooner(reader: str) -> 
     np.testing.assert_array_equal(READERS[reader](result()), PIXELS)
     with pytest.raises(InputError, match="truncated or corrupt"):
         READERS[reader](KeypointResult("a.png", PNG[:40]))
+
+
+def test_what_a_result_shows_of_itself_is_made() -> None:
+    res = made_up_result(1)
+    assert repr(res) == repr({key: res[key] for key in res})
+    assert "'keypoints': array(" in repr(made_up_result(1))
 
 
 def test_what_needs_no_image_decodes_none() -> None:
