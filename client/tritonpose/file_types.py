@@ -101,6 +101,11 @@ def _head_of(path: str) -> bytes:
         return b""
 
 
+def may_need_its_end(head: bytes) -> bool:
+    """Check whether this is an MP4 or MOV file, whose index is needed first and may come last."""
+    return head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide")
+
+
 def is_server_format(data: bytes) -> bool:
     """Check whether these bytes begin like a format that the server decodes itself."""
     return identify_format(data[:16]) in SENT_FORMATS

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from tritonpose.file_types import is_url
 from tritonpose.inputs import FileInput, ImageInput
 from tritonpose.inputs.files import MAX_BYTES, too_long
 from tritonpose.inputs.frames import read_frames
+from tritonpose.inputs.streams import copied
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -107,12 +107,11 @@ def _unreadable(address: str, error: Exception) -> str:
 
 def _stored_frames(address: str) -> Iterator[ImageInput | FileInput]:
     """Read a video's frames from a local copy: a decoder jumps about, which stores are slow at."""
-    with tempfile.TemporaryFile(prefix="tritonpose-") as copy:
+    with ExitStack() as stack:
         try:
             system, path = file_system(address)
             with system.open(path, "rb") as video:
-                shutil.copyfileobj(video, copy, 2**20)
-            copy.seek(0)
+                copy = copied(video, stack)
         except InputError as error:
             yield FileInput(address, problem=str(error))
             return

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _SANE_S = 1.0
 _LATE_S = 0.5
@@ -20,8 +16,7 @@ class LiveClock:
     within a second of what is measured here; the frame that came with least delay relates the two.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
+    def __init__(self) -> None:
         self._began: float | None = None
         self._offset: float | None = None
 
@@ -33,8 +28,8 @@ class LiveClock:
     def elapsed(self) -> float:
         """Return the seconds since the first call."""
         if self._began is None:
-            self._began = self._now()
-        return self._now() - self._began
+            self._began = time.monotonic()
+        return time.monotonic() - self._began
 
     def time_of(self, seconds: float | None) -> float:
         """Return the time of a frame that comes now, from the one its stream gives it, if any."""

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from tritonpose.errors import InputError
-from tritonpose.file_types import HEAD_BYTES, is_video_format
+from tritonpose.file_types import HEAD_BYTES, is_video_format, may_need_its_end
 from tritonpose.inputs.addresses import CAMERA_ADVICE
 from tritonpose.inputs.files import MAX_BYTES, too_long
 from tritonpose.inputs.frames import read_frames
@@ -79,15 +79,16 @@ def video_of_pipe(file: Any, stack: ExitStack) -> BinaryIO:
 
 
 def _video_of_pipe(head: bytes, rest: Any, stack: ExitStack) -> BinaryIO:
-    video: Any = _Rejoined(head, rest)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
-        # Its index may come last, and is needed first.
-        copy = tempfile.TemporaryFile(prefix="tritonpose-")  # noqa: SIM115
-        stack.enter_context(copy)
-        shutil.copyfileobj(video, copy, 2**20)
-        copy.seek(0)
-        video = copy
-    return cast("BinaryIO", video)
+    video = _Rejoined(head, rest)
+    return copied(video, stack) if may_need_its_end(head) else cast("BinaryIO", video)
+
+
+def copied(file: Any, stack: ExitStack) -> BinaryIO:
+    """Copy what can be read only once, or slowly, to a file without a name, closed by the stack."""
+    copy = stack.enter_context(tempfile.TemporaryFile(prefix="tritonpose-"))  # noqa: SIM115
+    shutil.copyfileobj(file, copy, 2**20)
+    copy.seek(0)
+    return copy
 
 
 def read_special(path: str, mode: int) -> Iterator[FileInput | ImageInput]:

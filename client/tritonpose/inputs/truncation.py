@@ -9,6 +9,8 @@ import struct
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
+from tritonpose.file_types import may_need_its_end
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,7 +38,7 @@ def missing_bytes(file: BinaryIO) -> int:
             ends = _segment_end(file, start)
         elif head.startswith(b"RIFF") and head.endswith(b"AVI "):
             ends = _riff_ends(file, start)
-        elif head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
+        elif may_need_its_end(head):
             ends = _box_ends(file, start)
         else:
             return 0

@@ -11,17 +11,16 @@ import io
 import ipaddress
 import os
 import re
-import shutil
 import socket
-import tempfile
 import urllib.error
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from tritonpose.file_types import is_video_format
+from tritonpose.file_types import is_video_format, may_need_its_end
 from tritonpose.inputs.addresses import masked
 from tritonpose.inputs.cameras import ConnectError, OpenStream
+from tritonpose.inputs.streams import copied
 from tritonpose.inputs.urls import explain_failure, open_url
 from tritonpose.inputs.videos import open_alone, reason_of
 from tritonpose_pipeline.file_formats import identify_format
@@ -57,8 +56,6 @@ _HLS_OPTIONS = {
     "m3u8_hold_counters": "30",
     "max_pixels": str(Limits.max_pixels),
 }
-# Read as what its suffix says: a video's index may come last in these.
-_INDEXED = (b"ftyp", b"moov", b"mdat", b"wide")
 
 
 @contextmanager
@@ -74,18 +71,16 @@ def open_web_video(address: str) -> Iterator[OpenStream]:
             yield stack.enter_context(_open_playlist(address, body))
             return
         _check_kind(kind, head)
-        live = body.size is None and head[4:8] not in _INDEXED
+        needs_end = may_need_its_end(head)
+        live = body.size is None and not needs_end
         multipart = kind == "multipart/x-mixed-replace"
         name = "mpjpeg" if multipart or re.match(rb"\s*--[^\r\n]{1,200}\r?\n", head) else None
         if name is None and head.startswith(b"\xff\xd8\xff"):
             name = "mjpeg"
         options = dict(_LIVE_OPTIONS) if live else {}
         file = cast("BinaryIO", body)
-        if head[4:8] in _INDEXED and body.size is not None and not body.seekable():
-            # Its index may come last, and is needed first.
-            file = stack.enter_context(tempfile.TemporaryFile(prefix="tritonpose-"))
-            shutil.copyfileobj(cast("BinaryIO", body), file, 2**20)
-            file.seek(0)
+        if needs_end and body.size is not None and not body.seekable():
+            file = copied(body, stack)
         try:
             container = open_alone(file, name, options)
         except (av.FFmpegError, *_FAILURES) as error:

@@ -142,12 +142,12 @@ def unusual_files(pixels: Pixels) -> list[HostileFile]:
     return [HostileFile(name, data, refused=False) for name, data in files.items()]
 
 
-def truncations(pixels: Pixels, step: int = 7) -> Iterator[tuple[str, bytes]]:
-    """Cut files of every format at every ``step``-th byte; yields a name and the bytes."""
+def truncations(pixels: Pixels) -> Iterator[tuple[str, bytes]]:
+    """Cut files of every format at every seventh byte; yields a name and the bytes."""
     picture = Image.fromarray(pixels)
     for kind in ("JPEG", "PNG", "WEBP", "BMP"):
         data = saved(picture, kind)
-        for length in range(0, len(data), step):
+        for length in range(0, len(data), 7):
             yield f"{kind} of {len(data)} bytes, cut at {length}", data[:length]
 
 

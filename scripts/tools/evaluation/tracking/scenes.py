@@ -133,14 +133,14 @@ def _walk(path: Walk, back: int, time: float) -> Place | None:
     return None
 
 
-def _through(start: float, end: float, speed: float, height: float = _HEIGHT) -> Walk:
+def _through(start: float, end: float, speed: float) -> Walk:
     """Wait, walk from one place to another, and wait."""
     duration = abs(end - start) / (speed * _HEIGHT)
     return [
-        (0.0, start, height),
-        (_WAIT, start, height),
-        (_WAIT + duration, end, height),
-        (2 * _WAIT + duration, end, height),
+        (0.0, start, _HEIGHT),
+        (_WAIT, start, _HEIGHT),
+        (_WAIT + duration, end, _HEIGHT),
+        (2 * _WAIT + duration, end, _HEIGHT),
     ]
 
 
