@@ -26,6 +26,8 @@ _PADDLEX_KEYS = {
     *("engine", "engine_config", "genai_config"),
 }
 
+_LONGEST_LITERAL = 1000
+
 PIPELINE_NAME = "human_keypoint_detection"
 """The one PaddleX pipeline that tritonpose serves."""
 
@@ -313,7 +315,8 @@ def _evaluate_literals(content: Any) -> Any:
     """
     if isinstance(content, dict):
         return {key: _evaluate_literals(value) for key, value in content.items()}
-    if isinstance(content, str):
+    # Longer ones spell no value that such a file has, but perhaps a number without end.
+    if isinstance(content, str) and len(content) < _LONGEST_LITERAL:
         try:
             return ast.literal_eval(content)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
