@@ -1,4 +1,4 @@
-"""Read YAML files, whoever has written them."""
+"""Read YAML files, also those of strangers."""
 
 from __future__ import annotations
 
