@@ -57,6 +57,11 @@ def hold(address: str, port: int | None) -> socket.socket:
     return holder
 
 
+def url_host(address: str) -> str:
+    """Write an interface, by its name or address, as the host of a URL."""
+    return f"[{address}]" if ":" in address else address
+
+
 def is_loopback(address: str) -> bool:
     """Return whether only this machine can reach an interface, by its name or address."""
     try:

@@ -9,6 +9,7 @@ from tritonpose_pipeline.cores import available_cores
 from tritonpose_server.embedded.device import Device
 from tritonpose_server.embedded.staging import HpsOptions
 from tritonpose_server.embedded.tuning import PipelineTuning, Tuning, complete_pipeline
+from tritonpose_server.ports import url_host
 
 
 @dataclass(frozen=True)
@@ -69,4 +70,4 @@ class ServerOptions:
         """Where this machine reaches the server."""
         if self.address in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
             return "localhost"
-        return f"[{self.address}]" if ":" in self.address else self.address
+        return url_host(self.address)

@@ -17,6 +17,7 @@ from tritonpose_server.embedded.launch import hold_ports, launch
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.triton_command import CONTROL_HEADER, GRPC_HEADER, Ports
 from tritonpose_server.errors import EmbeddedServerError, PortInUseError
+from tritonpose_server.ports import url_host
 from tritonpose_server.supervision.processes import kill_processes_of
 from tritonpose_server.supervision.triton_api import TritonApi
 from tritonpose_server.supervision.triton_log import LogForwarder
@@ -80,17 +81,17 @@ class EmbeddedServer:
     @property
     def grpc_url(self) -> str:
         """Address for gRPC clients."""
-        return f"grpc://{self._options.address}:{self.ports.grpc}"
+        return f"grpc://{url_host(self._options.address)}:{self.ports.grpc}"
 
     @property
     def http_url(self) -> str:
         """Address for HTTP clients."""
-        return f"http://{self._options.address}:{self.ports.http}"
+        return f"http://{url_host(self._options.address)}:{self.ports.http}"
 
     @property
     def metrics_url(self) -> str:
         """Address of Triton's metrics."""
-        return f"http://{self._options.metrics_host}:{self.ports.metrics}/metrics"
+        return f"http://{url_host(self._options.metrics_host)}:{self.ports.metrics}/metrics"
 
     @property
     def control_headers(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tritonpose.triton_http import CLIENT_HEADER, CLIENT_VALUE
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.staging import HPS, PIPELINE
+from tritonpose_server.ports import url_host
 
 CONTROL_HEADER = "tritonpose-control"
 """HTTP header of the key that opens Triton's control endpoints; for gRPC see `GRPC_HEADER`."""
@@ -72,11 +73,11 @@ def triton_command(
         f"--backend-config=python,shm-default-byte-size={_SHM_BYTES}",
         f"--backend-config=python,thread-pool-size={threads}",
         "--disable-auto-complete-config",
-        f"--grpc-address={options.address}",
+        f"--grpc-address={url_host(options.address)}",
         f"--grpc-port={ports.grpc}",
-        f"--http-address={options.address}",
+        f"--http-address={_http_address(options.address)}",
         f"--http-port={ports.http}",
-        f"--metrics-address={options.metrics_host}",
+        f"--metrics-address={_http_address(options.metrics_host)}",
         f"--metrics-port={ports.metrics}",
         # The guardian holds these ports, so that no other user can take them during a restart.
         "--reuse-grpc-port=true",
@@ -106,6 +107,11 @@ def trace_arguments(environ: Mapping[str, str] = os.environ) -> list[str]:
         f"--grpc-header-forward-pattern={_CONTEXT_HEADERS}",
         f"--http-header-forward-pattern={_CONTEXT_HEADERS}",
     ]
+
+
+def _http_address(address: str) -> str:
+    """Write an interface as Triton's HTTP library, evhtp, expects it."""
+    return f"ipv6:{address}" if ":" in address else address
 
 
 def _restrictions(control_key: str | None) -> list[str]:

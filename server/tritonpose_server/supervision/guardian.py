@@ -291,7 +291,8 @@ def _without_taken_metrics(command_line: list[str]) -> list[str]:
     address, port = (options.get(f"--metrics-{name}") for name in ("address", "port"))
     if address is not None and port is not None:
         try:
-            bind(address, int(port)).close()
+            # The prefix is for Triton alone.
+            bind(address.removeprefix("ipv6:"), int(port)).close()
         except EmbeddedServerError as error:
             _report(f"the server goes on without metrics: {error}")
             return [*command_line, "--allow-metrics=false"]

@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from tritonpose.errors import ConfigError
 from tritonpose.transport.tls import TlsFiles
 from tritonpose_pipeline.cores import available_cores
+from tritonpose_server.ports import url_host
 from tritonpose_server.service.urls.settings import HOST, URLS_OFF, UrlSettings
 
 ANY = "*"
@@ -138,5 +139,4 @@ class RestSettings:
     @property
     def address(self) -> str:
         """The URL of the service, without a slash at its end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.cert_file else 'http'}://{host}:{self.port}"
+        return f"{'https' if self.cert_file else 'http'}://{url_host(self.host)}:{self.port}"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import httpx
 
+from tritonpose_server.ports import url_host
 from tritonpose_server.service.contract.failures import ServiceError, invalid_image
 from tritonpose_server.service.urls.settings import DEFAULT_PORTS, UrlSettings
 
@@ -69,7 +70,7 @@ class Target(NamedTuple):
     @property
     def netloc(self) -> str:
         """Value of the header ``Host``."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = url_host(self.host)
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 

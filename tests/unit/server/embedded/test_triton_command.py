@@ -69,4 +69,8 @@ def test_the_metrics_may_be_opened_alone() -> None:
     arguments = command(metrics_address="0.0.0.0")
     assert "--metrics-address=0.0.0.0" in arguments
     assert {"--grpc-address=127.0.0.1", "--http-address=127.0.0.1"} <= set(arguments)
-    assert "--metrics-address=::1" in command(address="::1")
+
+
+def test_addresses_of_ipv6_are_written_as_each_of_tritons_libraries_reads_them() -> None:
+    expected = {"--grpc-address=[::1]", "--http-address=ipv6:::1", "--metrics-address=ipv6:::1"}
+    assert expected <= set(command(address="::1"))
