@@ -13,8 +13,11 @@ def bind(address: str, port: int | None) -> socket.socket:
     """Hold a port, None for a free one, of an interface: a name or an IPv4 or IPv6 address.
 
     The socket holds it until it is closed. Raises PortInUseError if it is taken,
-    EmbeddedServerError if the address can't be listened on.
+    EmbeddedServerError if the address can't be listened on, or is empty.
     """
+    if not address:
+        # To the system that is every interface.
+        raise EmbeddedServerError("the address to listen on is empty: name one, such as 127.0.0.1")
     holder = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:
         # Remains of a former server's connections don't count.

@@ -24,7 +24,6 @@ class ServerOptions:
         metrics_port: Port of ``/metrics``, None for a free one.
         start_timeout: Seconds until the server must be ready.
         stop_timeout: Seconds requests in flight get to finish when the server stops.
-        log_verbose: Triton's verbosity, 0 for none.
         restart: Whether the server is restarted, at the same ports, when it dies, has lost one of
             its processes, or hangs.
         hang_timeout: Seconds without a response after which it, or one of its models, hangs.
@@ -45,7 +44,6 @@ class ServerOptions:
     metrics_port: int | None = None
     start_timeout: float = 120.0
     stop_timeout: float = 10.0
-    log_verbose: int = 0
     restart: bool = True
     hang_timeout: float = 10.0
     control_key: str | None = field(default=None, repr=False)

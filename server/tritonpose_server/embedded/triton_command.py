@@ -86,7 +86,6 @@ def triton_command(
         "--allow-vertex-ai=false",
         "--allow-sagemaker=false",
         f"--exit-timeout-secs={max(int(options.stop_timeout), 1)}",
-        f"--log-verbose={options.log_verbose}",
         *trace_arguments(),
         *_restrictions(options.control_key),
     ]

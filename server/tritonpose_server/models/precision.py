@@ -69,9 +69,11 @@ def stale_facts(name: str, store: ModelStore) -> list[str]:
     if isinstance(base, str):
         file = store.model_file(base)
         if file.exists() and digest_files(file) != provenance.get("base_sha256"):
+            precision = str(provenance["precision"])
+            photos = " --calibration PHOTOS" if precision == "int8" else ""
             facts.append(
                 f"{name} was made of other weights than {base} has now: make it again with "
-                f"`tritonpose models variant {base} --precision {provenance['precision']}`"
+                f"`tritonpose models variant {base} --precision {precision}{photos}`"
             )
     return facts
 

@@ -191,11 +191,14 @@ def test_names_that_do_not_do(store: ModelStore, kind: str) -> None:
 
 def test_variants_of_other_weights(store: ModelStore) -> None:
     make_bf16(store, "toy")
+    make_int8(store, "toy", images(1))
     assert stale_facts("toy-bf16", store) == stale_facts("toy", store) == []
     install(store, servable=quantizable_model(channels=48))
     (fact,) = stale_facts("toy-bf16", store)
     assert "was made of other weights than toy has now" in fact
     assert "`tritonpose models variant toy --precision bf16`" in fact
+    (fact,) = stale_facts("toy-int8", store)
+    assert "`tritonpose models variant toy --precision int8 --calibration PHOTOS`" in fact
     store.remove("toy")
     assert stale_facts("toy-bf16", store) == []
 

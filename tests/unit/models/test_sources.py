@@ -139,11 +139,11 @@ def test_only_sources_whose_server_answers_are_worth_a_try(server, tmp_path):
     sources = [
         ModelSource("closed", CLOSED),
         ModelSource("no address", "{model}"),
-        answering[0],
-        ModelSource("silent", server.add("/silent", Route(silent=True))),
-        answering[1],
+        *answering,
     ]
-    assert answering_sources(sources, patience_s=1.0) == tuple(answering)
+    assert answering_sources(sources, patience_s=60) == tuple(answering)
+    silent = ModelSource("silent", server.add("/silent", Route(silent=True)))
+    assert answering_sources([silent], patience_s=0.1) == ()
     with pytest.raises(FetchError, match="no server that has it answers"):
         fetch_model(NAME, tmp_path / NAME, sources=())
 
@@ -176,15 +176,6 @@ def test_when_all_fail_each_has_its_line(server, tmp_path):
         assert line.startswith(f"  {title}: http://127.0.0.1:")
         assert reason in line
     assert content(tmp_path / NAME) == {"inference.onnx": b"fetched before"}
-
-
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x", "a/b", "a b", "{file}", "a?b", "-x", "a\n"]
-)
-def test_some_names_can_be_no_models(server, tmp_path, name):
-    with pytest.raises(ValueError, match="can't be the name of a model"):
-        fetch_model(name, tmp_path / "x", sources=[archives(server)])
-    assert server.requests == []
 
 
 def test_two_fetches_at_once_leave_one_good_directory(server, tmp_path):

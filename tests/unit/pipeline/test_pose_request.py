@@ -23,7 +23,7 @@ def test_a_file_is_looked_at_before_it_is_decoded_and_a_frame_taken_as_it_is() -
     assert request(frame=PIXELS).check_image(LIMITS) is PIXELS
     file = request(image=PNG).check_image(LIMITS)
     assert isinstance(file, EncodedImage)
-    assert (file.format, file.pixels, file.data) == ("PNG", 6 * 8, PNG)
+    assert (file.format, file.header.pixels, file.data) == ("PNG", 6 * 8, PNG)
     np.testing.assert_array_equal(decode_image(file), PIXELS)
 
 

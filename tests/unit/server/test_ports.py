@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from other_user import as_other_user
-from tritonpose_server.errors import PortInUseError
+from tritonpose_server.errors import EmbeddedServerError, PortInUseError
 from tritonpose_server.ports import bind, hold
 
 
@@ -28,6 +28,11 @@ def test_a_server_of_the_same_user_shares_it() -> None:
         assert listen(port, socket.SO_REUSEPORT)
         with pytest.raises(OSError, match="in use"):
             listen(port, socket.SO_REUSEADDR)
+
+
+def test_an_empty_address_opens_nothing() -> None:
+    with pytest.raises(EmbeddedServerError, match="is empty: name one"):
+        bind("", None)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])

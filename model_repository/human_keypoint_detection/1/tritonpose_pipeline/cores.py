@@ -71,6 +71,7 @@ def _limit(group: Path) -> float | None:
 def _read(path: Path) -> str:
     """Read a file of the kernel; empty where there is none."""
     try:
-        return path.read_text("utf-8")
+        # Mount points may be in any encoding.
+        return path.read_text("utf-8", "surrogateescape")
     except OSError:
         return ""

@@ -63,11 +63,6 @@ class EncodedImage(NamedTuple):
     header: ImageHeader
     data: bytes
 
-    @property
-    def pixels(self) -> int:
-        """Count the pixels that it has according to its header."""
-        return self.header.pixels
-
 
 def copy_file(tensor: npt.NDArray[np.uint8], limits: Limits) -> bytes:
     """Copy an encoded image, unless it is too large to be looked at.

@@ -27,7 +27,6 @@ from tritonpose_pipeline.detection import (
 )
 from tritonpose_pipeline.errors import CancelledError, DeadlineError, ModelFailedError
 from tritonpose_pipeline.heatmaps import average_flipped, decode_heatmaps
-from tritonpose_pipeline.image import EncodedImage
 from tritonpose_pipeline.keypoint_schema import KeypointSchema, default_schema
 from tritonpose_pipeline.limits import ComputeSlots, Limits, PixelBudget
 from tritonpose_pipeline.photo import Photo
@@ -141,16 +140,16 @@ class RequestPipeline:
             region = request.region()
         with stages("check"):
             source = request.check_image(self._limits)
-        pixels = (
-            source.pixels if isinstance(source, EncodedImage) else source.shape[0] * source.shape[1]
-        )
+        photo = Photo(source, fast=options.fast_decode, stages=stages)
+        width, height = photo.size
         with ExitStack() as held:
             with stages("memory"):
-                held.enter_context(self._budget.hold(pixels, deadline - time.perf_counter()))
+                left = deadline - time.perf_counter()
+                held.enter_context(self._budget.hold(width * height, left))
             with stages("core"):
                 held.enter_context(self._slots.acquire())
             return estimate_poses(
-                Photo(source, fast=options.fast_decode, stages=stages),
+                photo,
                 options,
                 self._run_model,
                 checkpoint,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 import threading
 import time
@@ -29,8 +28,6 @@ MIRROR_VARIABLE = "TRITONPOSE_MODEL_MIRROR"
 
 PLAIN_HTTP_VARIABLE = "TRITONPOSE_ALLOW_HTTP_MIRROR"
 """1 allows a mirror whose answers anybody on the way can change."""
-
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -144,11 +141,8 @@ def fetch_model(
 
     The directory is the model's own: it appears, or is replaced, when all is there. A source that
     gives other files than ``lock`` has is passed over; a model not in it yet is recorded. If no
-    source has the model, the message of the `FetchError` has one line per source; a name that can't
-    be a model's is a `ValueError`.
+    source has the model, the message of the `FetchError` has one line per source.
     """
-    if not _MODEL_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} can't be the name of a model")
     if lock is not None:
         lock.record(name)  # a malformed lock file is no source's fault
     failures: list[str] = []
