@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from tritonpose.inputs.videos import Frame, decode_video
 from tritonpose_server.errors import EmbeddedServerError
@@ -77,4 +78,4 @@ def _decode_frame(video: Path, photo: Path) -> None:
         frame = next(islice(decode_video(file, video.name), _FRAME, None), None)
     if not isinstance(frame, Frame):
         raise EmbeddedServerError(f"can't decode {video.name} of {_PACKAGE}: {frame}")
-    cv2.imwrite(str(photo), frame.image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    cv2.imwrite(str(photo), np.asarray(frame.image), [cv2.IMWRITE_JPEG_QUALITY, 95])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 # Little is lost.
@@ -70,6 +71,8 @@ def panned(image: np.ndarray, count: int) -> list[np.ndarray]:
     return [np.roll(image, -2 * number, axis=1) for number in range(count)]
 
 
-def number_of(frame: np.ndarray) -> int:
-    """The number of a frame of `gray_frames`, decoded."""
+def number_of(frame: np.ndarray | bytes) -> int:
+    """The number of a frame of `gray_frames`, decoded, or still the file that a camera sent."""
+    if isinstance(frame, bytes):
+        frame = cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_COLOR)
     return round(float(frame.mean()) / 10)

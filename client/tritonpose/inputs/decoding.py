@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tritonpose.result import Source
     from tritonpose_pipeline.pages import EncodedPage
 
+# Larger ones take longer at any size than to look for people.
+_REDUCED, _MOST_PIXELS = 8, 16_000_000
+
 LOGGER = logging.getLogger("tritonpose")
 
 
@@ -83,6 +86,20 @@ def check_source(source: bytes, path: str | None) -> None:
     except BadRequestError as error:
         raise InputError(str(error), path) from error
     decode_source(source, path)
+
+
+def decode_small(file: bytes) -> NDArray[np.uint8] | None:
+    """Decode a JPEG file at an eighth of its size; None where that can't be or takes too long."""
+    from tritonpose_pipeline.errors import BadRequestError
+    from tritonpose_pipeline.image import check_file, decode_reduced
+
+    try:
+        encoded = check_file(file)
+        if encoded.format != "JPEG" or encoded.header.pixels > _MOST_PIXELS:
+            return None
+        return decode_reduced(encoded, _REDUCED)[0]
+    except BadRequestError:
+        return None
 
 
 def size_of(source: Source | None) -> tuple[int, int] | None:

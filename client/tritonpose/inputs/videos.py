@@ -15,12 +15,14 @@ import numpy as np
 from tritonpose.errors import InputError
 from tritonpose.inputs.truncation import missing_bytes
 from tritonpose_pipeline.cores import available_cores
+from tritonpose_pipeline.file_formats import read_header
 from tritonpose_pipeline.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
@@ -30,7 +32,9 @@ _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,live_flv,mpeg,mpegvideo,mpegts,mxf,ogg,ivf,"
     "nut,rm,wtv,dv,gxf,yuv4mpegpipe,h264,hevc,m4v,obu,vc1,mjpeg,mpjpeg,gif,apng"
 )
-_JPEG = b"\xff\xd8\xff"
+_JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+# Cameras fill up their frames.
+_PADDING = 64
 # More would hold a frame each, on machines with many cores.
 _MOST_THREADS = 4
 _USUAL_RATE = 25.0
@@ -42,14 +46,15 @@ class Frame:
     """One frame of a video, a camera or another source.
 
     Attributes:
-        image: (H, W, 3) uint8, BGR, contiguous; turned as the video says.
+        image: (H, W, 3) uint8, BGR, contiguous; turned as the video says. Of a camera that sends
+            JPEG files, such a file: the server decodes it.
         index: Its number in the source, from 0; dropped ones count.
         time: Seconds since the first frame; by the usual rate where the video tells no times. Of a
             camera: since the source was opened, also through interruptions.
         arrived: When a camera's frame came, by `time.monotonic`; None in recordings.
     """
 
-    image: NDArray[np.uint8]
+    image: NDArray[np.uint8] | bytes
     index: int
     time: float
     arrived: float | None = None
@@ -173,10 +178,16 @@ class Decoding:
         clock: Callable[[float | None], float] | None = None,
     ) -> None:
         self._container, self._stream, self._name = container, stream, name
+        from av.video.reformatter import VideoReformatter
+
         context = stream.codec_context
         context.thread_type = "SLICE" if live else "AUTO"
         context.thread_count = 1 if live else min(available_cores(), _MOST_THREADS)
         context.options = {"max_pixels": str(Limits.max_pixels)}
+        # Of a camera frames may be dropped, and decoding those would be for nothing.
+        self._sends_files = live and context.name == "mjpeg"
+        # One for all frames: making it, with threads, takes longer than a small frame does.
+        self._converter = VideoReformatter()
         self._clock = clock or self._elapsed
         self._step = 1 / float(stream.average_rate or stream.guessed_rate or _USUAL_RATE)
         self._first = self._count = first
@@ -194,6 +205,9 @@ class Decoding:
         early: av.FFmpegError | None = None
         try:
             for packet in self._container.demux(self._stream):
+                if self._sends_files and _is_jpeg(file := bytes(packet)):
+                    yield self._frame_of_file(file, packet)
+                    continue
                 try:
                     decoded = packet.decode()
                 except av.FFmpegError as error:
@@ -229,6 +243,12 @@ class Decoding:
         self._count += 1
         return item
 
+    def _frame_of_file(self, file: bytes, packet: Packet[VideoStream]) -> Frame:
+        seconds = None if packet.pts is None else float(packet.pts * packet.time_base)
+        self._time = max(self._clock(seconds), self._time + 1e-6)
+        self._count += 1
+        return Frame(file, self._count - 1, round(self._time, 6))
+
     def _elapsed(self, seconds: float | None) -> float:
         """Return the seconds since the first frame."""
         if seconds is None:
@@ -242,10 +262,16 @@ class Decoding:
 
         All colors are taken for BT.601's, as OpenCV does: PaddleX's users read videos with it.
         """
-        image = cast(
-            "NDArray[np.uint8]",
-            frame.to_ndarray(format="bgr24", src_colorspace="ITU601", interpolation="BICUBIC"),
+        from av.video.reformatter import Colorspace, Interpolation
+
+        converted = self._converter.reformat(
+            frame,
+            format="bgr24",
+            src_colorspace=Colorspace.ITU601,
+            interpolation=Interpolation.BICUBIC,
+            threads=1,
         )
+        image = cast("NDArray[np.uint8]", converted.to_ndarray())
         # Not asked of each frame: the answer refers to the frame and it to the answer, so that
         # its memory waits for Python's collector of cycles.
         if frame.rotation not in self._turns:
@@ -260,6 +286,17 @@ class Decoding:
     def _damage(self, problem: str) -> InputError:
         place = f"frame {self._count} of {self._name!r}"
         return InputError(f"{place} {problem}", self._name)
+
+
+def _is_jpeg(data: bytes) -> bool:
+    """Check whether a camera's frame is one whole JPEG file: some send halves, or other kinds."""
+    header = read_header(data, "JPEG") if data.startswith(_JPEG) else None
+    return (
+        header is not None
+        and not header.several
+        and header.pixels <= Limits.max_pixels
+        and _JPEG_END in data[-_PADDING:]
+    )
 
 
 def _turn(frame: VideoFrame) -> tuple[int, bool]:

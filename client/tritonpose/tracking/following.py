@@ -48,9 +48,9 @@ def judge(rows: Mapping[int, Track], poses: Array, sigmas: Array) -> tuple[list[
     return clear, trouble
 
 
-def reaches_border(box: Array, image: object) -> bool:
-    """Whether a box, (4,), reaches the border of an image, (H, W, 3); of a file that is unknown."""
-    if not isinstance(image, np.ndarray):
+def reaches_border(box: Array, size: tuple[int, int] | None) -> bool:
+    """Whether a box, (4,), reaches the border of an image of this width and height, if known."""
+    if size is None:
         return False
-    height, width = image.shape[:2]
+    width, height = size
     return bool(box[:2].min() <= 1 or box[2] >= width - 1 or box[3] >= height - 1)

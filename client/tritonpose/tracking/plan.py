@@ -10,6 +10,7 @@ import numpy as np
 
 from tritonpose.config import is_positive
 from tritonpose.errors import ConfigError
+from tritonpose.inputs.decoding import decode_small
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,8 +106,11 @@ class DetectionPlan:
     def _is_cut(self, frame: Frame) -> bool:
         """Whether this frame has little in common with the one before."""
         # Of a few of the pixels: those of large frames take long to add up.
-        step = max(min(frame.image.shape[:2]) // _SAMPLED, 1)
-        few = np.ascontiguousarray(frame.image[::step, ::step])
+        image = decode_small(frame.image) if isinstance(frame.image, bytes) else frame.image
+        if image is None:
+            return False
+        step = max(min(image.shape[:2]) // _SAMPLED, 1)
+        few = np.ascontiguousarray(image[::step, ::step])
         small = cv2.resize(few, _THUMB, interpolation=cv2.INTER_AREA)
         thumb = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.float32)
         before, self._thumb = self._thumb, thumb

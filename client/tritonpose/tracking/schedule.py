@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tritonpose.errors import InputError
 from tritonpose.inputs.images import ImageInput
 from tritonpose.result import KeypointResult
+from tritonpose.tracking.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,8 +119,8 @@ class SourceRun:
         most = _LIVE_PENDING if self.feed.source.live else self._most_pending
         return len(self._pending) < most and self.feed.waits and self._plan.is_ready
 
-    def submit(self, send: Send) -> Answer:
-        """Send the next frame."""
+    def submit(self, send: Send, pace: Pace) -> Answer:
+        """Send the next frame, and note how long its answer takes."""
         name = self.feed.source.name
         item = self.feed.take()
         regions = None
@@ -131,13 +133,20 @@ class SourceRun:
             if regions is not None and not regions.keys and self._nobody is not None:
                 answer = _Known(KeypointResult(**vars(image), boxes=self._nobody))
             else:
-                answer = send(image, None if regions is None else regions.boxes)
+                boxes = None if regions is None else regions.boxes
+                answer = send(image, boxes)
+                if self.feed.source.live:
+                    kind, sent = (id(self), None if boxes is None else len(boxes)), monotonic()
+                    answer.add_done_callback(lambda _: pace.note(kind, monotonic() - sent))
         is_frame = not isinstance(item, InputError)
         self._pending.append(_Pending(self._time, regions, answer, is_frame))
         return answer
 
-    def take(self) -> TrackedResult:
-        """Return the result of its oldest frame; only where it `has_result`."""
+    def take(self) -> TrackedResult | None:
+        """Return the result of its oldest frame; only where it `has_result`.
+
+        None for a camera's frame that turns out to be damaged.
+        """
         time, regions, answer, was_planned = self._pending.popleft()
         found, name = answer.result(), self.feed.source.name
         if regions is None:
@@ -155,6 +164,9 @@ class SourceRun:
                 keypoints=people.keypoints[:0],
                 kpt_scores=people.kpt_scores[:0],
             )
+        elif was_planned and self.feed.source.live and isinstance(found.error, InputError):
+            self.feed.source.dropped += 1
+            return None
         return result
 
     def cancel(self) -> list[Answer]:
@@ -183,6 +195,7 @@ class Schedule:
         self.whole = whole
         self._runs = runs
         self._limit = limit
+        self._pace = Pace(limit)
         self._turn = 0
         self._send: Send | None = None
         self._notify: Callable[[], object] = lambda: None
@@ -209,16 +222,16 @@ class Schedule:
         that of the result.
         """
         self._submit_all()
-        ready = [run for run in self._runs if run.has_result]
-        if not ready:
-            return None
-        run = min(ready, key=lambda run: run.taken)
-        self._turn += 1
-        run.taken = self._turn
-        result = run.take()
-        result.source_index = self._runs.index(run)
-        self._submit_all()
-        return result
+        while ready := [run for run in self._runs if run.has_result]:
+            run = min(ready, key=lambda run: run.taken)
+            self._turn += 1
+            run.taken = self._turn
+            result = run.take()
+            self._submit_all()
+            if result is not None:
+                result.source_index = self._runs.index(run)
+                return result
+        return None
 
     def stop(self) -> list[Answer]:
         """End reading and give up what is in flight, which is returned."""
@@ -232,10 +245,13 @@ class Schedule:
     def _submit_all(self) -> None:
         """Send frames as long as there is room: of each source in turn."""
         while self._send and sum(run.in_flight for run in self._runs) < self._limit:
+            live = sum(run.in_flight for run in self._runs if run.feed.source.live)
             waiting = [run for run in self._runs if run.may_submit]
+            if not self._pace.has_room(live):
+                waiting = [run for run in waiting if not run.feed.source.live]
             if not waiting:
                 return
             run = min(waiting, key=lambda run: run.submitted)
             self._turn += 1
             run.submitted = self._turn
-            run.submit(self._send).add_done_callback(lambda _: self._notify())
+            run.submit(self._send, self._pace).add_done_callback(lambda _: self._notify())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tritonpose.errors import ConfigError
+from tritonpose.inputs.decoding import size_of
 from tritonpose.tracking.association import sigmas_of
 from tritonpose.tracking.following import judge, reaches_border
 from tritonpose.tracking.matching import Matching, crowded
@@ -107,8 +108,9 @@ class Tracker:
                     self.trouble |= track.id is None
                     track_of[row] = track
             shown.append(row)
+        size = size_of(result.held_image())
         for track in track_of.values():
-            track.at_border = reaches_border(track.region, result.held_image())
+            track.at_border = reaches_border(track.region, size)
         return self._show(result, people, shown, track_of, source)
 
     def regions(self, *, sparse: bool = False) -> Regions:
@@ -171,8 +173,9 @@ class Tracker:
         for track in coasting:
             track.coast(time)
         followed = sorted([*followed, *coasting], key=lambda track: -track.score)
+        size = size_of(result.held_image())
         for track in followed:
-            if not track.at_border and reaches_border(track.region, result.held_image()):
+            if not track.at_border and reaches_border(track.region, size):
                 track.at_border = self.trouble = True
         self._leave(time)
         joints = people.keypoints.shape[1:]

@@ -11,7 +11,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from tools.benchmark.machine import process_tree, resident_bytes
-from tools.benchmark.scene import number_in, write_scene
+from tools.benchmark.scene import write_scene
 from tools.benchmark.subprocesses import camera
 from tritonpose import create_pipeline
 from tritonpose.config import PIPELINE_NAME, PipelineConfig
@@ -202,6 +202,7 @@ def _measure(
     results: list[tuple[int, int, float]] = []
     kills: list[float] = []
     ended = threading.Event()
+    numbers = {file.read_bytes(): n for n, file in enumerate(sorted(frames.iterdir()))}
     with _cameras(frames, logs, count) as cameras:
         sources = [open_source(f"http://127.0.0.1:{each.port}/", patient=True) for each in cameras]
         tracked = pipeline.track(sources, det_interval="auto", on_error="collect")
@@ -216,11 +217,11 @@ def _measure(
             task.start()
         try:
             before, before_dropped, began = _take(
-                tracked, first, results, run, lambda: _cpu(roots, cameras), sources
+                tracked, first, results, run, lambda: _cpu(roots, cameras), sources, numbers
             )
             run.people.clear()
             kept = len(results)
-            _take(tracked, began + seconds, results, run, dict, sources)
+            _take(tracked, began + seconds, results, run, dict, sources, numbers)
             run.seconds = time.monotonic() - began
             after = _cpu(roots, cameras)
         finally:
@@ -252,13 +253,14 @@ def _take(
     run: Run,
     usage: Callable[[], dict[str, float]],
     sources: Sequence[FrameSource],
+    numbers: Mapping[bytes, int],
 ) -> tuple[dict[str, float], list[int], float]:
     """Take results until a time; return the use of the CPU then, dropped frames, and the time."""
     for result in tracked:
         came = time.monotonic()
         image = result.held_image()
-        if result.error is None and isinstance(image, np.ndarray):
-            results.append((result.source_index, number_in(image), came))
+        if result.error is None and isinstance(image, bytes):
+            results.append((result.source_index, numbers[image], came))
             run.people.append(len(result.arrays.boxes))
         if came > until:
             break

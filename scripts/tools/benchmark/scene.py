@@ -1,4 +1,4 @@
-"""Frames of a made scene: people of a photo sway; each frame shows its number."""
+"""Frames of a made scene: people of a photo sway; no two frames are equal."""
 
 from __future__ import annotations
 
@@ -45,12 +45,6 @@ def write_scene(photo: NDArray[np.uint8], found: KeypointResult, directory: Path
             frame[:_BLOCK, bit * _BLOCK : (bit + 1) * _BLOCK] = shade
         _, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
         (directory / f"{number:04d}.jpg").write_bytes(data.tobytes())
-
-
-def number_in(frame: NDArray[np.uint8]) -> int:
-    """Read the number that a frame shows."""
-    blocks = frame[:_BLOCK, : _BITS * _BLOCK].reshape(_BLOCK, _BITS, _BLOCK, 3)
-    return int(((blocks.mean((0, 2, 3)) > 127) << np.arange(_BITS)).sum())
 
 
 def _cut(photo: NDArray[np.uint8], box: NDArray[np.float32], number: int) -> NDArray[np.uint8]:

@@ -6,20 +6,18 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from tritonpose.inputs.decoding import decode_small
 from tritonpose.inputs.videos import Frame
 from tritonpose.result import KeypointResult
 from tritonpose.tracking.plan import DetectionPlan
 from tritonpose.tracking.settings import TrackingSettings
 from tritonpose.tracking.tracker import Tracker
 from tritonpose.transport.messages import InferRequest
-from tritonpose_pipeline.errors import RequestError
-from tritonpose_pipeline.image import check_file, decode_reduced
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from tritonpose.tracking.plan import DetInterval
@@ -28,11 +26,6 @@ if TYPE_CHECKING:
     from tritonpose.transport.messages import PoseResponse
 
     InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
-
-# Images are made smaller by this to see whether the scene has changed; of larger ones that takes
-# longer than the detector.
-_REDUCED = 8
-_MOST_PIXELS = 16_000_000
 
 
 class Follower:
@@ -47,7 +40,7 @@ class Follower:
         self._plan = DetectionPlan(self._interval)
         self._planned = False
         self._regions: Regions | None = None
-        self._size = (0, 0)
+        self._image = b""
 
     def change(self, changes: Mapping[str, Any]) -> None:
         """Take what a client says of the images that follow, by the names of its message."""
@@ -84,9 +77,7 @@ class Follower:
 
     def take(self, people: PoseResponse, time: float) -> TrackedResult:
         """Take in the people found in it, at a time in seconds."""
-        # Of its pixels, the tracker needs to know how many there are.
-        image = np.broadcast_to(np.uint8(0), (*self._size, 3))
-        found = KeypointResult(None, image, people, truncated=people.truncated)
+        found = KeypointResult(None, self._image, people, truncated=people.truncated)
         regions, tracker = self._regions, self._tracker
         if regions is None:
             result = tracker.update(found, time)
@@ -103,16 +94,9 @@ class Follower:
 
     async def _plan_next(self, image: bytes) -> Regions | None:
         """Say where to look for people; None: everywhere, by the detector."""
-        small = None
-        try:
-            encoded = check_file(image)
-            width, height = encoded.header.size
-            self._size = (height, width)
-            if encoded.format == "JPEG" and encoded.header.pixels <= _MOST_PIXELS:
-                small, _ = await self._in_thread(partial(decode_reduced, encoded, _REDUCED))
-        except RequestError:
-            # The pipeline says what is wrong with it.
-            pass
+        self._image = image
+        # Where it can't be, the pipeline says what is wrong with it.
+        small = await self._in_thread(partial(decode_small, image))
         self._planned = small is not None
         if small is None:
             self.fail()

@@ -1,18 +1,17 @@
 """The benchmark of cameras: the scene tells its frames, the camera when it sent them."""
 
-import itertools
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from tools.benchmark.cameras import RATE, Run, cameras_text
-from tools.benchmark.scene import COUNT, number_in, write_scene
+from tools.benchmark.scene import COUNT, write_scene
 from tritonpose import KeypointResult
 from tritonpose.transport.messages import PoseResponse
 
 
-def test_frames_tell_their_numbers(tmp_path: Path) -> None:
+def test_frames_can_be_told_apart(tmp_path: Path) -> None:
     photo = np.full((720, 1280, 3), 90, np.uint8)
     people = PoseResponse(
         np.array([[100, 50, 300, 650]], np.float32),
@@ -23,10 +22,9 @@ def test_frames_tell_their_numbers(tmp_path: Path) -> None:
     write_scene(photo, KeypointResult(None, photo, people), tmp_path)
     files = sorted(tmp_path.iterdir())
     assert len(files) == COUNT
-    for number, file in itertools.islice(enumerate(files), 0, COUNT, 7):
-        frame = np.asarray(cv2.imread(str(file)), np.uint8)
-        assert frame.shape == (360, 640, 3)
-        assert number_in(frame) == number
+    # The benchmark knows a frame by the bytes that its camera sent.
+    assert len({file.read_bytes() for file in files}) == COUNT
+    assert np.asarray(cv2.imread(str(files[0]))).shape == (360, 640, 3)
 
 
 def test_the_goal_counts_frames_as_well_as_delays() -> None:

@@ -1,0 +1,62 @@
+"""Find out how many frames of cameras to have on their way at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+_FIRST = 2
+"""At least, and at first, so that it shows how long a frame takes that waits for no other."""
+
+# Times as long as such a frame: one more may be on its way; one less.
+_QUICK, _SLOW = 2.0, 3.0
+_WEIGHT = 0.1
+# For each answer: what a frame takes may grow, with a slower network for example.
+_FORGET = 1.001
+
+
+class Pace:
+    """As many frames as the server works at, and few that wait there and grow old.
+
+    Args:
+        most: The upper limit.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._limit = min(_FIRST, most)
+        self._shortest: dict[Hashable, float] = {}
+        self._slowness = 1.0
+        self._answers = 0
+        self._reached = False
+        self._measured: deque[tuple[Hashable, float]] = deque()
+
+    def note(self, kind: Hashable, seconds: float) -> None:
+        """Note how long an answer took; of one ``kind`` are equal amounts of work. Thread-safe."""
+        self._measured.append((kind, seconds))
+
+    def has_room(self, in_flight: int) -> bool:
+        """Tell whether one more may be sent while so many are on their way."""
+        while self._measured:
+            self._learn(*self._measured.popleft())
+        if in_flight < self._limit:
+            return True
+        self._reached = True
+        return False
+
+    def _learn(self, kind: Hashable, seconds: float) -> None:
+        shortest = min(seconds, self._shortest.get(kind, seconds) * _FORGET)
+        self._shortest[kind] = max(shortest, 1e-6)
+        slowness = seconds / self._shortest[kind]
+        self._slowness += _WEIGHT * (slowness - self._slowness)
+        self._answers += 1
+        if self._answers < self._limit:
+            return
+        if self._slowness > _SLOW:
+            self._limit = max(self._limit - 1, min(_FIRST, self._most))
+        elif self._slowness < _QUICK and self._reached:
+            self._limit = min(self._limit + 1, self._most)
+        self._answers, self._reached = 0, False
