@@ -17,10 +17,14 @@ import numpy as np
 BOUNDARY = b"--frame\r\n"
 
 
-def jpeg_part(number: int) -> bytes:
-    """Frame ``number`` of `videos.gray_frames`, as a part of a camera's answer."""
+def jpeg_file(number: int) -> bytes:
+    """Frame ``number`` of `videos.gray_frames`."""
     image = np.full((48, 64, 3), 10 * (number % 20), np.uint8)
-    data = cv2.imencode(".jpg", image)[1].tobytes()
+    return cv2.imencode(".jpg", image)[1].tobytes()
+
+
+def jpeg_part(data: bytes) -> bytes:
+    """Make an image a part of a camera's answer."""
     head = f"Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode()
     return BOUNDARY + head + data + b"\r\n"
 
@@ -50,6 +54,7 @@ class CameraServer:
         connections: How many there were.
         frames: How many frames a connection gives before it breaks off; None for no end.
         silent: Nothing is answered.
+        image: What motion JPEG sends as frame of a number.
         credentials: The name and password that are asked for, by Basic.
     """
 
@@ -58,6 +63,7 @@ class CameraServer:
         self.connections = 0
         self.frames: int | None = None
         self.silent = False
+        self.image = jpeg_file
         self.credentials = ""
         self.pause = 0.02
         self.closing = threading.Event()
@@ -123,7 +129,7 @@ def motion_jpeg_camera() -> Iterator[CameraServer]:
             b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
         )
         for number in camera.numbers():
-            handler.wfile.write(jpeg_part(number))
+            handler.wfile.write(jpeg_part(camera.image(number)))
 
     with _running("http", handle) as camera:
         yield camera

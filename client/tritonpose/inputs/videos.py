@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from tritonpose.errors import InputError
 from tritonpose.inputs.truncation import missing_bytes
 from tritonpose_pipeline.cores import available_cores
-from tritonpose_pipeline.file_formats import read_header
+from tritonpose_pipeline.file_formats import SENT_FORMATS, identify_format, read_header
 from tritonpose_pipeline.limits import Limits
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _FORMATS = (
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 # Cameras fill up their frames.
 _PADDING = 64
+# In seconds: cameras show a whole picture more often.
+_HOPELESS_S = 15.0
 # More would hold a frame each, on machines with many cores.
 _MOST_THREADS = 4
 _USUAL_RATE = 25.0
@@ -47,7 +50,7 @@ class Frame:
 
     Attributes:
         image: (H, W, 3) uint8, BGR, contiguous; turned as the video says. Of a camera that sends
-            JPEG files, such a file: the server decodes it.
+            image files, such a file: the server decodes it.
         index: Its number in the source, from 0; dropped ones count.
         time: Seconds since the first frame; by the usual rate where the video tells no times. Of a
             camera: since the source was opened, also through interruptions.
@@ -184,6 +187,7 @@ class Decoding:
         context.thread_type = "SLICE" if live else "AUTO"
         context.thread_count = 1 if live else min(available_cores(), _MOST_THREADS)
         context.options = {"max_pixels": str(Limits.max_pixels)}
+        self._live = live
         # Of a camera frames may be dropped, and decoding those would be for nothing.
         self._sends_files = live and context.name == "mjpeg"
         # One for all frames: making it, with threads, takes longer than a small frame does.
@@ -203,9 +207,10 @@ class Decoding:
         import av
 
         early: av.FFmpegError | None = None
+        began = monotonic()
         try:
             for packet in self._container.demux(self._stream):
-                if self._sends_files and _is_jpeg(file := bytes(packet)):
+                if self._sends_files and _is_image(file := bytes(packet)):
                     yield self._frame_of_file(file, packet)
                     continue
                 try:
@@ -214,6 +219,8 @@ class Decoding:
                     # Recordings of cameras begin anywhere, with frames that need earlier ones.
                     if self._count == self._first:
                         early = error
+                        if self._live and monotonic() - began > _HOPELESS_S:
+                            break
                         continue
                     yield self._damage("can't be decoded")
                     continue
@@ -288,14 +295,15 @@ class Decoding:
         return InputError(f"{place} {problem}", self._name)
 
 
-def _is_jpeg(data: bytes) -> bool:
-    """Check whether a camera's frame is one whole JPEG file: some send halves, or other kinds."""
-    header = read_header(data, "JPEG") if data.startswith(_JPEG) else None
+def _is_image(data: bytes) -> bool:
+    """Check whether a camera's frame is one whole image file: some send halves, or two fields."""
+    kind = identify_format(data[:16])
+    header = read_header(data, kind) if kind in SENT_FORMATS else None
     return (
         header is not None
         and not header.several
         and header.pixels <= Limits.max_pixels
-        and _JPEG_END in data[-_PADDING:]
+        and (kind != "JPEG" or _JPEG_END in data[-_PADDING:])
     )
 
 

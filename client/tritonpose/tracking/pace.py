@@ -14,8 +14,8 @@ _FIRST = 2
 # Times as long as such a frame: one more may be on its way; one less.
 _QUICK, _SLOW = 2.0, 3.0
 _WEIGHT = 0.1
-# For each answer: what a frame takes may grow, with a slower network for example.
-_FORGET = 1.001
+# For each answer that is slow although so few are on their way: the network may have become so.
+_FORGET = 1.01
 
 
 class Pace:
@@ -48,10 +48,11 @@ class Pace:
         return False
 
     def _learn(self, kind: Hashable, seconds: float) -> None:
-        shortest = min(seconds, self._shortest.get(kind, seconds) * _FORGET)
-        self._shortest[kind] = max(shortest, 1e-6)
-        slowness = seconds / self._shortest[kind]
-        self._slowness += _WEIGHT * (slowness - self._slowness)
+        shortest = self._shortest.get(kind, seconds)
+        if self._slowness >= _QUICK and self._limit <= _FIRST:
+            shortest *= _FORGET
+        self._shortest[kind] = max(min(seconds, shortest), 1e-6)
+        self._slowness += _WEIGHT * (seconds / self._shortest[kind] - self._slowness)
         self._answers += 1
         if self._answers < self._limit:
             return

@@ -1,5 +1,6 @@
 """Cameras and streams: real servers that hang, die, come back, and name what they may not."""
 
+import io
 import itertools
 import logging
 import socket
@@ -13,13 +14,20 @@ import cv2
 import numpy as np
 import pytest
 
-from cameras import motion_jpeg_camera, rtsp_camera, transport_stream
+from cameras import (
+    BOUNDARY,
+    jpeg_file,
+    jpeg_part,
+    motion_jpeg_camera,
+    rtsp_camera,
+    transport_stream,
+)
 from certificates import make_certificates
 from file_server import FileServer, Route, file_server
 from tritonpose import InputError
 from tritonpose.inputs.cameras import Camera
 from tritonpose.inputs.sources import FrameSource, open_source, open_sources
-from tritonpose.inputs.videos import Frame
+from tritonpose.inputs.videos import Decoding, Frame, open_alone
 from videos import gray_frames, number_of, write_video
 
 PNG = cv2.imencode(".png", np.zeros((4, 6, 3), np.uint8))[1].tobytes()
@@ -68,8 +76,27 @@ def test_motion_jpeg_is_live_and_in_order() -> None:
     assert numbers == sorted(numbers)
     assert [frame.index for frame in frames] == numbers
     assert sorted(frame.time for frame in frames) == [frame.time for frame in frames]
+    assert {type(frame.image) for frame in frames} == {bytes}
     assert source.live
     assert source.dropped + len(frames) == numbers[-1] + 1
+
+
+def test_files_of_motion_jpeg_are_left_to_the_server() -> None:
+    """Others are decoded here: halves of files, and pictures of two fields; or they are damaged."""
+    whole = jpeg_file(7)
+    larger = cv2.imencode(".jpg", np.zeros((480, 640, 3), np.uint8))[1].tobytes()
+    files = [whole, whole + b"\0" * 8, PNG, larger]
+    parts = [*files, whole[:-2], whole + whole, b"no image", *files]
+    body = io.BytesIO(b"".join(jpeg_part(part) for part in parts) + BOUNDARY)
+    with open_alone(body, "mpjpeg") as container:
+        items = Decoding(container, container.streams.video[0], "camera", live=True).frames()
+        read = itertools.islice(items, len(parts))
+        images = [item.image if isinstance(item, Frame) else None for item in read]
+    assert images[:4] == files
+    assert [number_of(image) for image in images[4:6] if image is not None] == [7, 7]
+    assert [type(image) for image in images[4:6]] == [np.ndarray, np.ndarray]
+    assert images[6] is None
+    assert images[7:] == files
 
 
 def test_a_slow_reader_gets_the_newest_frame_and_the_others_are_counted() -> None:

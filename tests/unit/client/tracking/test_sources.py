@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
+import cv2
 import numpy as np
 import pytest
 
 from stand_ins import Pipeline
 from street import Street, image, images
-from tritonpose import InputError
+from tritonpose import InputError, InvalidRequestError
 from tritonpose.inputs.videos import Frame
 from tritonpose.tracking.feed import Feed
 
@@ -42,14 +43,19 @@ class Camera:
 
     live = True
 
-    def __init__(self, name: str, frames: Iterator[int]) -> None:
-        self.name, self._frames = name, frames
+    def __init__(
+        self,
+        name: str,
+        frames: Iterator[int],
+        image: Callable[[int], np.ndarray | bytes] = image,
+    ) -> None:
+        self.name, self._frames, self._image = name, frames, image
         self.dropped = self.reconnects = 0
         self.closed = threading.Event()
 
     def frames(self) -> Generator[Frame | InputError, None, None]:
         for index, number in enumerate(self._frames):
-            yield Frame(image(number), index, index / 30)
+            yield Frame(self._image(number), index, index / 30)
         self.closed.wait(30)
 
     def close(self) -> None:
@@ -90,6 +96,38 @@ def test_of_a_camera_the_newest_frame_comes_first(make: Make) -> None:
         results.close()
     assert indices == [0, 1, 21]
     assert camera.dropped == 19
+
+
+@pytest.mark.parametrize("interval", [1, 3])
+def test_files_of_a_camera_are_sent_as_they_are(make: Make, interval: int) -> None:
+    """A damaged one counts as dropped: of a camera that is no reason to stop."""
+    files = [cv2.imencode(".jpg", image(number))[1].tobytes() for number in range(6)]
+    files[2] = files[2][: files[2].index(b"\xff\xda")] + b"\xff\xd9"
+    street = Street()
+
+    def behave(_: int) -> None:
+        if street.requests[-1].image == files[2]:
+            error = InvalidRequestError("it can't be decoded")
+            error.code = "damaged_image"
+            raise error
+
+    def numbers() -> Iterator[int]:
+        for number in range(len(files)):
+            while len(street.requests) < number or street.running:
+                time.sleep(0.001)
+            yield number
+
+    street.behave = behave
+    camera = Camera("camera", numbers(), files.__getitem__)
+    with make(street) as pipeline:
+        results = pipeline.track(camera, det_interval=interval)
+        shown = [next(results) for _ in range(len(files) - 1)]
+        results.close()
+    assert [request.image for request in street.requests] == files
+    assert [result.frame_index for result in shown] == [0, 1, 3, 4, 5]
+    assert [len(result["boxes"]) for result in shown] == [2] * 5
+    assert shown[-1]["input_img"].shape == image(0).shape
+    assert camera.dropped == 1
 
 
 def test_frames_of_a_camera_get_too_old() -> None:
