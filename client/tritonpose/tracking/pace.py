@@ -14,7 +14,7 @@ _FIRST = 2
 # Times as long as such a frame: one more may be on its way; one less.
 _QUICK, _SLOW = 2.0, 3.0
 _WEIGHT = 0.1
-# For each answer that is slow although so few are on their way: the network may have become so.
+# For each answer that is slow although few are on their way: the network may have become so.
 _FORGET = 1.01
 
 
@@ -39,7 +39,7 @@ class Pace:
         self._measured.append((kind, seconds))
 
     def has_room(self, in_flight: int) -> bool:
-        """Tell whether one more may be sent while so many are on their way."""
+        """Tell whether one more may be sent while this many are on their way."""
         while self._measured:
             self._learn(*self._measured.popleft())
         if in_flight < self._limit:
