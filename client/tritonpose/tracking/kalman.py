@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tritonpose.tracking.saved import saved_array
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -98,8 +100,10 @@ class BoxMotion:
     def from_state(cls, state: Mapping[str, Any]) -> BoxMotion:
         """Make the filter of this state."""
         motion = cls.__new__(cls)
-        motion._place = np.array(state["place"], np.float64).reshape(2)
-        motion._speed = np.array(state["speed"], np.float64).reshape(2)
-        motion._sides = np.array(state["sides"], np.float64).reshape(2)
-        motion._spread = np.array(state["spread"], np.float64).reshape(3)
+        motion._place = saved_array(state["place"], 2)
+        motion._speed = saved_array(state["speed"], 2)
+        motion._sides = np.maximum(saved_array(state["sides"], 2), _SMALLEST)
+        motion._spread = saved_array(state["spread"], 3)
+        if min(motion._spread[0], motion._spread[2]) < 0:
+            raise ValueError("a variance is below 0")
         return motion

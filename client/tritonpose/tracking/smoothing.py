@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tritonpose.tracking.saved import saved_array, saved_number
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -95,10 +97,10 @@ class SmoothedPose:
         """Make the filter of this state."""
         smoother = cls(settings)
         if state is not None:
-            smoother._points = np.array(state["points"], np.float64).reshape(-1, 2)
-            smoother._speeds = np.array(state["speeds"], np.float64).reshape(-1, 2)
-            smoother._center = np.array(state["center"], np.float64).reshape(2)
-            smoother._time = float(state["time"])
+            smoother._points = saved_array(state["points"], -1, 2)
+            smoother._speeds = saved_array(state["speeds"], *smoother._points.shape)
+            smoother._center = saved_array(state["center"], 2)
+            smoother._time = saved_number(state["time"])
         return smoother
 
 

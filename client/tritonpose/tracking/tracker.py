@@ -16,6 +16,7 @@ from tritonpose.tracking.following import judge, reaches_border
 from tritonpose.tracking.matching import Matching, crowded
 from tritonpose.tracking.regions import Regions
 from tritonpose.tracking.result import TrackedResult
+from tritonpose.tracking.saved import saved_count, saved_number
 from tritonpose.tracking.settings import TrackingSettings
 from tritonpose.tracking.tracks import Track
 
@@ -36,6 +37,10 @@ STATE_VERSION = 1
 _AS_FORESEEN = 0.015
 _COAST_S = 0.1
 _COAST_FRAMES = 2
+
+# More people, of a frame and in all, are no crowd but a mistake, or a server's attack: time and
+# memory grow by the square of their number.
+_MOST_PEOPLE, _MOST_TRACKS = 300, 500
 
 
 class Tracker:
@@ -76,7 +81,7 @@ class Tracker:
             settings say. A result with an error stays one, and changes nothing.
 
         Raises:
-            ConfigError: The time is no number, or goes back.
+            ConfigError: The time is no number, or goes back; or there are too many people.
         """
         source = result["input_path"] if source is None else source
         if result.error is not None:
@@ -84,6 +89,11 @@ class Tracker:
         is_first = self._time is None
         self._advance(time)
         people = result.arrays
+        if len(people.boxes) > _MOST_PEOPLE:
+            raise ConfigError(
+                f"there are {len(people.boxes)} people in a frame, of whom up to {_MOST_PEOPLE} "
+                "can be followed: raise det_threshold, or give a region of interest"
+            )
         keypoints = people.keypoints.astype(np.float64)
         self._drop_other_models(keypoints.shape[1])
         boxes, scores = people.boxes.astype(np.float64), people.det_scores.astype(np.float64)
@@ -202,6 +212,9 @@ class Tracker:
             if not track.lost
             or (track.id is not None and time - track.seen <= self.settings.keep_s)
         ]
+        if len(self._tracks) > _MOST_TRACKS:
+            self._tracks.sort(key=lambda track: -track.seen)
+            del self._tracks[_MOST_TRACKS:]
         return any(track.id is not None for track in newly)
 
     def _show(
@@ -286,13 +299,22 @@ class Tracker:
             raise ConfigError("state: expected what Tracker.state() of this version returned")
         try:
             tracker = cls(TrackingSettings(**state["settings"]))
-            tracker._next_id = int(state["next_id"])
-            tracker._next_key = int(state["next_key"])
-            tracker._time = None if state["time"] is None else float(state["time"])
-            tracker._step = float(state["step"])
-            tracker._tracks = [
-                Track.from_state(track, tracker.settings) for track in state["tracks"]
-            ]
-        except (KeyError, TypeError, ValueError) as error:
+            tracker._next_id = saved_count(state["next_id"])
+            tracker._next_key = saved_count(state["next_key"])
+            tracker._time = None if state["time"] is None else saved_number(state["time"])
+            tracker._step = saved_number(state["step"])
+            tracks = [Track.from_state(track, tracker.settings) for track in state["tracks"]]
+            keys = [track.key for track in tracks]
+            ids = [track.id for track in tracks if track.id is not None]
+            if (
+                len(tracks) > _MOST_TRACKS
+                or len({len(track.keypoints) for track in tracks}) > 1
+                or any(len(set(each)) < len(each) for each in (keys, ids))
+                or max(keys, default=0) >= tracker._next_key
+                or max(ids, default=0) >= tracker._next_id
+            ):
+                raise ValueError("its tracks don't fit together")
+            tracker._tracks = tracks
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
             raise ConfigError(f"state: it is damaged: {error!r}") from error
         return tracker

@@ -11,6 +11,7 @@ import numpy as np
 from tritonpose.tracking.association import LEAST_JOINTS, VISIBLE
 from tritonpose.tracking.kalman import BoxMotion
 from tritonpose.tracking.regions import box_around, margins_of
+from tritonpose.tracking.saved import saved_array, saved_count, saved_number
 from tritonpose.tracking.smoothing import SmoothedPose
 
 if TYPE_CHECKING:
@@ -165,20 +166,21 @@ class Track:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], settings: TrackingSettings) -> Track:
-        """Make the track of this state."""
+        """Make the track of this state; KeyError, TypeError or ValueError if it is damaged."""
+        keypoints = saved_array(state["keypoints"], -1, 3)
         return cls(
-            int(state["key"]),
+            saved_count(state["key"]),
             BoxMotion.from_state(state["motion"]),
             SmoothedPose.from_state(state["pose"], settings),
-            np.array(state["keypoints"], np.float64).reshape(-1, 3),
-            np.array(state["offsets"], np.float64).reshape(-1, 3),
-            float(state["seen"]),
-            state["id"],
-            float(state["score"]),
-            np.array(state["margins"], np.float64).reshape(4),
-            float(state["clarity"]),
-            math.inf if state["surprise"] is None else float(state["surprise"]),
-            int(state["coasted"]),
+            keypoints,
+            saved_array(state["offsets"], *keypoints.shape),
+            saved_number(state["seen"]),
+            None if state["id"] is None else saved_count(state["id"]),
+            saved_number(state["score"]),
+            saved_array(state["margins"], 4),
+            saved_number(state["clarity"]),
+            math.inf if state["surprise"] is None else saved_number(state["surprise"]),
+            int(saved_number(state["coasted"])),
             bool(state["at_border"]),
             bool(state["lost"]),
         )

@@ -12,7 +12,7 @@ from tritonpose.tracking import TrackedResult, Tracker, TrackingSettings
 from tritonpose.transport.messages import PoseResponse
 from tritonpose_pipeline.keypoint_schema import KeypointSchema
 
-POSES = np.random.default_rng(5).uniform(0, 1, (9, 133, 2))
+POSES = np.random.default_rng(5).uniform(0, 1, (301, 133, 2))
 
 
 def found(*people: tuple[float, float], joints: int = 17) -> KeypointResult:
@@ -130,8 +130,15 @@ def test_the_state_is_json_and_small() -> None:
         {"settings": {"unknown": 1}},
         {"settings": {"keep_s": -1}},
         {"time": "x"},
+        {"time": math.nan},
+        {"step": math.inf},
+        {"next_id": 10**400},
+        {"next_key": 0},
+        {"tracks": 5},
+        {"settings": [1]},
+        {"settings": {1: 2}},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:40],
 )
 def test_a_damaged_state_is_an_error(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
@@ -157,3 +164,49 @@ def test_a_damaged_state_is_an_error(change: dict[str, Any]) -> None:
 def test_settings_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         TrackingSettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("id", "1"),
+        ("id", 0),
+        ("id", True),
+        ("id", 3),
+        ("key", 9),
+        ("key", None),
+        ("keypoints", [[math.nan, 0, 0]] * 17),
+        ("keypoints", [[1, 2, 0.5]] * 16),
+        ("keypoints", "points"),
+        ("offsets", [[1, 2, 0.5]] * 16),
+        ("seen", 1e300),
+        ("margins", [0, 0, 0]),
+        ("coasted", math.inf),
+        ("motion", {"place": [0, 0], "speed": [0, 0], "sides": [1, 1], "spread": [-1, 0, 0]}),
+        ("motion", []),
+        ("pose", {"points": [[1, 2]], "speeds": [], "center": [0, 0], "time": 0}),
+        ("pose", {"points": [[1, 2]], "speeds": [[1, 2]], "center": [0, 0], "time": None}),
+    ],
+)
+def test_a_track_that_was_changed_is_an_error(name: str, value: Any) -> None:
+    tracker = Tracker()
+    tracker.update(found((100, 0.9), (300, 0.8)), 0)
+    state = json.loads(json.dumps(tracker.state()))
+    Tracker.from_state(state)
+    state["tracks"][1][name] = value
+    with pytest.raises(ConfigError, match="state: it is damaged"):
+        Tracker.from_state(state)
+
+
+def test_crowds_have_an_end() -> None:
+    """Nothing grows without bound, whatever a server answers and however little time passes."""
+    tracker = Tracker()
+    with pytest.raises(ConfigError, match="301 people in a frame"):
+        tracker.update(found(*((100 * n, 0.9) for n in range(301)), joints=1), 0)
+    places = np.arange(60) * 100.0
+    for number in range(24):
+        shift = 10_000 * (number // 2)
+        frame = found(*((x + shift, 0.9) for x in places), joints=1)
+        tracker.update(frame, number / 1e6)
+    assert len(tracker.state()["tracks"]) == 500
+    assert tracker.update(frame, 1).track_ids[:2] == (661, 662)
