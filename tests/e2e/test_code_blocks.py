@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import yaml
 from certificates import make_certificates
 from command_line import COMMAND, Service, environment, serving
 from documentation import Block, blocks, commands
+from paddle_networks import detector_network, inference_yml, write_model_directory
 from rest_service import free_port
 from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from tritonpose_server.embedded.tuning import load_tuning
@@ -40,13 +42,40 @@ RUN = (
     "tritonpose --get_pipeline_config",
     "tritonpose batch photos/ clip.mp4",
     "tritonpose models list",
+    "tritonpose models install path/",
+    "tritonpose models install exported",
+    "tritonpose models convert",
+    "tritonpose models remove",
     "printf",
     "curl",
     "openssl",
     "export",
+    "eval",
 )
-# Commands whose options must be in their --help.
-OPTIONS_CHECKED = ("tritonpose", "scripts/")
+# What commands contain that are not run here, and why; their options must be in their `--help`.
+OPTIONS_CHECKED = {
+    "tritonpose serve": "the server of this test is one; tests/e2e/test_serve_command.py has more",
+    "tritonpose --serve": "as `tritonpose serve`",
+    "tritonpose models export": "tests/e2e/test_own_triton.py does it",
+    "tritonpose models variant": "tests/e2e/test_precision_variants.py makes them",
+    "tritonpose models fetch": "would fetch 60 MB; tests/unit/models/test_sources.py does it",
+    "tritonpose models install PP": "as `tritonpose models fetch`",
+    "tritonpose track 0": "there is no camera",
+    "tritonpose track rtsp": "there is no camera",
+    "scripts/demo": "tests/e2e/test_demo.py runs it",
+    "scripts/soak": "tests/e2e/test_soak.py runs it",
+    "scripts/benchmark": "tests/e2e/test_benchmark.py runs it",
+    "scripts/evaluate": "tests/e2e/test_evaluate.py runs it",
+    "scripts/fetch_models": "tests/e2e/test_model_repository.py runs it",
+    "scripts/check_installs": "installs for an hour; the workflow `dependencies` runs it",
+    "scripts/build_engines": "needs a GPU; tests/unit/models/test_tensorrt.py has checks",
+    "scripts/gpu_check": "needs a GPU; tests/unit/models/test_gpu_check.py has checks",
+    "https://example.com": "leads elsewhere",
+    "grpc://a:": "leads elsewhere",
+    "/shared/": "needs storage that nodes share",
+    "$TRITONPOSE_CONTROL_KEY": "tests/e2e/test_exposure.py does it",
+    "$(cat keys)": "the server of this test requires no key; tests/e2e/test_rest_door.py does it",
+}
 # Commands that are neither run nor checked, and why.
 NOT_RUN = {
     "docker": "needs a container engine; tests/unit/deployment has checks",
@@ -63,15 +92,6 @@ NOT_RUN = {
     ".venv/bin/python -m pytest": "would run this test",
     "tritonserver": "tests/e2e/test_own_triton.py starts one",
     "paddlex": "PaddleX is not installed here",
-}
-# Parts of commands that need what a test doesn't have, and why they are only checked for options.
-ONLY_OPTIONS = {
-    "https://example.com": "leads elsewhere",
-    "grpc://a:": "leads elsewhere",
-    "/shared/": "needs storage that nodes share",
-    "$TRITONPOSE_CONTROL_KEY": "tests/e2e/test_exposure.py does it",
-    "$(cat keys)": "the server of this test requires no key; tests/e2e/test_rest_door.py does it",
-    "8081": "the second server of an upgrade",
 }
 
 
@@ -90,6 +110,15 @@ def desk(tmp_path: Path, photo: Path) -> Path:
         shutil.copy(photo, tmp_path / name)
     write_video(tmp_path / "clip.avi", gray_frames(3)).rename(tmp_path / "clip.mp4")
     make_certificates(tmp_path).ca.rename(tmp_path / "authority.pem")
+    labels = ["worker", "visitor"]
+    for name, known in {"model": ["pedestrian"], "detector": labels}.items():
+        write_model_directory(
+            tmp_path / "path" / "to" / name,
+            detector_network(32, 48, classes=len(known)),
+            inference_yml("detector", 32, 48, label_list=known),
+        )
+    with tarfile.open(tmp_path / "exported.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "path" / "to" / "model", "exported")
     return tmp_path
 
 
@@ -104,14 +133,15 @@ def local(code: str, ports: list[int]) -> str:
     )
 
 
-def run(arguments: list[str], desk: Path, service: Service) -> None:
-    variables = environment() | {
+def run(arguments: list[str], desk: Path, service: Service, **variables: str) -> None:
+    inherited = environment() | {
         "TRITONPOSE_URL": f"grpc://localhost:{service.ports[1]}",
         "POSE_API_KEY": "0123456789abcdef",
+        **variables,
         "PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}",
     }
     done = subprocess.run(
-        arguments, cwd=desk, env=variables, capture_output=True, text=True, timeout=240, check=False
+        arguments, cwd=desk, env=inherited, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
@@ -135,12 +165,19 @@ def command_lines() -> list[tuple[str, str]]:
 def test_commands(place: str, line: str, desk: Path, service: Service) -> None:
     if line.startswith(tuple(NOT_RUN)):
         return
-    if line.startswith(RUN) and not any(words in line for words in ONLY_OPTIONS):
-        run(["bash", "-c", f"set -eo pipefail; {local(line, service.ports)}"], desk, service)
-    elif line.startswith(OPTIONS_CHECKED):
-        check_options(shlex.split(line))
-    else:
-        assert any(words in line for words in ONLY_OPTIONS), f"{place}: neither run nor listed"
+    if any(words in line for words in OPTIONS_CHECKED):
+        if line.startswith(("tritonpose", "scripts/")):
+            check_options(shlex.split(line))
+        return
+    assert line.startswith(RUN), f"{place}: neither run nor listed"
+    variables = {}
+    if line.startswith("tritonpose models ") and "list" not in line:
+        variables["TRITONPOSE_HOME"] = str(desk / "home")
+    if "models remove my-model" in line:
+        install = "tritonpose models install path/to/model --name my-model"
+        run(install.split(), desk, service, **variables)
+    code = f"set -eo pipefail; {local(line, service.ports)}"
+    run(["bash", "-c", code], desk, service, **variables)
 
 
 def check_options(words: list[str]) -> None:
@@ -193,4 +230,4 @@ def test_lists_name_only_what_there_is() -> None:
     assert [words for words in PYTHON_NOT_RUN if words not in code] == []
     for beginnings in (RUN, NOT_RUN):
         assert [each for each in beginnings if not any(x.startswith(each) for x in lines)] == []
-    assert [each for each in ONLY_OPTIONS if not any(each in x for x in lines)] == []
+    assert [each for each in OPTIONS_CHECKED if not any(each in x for x in lines)] == []
