@@ -21,7 +21,7 @@ from tritonpose_server.cli.servers import embedded_server
 _DESCRIPTION = """\
 Find people and their keypoints in images, videos and folders of them (default: a sample photo),
 served by a real Triton server that runs for the demo only. Print the results, and save them as JSON
-and as pictures or videos. The first run fetches models, which takes a minute or two."""
+and as pictures. The first run fetches models, which takes a minute or two."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
