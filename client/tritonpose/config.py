@@ -121,7 +121,7 @@ class PipelineConfig:
                     f"give a pipeline: {PIPELINE_NAME!r}, a YAML file, or config={{...}}"
                 )
             if not _is_yaml(pipeline):
-                _check_name(pipeline, "pipeline")
+                _check_name(pipeline, "pipeline", " or a file that ends in .yaml or .yml")
                 return cls()
             content, origin = _read_yaml(Path(pipeline)), os.fspath(pipeline)
         elif not isinstance(config, Mapping):
@@ -295,13 +295,14 @@ def is_positive(value: object) -> bool:
 
 
 def _is_yaml(pipeline: str | os.PathLike[str]) -> bool:
-    return os.fspath(pipeline).endswith((".yaml", ".yml"))
+    return os.fspath(pipeline).lower().endswith((".yaml", ".yml"))
 
 
-def _check_name(name: object, what: str) -> None:
+def _check_name(name: object, what: str, others: str = "") -> None:
     """Raise ConfigError for any pipeline other than ours."""
     if name != PIPELINE_NAME:
-        raise _wrong(what, name, f"{PIPELINE_NAME!r}, the pipeline that tritonpose serves")
+        served = f"{PIPELINE_NAME!r}, the pipeline that tritonpose serves"
+        raise _wrong(what, name, f"{served},{others}" if others else served)
 
 
 def _wrong(name: str, value: object, expected: str) -> ConfigError:

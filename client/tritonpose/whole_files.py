@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -19,7 +20,11 @@ def whole_file(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
     Missing directories are made. Links are followed; pipes and devices are written to directly. A
     ``durable`` file in its place survives a crash of the machine.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        problem = os.strerror(errno.ENOTDIR)
+        raise NotADirectoryError(errno.ENOTDIR, problem, error.filename) from None
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         with target.open("wb") as file:
@@ -28,7 +33,12 @@ def whole_file(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
     # Not of tempfile, whose files no other user may read. Readers of Parquet skip its dot.
     partial = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
     try:
-        with partial.open("xb") as file:
+        try:
+            file = partial.open("xb")
+        except OSError as error:
+            error.filename = os.fspath(path)
+            raise
+        with file:
             yield file
             if durable:
                 file.flush()

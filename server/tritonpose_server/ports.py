@@ -26,9 +26,13 @@ def bind(address: str, port: int | None) -> socket.socket:
     except OSError as error:
         holder.close()
         taken = error.errno == errno.EADDRINUSE
+        advice = {
+            errno.EADDRINUSE: "; choose another port or stop the program that uses it",
+            errno.EACCES: "; choose a port from 1024 on, which needs no rights",
+        }
         raise (PortInUseError if taken else EmbeddedServerError)(
-            f"can't listen on {address}:{port or 0}: {error.strerror}; choose another port or "
-            "stop the program that uses it"
+            f"can't listen on {address}:{port or 0}: {error.strerror}"
+            + advice.get(error.errno or 0, "; give an address of this machine")
         ) from error
     return holder
 

@@ -107,7 +107,7 @@ def exit_status(run: Callable[[], int], command: str | None = None) -> int:
         print_error(str(error))
         return USAGE_ERROR
     except (TritonPoseError, OSError) as error:
-        print_error(str(error))
+        print_error(_reason(error))
         _flush_output()
         return FAILED
     except MemoryError:
@@ -119,6 +119,13 @@ def exit_status(run: Callable[[], int], command: str | None = None) -> int:
         print_error(sentence or f"unexpected {type(error).__name__} at {_place(error)}: {error}")
         return FAILED
     return status
+
+
+def _reason(error: TritonPoseError | OSError) -> str:
+    """Say what went wrong; of the system's errors without their numbers."""
+    if isinstance(error, TritonPoseError) or not error.strerror:
+        return str(error)
+    return error.strerror + (f": {error.filename!r}" if error.filename is not None else "")
 
 
 def _open_standard_streams() -> None:

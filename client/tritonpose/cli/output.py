@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tritonpose.cli.console import FAILED, print_error, print_status, print_warning
@@ -46,6 +47,16 @@ class Output:
 
         return None if self.save_path is None else saved_kind(self.save_path)
 
+    def check(self, inputs: Iterable[str]) -> None:
+        """Raise ConfigError where an input would be overwritten."""
+        from tritonpose.inputs.addresses import local_path
+
+        for name in inputs:
+            if self.kind in ("json", "picture") and same_file(
+                local_path(name), str(self.save_path)
+            ):
+                raise ConfigError(f"--save_path {self.save_path} is the input itself")
+
     def write(self, result: KeypointResult) -> None:
         """Print a result to standard output, and save it if there is a ``save_path``.
 
@@ -65,6 +76,8 @@ class Output:
         """Save a result; raises TritonPoseError where that fails."""
         if self.save_path is None:
             return
+        # Of a directory, which is listed late.
+        self.check([result["input_path"] or ""])
         try:
             kind = self.kind
             if kind != "picture":
@@ -136,6 +149,14 @@ def truncation(result: KeypointResult) -> str:
         f"{result['input_path']!r}: more people were found than the server returns for "
         f"one image; these are the {len(result['boxes'])} with the best scores"
     )
+
+
+def same_file(path: str, other: str) -> bool:
+    """Check whether two paths are of one file that exists."""
+    try:
+        return Path(path).samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def count_images(inputs: Sequence[str]) -> tuple[int | None, str]:

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     check_server(parser, options)
     # What is wrong with them is said before anything else, and before anything is started.
     PipelineConfig.load(options.pipeline)
-    _output(options)
+    _output(options).check(inputs)
     log_to_stderr(verbose=options.verbose)
     if options.quiet:
         be_quiet()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tritonpose.cli.console import FAILED, be_quiet, print_error, print_warning
 from tritonpose.cli.logs import log_to_stderr
+from tritonpose.cli.output import same_file
 from tritonpose.cli.parsing import (
     add_server,
     add_shared,
@@ -25,7 +26,6 @@ from tritonpose.cli.track_files import (
     TRACK_FILES,
     TrackFiles,
     files_in_directory,
-    same_file,
     track_file_kind,
 )
 from tritonpose.cli.track_output import DRAWABLE, SourceOutput, TrackOutput

@@ -216,11 +216,3 @@ class _DataSet(_Text):
     def _put(self, file: IO[bytes], number: int, entry: dict[str, Any]) -> None:
         text = json.dumps(entry).encode()
         file.write((b",\n" if number else b"\n") + text)
-
-
-def same_file(path: str, other: str) -> bool:
-    """Check whether two paths are of one file that exists."""
-    try:
-        return Path(path).samefile(other)
-    except (OSError, ValueError):
-        return False

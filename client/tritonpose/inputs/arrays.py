@@ -39,6 +39,8 @@ def _hint(frame: NDArray[np.generic]) -> str:
     if frame.ndim == 3 and frame.shape[0] in (1, 3, 4) and channels not in (1, 3, 4):
         return "; channels come last: image.transpose(1, 2, 0)"
     if frame.dtype.kind == "f":
+        if (np.asarray(frame, np.float64) > 1).any():
+            return "; convert values of 0 to 255 with image.round().clip(0, 255).astype(np.uint8)"
         return "; convert values of 0 to 1 with (255 * image).round().astype(np.uint8)"
     if frame.dtype.kind == "u" and frame.dtype.itemsize == 2:
         return "; convert 16 bits with (image >> 8).astype(np.uint8)"

@@ -99,7 +99,7 @@ def _local_install() -> str:
 def make_error(kind: type[TritonPoseError], url: str, detail: str) -> TritonPoseError:
     """Make the error of a failed request; ``detail`` is from the server or the network layer."""
     # It may be anybody's text, and is printed to terminals.
-    detail = _UNPRINTABLE.sub("?", detail[:_MAX_DETAIL_LETTERS]).rstrip(".")
+    detail = " ".join(_UNPRINTABLE.sub("?", detail[:_MAX_DETAIL_LETTERS]).split()).rstrip(".")
     # To gRPC, a refused certificate is a server that can't be reached.
     encryption = (
         "; if it runs, check that it speaks TLS and that ca_file=... fits its certificate"

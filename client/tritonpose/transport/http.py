@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import weakref
 from concurrent.futures import Future
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 _CHUNK_BYTES = 2**20
+# Statuses of web servers of other kinds.
+_OF_OTHERS = (301, 302, 303, 307, 308, 404, 405, 501)
 
 
 class AsyncHttpServer:
@@ -82,7 +85,7 @@ class AsyncHttpServer:
             failure = error_from_status(
                 str(response.status), self.url, self._connection.without_secrets(_reason(content))
             )
-            raise await self._explained(failure) if response.status == 404 else failure
+            raise await self._explained(failure) if response.status in _OF_OTHERS else failure
         with reading_answer(self.url):
             if content is None:
                 raise ValueError(f"it has more than {MAX_ANSWER_BYTES >> 20} MiB")
@@ -226,7 +229,9 @@ def _reason(content: bytes | None) -> str:
     try:
         return str(json.loads(content or b"")["error"])
     except (ValueError, LookupError, TypeError, RecursionError):
-        return (content or b"").decode(errors="replace")
+        text = (content or b"").decode(errors="replace")
+        page = text.lstrip()[:1] == "<"
+        return re.sub(r"(?s)<(style|script).*?</\1>|<[^>]*>", " ", text) if page else text
 
 
 def _cause(error: aiohttp.ClientError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -44,8 +45,16 @@ def _found(scheme: str, answer: bytes) -> str | None:
             "a gRPC server answers there: write grpc:// instead of http://, or give Triton's "
             "HTTP port, 8000 by default"
         )
-    if scheme == "http" or not answer.startswith(b"HTTP/"):
+    if not answer.startswith(b"HTTP/"):
         return None
+    if scheme == "http":
+        # Triton's own answer has no body.
+        if not re.search(rb"(?i)\r\ncontent-type: *text/html", answer.partition(b"\r\n\r\n")[0]):
+            return None
+        return (
+            "a web server answers there, not Triton. Triton's own address is http://HOST:8000 or "
+            "grpc://HOST:8001 by default"
+        )
     status, _, rest = answer.partition(b"\r\n")
     # Triton's says it all by the status.
     if status.endswith(b" 200 OK") and rest.endswith(b"\r\n\r\n"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from tritonpose.cli.console import be_quiet, print_status, print_warning
@@ -53,6 +54,8 @@ _LIMITS = {
 }
 _URL_PREFIX = "url_"
 
+_ALL_INTERFACES = {"0.0.0.0", "::"}  # noqa: S104 (compared with, not listened on)
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status, 0 after SIGINT or SIGTERM.
@@ -78,6 +81,7 @@ def main(arguments: Sequence[str]) -> int:
 
         run_rest(rest_settings(options, config, triton_url=options.url))
     else:
+        _check_ports(options)
         _serve(options, config, log)
     return 0
 
@@ -102,6 +106,21 @@ def _serve(options: argparse.Namespace, config: PipelineConfig, log: LogOptions)
     )
     rest = rest_settings(options, config, max_in_flight=triton.pipeline.max_in_flight)
     serve(config, triton, rest, log, strict_models=options.strict_models)
+
+
+def _check_ports(options: argparse.Namespace) -> None:
+    """Raise ConfigError where two services would listen on one port."""
+    hosts = {
+        "port": options.host,
+        "grpc_port": options.triton_host,
+        "http_port": options.triton_host,
+        "metrics_port": options.metrics_host or options.triton_host,
+    }
+    for one, other in combinations(hosts, 2):
+        port = getattr(options, one)
+        pair = {hosts[one], hosts[other]}
+        if port == getattr(options, other) and (len(pair) == 1 or pair & _ALL_INTERFACES):
+            raise ConfigError(f"--{one} and --{other} are both {port}: each needs its own port")
 
 
 def _load_tuning(path: str) -> Tuning:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tritonpose.cli import main
 from tritonpose.cli.output import Output, write_results
 from tritonpose.errors import ConfigError, InputError, ServerUnavailableError
 from tritonpose.result import KeypointResult
@@ -124,7 +125,28 @@ def test_what_can_not_be_saved_is_printed_all_the_same(
     assert write_results([result("a.png")], output, ["a.png"]) == 1
     printed = capsys.readouterr()
     assert json.loads(printed.out)["input_path"] == "a.png"
-    assert "can't save to 'taken': File exists" in printed.err
+    assert "can't save to 'taken': Not a directory" in printed.err
+
+
+@pytest.mark.parametrize("save_path", ["a.png", "./a.png", "link.png", "d/b.json"])
+def test_inputs_are_not_overwritten(
+    save_path: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("d").mkdir()
+    for name in ("a.png", "d/b.json"):
+        Path(name).write_text("mine")
+    Path("link.png").symlink_to("a.png")
+    assert main(["predict", "x.png", "a.png", "d/b.json", "--save_path", save_path]) == 2
+    assert capsys.readouterr().err == f"error: --save_path {save_path} is the input itself\n"
+    # Of a directory.
+    found = result("d/b.json" if "json" in save_path else "a.png")
+    assert write_results([found], Output(save_path=save_path), ["."]) == 1
+    assert f"error: --save_path {save_path} is the input itself\n" in capsys.readouterr().err
+    assert {Path(name).read_text() for name in ("a.png", "d/b.json")} == {"mine"}
 
 
 def test_results_are_printed_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:

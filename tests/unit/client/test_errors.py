@@ -134,9 +134,15 @@ PAGE = b"<h1>Bad gateway</h1>"
         (504, REASON, errors.DeadlineExceededError, "the reason"),
         (500, REASON, errors.ServerError, "the reason"),
         # Not Triton's.
-        (502, PAGE, errors.ServerUnavailableError, "<h1>Bad gateway</h1>"),
+        (502, PAGE, errors.ServerUnavailableError, "is unavailable: Bad gateway. If"),
         (200, PAGE, errors.ServerError, "another server"),
-        (302, PAGE, errors.ServerError, "<h1>"),
+        (302, PAGE, errors.ServerError, "failed: Bad gateway"),
+        (
+            501,
+            b"<style>\na </style>\n<p>no\n <b>POST</b>",
+            errors.ServerError,
+            "failed: no POST[.]",
+        ),
     ],
 )
 def test_http_answers(
@@ -144,6 +150,7 @@ def test_http_answers(
 ) -> None:
     with file_server() as server:
         server.add("/v2/models/human_keypoint_detection/infer", Route(body, status=status))
+        server.add("/v2/health/ready", Route(b""))
         with pytest.raises(kind, match=words) as caught:
             ask(server.address, asynchronous)
     assert type(caught.value) is kind
@@ -158,6 +165,7 @@ def test_requests_hold_exactly_one_image(content: dict) -> None:
 SETTINGS = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64"
 REST = b'HTTP/1.1 404 Not Found\r\n\r\n{"logId":"1","errorCode":404,"errorMsg":"Not Found"}'
 READY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+PLAIN = b"HTTP/1.0 501 Unsupported method\r\nContent-Type: text/html;charset=utf-8\r\n\r\n<html>"
 ALERT = b"\x15\x03\x01\0\x02\x02\x46"
 
 
@@ -172,6 +180,7 @@ ALERT = b"\x15\x03\x01\0\x02\x02\x46"
         ("http", SETTINGS, "a gRPC server answers there: write grpc:// instead of http://"),
         ("http", ALERT, "a server with encryption answers there: write https://"),
         ("grpc", ALERT, "a server with encryption answers there: write grpcs://"),
+        ("http", PLAIN, "a web server answers there, not Triton[.] Triton's own address is http:"),
         ("http", b"?", "is unavailable"),
     ],
 )

@@ -87,7 +87,12 @@ def test_what_is_no_image_is_described(
         (IMAGE[..., :1], "COLOR_GRAY2BGR"),
         (np.zeros((6, 8, 4), np.uint8), "COLOR_BGRA2BGR"),
         (np.zeros((2, 6, 8, 3), np.uint8), "list(images)"),
-        (IMAGE.astype(np.float32), "float32"),
+        (
+            IMAGE.astype(np.float32),
+            "float32: an image is (height, width, 3), uint8, BGR; convert val",
+        ),
+        (IMAGE.astype(np.float32), "values of 0 to 255 with image.round().clip(0, 255).astype"),
+        (np.array([[[0, 0.5, np.nan]]]), "values of 0 to 1 with (255 * image).round()"),
         (np.zeros((0, 8, 3), np.uint8), "this one has no pixels"),
         (np.zeros((2, 2, 3), ">u2"), "image >> 8"),
         (np.zeros(9, np.uint8), "array.tobytes()"),

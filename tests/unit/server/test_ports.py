@@ -60,6 +60,18 @@ def test_two_servers_never_get_one_port(
             second("127.0.0.1", holder.getsockname()[1])
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("192.0.2.1", "Cannot assign requested address; give an address of this machine"),
+        ("none.invalid", "can't listen on none.invalid:0: .*; give an address of this machine"),
+    ],
+)
+def test_addresses_of_others(address: str, words: str) -> None:
+    with pytest.raises(EmbeddedServerError, match=words):
+        bind(address, None)
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_remains_of_connections_do_not_keep_a_port(shared: bool) -> None:
     with socket.socket() as listener:
