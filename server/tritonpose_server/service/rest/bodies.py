@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tritonpose_server.service.contract.requests import KeypointRequest
-    from tritonpose_server.service.rest.limits import TakeMemory
+    from tritonpose_server.service.urls.fetching import TakeMemory
 
 _JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
 _FILE = re.compile(r"(image/[\w.+-]+|application/octet-stream)\s*(;.*)?", re.IGNORECASE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from tritonpose_server.service.urls.fetching import TakeMemory
+
 T = TypeVar("T")
-TakeMemory = Callable[[int], None]
 
 # Images of batches look for a place this often; a fraction of the time that each takes.
 _TURN_SECONDS = 0.005

@@ -70,8 +70,8 @@ if TYPE_CHECKING:
     from tritonpose.transport.messages import InferRequest, PoseResponse
     from tritonpose_server.service.contract.requests import KeypointRequest
     from tritonpose_server.service.rest.batch import Batch, BatchItem
-    from tritonpose_server.service.rest.limits import TakeMemory
     from tritonpose_server.service.rest.settings import RestSettings
+    from tritonpose_server.service.urls.fetching import TakeMemory
 
 LOGGER = logging.getLogger("tritonpose.service")
 
@@ -265,15 +265,16 @@ class KeypointService:
     ) -> tuple[bytes, int]:
         """Find the people in an image; returns the body of the answer, and how many they are."""
         image = asked.image
-        if isinstance(image, str):
-            with self.stage("fetch"):
-                image = await self._images.fetch(image)
-        with self.stage("triton", to_triton=True):
-            infer = self._infer_patiently if patient else self._infer
-            poses = await infer(asked.to_pipeline(image, log_id))
-        write = partial(success_body, asked, image, poses, log_id)
-        with self.stage("write"):
-            body = await self.in_thread(write) if asked.visualize else write()
+        with self._memory.share() as take_memory:
+            if isinstance(image, str):
+                with self.stage("fetch"):
+                    image = await self._images.fetch(image, take_memory)
+            with self.stage("triton", to_triton=True):
+                infer = self._infer_patiently if patient else self._infer
+                poses = await infer(asked.to_pipeline(image, log_id))
+            write = partial(success_body, asked, image, poses, log_id)
+            with self.stage("write"):
+                body = await self.in_thread(write) if asked.visualize else write()
         self.metrics.people.inc(len(poses.boxes))
         return body, len(poses.boxes)
 

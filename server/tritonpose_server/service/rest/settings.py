@@ -49,8 +49,8 @@ class RestSettings:
             have `max_body_bytes`.
         max_batch_images: Images of a batch; more get 413.
         max_batch_in_flight: Images of one batch worked on at the same time.
-        max_bodies_bytes: Size of all bodies that are being received or worked on; beyond it
-            requests get 503.
+        max_bodies_bytes: Size of all bodies and fetched images that are being received or worked
+            on; beyond it requests get 503.
         receive_timeout: Seconds for a body to arrive; then the client gets 408. For that of a batch
             longer, by as much as `max_batch_bytes` is more.
         send_timeout: Seconds for a client to take an answer; then its connection is cut.

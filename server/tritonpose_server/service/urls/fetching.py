@@ -27,6 +27,9 @@ _MAX_HEAD_BYTES = 65_536
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
+TakeMemory = Callable[[int], None]
+"""Called with a number of further bytes before they are kept; raises ServiceError for too many."""
+
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Returns the IP addresses of a host, at least one; raises OSError if there are none."""
 
@@ -67,9 +70,10 @@ class ImageFetcher:
         self._network = PublicNetwork(resolve, network or httpcore.AnyIOBackend())
         self._trust = trust
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, take_memory: TakeMemory = lambda _count: None) -> bytes:
         """Fetch an image file; only its first bytes are checked to be those of an image.
 
+        ``take_memory`` is called with the number of further bytes; what it raises ends the fetch.
         Raises ServiceError: 403 if the URL, or one that it redirects to, must not be fetched; 413
         if the file is too large, 422 if it is not an image or the URL is not valid, 502 if the host
         doesn't send it, 504 if it doesn't in time.
@@ -82,7 +86,9 @@ class ImageFetcher:
                 "file, base64-encoded",
             )
         try:
-            data = await asyncio.wait_for(self._follow(check_url(url, settings)), settings.timeout)
+            data = await asyncio.wait_for(
+                self._follow(check_url(url, settings), take_memory), settings.timeout
+            )
         except asyncio.TimeoutError:
             raise ServiceError(
                 HTTPStatus.GATEWAY_TIMEOUT,
@@ -93,9 +99,9 @@ class ImageFetcher:
             raise invalid_image("image", "the URL does not lead to a JPEG, PNG, WebP or BMP file")
         return data
 
-    async def _follow(self, target: Target) -> bytes:
+    async def _follow(self, target: Target, take_memory: TakeMemory) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
-            answer = await self._ask(target)
+            answer = await self._ask(target, take_memory)
             if isinstance(answer, bytes):
                 return answer
             try:
@@ -106,7 +112,7 @@ class ImageFetcher:
                 raise _bad_gateway("redirects to something that is not a URL") from None
         raise _bad_gateway(f"redirects more than {MAX_REDIRECTS} times")
 
-    async def _ask(self, target: Target) -> bytes | str:
+    async def _ask(self, target: Target, take_memory: TakeMemory) -> bytes | str:
         """Return the file, or the URL that its host redirects to."""
         lines = (
             f"Host: {target.netloc}",
@@ -123,18 +129,21 @@ class ImageFetcher:
                 if target.scheme == "https":
                     stream = await stream.start_tls(self._tls, server_hostname=target.host)
                 await stream.write(head)
-                return await self._read(stream)
+                return await self._read(stream, take_memory)
             finally:
                 await stream.aclose()
         except (httpcore.NetworkError, httptools.HttpParserError, OSError) as error:
             raise _bad_gateway(f"gave no valid answer ({error})") from error
 
-    async def _read(self, stream: httpcore.AsyncNetworkStream) -> bytes | str:
+    async def _read(
+        self, stream: httpcore.AsyncNetworkStream, take_memory: TakeMemory
+    ) -> bytes | str:
         limit = self._settings.max_bytes
         answer = _Answer()
         head_bytes = 0
         while not answer.complete:
             data = await stream.read(_READ_BYTES)
+            take_memory(len(data))
             answer.take(data)
             if not answer.begun:
                 head_bytes += len(data)

@@ -17,7 +17,8 @@ import pytest
 
 from certificates import Certificates, make_certificates
 from pretended_network import Answer, PretendedNetwork, host
-from tritonpose_server.service.contract.failures import ServiceError
+from tritonpose_server.service.contract.failures import BusyError, ServiceError
+from tritonpose_server.service.rest.limits import BodyMemory
 from tritonpose_server.service.urls.fetching import ImageFetcher
 from tritonpose_server.service.urls.settings import UrlSettings
 
@@ -75,6 +76,15 @@ def test_a_file_in_chunks_and_without_a_length() -> None:
     assert fetch(answering("200 OK", body=IMAGE)) == IMAGE
     # What is beyond the length is not read.
     assert fetch(answering("200 OK", f"Content-Length: {len(IMAGE)}", body=IMAGE + b"x")) == IMAGE
+
+
+def test_memory_is_asked_for_all_that_comes() -> None:
+    memory = BodyMemory(100_000)
+    with fetching(answering("200 OK", body=bytes(200_000))) as (fetcher, _), memory.share() as take:
+        with pytest.raises(BusyError, match="all the memory set aside"):
+            asyncio.run(fetcher.fetch("http://public.example/a.png", take))
+        with pytest.raises(BusyError):
+            take(100_000)
 
 
 def test_the_environment_names_no_proxy_or_password(
