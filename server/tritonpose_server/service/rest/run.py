@@ -16,6 +16,7 @@ from types import FrameType
 
 import uvicorn
 
+from tritonpose_pipeline.memory import release_freed_memory
 from tritonpose_pipeline.opencv import set_up_opencv
 from tritonpose_server.ports import bind
 from tritonpose_server.service.rest.app import create_app
@@ -26,6 +27,7 @@ from tritonpose_server.service.rest.settings import RestSettings
 LOGGER = logging.getLogger("tritonpose.service")
 
 _POLL_SECONDS = 0.5
+_RELEASE_SECONDS = 5.0
 _DRAIN_POLL_SECONDS = 0.05
 
 
@@ -117,12 +119,16 @@ class _Server(uvicorn.Server):
 
     async def _stop_when_over(self) -> None:
         # Often enough that a stop is not delayed noticeably.
-        next_look = 0.0
+        next_look = next_release = 0.0
         while not self._slots.closed:
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + _POLL_SECONDS
                 if self._ended():
                     self._slots.closed = True
+            if time.monotonic() >= next_release:
+                next_release = time.monotonic() + _RELEASE_SECONDS
+                # Bodies leave gaps, which nothing else gives back to the system.
+                release_freed_memory()
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         # While requests are under way, connections are still accepted and get 503: uvicorn itself
         # would refuse them first.
