@@ -295,7 +295,8 @@ def is_positive(value: object) -> bool:
 
 
 def _is_yaml(pipeline: str | os.PathLike[str]) -> bool:
-    return os.fspath(pipeline).lower().endswith((".yaml", ".yml"))
+    given = isinstance(pipeline, str | os.PathLike)
+    return given and os.fspath(pipeline).lower().endswith((".yaml", ".yml"))
 
 
 def _check_name(name: object, what: str, others: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import urlsplit
@@ -13,7 +14,6 @@ from tritonpose.transport.tls import TlsFiles
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
 
@@ -127,7 +127,9 @@ def check_timeout(timeout: float) -> None:
 
 def _parse(url: str | Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Split URLs into their scheme and ``host:port`` each; raise ConfigError."""
-    urls = url.split(",") if isinstance(url, str) else list(url)
+    urls = url.split(",") if isinstance(url, str) else url
+    if not (isinstance(urls, Sequence) and all(isinstance(one, str) for one in urls)):
+        raise ConfigError(f"url={url!r}: expected a URL, or a list of such")
     parts = [_parse_one(part.strip()) for part in urls]
     schemes = {scheme for scheme, _ in parts}
     if len(schemes) != 1:
@@ -162,12 +164,14 @@ def _parse_one(url: str) -> tuple[str, str]:
 
 def _checked_headers(headers: Mapping[str, str] | None, api_key: str | None) -> dict[str, str]:
     """Join headers and key; raise ConfigError, whose message shows no value."""
+    if not (headers is None or isinstance(headers, Mapping)):
+        raise ConfigError(f"headers of type {type(headers).__name__}: expected a dict")
     checked = {str(name).lower(): value for name, value in (headers or {}).items()}
     if api_key is not None:
         if "authorization" in checked:
             raise ConfigError("api_key=... is sent as the header authorization: give only one")
-        if not api_key:
-            raise ConfigError("api_key is empty: leave it out, or give a key")
+        if not (isinstance(api_key, str) and api_key):
+            raise ConfigError("api_key is empty or no text: leave it out, or give a key")
         checked["authorization"] = f"Bearer {api_key}"
     for name, value in checked.items():
         if not _HEADER_NAME.fullmatch(name) or _RESERVED_HEADER.fullmatch(name):

@@ -161,6 +161,8 @@ def test_wrong_values_are_named(change: dict[str, object], words: list[str]) -> 
     [
         (None, None, "give a pipeline"),
         ("OCR", None, "'OCR'"),
+        (5, None, "pipeline = 5"),
+        (b"mine.yaml", None, "pipeline = b'mine.yaml'"),
         ("OCR", configuration(), "'OCR'"),
         (NAME, configuration() | {"pipeline_name": "OCR"}, "pipeline_name = 'OCR'"),
         (None, {"pipeline_name": NAME}, "SubModules is missing"),

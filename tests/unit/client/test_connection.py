@@ -47,6 +47,8 @@ def test_urls(url: str | list[str], scheme: str, addresses: tuple[str, ...]) -> 
         ({"url": "grpc://a:1,http://b:2"}, "same scheme"),
         ({"url": []}, "expected one URL"),
         ({"url": ""}, "url=''"),
+        ({"url": 8001}, "url=8001"),
+        ({"url": [8001]}, "url=[8001]"),
         ({"url": "http://pose:8000#x"}, "http://localhost:8000"),
         ({"url": "grpc://[::1"}, "Invalid IPv6 URL"),
         ({"url": "http://a b:80"}, "http://localhost:8000"),
@@ -60,7 +62,9 @@ def test_urls(url: str | list[str], scheme: str, addresses: tuple[str, ...]) -> 
         ({"headers": {"Content-Length": "3"}}, "content-length"),
         ({"headers": {"grpc-timeout": "1S"}}, "grpc-timeout"),
         ({"headers": {"x-bytes-bin": "a"}}, "x-bytes-bin"),
+        ({"headers": ["x-team"]}, "headers of type list"),
         ({"api_key": ""}, "api_key is empty"),
+        ({"api_key": 5}, "no text"),
         ({"ca_file": "ca.pem"}, "grpcs://"),
     ],
 )
