@@ -5,8 +5,14 @@ from __future__ import annotations
 import re
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
-from tritonpose_pipeline.file_formats import SENT_FORMATS, describe_known, identify_format
+from tritonpose_pipeline.file_formats import (
+    SENT_FORMATS,
+    describe_known,
+    describe_text,
+    identify_format,
+)
 
 # Magic bytes at the start of a video ("." is any byte), but for raw motion JPEG, whose frames are
 # images. Sources: the formats' specifications, as collected in file(1)'s magic database.
@@ -114,3 +120,19 @@ def is_server_format(data: bytes) -> bool:
 def is_video_format(data: bytes) -> bool:
     """Check whether these bytes begin like a video."""
     return not is_server_format(data) and _VIDEO.match(data) is not None
+
+
+def other_content(file: BinaryIO) -> str:
+    """Say what a file is that can't be decoded as a video; "" if it may be one all the same."""
+    try:
+        file.seek(0)
+        head = file.read(HEAD_BYTES)
+    except (OSError, ValueError):
+        return ""
+    if not head:
+        return "it is empty (0 bytes)"
+    kind = describe_known(head)
+    if kind is not None and "video" in kind:
+        return ""
+    kind = kind or describe_text(head)
+    return f"it looks like {kind}" if kind else ""

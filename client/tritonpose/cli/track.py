@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     options.sources = ["/dev/stdin" if name == "-" else name for name in options.sources]
     sources = open_sources(options.sources)
     if options.smooth == "offline" and (live := [each.name for each in sources if each.live]):
-        parser.error(f"--smooth offline is for recordings in files; {live[0]!r} isn't one")
+        parser.error(f"--smooth offline is for recordings, which end; {live[0]!r} has no end")
     outputs = _outputs(options, [source.name for source in sources])
     log_to_stderr(verbose=options.verbose)
     if options.quiet:

@@ -75,6 +75,9 @@ class Camera:
         connect: Opens the source; raises ConnectError. It must not wait for ever.
         patient: Log what fails at first, and go on trying, in place of an error.
         live: What it is taken for until it was opened.
+
+    Attributes:
+        recording: Whether it is known to have an end, so that what fails is not tried again.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class Camera:
         self._connect = connect
         self._patient = patient
         self._count = 0
-        self._recording = False
+        self.recording = False
         self._clock = LiveClock()
         self._items: deque[Frame | InputError] = deque()
         self._changed = threading.Condition()
@@ -173,16 +176,16 @@ class Camera:
         while not self._closed:
             began, before = time.monotonic(), self._count
             failure = self._read_once()
-            if self._closed or (failure is None and self._recording):
+            if self._closed or (failure is None and self.recording):
                 return
             came = self._count > before
-            if self._recording and came:
+            if self.recording and came:
                 problem = f"{self.name!r} breaks off after {self._count} frames: {failure}"
                 self._put(InputError(problem, self.name))
                 return
             if came and time.monotonic() - began > _GOOD_S:
                 failures = 0
-            final = failure is not None and (failure.final or self._recording)
+            final = failure is not None and (failure.final or self.recording)
             if self._count == 0 and (final or (failures == 0 and not self._patient)):
                 self._put(InputError(f"can't open {self.name!r}: {failure}", self.name))
                 if final:
@@ -211,7 +214,7 @@ class Camera:
             try:
                 connection = stack.enter_context(self._connect())
                 self.live = connection.live
-                self._recording = not connection.live
+                self.recording = not connection.live
                 stream = choose_stream(connection.container)
                 if stream is None:
                     return ConnectError("it has no video", final=True)

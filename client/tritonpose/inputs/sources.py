@@ -129,7 +129,7 @@ def _source_of_text(text: str, patient: bool) -> FrameSource:
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", path)
     if scheme is None or os.path.lexists(path):
         if Path(path).is_dir():
-            raise ConfigError(f"{path!r} is a folder: give the videos in it as a list")
+            raise ConfigError(f"{path!r} is a folder: name the videos in it")
         return VideoFile(path)
     name = masked(path)
     if not re.match(r"[^/?#]", path[scheme.end() :]):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 import numpy as np
 
 from tritonpose.errors import InputError
+from tritonpose.file_types import other_content
 from tritonpose.inputs.truncation import missing_bytes
 from tritonpose_pipeline.cores import available_cores
 from tritonpose_pipeline.file_formats import SENT_FORMATS, identify_format, read_header
@@ -96,7 +97,7 @@ def decode_video(file: BinaryIO, name: str) -> Generator[Frame | InputError, Non
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = "" if unclosed and count else reason_of(error)
     if not count:
-        reason = cut or reason
+        reason = cut or (reason and other_content(file)) or reason
         problem = (
             f"can't be decoded as a video: {reason}" if reason else "is a video without frames"
         )

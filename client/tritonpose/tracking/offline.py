@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tritonpose.errors import ConfigError
+from tritonpose.errors import ConfigError, InputError
+from tritonpose.inputs.cameras import Camera
 from tritonpose.inputs.videos import Frame
+from tritonpose.result import KeypointResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -77,17 +79,33 @@ class WholeTracks:
                 yield from found
                 continue
             source = reopen()
+            if isinstance(source, Camera):
+                source.recording = True
             try:
                 with closing(source.frames()) as items:
-                    frames = (item for item in items if isinstance(item, Frame))
                     for result in found:
-                        if result.error is None:
-                            index = result.frame_index
-                            frame = next((one for one in frames if one.index == index), None)
-                            result["input_img"] = None if frame is None else frame.image
-                        yield result
+                        yield result if result.error else _with_frame(result, items)
             finally:
                 source.close()
+
+
+def _with_frame(result: TrackedResult, items: Iterator[Frame | InputError]) -> TrackedResult:
+    """Give a result its frame, the next one of its number; make it an error where there is none."""
+    from tritonpose.tracking.result import TrackedResult
+
+    problem = "it ends earlier than before"
+    for item in items:
+        if not isinstance(item, Frame):
+            problem = str(item)
+        elif item.index == result.frame_index:
+            result["input_img"] = item.image
+            return result
+    path = result["input_path"]
+    error = InputError(f"{path!r} was read again, to get its frames, and has changed: {problem}")
+    lost = KeypointResult(path, error=error, frame_index=result.frame_index)
+    made = TrackedResult(lost, None, (), result.timestamp, result.source)
+    made.source_index = result.source_index
+    return made
 
 
 def smooth_tracks(results: Sequence[TrackedResult]) -> None:

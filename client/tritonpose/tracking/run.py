@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tritonpose._requests import PredictOptions
 from tritonpose.errors import ConfigError
+from tritonpose.file_types import is_url
 from tritonpose.given_boxes import checked_roi
 from tritonpose.inputs.addresses import local_path
 from tritonpose.inputs.sources import open_source, open_sources
@@ -83,13 +84,15 @@ def _whole_tracks(source: object, sources: Sequence[FrameSource]) -> WholeTracks
                 f"smooth='offline' is for recordings, which end; {opened.name!r} is a camera"
             )
         # A pipe can be read but once.
-        if len(given) == len(sources) and isinstance(item, str | os.PathLike) and _is_file(item):
+        if len(given) == len(sources) and isinstance(item, str | os.PathLike) and _lasts(item):
             reopen[index] = partial(open_source, item)
     return WholeTracks(sources, reopen)
 
 
-def _is_file(path: str | os.PathLike[str]) -> bool:
-    return Path(local_path(os.fsdecode(path))).is_file()
+def _lasts(place: str | os.PathLike[str]) -> bool:
+    """Check whether a file or an address can be read again."""
+    path = local_path(os.fsdecode(place))
+    return is_url(path) or Path(path).is_file()
 
 
 def _settings(threshold: Threshold | None, *, smooth: bool) -> TrackingSettings:

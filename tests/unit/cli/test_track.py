@@ -260,7 +260,7 @@ def test_other_files_are_refused(save_path: str) -> None:
         ("a.mp4 --api_key k", "--api_key without --url"),
         (". --save_path out", "'.' is a folder"),
         ("a.mp4 ftp://me:secret@host/a.mp4", "ftp:// addresses aren't read"),
-        ("0 --smooth offline", "--smooth offline is for recordings in files; '0' isn't one"),
+        ("0 --smooth offline", "--smooth offline is for recordings, which end; '0' has no end"),
         ("a.mp4 --nonsense", "unrecognized arguments: --nonsense"),
     ],
 )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from file_server import Route, file_server
 from stand_ins import Pipeline
 from street import Street, image, images, place, shown
 from tritonpose import ConfigError, ServerError
@@ -174,6 +175,42 @@ def test_offline_reads_the_frames_of_a_file_again(make: Make, tmp_path: Path) ->
     assert [result.frame_index for result in results] == [*range(12)] * 2
     assert [number_of(result["input_img"]) for result in results] == [*range(12)] * 2
     assert {result.source for result in results} == {str(path)}
+
+
+def test_offline_asks_again_for_the_frames_of_an_address(make: Make, tmp_path: Path) -> None:
+    frames = [np.full((48, 64, 3), 10 * number, np.uint8) for number in range(12)]
+    video = write_video(tmp_path / "clip.mp4", frames).read_bytes()
+    with file_server() as server, make(Street()) as pipeline:
+        address = server.add("/clip.mp4", Route(video))
+        results = list(pipeline.track(address, smooth="offline"))
+        assert [number_of(result["input_img"]) for result in results] == [*range(12)]
+        assert server.paths() == ["/clip.mp4"] * 2
+
+
+@pytest.mark.parametrize("after", [Route(status=404), Route(status=503), None])
+def test_offline_frames_that_are_gone(make: Make, tmp_path: Path, after: Route | None) -> None:
+    """After five frames, or all of them, an address or a file gives no more."""
+    frames = [np.full((48, 64, 3), 10 * number, np.uint8) for number in range(12)]
+    path = write_video(tmp_path / "clip.mp4", frames)
+    whole = path.read_bytes()
+    shorter = write_video(tmp_path / "shorter.mp4", frames[:5])
+
+    def change(number: int) -> None:
+        if after is not None:
+            server.add("/clip.mp4", after)
+        elif number > 105 and shorter.exists():
+            shorter.replace(path)
+
+    with file_server() as server, make(Street(change)) as pipeline:
+        address = server.add("/clip.mp4", Route(whole)) if after else str(path)
+        results = list(pipeline.track(address, smooth="offline", on_error="collect"))
+        assert len(results) == 12
+        kept = 0 if after else 5
+        for result in results[:kept]:
+            assert number_of(result["input_img"]) == result.frame_index
+        for result in results[kept:]:
+            assert "was read again, to get its frames, and has changed" in str(result.error)
+            assert result.frame_index is not None
 
 
 def test_offline_needs_an_end() -> None:
