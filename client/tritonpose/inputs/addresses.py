@@ -16,6 +16,11 @@ CAMERA_ADVICE = (
 )
 """What to do with an input that has no end."""
 
+# What comes before the host, or the password: also where a slash or the scheme is missing.
+_BEFORE_HOST = re.compile(r"[^@]*?[a-z][\w+.-]+:[/\\]{2,}", re.IGNORECASE)
+_MISSPELLED = re.compile(
+    r"\W*((rtsp|http|rtmp|ftp)s?[:/\\]+(?=[^/\\])|(?=[^/\\:@]+:[^/\\@]*@[^/\\@]))", re.IGNORECASE
+)
 _VALUE = re.compile(r"=([^&;/?#]*)")
 _HARMLESS = re.compile(r"\d{0,2}")
 
@@ -26,7 +31,9 @@ def masked(address: str) -> str:
     The user and the password are left out, and values such as those of a query are replaced by
     ``***``, but for numbers of one or two digits, which tell channels of a recorder apart.
     """
-    match = _SCHEME.match(address)
+    match = _BEFORE_HOST.match(address)
+    if match is None and not os.path.lexists(address):
+        match = _MISSPELLED.match(address)
     if match is None:
         return address
     rest = address[match.end() :]
@@ -54,20 +61,30 @@ def local_path(address: str) -> str:
     return path if os.path.lexists(path) else unquote(path, errors="surrogateescape")
 
 
+def misspelled_address(address: str) -> str | None:
+    """Say what is wrong with what is no path, and nearly an address; None for all else."""
+    if _SCHEME.match(address) or os.path.lexists(address):
+        return None
+    if not (_BEFORE_HOST.match(address) or _MISSPELLED.match(address)):
+        return None
+    return f"{masked(address)!r} is no file; addresses begin with rtsp://, http:// or https://"
+
+
 def unread_address(address: str) -> str | None:
     """Say what to do instead with an address that isn't read; None for all else."""
     if re.match("data:[^,]*,", address):
         return "data: URLs aren't read: give the bytes, base64.b64decode(...)"
     match = _SCHEME.match(address)
     if match is None or is_url(address) or os.path.lexists(address):
-        return None
+        return misspelled_address(address)
     scheme = match[1].lower()
+    name = masked(address)
     if scheme in _LIVE:
-        return f"{masked(address)!r} is the address of a live stream; {CAMERA_ADVICE}"
+        return f"{name!r} is the address of a live stream; {CAMERA_ADVICE}"
     if scheme == "file":
-        return f"{address!r} is a file of another machine, or no absolute path: copy it here first"
+        return f"{name!r} is a file of another machine, or no absolute path: copy it here first"
     return (
-        f"{address!r}: {scheme}:// addresses aren't read: give a local copy, an https:// address, "
+        f"{name!r}: {scheme}:// addresses aren't read: give a local copy, an https:// address, "
         "or a file that is open in mode 'rb', such as fsspec's; `tritonpose batch` reads object "
         "stores by itself"
     )

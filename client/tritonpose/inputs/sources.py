@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 
 from tritonpose.errors import ConfigError
-from tritonpose.inputs.addresses import local_path, masked
+from tritonpose.inputs.addresses import local_path, masked, misspelled_address
 from tritonpose.inputs.arrays import is_pillow
 from tritonpose.inputs.cameras import Camera
 from tritonpose.inputs.devices import device_of, open_device, open_rtsp
@@ -120,6 +120,8 @@ def _camera_of_number(number: int, patient: bool) -> FrameSource:
 
 def _source_of_text(text: str, patient: bool) -> FrameSource:
     path = local_path(text)
+    if not os.path.lexists(path):
+        path = path.strip()
     if not path:
         raise ConfigError(f"'' is no source: give {_KNOWN}")
     if re.fullmatch(r"\d{1,4}", path) and not Path(path).exists():
@@ -127,6 +129,8 @@ def _source_of_text(text: str, patient: bool) -> FrameSource:
     if _DEVICE.fullmatch(path):
         return Camera(path, partial(open_device, path), patient=patient)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", path)
+    if scheme is None and (problem := misspelled_address(path)) is not None:
+        raise ConfigError(problem)
     if scheme is None or os.path.lexists(path):
         if Path(path).is_dir():
             raise ConfigError(f"{path!r} is a folder: name the videos in it")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tritonpose import ConfigError, InputError
-from tritonpose.inputs.addresses import masked
+from tritonpose.inputs.addresses import masked, unread_address
 from tritonpose.inputs.sources import open_source, open_sources
 from tritonpose.inputs.videos import Frame
 from videos import gray_frames, number_of, write_video
@@ -167,11 +167,25 @@ def test_a_camera_that_is_not_there() -> None:
         ("rtsp://h/user=admin_password=abc_channel=1", "rtsp://h/user=***"),
         ("http://h/a#key=abc", "http://h/a#key=***"),
         ("/a/b=c.mp4", "/a/b=c.mp4"),
+        ("rtsp:///u:p@host/a", "rtsp:///host/a"),
+        ("rtsp:/u:p@host/a", "rtsp:/host/a"),
+        ("rtsp:u:p@host/a", "rtsp:host/a"),
+        ("RTSP//u:p@host/a", "RTSP//host/a"),
+        ("rtsp:\\\\u:p@host\\a", "rtsp:\\\\host\\a"),
+        ("'rtsp://u:p@host/a'", "'rtsp://host/a'"),
+        ("ffmpeg:rtsp://u:p@host/a", "ffmpeg:rtsp://host/a"),
+        ("u:p@host/a", "host/a"),
+        ("http:/host/a?token=abc", "http:/host/a?token=***"),
+        ("C:\\videos\\a@b.mp4", "C:\\videos\\a@b.mp4"),
+        ("a@b.mp4", "a@b.mp4"),
     ],
 )
 def test_names_have_no_secrets(address: str, name: str) -> None:
     assert masked(address) == name
-    if "://" in address:
-        source = open_source(address)
-        assert source.name == name
-        assert name in repr(source)
+    assert "u:p" not in (unread_address(address) or "")
+    if address.startswith(("rtsp://", "http://", "/", "C:", "a@")):
+        assert open_source(address).name == name
+    else:
+        with pytest.raises(ConfigError, match="addresses begin with rtsp://") as error:
+            open_source(address)
+        assert "u:p" not in str(error.value)
