@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from websockets.frames import Frame, Opcode
+
 from tools.soak.context import Context
-from tools.soak.endpoints import REST
+from tools.soak.endpoints import REST, STREAM
 from tools.soak.memory import memory_sizes
 from tools.soak.report import Outcome, Report
 
@@ -40,9 +42,23 @@ _POST = (
 )
 _CHUNKED = _POST + b"Transfer-Encoding: chunked\r\n\r\n"
 # Refused by the pipeline, so that it reaches Triton and costs little there.
-_BODY = json.dumps({"image": base64.b64encode(b"\xff\xd8\xff" * 400).decode()}).encode()
+_IMAGE = b"\xff\xd8\xff" * 400
+_BODY = json.dumps({"image": base64.b64encode(_IMAGE).decode()}).encode()
 _LENGTH = b"Content-Length: %d\r\n\r\n" % len(_BODY)
 _UPGRADE = b"Connection: upgrade\r\nUpgrade: h2c\r\n"
+
+_WEBSOCKET = (
+    b"GET /human-keypoint-detection/track HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+def _frame(opcode: Opcode, data: bytes, *, fin: bool = True, mask: bool = True) -> bytes:
+    return Frame(opcode, data, fin=fin).serialize(mask=mask)
+
+
+_STREAM = _WEBSOCKET + _frame(Opcode.TEXT, b"{}")
 
 ATTACKS: Mapping[str, tuple[bytes, bytes]] = {
     "lines behind the chunks": (_CHUNKED + b"0\r\n", b"X: y\r\n" * 20_000),
@@ -56,6 +72,20 @@ ATTACKS: Mapping[str, tuple[bytes, bytes]] = {
     "requests behind an image": (_POST + _LENGTH + _BODY, _HEALTH * 3000),
     "images before an answer": (b"", (_POST + _LENGTH + _BODY) * 60),
     "offers of another protocol": (b"", (_POST + _UPGRADE + _LENGTH + _BODY) * 60),
+    "streams without a greeting": (b"", _WEBSOCKET * 300),
+    "a large greeting": (_WEBSOCKET + b"\x81\xff" + b"\0\0\0\0\x7f" + bytes(7), b"y" * 120_000),
+    "a frame without end": (_STREAM + b"\x82\xff" + b"\0\0\0\0\x7f" + bytes(7), b"y" * 120_000),
+    "parts without end": (
+        _STREAM + _frame(Opcode.BINARY, b"y", fin=False),
+        _frame(Opcode.CONT, b"", fin=False) * 20_000,
+    ),
+    "pings": (_STREAM, _frame(Opcode.PING, b"y" * 125) * 2000),
+    "frames without a mask": (_STREAM, _frame(Opcode.BINARY, b"y" * 999, mask=False) * 100),
+    "texts whose answers nobody reads": (_STREAM, _frame(Opcode.TEXT, b"{") * 10_000),
+    "frames whose answers nobody reads": (
+        _STREAM,
+        _frame(Opcode.BINARY, b"\xff\xd8\xff" * 400) * 60,
+    ),
     # The last: the bodies are given back to the system a little later.
     "one-byte chunks": (_CHUNKED, b"1\r\n \r\n" * 20_000),
 }
@@ -66,13 +96,14 @@ async def run_connections(context: Context, report: Report) -> None:
     """Attack connections in each way, and see that memory stays and others are served."""
     seconds = context.plan.attack_seconds
     clients = context.clients(report)
-    (rest,) = (each for each in context.endpoints if each.name == REST)
+    rest, stream = (each for each in context.endpoints if each.name in (REST, STREAM))
 
     def memory() -> int:
         return memory_sizes(context.service.processes()).get(_REST_ROLE, 0)
 
     for _ in range(_WARM_UP):
         await clients.known(rest)
+        await clients.known(stream)
     idle = memory()
     report.figures["memory of rest before, MB"] = f"{idle / 1e6:.0f}"
     for name, (first, more) in ATTACKS.items():
@@ -81,8 +112,9 @@ async def run_connections(context: Context, report: Report) -> None:
         report.figures[name] = f"{sent / 1e6:.0f} MB sent, memory {peak / 1e6:.0f} MB"
         if peak > idle * _MOST_MEMORY + _BODIES.get(name, 0):
             report.violate(f"{name}: memory of rest {peak / 1e6:.0f} MB, before {idle / 1e6:.0f}")
-        if await clients.known(rest) != Outcome.ANSWERED:
-            report.violate(f"{name}: a good request got no answer afterwards")
+        for endpoint in (rest, stream):
+            if await clients.known(endpoint) != Outcome.ANSWERED:
+                report.violate(f"{name}: a good request to {endpoint.name} got no answer then")
 
 
 async def _attack(

@@ -16,6 +16,8 @@ import numpy as np
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
 
 from tools.answers import poses_of
 from tools.soak.service import Addresses
@@ -30,8 +32,8 @@ from tritonpose.transport import connect_async
 from tritonpose.transport.failures import error_from_status
 from tritonpose.transport.messages import InferRequest, PoseResponse
 
-REST = "REST"
-"""Name of an endpoint."""
+REST, STREAM = "REST", "stream"
+"""Names of endpoints."""
 
 # Longer than the service may take for anything.
 _PATIENCE_SECONDS = 30.0
@@ -63,6 +65,7 @@ def open_endpoints(addresses: Addresses) -> list[Endpoint]:
         Endpoint("gRPC", grpc.infer, grpc.close, takes_boxes=True),
         Endpoint("HTTP", http.infer, http.close, takes_boxes=True),
         _rest(addresses.rest),
+        _stream(addresses.rest),
         _hps(addresses.grpc),
     ]
 
@@ -88,6 +91,35 @@ def _rest(url: str) -> Endpoint:
         return response.content
 
     return _contract_endpoint(REST, send, client.aclose)
+
+
+def _stream(url: str) -> Endpoint:
+    """Make an endpoint of streams of one image: each has a WebSocket, and knows nobody yet."""
+    address = f"ws{url.removeprefix('http')}/track"
+
+    async def ask(document: Mapping[str, Any]) -> dict[str, Any]:
+        async with connect(address, proxy=None, compression=None) as socket:
+            said = {"detInterval": 1, "smooth": False, "logId": document["logId"]}
+            await socket.send(json.dumps(said))
+            answer: dict[str, Any] = json.loads(await socket.recv())
+            if answer["errorCode"] == 0:
+                await socket.send(base64.b64decode(document["image"]))
+                answer = json.loads(await socket.recv())
+            return {**answer, "logId": answer["logId"].removesuffix("-0")}
+
+    async def send(document: Mapping[str, Any]) -> bytes:
+        try:
+            answer = await asyncio.wait_for(ask(document), _PATIENCE_SECONDS)
+        except asyncio.TimeoutError as error:
+            raise DeadlineExceededError("a stream gave no answer in time") from error
+        except (OSError, WebSocketException) as error:
+            raise ServerUnavailableError(f"stream: {error or type(error).__name__}") from error
+        return json.dumps(answer).encode()
+
+    async def close() -> None:
+        pass
+
+    return _contract_endpoint(STREAM, send, close)
 
 
 def _hps(url: str) -> Endpoint:
