@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import cv2
@@ -10,7 +11,7 @@ import pytest
 
 from composing_models import detector_network, keypoint_network, pose_options
 from tritonpose_pipeline.detection import Detections
-from tritonpose_pipeline.errors import ModelFailedError
+from tritonpose_pipeline.errors import DamagedImageError, ModelFailedError
 from tritonpose_pipeline.image import check_file
 from tritonpose_pipeline.photo import Photo
 from tritonpose_pipeline.pipeline import Poses, estimate_poses
@@ -347,7 +348,7 @@ def large_photo(*, fast: bool) -> Photo:
         # Given people: decoded once, as the smallest of them needs it.
         ([[160, 240, 640, 880], [1600, 160, 2320, 1120]], [4]),
         ([[1600, 160, 2320, 1120]], [8]),
-        ([], []),
+        ([], [8]),
     ],
 )
 def test_a_large_photo_is_decoded_as_finely_as_it_is_looked_at(
@@ -368,3 +369,20 @@ def test_a_large_photo_is_decoded_as_finely_as_it_is_looked_at(
     np.testing.assert_allclose(fast.keypoints[..., :2], full.keypoints[..., :2], atol=8)
     if boxes is None:
         np.testing.assert_allclose(fast.boxes, BOXES * 8, atol=8)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("region", [None, np.array([[0, 0], [1, 0], [0, 1]], np.float32)])
+def test_a_damaged_file_is_an_error_also_where_nobody_is_looked_for(
+    region: np.ndarray | None, fast: bool
+) -> None:
+    data = cv2.imencode(".jpg", np.full((480, 640, 3), 90, np.uint8))[1].tobytes()
+    start = data.index(b"\xff\xda")
+    boxes = np.zeros((0, 4), np.float32) if region is None else BOXES * 8
+    given = Detections(boxes, np.ones(len(boxes), np.float32))
+    options = pose_options()
+    for file, damaged in ((data, False), (data[:start] + b"\xff\xd9", True)):
+        photo = Photo(check_file(file), fast=fast)
+        with pytest.raises(DamagedImageError) if damaged else nullcontext():
+            found = estimate_poses(photo, options, DotModels(), given=given, region=region)
+            assert len(found.boxes) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -198,6 +199,9 @@ def estimate_poses(
     if region is not None:
         people = people_inside(people, region, photo.size)
     boxes, scores = people.boxes[:max_persons], people.scores[:max_persons]
+    if given is not None and photo.fast and not len(boxes):
+        # Nobody looks at it, but a damaged file is an error all the same.
+        photo.picture(photo.factor(math.inf))
     keypoints = estimate_keypoints(photo, boxes, options, run_model, stages)
     return Poses(
         boxes,
