@@ -15,7 +15,7 @@ from typing import IO, Any
 import requests
 
 from leftovers import wait_until
-from rest_service import free_port
+from tools.programs import free_ports
 from tritonpose_server.supervision.processes import Role, ServiceProcess, service_processes
 
 COMMAND = str(Path(sys.executable).with_name("tritonpose"))
@@ -127,7 +127,7 @@ def serving(
         prefix: A program, with its arguments, that runs it.
         variables: Further environment variables.
     """
-    ports = [free_port() for _ in range(4)]
+    ports = free_ports(4)
     flags = ("--port", "--grpc_port", "--http_port", "--metrics_port")
     options = [f"{flag}={port}" for flag, port in zip(flags, ports, strict=True)]
     with log.open("w") as output:

@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 
 from leftovers import wait_until
-from rest_service import free_port
+from tools.programs import free_ports
 from tritonpose_server.embedded.installation import find_libpython_directory, find_triton
 from tritonpose_server.embedded.staging import stage_backends
 
@@ -75,7 +75,7 @@ def own_triton(
         "MODEL_REPOSITORY": str(repository),
         **settings,
     }
-    grpc, http, metrics = (free_port() for _ in range(3))
+    grpc, http, metrics = free_ports(3)
     environment["TRITON_HTTP_PORT"] = str(http)
     arguments = [f"--backend-directory={folder / 'backends'}"]
     for name, port in (("grpc", grpc), ("http", http), ("metrics", metrics)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from urllib.request import urlopen
 import httpx
 
 from leftovers import wait_until
+from tools.programs import free_ports
 from tritonpose_server.service.rest.run import run_rest
 from tritonpose_server.service.rest.settings import RestSettings
 
@@ -23,9 +23,7 @@ NO_TRITON = "grpc://127.0.0.1:9"
 
 def free_port() -> int:
     """A port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 @contextmanager

@@ -75,6 +75,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _run(options: argparse.Namespace) -> int:
     # Checked before anything is measured.
+    alone = {CAMERAS, PIPELINE_ALONE}.intersection(options.only)
+    if alone and len(options.only) > 1:
+        raise ToolError(f"--only {', '.join(sorted(alone))}: measured by itself, without others")
     if options.svg is not None:
         check_charts()
     plan = QUICK if options.quick else FULL
@@ -87,26 +90,22 @@ def _run(options: argparse.Namespace) -> int:
         write_json(options.json, {CAMERAS: runs})
         return 0
     if PIPELINE_ALONE in options.only:
-        if len(options.only) > 1:
-            raise ToolError(f"--only {PIPELINE_ALONE} is measured by itself")
-        alone = {PIPELINE_ALONE: measure_pipeline(config, images, plan, print_status)}
-        print(as_text(alone))
-        write_json(options.json, alone)
-        if options.markdown is not None:
-            options.markdown.write_text(as_markdown(alone), "utf-8")
-        return 0
-    report = run_benchmark(
-        config,
-        images,
-        plan,
-        options.only,
-        with_paddlex=options.paddlex,
-        progress=print_status,
-    )
+        report = {PIPELINE_ALONE: measure_pipeline(config, images, plan, print_status)}
+    else:
+        report = run_benchmark(
+            config,
+            images,
+            plan,
+            options.only,
+            with_paddlex=options.paddlex,
+            progress=print_status,
+        )
     print(as_text(report))
     write_json(options.json, report)
     if options.markdown is not None:
         options.markdown.write_text(as_markdown(report), "utf-8")
+    if alone:
+        return 0
     if options.svg is not None:
         save_chart(report, options.svg)
     if not report["agreement"]["all_agree"]:

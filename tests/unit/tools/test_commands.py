@@ -22,6 +22,8 @@ EVALUATE = ("--images", "{files}", "--golden", "{files}")
     [
         (benchmark, ["--images={files}", "--pipeline=other"], 2, "human_keypoint_detection"),
         (benchmark, ["--images=nowhere"], 1, "there are no images"),
+        (benchmark, ["--only=latency,cameras"], 1, "cameras: measured by itself"),
+        (benchmark, ["--only=pipeline,cameras"], 1, "cameras, pipeline: measured by itself"),
         (
             benchmark,
             ["--images={files}", "--detector=MoveNet-Thunder_256x192"],
