@@ -190,3 +190,17 @@ def test_names_have_no_secrets(address: str, name: str) -> None:
         with pytest.raises(ConfigError, match=r"begin with rtsp:|names no host") as error:
             open_source(address)
         assert "u:p" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is empty (0 bytes)"),
+        (b"%PDF-1.4\n\xff", "it looks like a PDF file"),
+        (b"photo.jpg\n", "it looks like text, beginning with 'photo.jpg\\n'"),
+    ],
+)
+def test_what_is_no_video_is_described(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "clip.mp4").write_bytes(content)
+    (error,) = open_source(tmp_path / "clip.mp4").frames()
+    assert str(error).endswith(f"clip.mp4' can't be decoded as a video: {words}")
