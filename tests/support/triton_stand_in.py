@@ -175,6 +175,7 @@ class Triton:
         calls: Calls of models in order.
         loads: Names of models in the order in which they were loaded.
         metrics: By the family's name and the values of the labels.
+        on_load: Called with the name of a model before it is loaded.
     """
 
     log: list[str] = field(default_factory=list)
@@ -183,6 +184,7 @@ class Triton:
     calls: list[ModelCall] = field(default_factory=list)
     loads: list[str] = field(default_factory=list)
     metrics: dict[tuple[str, ...], Metric] = field(default_factory=dict)
+    on_load: Callable[[str], object] = lambda _name: None
 
     def execute(self, call: ModelCall) -> InferenceResponse:
         self.calls.append(call)
@@ -194,6 +196,7 @@ class Triton:
         return InferenceResponse([Tensor(*item) for item in answer.items()])
 
     def load_model(self, model_name: str) -> None:
+        self.on_load(model_name)
         self.loads.append(model_name)
         if model_name not in self.models:
             raise TritonModelException(f"failed to load {model_name!r}: no version")

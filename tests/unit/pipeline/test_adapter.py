@@ -244,7 +244,9 @@ def test_what_is_late_or_cancelled_is_not_finished(
 
 def test_a_model_is_loaded_when_it_is_first_used(start: Start, triton: Triton) -> None:
     triton.ready.clear()
-    model, requests = start(), [request() for _ in range(8)]
+    # All have met a model that isn't ready before the first of them loads it.
+    triton.on_load = lambda _name: wait_until(lambda: len(triton.calls) >= 8, 10)
+    model, requests = start(workers="8"), [request() for _ in range(8)]
     answered(model, *requests)
     assert [len(each.sender.outputs()["boxes"]) for each in requests] == [2] * 8
     assert sorted(triton.loads) == ["pose", "small"]

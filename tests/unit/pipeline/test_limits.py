@@ -37,6 +37,12 @@ def test_limits(
         assert Limits.from_parameters({}).workers == automatic
 
 
+def test_instances_share_what_is_done_at_a_time() -> None:
+    every = Limits(10, 4, 128)
+    assert every.share(3) == Limits(3, 1, 128)
+    assert every.share(100) == Limits(1, 1, 128)
+
+
 def test_every_limit_can_be_set() -> None:
     names = [field.name for field in fields(Limits)]
     given = {name: str(1000 + number) for number, name in enumerate(names)}

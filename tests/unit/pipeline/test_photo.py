@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from composing_models import detector_network
+from tritonpose_pipeline.crops import transform_points
 from tritonpose_pipeline.detection import detector_scale
 from tritonpose_pipeline.errors import DamagedImageError
 from tritonpose_pipeline.image import check_file
@@ -54,6 +55,16 @@ def test_pixels_lie_where_those_of_the_whole_image_do(
     assert picture.pixels.shape[1::-1] == tuple(-(-side // factor) for side in whole.size)
     if min(size) > 400:
         np.testing.assert_allclose(center(picture), center(whole.picture()), atol=0.05)
+
+
+def test_crops_of_fewer_pixels_show_what_those_of_the_image_do() -> None:
+    random = np.random.default_rng(5)
+    matrices, points = random.normal(size=(3, 2, 3)), random.uniform(0, 60, (3, 9, 2))
+    picture = Picture(PIXELS, factor=4, origin=(-3.0, -1.0))
+    in_image = points * 4 + 1.5 + picture.origin
+    np.testing.assert_allclose(
+        transform_points(points, picture.from_image(matrices)), transform_points(in_image, matrices)
+    )
 
 
 @pytest.mark.parametrize(

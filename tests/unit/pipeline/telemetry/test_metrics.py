@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Mapping
 
 import pytest
 
@@ -24,6 +25,7 @@ from tritonpose_pipeline.telemetry.metrics import (
     STAGES,
     STARTED,
     Family,
+    Key,
     PipelineCounts,
     TritonMetrics,
 )
@@ -154,12 +156,23 @@ def test_several_instances_add_up() -> None:
 
 def test_idleness_is_told_once_after_each_time_of_work() -> None:
     told: queue.SimpleQueue[None] = queue.SimpleQueue()
-    counts = PipelineCounts()
+
+    class Counts(PipelineCounts):
+        looked = 0
+
+        def take(self) -> tuple[Mapping[Key, float], int]:
+            self.looked += 1
+            return super().take()
+
+    counts = Counts()
     metrics = TritonMetrics(Triton().module(), counts, lambda: told.put(None), interval_s=0.001)
     for _ in range(2):
         counts.accepted()
         counts.succeeded([stage("decode", 0, 4)], 2)
         told.get(timeout=30)
+        last = counts.looked
+        assert wait_until(lambda last=last: counts.looked > last + 3, 30)
+        assert told.empty()
     counts.accepted()
     metrics.close()
     assert told.empty()
