@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import math
 import stat
 from collections.abc import AsyncIterable
@@ -73,13 +74,17 @@ class VideoFile:
             if not stat.S_ISREG(mode):
                 return open_pipe(self.name, mode, stack)
             file = stack.enter_context(path.open("rb"))
+        if isinstance(file, io.TextIOBase):
+            raise InputError(f"{self.name!r} is open as text: open it in mode 'rb'")
         if hasattr(file, "seekable") and not file.seekable():
             return video_of_pipe(file, stack)
         file.seek(0)
         head = file.read(HEAD_BYTES)
         file.seek(0)
         if is_server_format(head) and head[:3] != b"\xff\xd8\xff":
-            raise InputError(f"{self.name!r} is an image: predict is for images")
+            raise InputError(
+                f"{self.name!r} is an image: predict is for images; convert an animation to MP4"
+            )
         return file
 
 

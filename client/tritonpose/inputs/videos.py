@@ -83,7 +83,9 @@ def decode_video(file: BinaryIO, name: str) -> Generator[Frame | InputError, Non
         with open_alone(file, _known_format(file)) as container:
             stream = choose_stream(container)
             if stream is None:
-                yield InputError(f"{name!r} holds no video, only sound or a cover picture", name)
+                problem = "holds no video, only sound or a cover picture"
+                problem = f"can't be decoded as a video: {cut}" if cut else problem
+                yield InputError(f"{name!r} {problem}", name)
                 return
             # FFmpeg takes for damage whatever follows the last frame of a camera's answer.
             unclosed = container.format.name == "mpjpeg"

@@ -41,6 +41,8 @@ _PLAYLIST_BYTES = 2**20
 # Parts one after the other that can't be had.
 _MOST_FAILURES = 3
 _FAILURES = (OSError, http.client.HTTPException, ValueError)
+_KEY = re.compile(rb"^#EXT-X-KEY:(?!METHOD=NONE)", re.MULTILINE)
+_ENCRYPTED = "its parts are encrypted, which isn't read: give an address that isn't"
 _LIVE_OPTIONS = {"analyzeduration": "2000000"}
 _HLS_OPTIONS = {
     "format_whitelist": "hls,mpegts,mov,mp4,m4a,3gp,3g2,mj2,aac,ac3,eac3,mp3,webvtt",
@@ -221,6 +223,8 @@ def _open_playlist(address: str, body: _Body) -> Iterator[OpenStream]:
     for name in re.findall(rb"(?m)^(?:#.*URI=\")?([a-zA-Z][\w+.-]*:[^\"\r\n]*)", data):
         if not playlist.allows(name.decode("utf-8", "replace")):
             raise ConnectError(playlist.problem, final=True)
+    if _KEY.search(data):
+        raise ConnectError(_ENCRYPTED, final=True)
     if not re.search(rb"^[^#\s]", data, re.MULTILINE):
         raise ConnectError("its playlist names no video", final=not live)
     try:
@@ -264,8 +268,12 @@ class _Playlist:
             self._check(address)
             body = _Body(self._with_credentials(address), SILENCE_S, self._check)
             self._failures = 0
-            if b"#EXT-X-ENDLIST" in body.peek(_PLAYLIST_BYTES):
+            head = body.peek(_PLAYLIST_BYTES)
+            if b"#EXT-X-ENDLIST" in head:
                 self.ends = True
+            if head.startswith(b"#EXTM3U") and _KEY.search(head):
+                self.problem, self.refused = _ENCRYPTED, True
+                raise OSError(_ENCRYPTED)
             return cast("BinaryIO", body)
         except (ConnectError, *_FAILURES) as error:
             # A part may have expired before it was asked for.
@@ -296,9 +304,7 @@ class _Playlist:
             raise OSError("refused")
         scheme = address.partition(":")[0].lower()
         problem = ""
-        if scheme.startswith("crypto"):
-            problem = "its parts are encrypted, which isn't read"
-        elif scheme not in ("http", "https"):
+        if scheme not in ("http", "https"):
             problem = f"its playlist names {masked(address)!r}: only http:// and https:// are read"
         elif self._public and not _is_public(urlsplit(address).hostname or ""):
             problem = f"its playlist names {masked(address)!r}, an address inside this network"

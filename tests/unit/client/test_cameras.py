@@ -319,11 +319,14 @@ def test_a_playlist_names_nothing_but_web_addresses(files: FileServer, name: str
             playlist("0.ts").replace(b"#EXTINF", b'#EXT-X-KEY:METHOD=AES-128,URI="k"\n#EXTINF'),
             "its parts are encrypted",
         ),
+        (b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nkey.m3u8\n", "its parts are encrypted"),
     ],
 )
 def test_playlists_without_a_video(files: FileServer, body: bytes, words: str) -> None:
     files.add("/0.ts", Route(transport_stream(5)))
     files.add("/k", Route(bytes(16)))
+    keyed = b'#EXT-X-KEY:METHOD=SAMPLE-AES,URI="k"\n#EXTINF'
+    files.add("/key.m3u8", Route(playlist("0.ts").replace(b"#EXTINF", keyed), headers=PLAYLIST))
     assert words in error_of(files.add("/a.m3u8", Route(body)))
 
 

@@ -177,7 +177,7 @@ def test_no_other_file_is_opened(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_text(text.format(other))
     (error,) = errors_of(path)
-    assert error.startswith("'clip' can't be decoded as a video: it is ")
+    assert error.startswith("'clip' can't be decoded as a video: it ")
 
 
 def test_sound_with_a_cover_is_no_video(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Sources of frames: files and frames of the caller's; what is none; names without secrets."""
 
 import asyncio
+import io
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -140,8 +141,9 @@ def test_what_is_no_source(source: object, words: str) -> None:
 def test_files_that_are_no_videos(tmp_path: Path) -> None:
     Image.new("RGB", (6, 4)).save(tmp_path / "a.png")
     (tmp_path / "a.mp4").write_text("no video, only words")
-    assert errors_of(tmp_path / "a.png") == [
-        f"{str(tmp_path / 'a.png')!r} is an image: predict is for images"
+    assert "a.png' is an image: predict is for images" in errors_of(tmp_path / "a.png")[0]
+    assert errors_of(io.StringIO("words")) == [
+        "'the open file' is open as text: open it in mode 'rb'"
     ]
     assert "can't be decoded as a video" in errors_of(tmp_path / "a.mp4")[0]
     assert "No such file" in errors_of(tmp_path / "none.mp4")[0]
