@@ -186,7 +186,8 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
             smooth: Whether the keypoints are smoothed; "offline" takes each person's whole track
                 first, so that the first result comes after the last frame was read.
             roi: As in `predict`.
-            tracker: Goes on where it was, with its own settings; by default a new one.
+            tracker: Goes on where it was, with its own settings, which `det_threshold` and
+                `smooth` must not contradict; by default a new one.
             on_error: As in `predict`.
 
         Returns:
@@ -203,10 +204,10 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
         if self._closed:
             raise RuntimeError(CLOSED)
         _check_on_error(on_error)
-        named = check_threshold(det_threshold, "det_threshold")
         schedule = plan_tracking(
             source,
-            self._config.detector.threshold if named is None else named,
+            check_threshold(det_threshold, "det_threshold"),
+            self._config.detector.threshold,
             det_interval,
             smooth,
             roi,

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 def plan_tracking(
     source: object,
-    threshold: Threshold | None,
+    chosen: Threshold | None,
+    usual: Threshold | None,
     det_interval: object,
     smooth: object,
     roi: object,
@@ -42,8 +43,10 @@ def plan_tracking(
 ) -> Schedule:
     """Check the arguments of ``track`` and prepare the schedule of all sources.
 
-    ``loop`` runs asynchronous iterators. Raises ConfigError.
+    ``usual`` is the threshold where the caller has ``chosen`` none. ``loop`` runs asynchronous
+    iterators. Raises ConfigError.
     """
+    threshold = usual if chosen is None else chosen
     interval = check_interval(det_interval)
     if not (isinstance(smooth, bool) or (isinstance(smooth, str) and smooth == "offline")):
         raise ConfigError(f"smooth={smooth!r}: expected True, False or 'offline'")
@@ -56,8 +59,14 @@ def plan_tracking(
         raise ConfigError(f"tracker of type {type(tracker).__name__}: expected a Tracker")
     elif len(sources) != 1:
         raise ConfigError(f"tracker: it is of one source, but {len(sources)} were given")
-    elif smooth == "offline" and tracker.settings.smooth:
-        raise ConfigError("tracker: with smooth='offline' its settings need smooth=False")
+    elif smooth is not True and tracker.settings.smooth:
+        raise ConfigError(f"tracker: with smooth={smooth!r} its settings need smooth=False")
+    elif isinstance(chosen, int | float) and chosen != tracker.settings.det_threshold:
+        raise ConfigError(
+            f"det_threshold={chosen}: the settings of the tracker have "
+            f"{tracker.settings.det_threshold}; leave it out, or make the tracker with "
+            f"TrackingSettings().with_threshold({chosen})"
+        )
     else:
         trackers, settings = [tracker], tracker.settings
     least = threshold if isinstance(threshold, Mapping) else settings.weak_threshold

@@ -15,7 +15,7 @@ from file_server import Route, file_server
 from stand_ins import Pipeline
 from street import Street, image, images, place, shown
 from tritonpose import ConfigError, ServerError
-from tritonpose.tracking import TrackedResult, Tracker
+from tritonpose.tracking import TrackedResult, Tracker, TrackingSettings
 from tritonpose.transport.messages import InferRequest, PoseResponse
 from videos import number_of, write_video
 
@@ -131,12 +131,22 @@ def test_the_state_goes_on_where_it_was(make: Make) -> None:
         {"source": 3.5},
         {"source": []},
         {"source": ["a.mp4", "b.mp4"], "tracker": Tracker()},
+        {"det_threshold": 0.6, "tracker": Tracker()},
+        {"smooth": False, "tracker": Tracker()},
+        {"smooth": "offline", "tracker": Tracker()},
     ],
     ids=lambda wrong: "-".join(wrong),
 )
 def test_wrong_arguments_are_errors_at_the_call(make: Make, wrong: dict[str, Any]) -> None:
     with make(Street()) as pipeline, pytest.raises(ConfigError):
         pipeline.track(**{"source": "clip.mp4", **wrong})
+
+
+def test_arguments_may_repeat_what_a_tracker_has(make: Make) -> None:
+    tracker = Tracker(TrackingSettings(smooth=False).with_threshold(0.6))
+    with make(Street()) as pipeline:
+        frames = (image(n) for n in range(3))
+        assert list(pipeline.track(frames, det_threshold=0.6, smooth=False, tracker=tracker))
 
 
 def test_leaving_early_leaves_no_thread_behind(make: Make) -> None:
