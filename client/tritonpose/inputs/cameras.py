@@ -56,12 +56,14 @@ class OpenStream:
         live: Whether it has no end, so that old frames are dropped.
         bursts: Whether many frames come at a time, as in the parts of HLS, to be shown one by one.
         problem: What went wrong beneath FFmpeg, which knows nothing of it; "" for nothing.
+        frame_came: Tells what is beneath FFmpeg that a frame came.
     """
 
     container: InputContainer
     live: bool = True
     bursts: bool = False
     problem: Callable[[], str] = str
+    frame_came: Callable[[], object] = str
 
 
 class Camera:
@@ -228,6 +230,7 @@ class Camera:
                     if self._closed:
                         return None
                     self._count += 1
+                    connection.frame_came()
                     if isinstance(item, InputError) and connection.live:
                         self.dropped += 1
                     else:

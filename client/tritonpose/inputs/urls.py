@@ -10,7 +10,6 @@ import base64
 import http.client
 import socket
 import ssl
-import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 from tritonpose import __version__
 from tritonpose.errors import InputError
 from tritonpose.inputs.addresses import CAMERA_ADVICE, masked
+from tritonpose.inputs.deadlines import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,8 +36,6 @@ TOTAL_S = 120.0
 _CHUNK_BYTES = 2**16
 _HANDLERS = (
     urllib.request.ProxyHandler,
-    urllib.request.HTTPHandler,
-    urllib.request.HTTPSHandler,
     urllib.request.HTTPDefaultErrorHandler,
     urllib.request.HTTPErrorProcessor,
     urllib.request.UnknownHandler,
@@ -51,32 +49,39 @@ def fetch(url: str) -> bytes:
     this host alone, and characters that have yet to be percent-encoded. InputError says what
     happened, also for a file larger than `MAX_BYTES` or slower than `SILENCE_S` and `TOTAL_S`.
     """
-    deadline = time.monotonic() + TOTAL_S
+    deadline = Deadline(TOTAL_S)
     try:
-        with open_url(url, SILENCE_S) as response:
-            return _read(response, deadline)
+        with deadline, open_url(url, SILENCE_S, deadline) as response:
+            data = _read(response)
+            # What is cut may look as if that were all.
+            deadline.check()
+            return data
     except (OSError, http.client.HTTPException, ValueError) as error:
         problem = explain_failure(error, SILENCE_S)
+        if deadline.passed:
+            problem = f"not all of it came within {TOTAL_S:g} s"
         raise InputError(f"can't fetch {masked(url)!r}: {problem}", url) from error
 
 
 def open_url(
     url: str,
     silence_s: float,
+    deadline: Deadline,
     headers: Mapping[str, str] | None = None,
     check: Callable[[str], object] | None = None,
 ) -> HTTPResponse:
     """Ask for a file over HTTP or HTTPS; raise OSError, HTTPException or ValueError.
 
-    ``check`` may raise one of these for an address, also for each that a redirect names.
+    Nothing is waited for beyond the ``deadline``. ``check`` may raise one of these for an address,
+    also for each that a redirect names.
     """
     request, user, password = _request_for(url)
     for name, value in (headers or {}).items():
         request.add_header(name, value)
     # urllib's usual opener would follow a redirect to FTP as well.
     opener = urllib.request.OpenerDirector()
-    for handler in _HANDLERS:
-        opener.add_handler(handler())
+    for handler in (*(each() for each in _HANDLERS), *deadline.handlers()):
+        opener.add_handler(handler)
     opener.add_handler(_Redirects(check))
     if user:
         passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
@@ -122,8 +127,8 @@ def _request_for(url: str) -> tuple[urllib.request.Request, str, str]:
     return request, unquote(user), unquote(password)
 
 
-def _read(response: HTTPResponse, deadline: float) -> bytes:
-    """Read a body; raise OSError if it is a stream, too large, too slow or incomplete."""
+def _read(response: HTTPResponse) -> bytes:
+    """Read a body; raise OSError if it is a stream, too large or incomplete."""
     kind = response.headers.get_content_type()
     if kind == "multipart/x-mixed-replace":
         raise OSError(f"it is a camera's stream, which has no end; {CAMERA_ADVICE}")
@@ -142,8 +147,6 @@ def _read(response: HTTPResponse, deadline: float) -> bytes:
         data += chunk
         if len(data) > MAX_BYTES:
             raise OSError(f"it {limit}")
-        if time.monotonic() > deadline:
-            raise OSError(f"not all of it came within {TOTAL_S:g} s")
     if announced is not None and len(data) < announced:
         raise OSError(f"the connection was closed after {len(data)} of {announced} bytes")
     return bytes(data)

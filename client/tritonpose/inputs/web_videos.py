@@ -12,6 +12,7 @@ import ipaddress
 import os
 import re
 import socket
+import time
 import urllib.error
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 from tritonpose.file_types import is_video_format, may_need_its_end
 from tritonpose.inputs.addresses import masked
 from tritonpose.inputs.cameras import ConnectError, OpenStream
+from tritonpose.inputs.deadlines import Deadline
 from tritonpose.inputs.streams import copied
 from tritonpose.inputs.urls import explain_failure, open_url
 from tritonpose.inputs.videos import open_alone, reason_of
@@ -36,6 +38,14 @@ SILENCE_S = 10.0
 PLAYLIST_SILENCE_S = 30.0
 """How long a playlist may name no new parts, in seconds."""
 
+ANSWER_S = 30.0
+"""How long the first lines of an answer may take, in seconds."""
+
+WITHOUT_FRAME_S = 60.0
+"""How long a stream may send something without a frame in it, in seconds."""
+
+# No frame is that large.
+_BYTES_WITHOUT_FRAME = 2**27
 _HEAD_BYTES = 1024
 _PLAYLIST_BYTES = 2**20
 # Parts one after the other that can't be had.
@@ -74,7 +84,7 @@ def open_web_video(address: str) -> Iterator[OpenStream]:
             return
         _check_kind(kind, head)
         needs_end = may_need_its_end(head)
-        live = body.size is None and not needs_end
+        live = body.live = body.size is None and not needs_end
         multipart = kind == "multipart/x-mixed-replace"
         name = "mpjpeg" if multipart or re.match(rb"\s*--[^\r\n]{1,200}\r?\n", head) else None
         if name is None and head.startswith(b"\xff\xd8\xff"):
@@ -92,7 +102,9 @@ def open_web_video(address: str) -> Iterator[OpenStream]:
                 final=bool(head) and not (multipart or body.problem),
             ) from None
         with container:
-            yield OpenStream(container, live, problem=lambda: body.problem)
+            yield OpenStream(
+                container, live, problem=lambda: body.problem, frame_came=body.frame_came
+            )
 
 
 def _check_kind(kind: str, head: bytes) -> None:
@@ -118,7 +130,8 @@ class _Body:
     ) -> None:
         self._address, self._silence, self._check = address, silence_s, check
         self.problem = ""
-        self._position = 0
+        self._position = self._without_frame = 0
+        self._frame_at, self.live = time.monotonic(), False
         self._head = b""
         self._response: HTTPResponse | None = self._open(0)
         headers = self._response.headers
@@ -131,7 +144,9 @@ class _Body:
     def _open(self, start: int) -> HTTPResponse:
         try:
             headers = {"Range": f"bytes={start}-"} if start else {}
-            response = open_url(self._address, self._silence, headers, self._check)
+            with Deadline(ANSWER_S) as deadline:
+                response = open_url(self._address, self._silence, deadline, headers, self._check)
+                deadline.check()
             if start and response.status != 206:
                 response.close()
                 raise OSError("the server doesn't send parts of files: download it first")
@@ -168,6 +183,9 @@ class _Body:
             return part
         if self.size is not None and self._position >= self.size:
             return b""
+        if self.size is None and self._gives_nothing():
+            self.problem = "it sends data without end, but no frames"
+            return b""
         try:
             if self._response is None:
                 self._response = self._open(self._position)
@@ -180,7 +198,16 @@ class _Body:
         if not part and self.size is not None:
             self.problem = f"the connection was closed after {self._position} of {self.size} bytes"
         self._position += len(part)
+        self._without_frame += len(part)
         return part
+
+    def frame_came(self) -> None:
+        """Note that a frame was in what was read."""
+        self._without_frame, self._frame_at = 0, time.monotonic()
+
+    def _gives_nothing(self) -> bool:
+        late = self.live and time.monotonic() - self._frame_at > WITHOUT_FRAME_S
+        return late or self._without_frame > _BYTES_WITHOUT_FRAME
 
     def rewind(self, data: bytes) -> None:
         """Begin again with these bytes, which are all."""

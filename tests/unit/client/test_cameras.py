@@ -23,8 +23,10 @@ from cameras import (
     transport_stream,
 )
 from certificates import make_certificates
+from endless_server import endless_server
 from file_server import FileServer, Route, file_server
 from tritonpose import InputError
+from tritonpose.inputs import web_videos
 from tritonpose.inputs.cameras import Camera
 from tritonpose.inputs.sources import FrameSource, open_source, open_sources
 from tritonpose.inputs.videos import Decoding, Frame, open_alone
@@ -340,3 +342,25 @@ def test_repr_of_a_camera() -> None:
     camera = open_source("rtsp://u:s3cret@host/a")
     assert isinstance(camera, Camera)
     assert repr(camera) == "<Camera 'rtsp://host/a'>"
+
+
+PARTS = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=x\r\n\r\n--x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "again"),
+    [
+        (PARTS, b"X: y\r\n" * 100),
+        (PARTS + b"X: ", b"y" * 4000),
+        (PARTS + b"Content-Length: 2000000000\r\n\r\n\xff\xd8\xff", b"y" * 4000),
+        (PARTS + b"\r\n\xff\xd8\xff", b"y" * 4000),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n\r\n", b"\x47" + b"\xff" * 187),
+    ],
+)
+@pytest.mark.parametrize("limit", ["WITHOUT_FRAME_S", "_BYTES_WITHOUT_FRAME"])
+def test_streams_without_frames_and_without_end(
+    monkeypatch: pytest.MonkeyPatch, begin: bytes, again: bytes, limit: str
+) -> None:
+    monkeypatch.setattr(web_videos, limit, 0.5 if limit == "WITHOUT_FRAME_S" else 2**20)
+    with endless_server(begin, again) as url:
+        assert "it sends data without end, but no frames" in error_of(url)

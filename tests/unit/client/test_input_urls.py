@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from certificates import make_certificates
+from endless_server import endless_server
 from file_server import FileServer, Route, file_server
 from tritonpose import InputError
 from tritonpose.inputs import decode_source, expand_inputs, load_source, path_of, urls
@@ -187,3 +188,21 @@ def test_streams_are_known_by_their_type_before_they_are_read(
     url = files.add("/stream", Route(JPEG, headers={"Content-Type": kind, "Content-Length": None}))
     with pytest.raises(InputError, match=words):
         load_source(url)
+
+
+@pytest.mark.parametrize(
+    ("begin", "again"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 ", b"2"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"y"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"y"),
+    ],
+)
+def test_servers_that_send_a_little_all_the_time(
+    monkeypatch: pytest.MonkeyPatch, begin: bytes, again: bytes
+) -> None:
+    monkeypatch.setattr(urls, "TOTAL_S", 0.6)
+    with endless_server(begin, again, pause=0.02) as url:
+        assert "not all of it came within 0.6 s" in failure(url)

@@ -1,0 +1,92 @@
+"""Cut connections to servers that send something now and then, but never all of it."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+import urllib.request
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+
+class Deadline:
+    """A context at whose end in time nothing happens; after ``seconds`` its connections are cut.
+
+    Timeouts of sockets begin again with each byte.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.passed = False
+        self._seconds = seconds
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        for each in self._sockets:
+            each.close()
+
+    def check(self) -> None:
+        """Raise OSError if the time is over."""
+        if self.passed:
+            raise OSError(f"not all of it came within {self._seconds:g} s")
+
+    def handlers(self) -> list[urllib.request.BaseHandler]:
+        """Make urllib's handlers whose connections it watches."""
+        return [_HttpHandler(self), _HttpsHandler(self)]
+
+    def watch(self, connection: socket.socket) -> None:
+        """Watch a connection, which another thread uses."""
+        # A twin: what is encrypted can't be cut from another thread.
+        self._sockets.append(socket.fromfd(connection.fileno(), connection.family, connection.type))
+
+    def _cut(self) -> None:
+        self.passed = True
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+class _HttpConnection(http.client.HTTPConnection):
+    def __init__(self, deadline: Deadline, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._deadline = deadline
+
+    def connect(self) -> None:
+        super().connect()
+        self._deadline.watch(self.sock)
+
+
+class _HttpsConnection(http.client.HTTPSConnection):
+    def __init__(self, deadline: Deadline, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._deadline = deadline
+
+    def connect(self) -> None:
+        super().connect()
+        self._deadline.watch(self.sock)
+
+
+class _HttpHandler(urllib.request.HTTPHandler):
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(_HttpConnection, self._deadline), req)
+
+
+class _HttpsHandler(urllib.request.HTTPSHandler):
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(_HttpsConnection, self._deadline), req)
