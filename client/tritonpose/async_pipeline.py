@@ -50,8 +50,8 @@ class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults, AsyncTracked]):
     arguments are those of `BasePipeline`.
     """
 
-    def _set_up(self, max_in_flight: int) -> None:
-        self._slots = asyncio.Semaphore(max_in_flight)
+    def _set_up(self) -> None:
+        self._slots = asyncio.Semaphore(self._max_in_flight)
         self._large = asyncio.Lock()
         self._scopes: set[_TaskScope] = set()
         self._loop: asyncio.AbstractEventLoop | None = None

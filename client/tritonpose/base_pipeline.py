@@ -71,7 +71,7 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
         self._max_in_flight = max_in_flight
         self._window = _READ_AHEAD * max_in_flight
         self._closed = False
-        self._set_up(max_in_flight)
+        self._set_up()
 
     @property
     def url(self) -> str:
@@ -217,7 +217,7 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
         )
         return self._track(schedule, on_error)
 
-    def _set_up(self, max_in_flight: int) -> None:
+    def _set_up(self) -> None:
         """Make what bounds the requests in flight."""
         raise NotImplementedError
 

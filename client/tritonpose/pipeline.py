@@ -48,16 +48,15 @@ class HumanKeypointPipeline(BasePipeline[Transport, Results, Tracked]):
     (over gRPC unless their parent has used gRPC by asyncio: then that is a TritonPoseError).
     """
 
-    def _set_up(self, max_in_flight: int) -> None:
-        self._pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="tritonpose")
+    def _set_up(self) -> None:
+        self._pool = ThreadPoolExecutor(self._max_in_flight, thread_name_prefix="tritonpose")
         self._large = threading.Lock()
         renew_in_children(self)
 
     def renew(self) -> None:
         """Begin with threads of its own, in a forked process."""
         leave_behind(self._pool)
-        self._pool = ThreadPoolExecutor(self._max_in_flight, thread_name_prefix="tritonpose")
-        self._large = threading.Lock()
+        self._set_up()
 
     def close(self) -> None:
         """Wait for the requests in flight and close the connection; may be called again."""

@@ -70,17 +70,19 @@ def table(evaluations: Sequence[Mapping[str, Any]]) -> str:
         ["options", *map(_options, variants)],
         ["Triton", *(each["triton"] for each in evaluations)],
     ]
-    coco = [each["coco"] for each in evaluations if each["coco"] is not None]
-    lines += _lines(_COCO, coco) if coco else []
-    agreements = [each["agreement"] for each in evaluations if each["agreement"] is not None]
-    lines += _lines(_AGREEMENT, agreements) if agreements else []
-    decodes = [each["fast_decode"] for each in evaluations if each["fast_decode"] is not None]
-    lines += _lines(_FAST_DECODE, decodes) if decodes else []
+    for kind, rows in (("coco", _COCO), ("agreement", _AGREEMENT), ("fast_decode", _FAST_DECODE)):
+        columns = [each[kind] for each in evaluations if each[kind] is not None]
+        lines += _lines(rows, columns) if columns else []
+    return plain_table([[*line, *[""] * (1 + len(evaluations) - len(line))] for line in lines])
+
+
+def plain_table(lines: Sequence[Sequence[str]]) -> str:
+    """Format lines of as many cells each: the first at the left, the others at the right."""
     text = tabulate(
-        [[*line, *[""] * (1 + len(evaluations) - len(line))] for line in lines],
+        lines,
         tablefmt="plain",
         disable_numparse=True,
-        colalign=["left", *["right"] * len(evaluations)],
+        colalign=["left", *["right"] * (len(lines[0]) - 1)],
         preserve_whitespace=True,
     )
     return "\n".join(line.rstrip() for line in text.splitlines())

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from tabulate import tabulate
 
+from tools.evaluation.report import plain_table
 from tools.evaluation.tracking.intervals import CLOSE
 from tools.evaluation.tracking.recording import OURS
 from tools.evaluation.tracking.scenes import CROSSING
@@ -36,11 +36,11 @@ def _tables(report: Mapping[str, Any]) -> Iterator[str]:
     ]
     if lines:
         head = ["keypoints", "jitter, heights/s2", "lag, frames", "overshoot, px"]
-        yield _table([head, *lines])
+        yield plain_table([head, *lines])
     if report["intervals"]:
         yield _intervals(report["intervals"])
     if report["videos"]:
-        yield _table(_videos(report["videos"]))
+        yield plain_table(_videos(report["videos"]))
 
 
 def _ids(clips: Sequence[Mapping[str, Any]]) -> str:
@@ -58,7 +58,7 @@ def _ids(clips: Sequence[Mapping[str, Any]]) -> str:
     ):
         if some:
             lines.append([label, *(_total(some, name, one) for name in names for one in figures)])
-    return _table(lines)
+    return plain_table(lines)
 
 
 def _figure(tracker: Mapping[str, Any], figure: str) -> str:
@@ -97,7 +97,7 @@ def _intervals(intervals: Sequence[Mapping[str, Any]]) -> str:
                 _cell(each["close"], ".2%"),
             ]
         )
-    return _table(lines)
+    return plain_table(lines)
 
 
 def _videos(videos: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -113,13 +113,3 @@ def _videos(videos: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 def _cell(value: float | None, form: str) -> str:
     return _NOTHING if value is None else format(value, form)
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    text = tabulate(
-        lines,
-        tablefmt="plain",
-        disable_numparse=True,
-        colalign=["left", *["right"] * (len(lines[0]) - 1)],
-    )
-    return "\n".join(line.rstrip() for line in text.splitlines())
