@@ -124,3 +124,12 @@ def test_parts_that_a_file_does_not_have(tmp_path: Path, entries: dict[str, int]
     words = r"cut short or of another model|does not say properly|is too small for the declared"
     with pytest.raises(ConversionError, match=words):
         load_model(folder / "inference.onnx")
+
+
+def test_weights_of_more_than_a_model_can_have(tmp_path: Path) -> None:
+    folder = put(tmp_path)
+    relocate(folder, "w.data", length=1 << 31)
+    with (folder / "w.data").open("r+b") as file:
+        file.truncate(1 << 31)
+    with pytest.raises(ConversionError, match="have more than the 2047 MB that a model can have"):
+        load_model(folder / "inference.onnx")

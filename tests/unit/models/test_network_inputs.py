@@ -110,13 +110,18 @@ def test_half_precision_inside(tmp_path: Path, store: ModelStore) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
-@pytest.mark.parametrize("spoil", ["", "reshape"])
-def test_fixed_batches(tmp_path: Path, store: ModelStore, batch: int, spoil: str) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "last_follows"), [("", False), ("reshape", False), ("reshape", True)]
+)
+def test_fixed_batches(
+    tmp_path: Path, store: ModelStore, batch: int, spoil: str, last_follows: bool
+) -> None:
     network = keypoint_network(batch=batch, spoil=spoil)
     for weights in network.graph.initializer:
         if weights.name == "shape":
             shape = numpy_helper.to_array(weights).copy()
             shape[0] = batch
+            shape[-1] = -1 if last_follows else shape[-1]
             weights.CopyFrom(numpy_helper.from_array(shape, "shape"))
     model = install(store, tmp_path, network)
     if batch > 1 or not spoil:
