@@ -279,3 +279,15 @@ def test_classes_of_a_detector(tmp_path: Path, store: ModelStore) -> None:
     assert ModelRepository(store.root).detector(one.name).classes == (1,)
     with pytest.raises(ConversionError, match="only detectors have classes"):
         install_paddle_model(five_joints(tmp_path / "five"), None, store, classes=("0",))
+
+
+def test_a_model_that_changes_meanwhile(tmp_path: Path, store: ModelStore) -> None:
+    source = keypoint(tmp_path / "source")
+
+    def change(_line: str) -> None:
+        with (source / "inference.yml").open("a") as file:
+            file.write("# changed")
+
+    with pytest.raises(ConversionError, match="changed while it was converted: install it again"):
+        install_paddle_model(source, "keypoint", store, progress=change)
+    assert store.names() == []
