@@ -67,10 +67,14 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 def _warnings_as_lines() -> Iterator[None]:
     """Print Python's warnings for users as lines, each once."""
     usual = warnings.showwarning
+    # The same file may be read in several places.
+    shown = set()
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if category is UserWarning:
-            print_warning(str(message))
+            if str(message) not in shown:
+                print_warning(str(message))
+            shown.add(str(message))
         else:
             usual(message, category, *place, **more)
 

@@ -158,7 +158,8 @@ def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     def command() -> int:
         be_quiet()
         print_status("going on")
-        warnings.warn("look out", stacklevel=2)
+        for _ in range(2):
+            warnings.warn("look out", stacklevel=2)
         print_error("gone wrong")
         return 0
 
