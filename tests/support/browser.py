@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -158,6 +159,14 @@ class Visit:
     def wait_for_answer(self) -> None:
         """Wait until the service has answered and its answer is shown."""
         self.page.get_by_role("status").filter(has_text="answered in").wait_for()
+
+    def pause_until(self, condition: Callable[[], bool]) -> None:
+        """Let the page work until a condition comes true."""
+        for _ in range(600):
+            if condition():
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError("it never came true")
 
     def error(self) -> str:
         """Wait for an error and return it."""

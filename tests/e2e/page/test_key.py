@@ -72,15 +72,14 @@ def test_no_picture_comes_before_the_greeting(visit: Callable[..., Visit], locke
         service = route.connect_to_server()
         routes.append(route)
         route.on_message(lambda message: (sent.append(message), service.send(message)))
-        service.on_message(told.append)
+        service.on_message(lambda message: told.append(message))
         service.on_close(lambda _code, _reason: None)
 
     page.route_web_socket("**/track", hold)
     page.get_by_role("button", name="Use webcam").click()
-    page.wait_for_function("document.querySelector('video.source')?.currentTime > 1")
+    time = "document.querySelector('video.source')?.currentTime > 1"
+    opened.pause_until(lambda: bool(told) and page.evaluate(time))
     assert sent == ["{}"]
-    while not told:
-        page.wait_for_timeout(50)
     routes[0].send(told[0])
     routes[0].close()
     page.get_by_label("API key:").wait_for()

@@ -43,23 +43,15 @@ def drop(opened: Visit, path: Path, kind: str = "video/webm") -> None:
     opened.page.evaluate(DROP, [encoded, path.name, kind])
 
 
-def pause_until(opened: Visit, condition: Callable[[], bool]) -> None:
-    for _ in range(400):
-        if condition():
-            return
-        opened.page.wait_for_timeout(50)
-    raise AssertionError("it never came true")
-
-
 def test_a_video_plays_with_skeletons(visit: Callable[..., Visit], clip: Path) -> None:
     opened = visit()
     drop(opened, clip)
     page = opened.page
     page.get_by_role("button", name="Play", exact=True).wait_for()
     # It has come to its end.
-    pause_until(opened, lambda: page.locator("#clock").inner_text() == "0:03 of 0:03")
+    opened.pause_until(lambda: page.locator("#clock").inner_text() == "0:03 of 0:03")
     page.get_by_role("button", name="Play", exact=True).wait_for()
-    pause_until(opened, lambda: len(opened.told) == opened.sent > 5)
+    opened.pause_until(lambda: len(opened.told) == opened.sent > 5)
     assert opened.error_shown() == ""
     assert opened.streams == 1
     assert opened.most_unanswered <= 2
@@ -87,7 +79,7 @@ def test_pause_and_another_position(visit: Callable[..., Visit], clip: Path) -> 
     drop(opened, clip)
     page = opened.page
     page.get_by_role("button", name="Pause").click()
-    pause_until(opened, lambda: len(opened.told) == opened.sent > 0)
+    opened.pause_until(lambda: len(opened.told) == opened.sent > 0)
     page.wait_for_timeout(300)
     sent = opened.sent
     assert len(opened.told) == sent
@@ -99,13 +91,13 @@ def test_pause_and_another_position(visit: Callable[..., Visit], clip: Path) -> 
     for position in (2.5, 0.5):
         resets = sum(said.get("reset", False) for said in opened.said)
         slider.fill(str(position))
-        pause_until(opened, partial(answered, sent))
+        opened.pause_until(partial(answered, sent))
         sent = opened.sent
         assert opened.told[-1]["result"]["time"] == pytest.approx(position, abs=0.15)
         assert sum(said.get("reset", False) for said in opened.said) == resets + 1
     assert opened.ids()[-1][:1] == [1]
     page.get_by_role("button", name="Play", exact=True).click()
-    pause_until(opened, lambda: opened.sent >= sent + 3)
+    opened.pause_until(lambda: opened.sent >= sent + 3)
 
 
 def test_another_picture_ends_the_video(
@@ -113,9 +105,9 @@ def test_another_picture_ends_the_video(
 ) -> None:
     opened = visit()
     drop(opened, clip)
-    pause_until(opened, lambda: len(opened.told) >= 2)
+    opened.pause_until(lambda: len(opened.told) >= 2)
     opened.choose(photo)
-    pause_until(opened, lambda: bool(opened.asked))
+    opened.pause_until(lambda: bool(opened.asked))
     opened.wait_for_answer()
     assert not opened.page.locator("#player").is_visible()
     assert opened.page.locator("video").count() == 0

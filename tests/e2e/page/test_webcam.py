@@ -20,22 +20,13 @@ def start(opened: Visit) -> None:
     opened.page.get_by_role("status").filter(has_text="pictures a second").wait_for()
 
 
-def pause_until(opened: Visit, condition: Callable[[], bool]) -> None:
-    """Let the page work until a condition comes true."""
-    for _ in range(300):
-        if condition():
-            return
-        opened.page.wait_for_timeout(50)
-    raise AssertionError("it never came true")
-
-
 def test_people_are_followed_newest_picture_first(visit: Callable[..., Visit]) -> None:
     opened = visit()
     start(opened)
     opened.page.get_by_label("Detection score above").fill("0.3")
-    pause_until(opened, lambda: opened.persons().count() >= 2)
+    opened.pause_until(lambda: opened.persons().count() >= 2)
     before = len(opened.told)
-    pause_until(opened, lambda: len(opened.told) >= before + 10)
+    opened.pause_until(lambda: len(opened.told) >= before + 10)
     assert opened.streams == 1
     assert opened.most_unanswered <= 2
     # What is asked for is what is shown.
@@ -55,7 +46,7 @@ def test_ids_are_drawn(visit: Callable[..., Visit]) -> None:
     """Above the box of a person, in the color of the id."""
     opened = visit()
     start(opened)
-    pause_until(opened, lambda: len(opened.ids()) > 5 and opened.ids()[-1][:1] == [1])
+    opened.pause_until(lambda: len(opened.ids()) > 5 and opened.ids()[-1][:1] == [1])
     opened.page.get_by_role("button", name="Stop webcam").hover()
     shown = opened.page.evaluate(COLORS_OF_IDS)
     assert shown > 30
@@ -83,7 +74,7 @@ def test_the_focus_stays_while_results_come(visit: Callable[..., Visit]) -> None
     start(opened)
     opened.keypoints().nth(9).focus()
     seen = len(opened.told)
-    pause_until(opened, lambda: len(opened.told) >= seen + 3)
+    opened.pause_until(lambda: len(opened.told) >= seen + 3)
     assert opened.keypoints().nth(9).evaluate("node => node === document.activeElement")
     assert opened.tip().startswith("left wrist ")
 
@@ -92,7 +83,7 @@ def test_stopping_leaves_a_picture_to_browse(visit: Callable[..., Visit], tmp_pa
     opened = visit()
     start(opened)
     opened.page.get_by_role("button", name="Stop webcam").click()
-    pause_until(opened, lambda: bool(opened.asked))
+    opened.pause_until(lambda: bool(opened.asked))
     opened.wait_for_answer()
     assert [asked["detThreshold"] for asked in opened.asked] == [0.2]
     sent = opened.sent
@@ -128,7 +119,7 @@ def test_the_camera_can_be_changed(playwright: Playwright, program: str, service
         assert camera.input_value() == first
         camera.select_option(second)
         seen = len(opened.told)
-        pause_until(opened, lambda: len(opened.told) >= seen + 3)
+        opened.pause_until(lambda: len(opened.told) >= seen + 3)
         assert camera.input_value() == second
         opened.close()
 
@@ -144,7 +135,7 @@ def test_a_camera_that_is_unplugged_is_told(visit: Callable[..., Visit]) -> None
     opened.page.evaluate("opened.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
     assert opened.error() == "The camera was disconnected."
     state = "opened.getVideoTracks()[0].readyState"
-    pause_until(opened, lambda: opened.page.evaluate(state) == "ended")
+    opened.pause_until(lambda: opened.page.evaluate(state) == "ended")
     opened.page.get_by_role("button", name="Try again").click()
     opened.page.get_by_role("status").filter(has_text="pictures a second").wait_for()
 
@@ -154,7 +145,7 @@ def test_keeps_trying_while_the_service_is_busy(visit: Callable[..., Visit]) -> 
         opened = visit(address)
         opened.page.get_by_role("button", name="Use webcam").click()
         assert opened.error().startswith("The service cannot process the picture now: ")
-        pause_until(opened, lambda: opened.sent >= 4)
+        opened.pause_until(lambda: opened.sent >= 4)
         opened.page.get_by_role("button", name="Stop webcam").click()
         sent = opened.sent
         opened.page.wait_for_timeout(1500)
