@@ -62,7 +62,7 @@ install_packages() {
   local log
   log=$(mktemp)
   # Downloads are shown as they come; everything else only when something fails.
-  if ! "$project_python" -m pip install --disable-pip-version-check --progress-bar off \
+  if ! "$project_python" -m pip install --disable-pip-version-check --progress-bar off --no-compile \
     --constraint "$project_root/constraints.txt" --editable "$project_root[$1]" 2>&1 \
     | tee "$log" | sed -un 's|^ *\(Downloading .* MB)\).*|  \1|p' >&2; then
     tail -n 20 "$log" >&2
@@ -70,6 +70,8 @@ install_packages() {
     fail "installing Python packages failed; see above"
   fi
   rm -f "$log"
+  # pip would compile with one core. Some packages have templates that are no Python.
+  "$project_python" -m compileall -q -j 0 "$project_root/.venv/lib" >/dev/null 2>&1 || true
 }
 
 # Triton's Python backend links to libpython3.X.so, paddlepaddle to libgomp.so.1; Debian keeps both

@@ -22,6 +22,26 @@ from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import ModelStore
 from twins import predict_all, url_of
 
+# They take longest, and would leave the other processes with nothing to do if they came last.
+FIRST = (
+    "test_model_repository.py",
+    "test_benchmark.py",
+    "test_code_blocks.py",
+    "test_supervision.py",
+    "test_evaluate.py",
+    "test_soak.py",
+    "test_batch_job.py",
+    "test_fine_tuned_model.py",
+    "test_server_lifecycle.py",
+    "test_serve_command.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(FIRST)))
+
 
 @pytest.fixture(scope="session")
 def store() -> ModelStore:

@@ -27,6 +27,7 @@ from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
+from twins import url_of
 
 pytestmark = reference_data.needed
 
@@ -75,11 +76,19 @@ def check_agreement(setting: Setting, find: Callable[[Path], PoseResponse]) -> N
     assert (all_persons.keypoint_score[off] <= TIED_PEAK_SCORE_DIFFERENCE).all()
 
 
-@pytest.mark.parametrize("setting", reference_data.SETTINGS, ids=lambda setting: setting.name)
+@pytest.mark.parametrize(
+    ("scheme", "setting"),
+    [
+        *(("grpc", each) for each in reference_data.SETTINGS),
+        # One of each kind of request.
+        *(("http", each) for each in reference_data.SETTINGS if "320_tinypose128" in each.name),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_same_people_and_keypoints(
-    setting: Setting, url: str, installed_paddle_models: dict[str, Path]
+    scheme: str, setting: Setting, server: EmbeddedServer, installed_paddle_models: dict[str, Path]
 ) -> None:
-    with closing(connect(url)) as transport:
+    with closing(connect(url_of(server, scheme))) as transport:
         check_agreement(
             setting,
             lambda image: transport.infer(

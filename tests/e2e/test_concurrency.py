@@ -16,7 +16,7 @@ from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_server.embedded.server import EmbeddedServer
 
 CLIENTS = 16
-REQUESTS = 48
+REQUESTS = 32
 
 
 @pytest.fixture(scope="module")

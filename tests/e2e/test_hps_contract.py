@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
-from service_clients import HpsClient, encoded
+from service_clients import HpsClient
 from tritonpose_server.embedded.server import EmbeddedServer
 
 
@@ -34,14 +31,3 @@ def test_errors_of_triton(client: HpsClient, tensor: Any, words: str) -> None:
     with pytest.raises(InferenceServerException, match=words) as caught:
         client.send(tensor)
     assert caught.value.status() in ("StatusCode.INVALID_ARGUMENT", "400")
-
-
-def test_pipeline_that_is_away(embed: Callable[..., EmbeddedServer], photo: Path) -> None:
-    with embed(control_key="secret") as server:
-        client = HpsClient(server.grpc_url)
-        triton = tritonclient.grpc.InferenceServerClient(server.grpc_url.split("//")[1])
-        key = server.control_headers
-        triton.unload_model("human_keypoint_detection", headers=key)
-        assert client.call(image=encoded(photo.read_bytes()))["errorCode"] == 503
-        triton.load_model("human_keypoint_detection", headers=key)
-        assert client.call(image=encoded(photo.read_bytes()))["errorCode"] == 0

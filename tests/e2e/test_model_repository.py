@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, redirect_stderr
 from pathlib import Path
 
+import onnx
 import pytest
 
 import reference_data
@@ -22,8 +25,8 @@ pytestmark = [reference_data.needed, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the folder, filled by the command from directories and archives."""
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A copy of the folder, filled by the command from directories and archives; what it said."""
     folder = tmp_path_factory.mktemp("plain")
     target = folder / "model_repository"
     weights = shutil.ignore_patterns("model.onnx", "model.plan", "__pycache__")
@@ -33,8 +36,15 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = reference_data.ROOT / "models"
     for source in (*models.glob("archives/*.tar.xz"), *models.glob("PP-*")):
         (published / source.name).symlink_to(source)
-    assert main(["--from", str(published), "--repository", str(target)]) == 0
-    return target
+    said = io.StringIO()
+    with redirect_stderr(said):
+        assert main(["--from", str(published), "--repository", str(target)]) == 0
+    return target, said.getvalue()
+
+
+@pytest.fixture(scope="module")
+def repository(filled: tuple[Path, str]) -> Path:
+    return filled[0]
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +59,23 @@ def transport(repository: Path) -> Iterator[Transport]:
 def test_the_command_fills_in_all_that_paddlex_publishes(repository: Path) -> None:
     folders = {path.parent.parent.name for path in repository.glob("*/1/model.onnx")}
     assert folders == set(PADDLEX_MODELS)
+
+
+def test_its_detectors_agree_with_paddle(filled: tuple[Path, str]) -> None:
+    repository, said = filled
+    agreement = (
+        r"(PP-YOLOE-._human): boxes differ by up to (\S+) px, scores by up to (\S+), in (\d+) "
+        r"detections, on \d+ images, compared with Paddle\n"
+    )
+    found = re.findall(agreement, said)
+    assert {name for name, *_ in found} == {"PP-YOLOE-S_human", "PP-YOLOE-L_human"}
+    for _, box_px, score, rows in found:
+        assert float(box_px) < 0.05
+        assert float(score) < 1e-4
+        assert int(rows) > 50
+    network = onnx.load(repository / "PP-YOLOE-S_human/1/model.onnx")
+    # Constants are folded: paddle2onnx writes 1087 nodes.
+    assert len(network.graph.node) < 600
 
 
 @pytest.mark.parametrize("keypoint_model", ["PP-TinyPose_128x96", "PP-TinyPose_256x192", None])

@@ -10,13 +10,11 @@ import json
 import os
 import shutil
 import subprocess
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 import yaml
@@ -90,7 +88,7 @@ def photos(height: int, width: int) -> np.ndarray:
     return np.stack([cv2.resize(cv2.imread(str(p)), (width, height))[..., ::-1] for p in paths])
 
 
-# PaddleX's models
+# PaddleX's models; test_model_repository.py converts PP-YOLOE
 
 
 def without_onnx(directory: Path, folder: Path) -> Path:
@@ -134,22 +132,6 @@ def test_models_that_come_in_both_forms(
     ):
         assert np.ptp(expected) > 0.5
         np.testing.assert_allclose(result, expected, rtol=0, atol=2e-3)
-
-
-@reference_data.needed
-@pytest.mark.usefixtures("python")
-def test_ppyoloe(tmp_path: Path, store: ModelStore) -> None:
-    with tarfile.open(reference_data.ROOT / "models/archives/PP-YOLOE-S_human_infer.tar.xz") as tar:
-        tar.extractall(tmp_path, filter="data")
-    model = install_paddle_model(tmp_path / "PP-YOLOE-S_human", "detector", store)
-    found = facts(model)
-    assert found["box_px"] < 0.05
-    assert found["score"] < 1e-4
-    assert found["rows"] > 50
-    boxes, scores = run_model(model, photos(640, 640))
-    assert (boxes.shape, scores.shape) == ((2, 8400, 4), (2, 8400))
-    # Constants are folded: paddle2onnx writes 1087 nodes.
-    assert len(onnx.load(model / "1" / "model.onnx").graph.node) < 600
 
 
 @reference_data.needed

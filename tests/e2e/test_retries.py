@@ -21,7 +21,7 @@ from tritonpose_server.embedded.server import EmbeddedServer
 from twins import EVERY_CLIENT, ONE_OF_EACH, predict_all, url_of
 
 # The server takes 128 at a time, by its config.pbtxt.
-CROWD = 192
+CROWD = 160
 
 
 @pytest.fixture(scope="module")

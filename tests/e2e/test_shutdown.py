@@ -74,7 +74,7 @@ def test_requests_in_flight_at_triton_are_answered(
         ThreadPoolExecutor(CLIENTS) as pool,
     ):
         assert persons_of(grpc, request) == 2
-        answers = [pool.submit(persons_of, grpc, request) for _ in range(20 * CLIENTS)]
+        answers = [pool.submit(persons_of, grpc, request) for _ in range(10 * CLIENTS)]
         assert wait_until(lambda: sum(answer.done() for answer in answers) >= CLIENTS)
         server.stop()
         assert all(answer.done() for answer in answers[:CLIENTS])

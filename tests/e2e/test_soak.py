@@ -11,11 +11,11 @@ from tools.soak.__main__ import main
 from tools.soak.run import PARTS
 
 SHORT = (
-    "--decoded=500",
-    "--sent=250",
-    "--attack_seconds=0.5",
-    "--minutes=0.1",
-    "--requests=250",
+    "--decoded=200",
+    "--sent=120",
+    "--attack_seconds=0.3",
+    "--minutes=0.05",
+    "--requests=120",
     "--reloads=1",
     "--kills=1",
 )

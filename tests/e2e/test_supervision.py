@@ -23,13 +23,14 @@ from websockets.sync.client import connect as connect_websocket
 from leftovers import alive, descendants, shared_memory, wait_until
 from other_user import as_other_user, ports_taken
 from rest_service import rest_service
+from service_clients import HpsClient, encoded
 from tritonpose.errors import ServerUnavailableError
 from tritonpose.transport import connect
 from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.supervision.cleanup import python_environments
 
-CLIENTS = 4
+CLIENTS = 2
 RECOVERY_SECONDS = 30
 
 
@@ -193,6 +194,17 @@ def test_a_model_that_is_unloaded_is_no_fault(
         assert alive(triton_process)
         client.load_model(installed_open_models[0].name, headers=key)
     assert process_of(own_server, "--id=") == triton_process
+
+
+def test_the_hps_model_tells_that_the_pipeline_is_unloaded(
+    own_server: EmbeddedServer, photo: Path
+) -> None:
+    hps, key = HpsClient(own_server.grpc_url), own_server.control_headers
+    with triton.InferenceServerClient(own_server.grpc_url.removeprefix("grpc://")) as client:
+        client.unload_model("human_keypoint_detection", headers=key)
+        assert hps.call(image=encoded(photo.read_bytes()))["errorCode"] == 503
+        client.load_model("human_keypoint_detection", headers=key)
+    assert hps.call(image=encoded(photo.read_bytes()))["errorCode"] == 0
 
 
 def test_the_key_that_the_operator_names_opens_control(own_server: EmbeddedServer) -> None:
