@@ -127,7 +127,7 @@ def test_certificates_are_checked(certificates: Certificates, tmp_path: Path) ->
     text = tmp_path / "text.pem"
     text.write_text("no certificate")
     locked = tmp_path / "locked.pem"
-    lock = f"openssl rsa -aes256 -passout pass:x -in {certificates.client_key} -out {locked}"
+    lock = f"openssl ec -aes256 -passout pass:x -in {certificates.client_key} -out {locked}"
     subprocess.run(lock.split(), check=True, capture_output=True)
     assert "missing.pem" in check(ca_file=missing)
     assert "text.pem" in check(ca_file=text)
