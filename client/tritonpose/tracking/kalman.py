@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # In units of the box's size, the root of its area, which is a person's of some 1 m.
-_MEASURED = 0.06  # deviation of a measured place
-_DOUBTED = 0.12  # the same where people overlap, or the detection is weak
+_MEASURED = 0.04  # deviation of a measured place, and what is added to it where joints scatter
+_SCATTERED = 2.0
 _FIRST_SPEED = 1.5  # deviation of the speed before anything is known, per second
 _ACCELERATION = 4.5  # deviation of the acceleration, per second squared
 _SMALLEST = 1.0  # side of a box, in pixels
@@ -71,10 +71,13 @@ class BoxMotion:
             ]
         )
 
-    def correct(self, place: NDArray[np.float64], *, doubted: bool) -> None:
-        """Take in where the person was found to be now."""
+    def correct(self, place: NDArray[np.float64], scatter: float) -> None:
+        """Take in where the person was found to be now.
+
+        ``scatter`` is by how much joints disagree about it, in sizes of the person.
+        """
         var, cov, var_speed = self._spread
-        gain = 1 / (var + ((_DOUBTED if doubted else _MEASURED) * self.size) ** 2)
+        gain = 1 / (var + ((_MEASURED + _SCATTERED * scatter) * self.size) ** 2)
         off = place - self._place
         self._place = self._place + var * gain * off
         self._speed = self._speed + cov * gain * off

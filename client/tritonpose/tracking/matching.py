@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tritonpose.tracking.appearance import color_similarities
 from tritonpose.tracking.association import (
     best_pairs,
     box_overlaps,
@@ -28,6 +29,8 @@ _CROWDED = 0.2
 _POSE_SHARE = 0.8
 # What the likeness of poses laid upon each other counts beside the places of joints and boxes.
 _SHAPE_SHARE = 0.5
+# What the likeness of colors counts there, and where somebody was lost.
+_COLOR_SHARE = 1.5
 # Least similarity of weak detections: most are of parts of people.
 _WEAK_SIMILARITY = 0.4
 # Two detections whose poses are more alike are of one person.
@@ -46,6 +49,7 @@ class Matching:
         keypoints: (N, K, 3).
         scores: (N,).
         sigmas: (K,), for OKS.
+        colors: (N, L, 4); see `limb_colors`.
         settings: The thresholds.
     """
 
@@ -56,9 +60,11 @@ class Matching:
         keypoints: Array,
         scores: Array,
         sigmas: Array,
+        colors: Array,
         settings: TrackingSettings,
     ) -> None:
         self._boxes, self._keypoints, self._sigmas = boxes, keypoints, sigmas
+        self._colors = colors
         self._settings = settings
         self.crowded = crowded(tracks)
         self.doubles: set[int] = self._find_doubles(scores)
@@ -68,13 +74,22 @@ class Matching:
         weak = [row for row in single if scores[row] < settings.det_threshold]
         known = [track for track in tracks if track.id is not None]
         new = [track for track in tracks if track.id is None]
-        self._match(confident, known, settings.min_similarity)
+        self._match(confident, known, settings.min_similarity, strong=True)
         self._match(weak, known, _WEAK_SIMILARITY)
-        self._find_again(confident, known)
         self._match(confident, new, settings.min_similarity)
 
-    def _match(self, rows: Sequence[int], tracks: Sequence[Track], least: float) -> None:
-        """Match by place and pose the people and tracks that are left."""
+    def _match(
+        self,
+        rows: Sequence[int],
+        tracks: Sequence[Track],
+        least: float,
+        *,
+        strong: bool = False,
+    ) -> None:
+        """Match by place, pose and colors the people and tracks that are left.
+
+        With ``strong`` detections who was lost may be anywhere near.
+        """
         rows, tracks = self._left(rows, tracks)
         if not rows or not tracks:
             return
@@ -84,29 +99,34 @@ class Matching:
         overlaps = box_overlaps(expected, self._boxes[rows])
         alike = pose_similarities(poses, self._keypoints[rows], areas, self._sigmas)
         shapes = shape_similarities(poses, self._keypoints[rows], areas, self._sigmas)
+        likeness = _SHAPE_SHARE * shapes
+        if self.crowded or any(track.lost for track in tracks):
+            colors = np.stack([track.colors for track in tracks])
+            likeness += _COLOR_SHARE * (color_similarities(colors, self._colors[rows]) - 0.5)
         in_crowd = np.array([track in self.crowded for track in tracks])[:, None]
         mixed = _POSE_SHARE * alike + (1 - _POSE_SHARE) * overlaps
         similar = np.where(in_crowd & (alike > 0), mixed, np.maximum(overlaps, alike))
-        gains = np.where(similar >= least, similar + _SHAPE_SHARE * shapes, 0)
-        for row, column in best_pairs(gains):
+        fits = similar >= least
+        if strong:
+            fits |= self._may_be_back(tracks, rows)
+            similar = np.maximum(similar, _LEAST)
+        # Whom another scene shows is nobody of this one, unless it was but a damaged frame.
+        fits &= (alike >= _DOUBLE) | ~np.array([[track.cut] for track in tracks])
+        for row, column in best_pairs(np.where(fits, np.maximum(similar + likeness, _LEAST), 0)):
             self.track_of[rows[column]] = tracks[row]
 
-    def _find_again(self, rows: Sequence[int], tracks: Sequence[Track]) -> None:
-        """Match who was lost, and may have gone elsewhere than expected."""
-        rows, tracks = self._left(rows, [track for track in tracks if track.lost])
-        if not rows or not tracks:
-            return
+    def _may_be_back(self, tracks: Sequence[Track], rows: Sequence[int]) -> NDArray[np.bool_]:
+        """Tell who may be somebody who was lost, and went elsewhere than expected."""
         boxes = self._boxes[rows]
         sizes = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
         centers = (boxes[:, :2] + boxes[:, 2:]) / 2
         size: Array = np.array([[track.motion.size] for track in tracks])
         places = np.stack([track.motion.center for track in tracks])
-        away = np.linalg.norm(centers[None] - places[:, None], axis=2) / size
-        poses = np.stack([track.expected for track in tracks])
-        shapes = shape_similarities(poses, self._keypoints[rows], size[:, 0] ** 2, self._sigmas)
-        near = (away < _NEAR) & (abs(np.log(sizes / size)) < np.log(_AS_LARGE))
-        for row, column in best_pairs(np.where(near, _LEAST + shapes, 0)):
-            self.track_of[rows[column]] = tracks[row]
+        near = np.linalg.norm(centers[None] - places[:, None], axis=2) < _NEAR * size
+        as_large = abs(np.log(sizes / size)) < np.log(_AS_LARGE)
+        lost = np.array([[track.lost] for track in tracks])
+        back: NDArray[np.bool_] = lost & near & as_large
+        return back
 
     def _left(self, rows: Sequence[int], tracks: Sequence[Track]) -> tuple[list[int], list[Track]]:
         taken = list(self.track_of.values())

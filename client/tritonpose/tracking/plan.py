@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
-import cv2
 import numpy as np
 
 from tritonpose.config import is_positive
 from tritonpose.errors import ConfigError
 from tritonpose.inputs.decoding import decode_small
+from tritonpose.tracking.cuts import SceneCuts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,11 +28,6 @@ _LONGEST_S = 0.4
 _LAG = 2
 """How many frames of a recording are on their way at once between detections."""
 
-_THUMB = (32, 18)
-_SAMPLED = 128
-_CUT = 40.0
-"""Mean difference of the gray values of two frames that makes a scene cut."""
-
 
 class DetectionPlan:
     """The plan of one source: for each frame that is sent, detect or follow.
@@ -43,6 +38,9 @@ class DetectionPlan:
 
     Args:
         interval: A detection in each frame of this number, or "auto".
+
+    Attributes:
+        saw_cut: Whether a scene began with the frame that was taken last; None if unknown.
     """
 
     def __init__(self, interval: DetInterval) -> None:
@@ -53,7 +51,8 @@ class DetectionPlan:
         self._planned = 1
         self._taken = self._noted = 0
         self._detection = 0
-        self._thumb: NDArray[np.float32] | None = None
+        self.saw_cut: bool | None = None
+        self._cuts = SceneCuts()
         self._last_time: float | None = None
 
     @property
@@ -63,11 +62,11 @@ class DetectionPlan:
 
     def take(self, frame: Frame) -> Regions | None:
         """Say whom to look for in the next frame; None: let the detector look for all."""
+        self.saw_cut = self._looks_new(frame.image)
         if self._every_frame:
             return None
         plan = self._plans.popleft()
-        is_cut = self._is_cut(frame)
-        if is_cut and plan is not None:
+        if self.saw_cut and plan is not None:
             # Whatever was planned after it is of the scene before.
             plan = None
             self._plans.clear()
@@ -103,18 +102,12 @@ class DetectionPlan:
             self._interval *= 2
         self._interval = min(self._interval, longest)
 
-    def _is_cut(self, frame: Frame) -> bool:
-        """Whether this frame has little in common with the one before."""
-        # Of a few of the pixels: those of large frames take long to add up.
-        image = decode_small(frame.image) if isinstance(frame.image, bytes) else frame.image
-        if image is None:
-            return False
-        step = max(min(image.shape[:2]) // _SAMPLED, 1)
-        few = np.ascontiguousarray(image[::step, ::step])
-        small = cv2.resize(few, _THUMB, interpolation=cv2.INTER_AREA)
-        thumb = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.float32)
-        before, self._thumb = self._thumb, thumb
-        return before is not None and float(np.abs(thumb - before).mean()) > _CUT
+    def _looks_new(self, image: NDArray[np.uint8] | bytes) -> bool | None:
+        """Whether a frame looks like another scene than the one before; None if unknown."""
+        if isinstance(image, np.ndarray):
+            return self._cuts.sees(image)
+        small = None if self._every_frame else decode_small(image)
+        return None if small is None else self._cuts.sees(small)
 
 
 def check_interval(interval: object) -> DetInterval:

@@ -74,12 +74,13 @@ class _Known:
 
 
 class _Pending(NamedTuple):
-    """A frame on its way: its time, where people are followed, and whether it was planned."""
+    """A frame on its way: its time, where people are followed, and what its plan knows."""
 
     time: float
     regions: Regions | None
     answer: Answer
     was_planned: bool
+    saw_cut: bool | None
 
 
 class SourceRun:
@@ -139,7 +140,7 @@ class SourceRun:
                     kind, sent = (id(self), None if boxes is None else len(boxes)), monotonic()
                     answer.add_done_callback(lambda _: pace.note(kind, monotonic() - sent))
         is_frame = not isinstance(item, InputError)
-        self._pending.append(_Pending(self._time, regions, answer, is_frame))
+        self._pending.append(_Pending(self._time, regions, answer, is_frame, self._plan.saw_cut))
         return answer
 
     def take(self) -> TrackedResult | None:
@@ -147,10 +148,10 @@ class SourceRun:
 
         None for a camera's frame that turns out to be damaged.
         """
-        time, regions, answer, was_planned = self._pending.popleft()
+        time, regions, answer, was_planned, saw_cut = self._pending.popleft()
         found, name = answer.result(), self.feed.source.name
         if regions is None:
-            result = self.tracker.update(found, time, name)
+            result = self.tracker.update(found, time, name, cut=saw_cut)
         else:
             result = self.tracker.follow(found, regions, time, name)
         if was_planned:

@@ -11,7 +11,9 @@ import numpy as np
 
 from tritonpose.errors import ConfigError
 from tritonpose.inputs.decoding import size_of
+from tritonpose.tracking.appearance import limb_colors
 from tritonpose.tracking.association import sigmas_of
+from tritonpose.tracking.cuts import SceneCuts, is_new_scene
 from tritonpose.tracking.following import judge, reaches_border
 from tritonpose.tracking.matching import Matching, crowded
 from tritonpose.tracking.regions import Regions
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 # Somebody moves as expected whose joints keep within this, in sizes of the person; for this long,
 # and for no more frames, nobody looks for such people.
@@ -64,9 +66,15 @@ class Tracker:
         self._next_id = self._next_key = 1
         self._time: float | None = None
         self._step = 0.0
+        self._cuts = SceneCuts()
 
     def update(
-        self, result: KeypointResult, time: float, source: str | None = None
+        self,
+        result: KeypointResult,
+        time: float,
+        source: str | None = None,
+        *,
+        cut: bool | None = None,
     ) -> TrackedResult:
         """Give the people of the next frame their numbers.
 
@@ -75,6 +83,8 @@ class Tracker:
                 the settings up.
             time: Of the frame, in seconds; not before that of the frame before.
             source: The name of the source; by default the result's ``input_path``.
+            cut: Whether another scene seems to begin with this frame; by default that is seen by
+                its pixels, or, where the result has only a file, by the people.
 
         Returns:
             The people who are shown, in the order of the result, with keypoints smoothed as the
@@ -95,14 +105,26 @@ class Tracker:
                 "can be followed: raise det_threshold, or give a region of interest"
             )
         keypoints = people.keypoints.astype(np.float64)
-        self._drop_other_models(keypoints.shape[1])
         boxes, scores = people.boxes.astype(np.float64), people.det_scores.astype(np.float64)
         sigmas = sigmas_of(people.schema)
-        matching = Matching(self._tracks, boxes, keypoints, scores, sigmas, self.settings)
+        limbs = people.schema.skeleton
+        self._drop_other_models(keypoints.shape[1], len(limbs))
+        colors, image = np.zeros((len(boxes), len(limbs), 4)), result.held_image()
+        if isinstance(image, np.ndarray):
+            sizes = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
+            colors = limb_colors(image, keypoints, sizes, limbs)
+            cut = self._cuts.sees(image) if cut is None else cut
+        sure = scores >= self.settings.det_threshold
+        if is_new_scene(cut, self._tracks, keypoints[sure], colors[sure], sigmas, self._step):
+            for track in self._tracks:
+                track.cut = track.lost = True
+            is_first = True
+        matching = Matching(self._tracks, boxes, keypoints, scores, sigmas, colors, self.settings)
         track_of = matching.track_of
         for row, track in track_of.items():
             doubted = track in matching.crowded or scores[row] < self.settings.det_threshold
-            track.see(boxes[row], keypoints[row], float(scores[row]), time, doubted=doubted)
+            score = float(scores[row])
+            track.see(boxes[row], keypoints[row], score, colors[row], time, doubted=doubted)
             if track.id is None:
                 track.id = self._new_id()
         self.trouble = self._leave(time)
@@ -112,7 +134,10 @@ class Tracker:
                 if score < self.settings.det_threshold or row in matching.doubles:
                     continue
                 if score >= self.settings.new_threshold:
-                    track = self._begin(boxes[row], keypoints[row], score, time)
+                    seen = boxes[row], keypoints[row], score, colors[row], time
+                    track = Track.begin(self._next_key, *seen, self.settings)
+                    self._next_key += 1
+                    self._tracks.append(track)
                     if is_first:
                         track.id = self._new_id()
                     self.trouble |= track.id is None
@@ -248,12 +273,6 @@ class Tracker:
         tracked.track_keys = [None if track is None else track.key for track in tracks]
         return tracked
 
-    def _begin(self, box: Array, keypoints: Array, score: float, time: float) -> Track:
-        track = Track.begin(self._next_key, box, keypoints, score, time, self.settings)
-        self._next_key += 1
-        self._tracks.append(track)
-        return track
-
     def _advance(self, time: float) -> None:
         """Go on to the time of the next frame; raise ConfigError."""
         if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
@@ -268,9 +287,13 @@ class Tracker:
             track.motion.advance(time - before, lost=track.lost)
         self._time, self._step = time, time - before
 
-    def _drop_other_models(self, joints: int) -> None:
+    def _drop_other_models(self, joints: int, limbs: int) -> None:
         """Forget the poses of another keypoint model, which can't be compared."""
-        self._tracks = [track for track in self._tracks if len(track.keypoints) == joints]
+        self._tracks = [
+            track
+            for track in self._tracks
+            if (len(track.keypoints), len(track.colors)) == (joints, limbs)
+        ]
 
     def _new_id(self) -> int:
         self._next_id += 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tritonpose.tracking.appearance import renewed
 from tritonpose.tracking.association import LEAST_JOINTS, VISIBLE
 from tritonpose.tracking.kalman import BoxMotion
 from tritonpose.tracking.regions import box_around, margins_of
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 # What share of the way from the joints' place to the box's center is gone each time.
 _TO_CENTER = 0.1
+# By how much joints scatter, in sizes of the person, where too few are shown in a crowd.
+_DOUBT = 0.06
+# There, joints that are farther from where they were on the body are taken for another's.
+_OWN = 0.06
 
 
 @dataclass(eq=False)
@@ -43,9 +48,11 @@ class Track:
         score: Of the last detection.
         margins: Of its box around the pose; see `margins_of`.
         clarity: Mean score of its joints.
+        colors: (L, 4), of its limbs; see `limb_colors`.
         surprise: How far joints were from where they were expected when they were last measured, in
             sizes of the person: the distance that nine of ten keep.
         coasted: For how many frames in a row nobody looked for the person.
+        cut: Whether the scene has changed since it was seen.
         at_border: Whether the person has reached the image's border.
         lost: Whether the person was not seen in the last frame.
     """
@@ -60,8 +67,10 @@ class Track:
     score: float
     margins: Array
     clarity: float
+    colors: Array
     surprise: float = math.inf
     coasted: int = 0
+    cut: bool = False
     at_border: bool = False
     lost: bool = False
 
@@ -72,6 +81,7 @@ class Track:
         box: Array,
         keypoints: Array,
         score: float,
+        colors: Array,
         time: float,
         settings: TrackingSettings,
     ) -> Track:
@@ -88,6 +98,7 @@ class Track:
             score,
             margins_of(box, keypoints),
             float(keypoints[:, 2].mean()),
+            colors,
         )
 
     @property
@@ -101,7 +112,14 @@ class Track:
         return box_around(self.keypoints, self.margins)
 
     def see(
-        self, box: Array, keypoints: Array, score: float, time: float, *, doubted: bool
+        self,
+        box: Array,
+        keypoints: Array,
+        score: float,
+        colors: Array,
+        time: float,
+        *,
+        doubted: bool,
     ) -> None:
         """Take in where a detector found the person; ``doubted`` if the box may be another's too.
 
@@ -111,6 +129,7 @@ class Track:
         self.score, self.clarity = score, float(keypoints[:, 2].mean())
         if not doubted:
             self.margins = margins_of(box, keypoints)
+            self.colors = renewed(self.colors, colors)
 
     def follow(self, keypoints: Array, time: float, *, doubted: bool) -> None:
         """Take in where the keypoints were found in the person's region."""
@@ -127,19 +146,24 @@ class Track:
             away = np.linalg.norm(keypoints[both, :2] - self.expected[both, :2], axis=1)
             self.surprise = float(np.quantile(away, 0.9)) / self.motion.size
         place = (box[:2] + box[2:]) / 2
+        scatter = _DOUBT if doubted else 0.0
         if both.sum() >= LEAST_JOINTS:
-            moved = np.median(keypoints[both, :2] - self.offsets[both, :2], axis=0)
+            apart = keypoints[both, :2] - self.offsets[both, :2]
+            moved = np.median(apart, axis=0)
             place = moved if doubted else moved + _TO_CENTER * (place - moved)
-        self.motion.correct(place, doubted=doubted)
+            scatter = float(np.median(np.linalg.norm(apart - moved, axis=1))) / self.motion.size
+        self.motion.correct(place, scatter)
         if not doubted:
             self.motion.resize(box)
-        fresh = (keypoints[:, 2] >= VISIBLE) | (not doubted)
-        offsets = keypoints - np.append(self.motion.center, 0)
+        offsets = keypoints - np.append(place, 0)
+        away = np.linalg.norm((offsets - self.offsets)[:, :2], axis=1)
+        own = (away < _OWN * self.motion.size) | (self.offsets[:, 2] < VISIBLE)
+        fresh = (own & (keypoints[:, 2] >= VISIBLE)) | (not doubted)
         self.offsets = np.where(fresh[:, None], offsets, self.offsets)
         if self.lost:
             self.pose.reset()
         self.keypoints = keypoints
-        self.seen, self.lost = time, False
+        self.seen, self.lost, self.cut = time, False, False
 
     def shown(self) -> Array:
         """Smooth the keypoints that were just measured; (K, 3)."""
@@ -158,8 +182,10 @@ class Track:
             "score": self.score,
             "margins": self.margins.tolist(),
             "clarity": self.clarity,
+            "colors": self.colors.tolist(),
             "surprise": None if math.isinf(self.surprise) else self.surprise,
             "coasted": self.coasted,
+            "cut": self.cut,
             "at_border": self.at_border,
             "lost": self.lost,
         }
@@ -179,8 +205,10 @@ class Track:
             saved_number(state["score"]),
             saved_array(state["margins"], 4),
             saved_number(state["clarity"]),
+            saved_array(state["colors"], -1, 4),
             math.inf if state["surprise"] is None else saved_number(state["surprise"]),
             int(saved_number(state["coasted"])),
+            bool(state["cut"]),
             bool(state["at_border"]),
             bool(state["lost"]),
         )

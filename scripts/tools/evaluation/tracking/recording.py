@@ -82,8 +82,9 @@ def track(recording: Recording, *, smooth: bool) -> list[Seen]:
     """Let our tracker follow the people who were found."""
     tracker = Tracker(replace(TrackingSettings(), smooth=smooth))
     shown = []
-    for time, people in zip(recording.clip.times, recording.found, strict=True):
-        result = tracker.update(KeypointResult(boxes=people), time)
+    frames = np.load(recording.frames, mmap_mode="r")
+    for time, frame, people in zip(recording.clip.times, frames, recording.found, strict=True):
+        result = tracker.update(KeypointResult(None, frame, people), time)
         ids = [_NOBODY if one is None else one for one in result.track_ids]
         shown.append(_known(ids, result.arrays))
     return recording.without_doubtful(shown)

@@ -80,7 +80,7 @@ class Follower:
         found = KeypointResult(None, self._image, people, truncated=people.truncated)
         regions, tracker = self._regions, self._tracker
         if regions is None:
-            result = tracker.update(found, time)
+            result = tracker.update(found, time, cut=self._plan.saw_cut)
         else:
             result = tracker.follow(found, regions, time)
         if self._planned:

@@ -17,7 +17,7 @@ def walk(motion: BoxMotion, rate: int, seconds: int) -> None:
     """To the right, at 90 pixels per second."""
     for step in range(1, seconds * rate + 1):
         motion.advance(1 / rate, lost=False)
-        motion.correct(np.add(PLACE, [90 * step / rate, 0]), doubted=False)
+        motion.correct(np.add(PLACE, [90 * step / rate, 0]), scatter=0)
 
 
 @pytest.mark.parametrize("rate", [5, 30, 60])
@@ -52,9 +52,9 @@ def test_foresight_does_not_depend_on_the_steps(lost: bool) -> None:
 
 def test_doubted_places_move_less() -> None:
     sure, doubted = BoxMotion(BOX), BoxMotion(BOX)
-    for motion, doubt in ((sure, False), (doubted, True)):
+    for motion, scatter in ((sure, 0), (doubted, 0.1)):
         motion.advance(0.03, lost=False)
-        motion.correct(np.add(PLACE, [30, 0]), doubted=doubt)
+        motion.correct(np.add(PLACE, [30, 0]), scatter=scatter)
     assert PLACE[0] < doubted.center[0] < sure.center[0] < PLACE[0] + 30
 
 
@@ -80,9 +80,9 @@ def test_boxes_grow_slowly() -> None:
 )
 def test_any_boxes_leave_a_finite_box(steps: list[tuple[float, list[float], bool]]) -> None:
     motion = BoxMotion(BOX)
-    for seconds, corners, doubted in steps:
-        motion.advance(seconds, lost=doubted)
-        motion.correct(np.array(corners[:2]), doubted=doubted)
+    for seconds, corners, lost in steps:
+        motion.advance(seconds, lost=lost)
+        motion.correct(np.array(corners[:2]), scatter=abs(corners[2]))
         motion.resize(np.array(corners))
         assert np.isfinite(motion.box).all()
     motion.advance(1, lost=False)

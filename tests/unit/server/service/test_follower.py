@@ -15,8 +15,10 @@ from tritonpose.transport.messages import PoseResponse
 from tritonpose_server.service.rest.follower import Follower
 
 
-def photo(gray: int) -> bytes:
+def photo(gray: int, left: int = 640) -> bytes:
+    """A gray image; right of its ``left`` part it is white."""
     image = np.full((480, 640, 3), gray, np.uint8)
+    image[:, left:] = 255
     return cv2.imencode(".jpg", image)[1].tobytes()
 
 
@@ -77,7 +79,7 @@ def test_the_detector_looks_after_a_failure_and_in_another_scene() -> None:
     assert asked == [True, False, True, False]
     follower = Follower(at_once)
     follower.change({"detInterval": 8})
-    asked = asyncio.run(looked(follower, [photo(10)] * 3 + [photo(240)] * 3))
+    asked = asyncio.run(looked(follower, [photo(10)] * 3 + [photo(10, 320)] * 3))
     assert asked == [True, False, False, True, False, False]
 
 
