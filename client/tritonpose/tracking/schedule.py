@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from concurrent.futures import Future
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -54,23 +55,11 @@ class Answer(Protocol):
         ...
 
 
-class _Known:
-    """The answer in the place of a frame that was never sent."""
-
-    def __init__(self, result: KeypointResult) -> None:
-        self._result = result
-
-    def done(self) -> bool:
-        return True
-
-    def result(self) -> KeypointResult:
-        return self._result
-
-    def cancel(self) -> bool:
-        return False
-
-    def add_done_callback(self, function: Callable[[Any], Any], /) -> None:
-        function(self)
+def _known(result: KeypointResult) -> Answer:
+    """Make the answer in the place of a frame that is never sent."""
+    answer: Future[KeypointResult] = Future()
+    answer.set_result(result)
+    return answer
 
 
 class _Pending(NamedTuple):
@@ -126,13 +115,13 @@ class SourceRun:
         item = self.feed.take()
         regions = None
         if isinstance(item, InputError):
-            answer: Answer = _Known(KeypointResult(name, error=item))
+            answer: Answer = _known(KeypointResult(name, error=item))
         else:
             self._time = item.time
             image = ImageInput(name, item.image, frame_index=item.index, frame_time=item.time)
             regions = self._plan.take(item)
             if regions is not None and not regions.keys and self._nobody is not None:
-                answer = _Known(KeypointResult(**vars(image), boxes=self._nobody))
+                answer = _known(KeypointResult(**vars(image), boxes=self._nobody))
             else:
                 boxes = None if regions is None else regions.boxes
                 answer = send(image, boxes)
