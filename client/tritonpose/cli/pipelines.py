@@ -81,13 +81,14 @@ def missing_file(name: str) -> str | None:
     Loading models takes seconds: misspelled names are reported before.
     """
     from tritonpose.inputs.addresses import local_path
+    from tritonpose.inputs.files import missing
 
     path = local_path(name)
     try:
         if "://" not in path:
             Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
-        return f"no such file or directory: {path!r}"
+        return missing(path)
     except (OSError, ValueError):
         pass  # reported when the input is read
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from glob import has_magic
 from pathlib import Path
 
 from tritonpose.errors import InputError
@@ -28,7 +29,7 @@ def read_file(path: str) -> bytes:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise InputError(f"no such file or directory: {path!r} (in {Path.cwd()})", path) from None
+        raise InputError(f"{missing(path)} (in {Path.cwd()})", path) from None
     except IsADirectoryError:
         raise InputError(f"no images in the directory {path!r} or below", path) from None
     except OSError as error:
@@ -38,6 +39,16 @@ def read_file(path: str) -> bytes:
     if len(data) > MAX_BYTES:
         raise InputError(f"{path!r} {too_long()}", path)
     return data
+
+
+def missing(path: str) -> str:
+    """Say that nothing is there, and why it may have been expected."""
+    hint = ""
+    if path.startswith("~"):
+        hint = "; ~ is expanded by shells only, where it isn't quoted"
+    elif has_magic(path):
+        hint = "; patterns are expanded by shells only, where they aren't quoted"
+    return f"no such file or directory: {path!r}{hint}"
 
 
 def too_long() -> str:

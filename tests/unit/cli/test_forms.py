@@ -174,6 +174,22 @@ def test_wrong_settings_are_reported_before_anything_is_started(
     assert not Path("no").exists()
 
 
+@pytest.mark.parametrize("command", ["predict", "track"])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("no/x.mp4", ""),
+        ("~/no.mp4", "; ~ is expanded by shells only, where it isn't quoted"),
+        ("no/*.mp4", "; patterns are expanded by shells only, where they aren't quoted"),
+    ],
+)
+def test_misspelled_inputs_are_reported_at_once(
+    command: str, name: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, name]) == 1
+    assert error_line(capsys) == f"error: no such file or directory: {name!r}{hint}\n"
+
+
 def test_a_misspelled_input_of_a_job_is_reported_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
