@@ -67,7 +67,7 @@ class Counts:
         return self.images + self.errors
 
 
-class Part:
+class ShardWriter:
     """The rows of a shard, as they are written."""
 
     def __init__(self, writer: parquet.ParquetWriter) -> None:
@@ -98,14 +98,14 @@ class Part:
 
 
 @contextmanager
-def writing_part(path: Path) -> Iterator[Part]:
+def writing_part(path: Path) -> Iterator[ShardWriter]:
     """Open a part, which takes its place when the context ends without an error."""
     # pyarrow takes a path for UTF-8, and one with a colon for an address.
     with (
         whole_file(path, durable=True) as file,
         parquet.ParquetWriter(file, SCHEMA, compression="zstd") as writer,
     ):
-        part = Part(writer)
+        part = ShardWriter(writer)
         yield part
         part.finish()
 
