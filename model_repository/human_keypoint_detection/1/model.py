@@ -32,8 +32,8 @@ from tritonpose_pipeline.triton import (
     Admission,
     ModelCaller,
     Responder,
-    copy_input,
     drain_file,
+    take_input,
 )
 from tritonpose_pipeline.usage import Usage, common_file
 
@@ -58,7 +58,9 @@ class TritonPythonModel:
         }
         # Models lie beside the pipeline, and wherever the launcher says.
         extra = json.loads(parameters.get("model_repositories", "[]"))
-        instances = sum(group["count"] for group in config.get("instance_group", [])) or 1
+        self._instances = instances = (
+            sum(group["count"] for group in config.get("instance_group", [])) or 1
+        )
         self._limits = Limits.from_parameters(parameters).share(instances)
         self._usage = Usage(common_file(drain_file()) if instances > 1 else None)
         # Before there are threads, which choose their place at their first use of memory.
@@ -93,6 +95,7 @@ class TritonPythonModel:
                 self._refuse(responder, error)
             else:
                 self._accept(request, responder)
+        self._accepted.leave_to_others(self._limits.workers, self._instances)
 
     def finalize(self) -> None:
         """Finish the requests in flight."""
@@ -104,16 +107,16 @@ class TritonPythonModel:
     def _accept(self, request: Any, responder: Responder) -> None:
         arrival = time.perf_counter_ns()
         try:
-            # Triton frees a request's memory when execute returns: inputs are copied here.
+            # Triton frees a request's memory when execute returns: what is to last is copied here.
             parameters = json.loads(request.parameters() or "{}")
             context = pop_context(parameters)
             image = pb_utils.get_input_tensor_by_name(request, "image")
             asked = PipelineRequest(
                 image=None if image is None else copy_file(image.as_numpy(), self._limits),
-                frame=copy_input(pb_utils, request, "frame"),
-                det_threshold=copy_input(pb_utils, request, "det_threshold"),
-                person_boxes=copy_input(pb_utils, request, "person_boxes"),
-                roi=copy_input(pb_utils, request, "roi"),
+                frame=take_input(pb_utils, request, "frame"),
+                det_threshold=take_input(pb_utils, request, "det_threshold"),
+                person_boxes=take_input(pb_utils, request, "person_boxes"),
+                roi=take_input(pb_utils, request, "roi"),
                 parameters=parameters,
             )
             self._counts.accepted()

@@ -352,6 +352,42 @@ def test_instances_share_the_limit(tmp_path: Path) -> None:
     assert [is_admitted(each) for each in (one, other)] == [True, False]
 
 
+def test_an_instance_with_work_for_all_workers_leaves_requests_to_idle_ones(tmp_path: Path) -> None:
+    one, other = (Admission(10, Usage(tmp_path / "usage")) for _ in range(2))
+
+    def waits() -> threading.Event:
+        returned = threading.Event()
+
+        def wait() -> None:
+            one.leave_to_others(2, 2)
+            returned.set()
+
+        threading.Thread(target=wait, daemon=True).start()
+        return returned
+
+    one.acquire()
+    assert waits().wait(10)
+    one.acquire()
+    one.acquire()
+    for release in (other.acquire, one.release):
+        waiting = waits()
+        assert not waiting.wait(0.05)
+        release()
+    # The other has a single request, and this one still two.
+    assert not waiting.wait(0.05)
+    other.acquire()
+    assert waiting.wait(10)
+    assert waits().wait(10)
+    # However many wait at this one, those of others count by themselves.
+    one.acquire()
+    other.release()
+    waiting = waits()
+    assert not waiting.wait(0.05)
+    one.release()
+    one.release()
+    assert waiting.wait(10)
+
+
 def test_under_load_the_end_is_noticed_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,7 @@ class Admission:
         self._usage = usage or Usage()
         self._in_flight = 0
         self._look_again = 0.0
-        self._mutex = threading.Lock()
+        self._changed = threading.Condition()
         self._file: int | None = None
         path = drain_file()
         if path is not None:
@@ -84,7 +84,7 @@ class Admission:
 
     def acquire(self) -> None:
         """Admit a request; raise ShuttingDownError or TooManyRequestsError for another."""
-        with self._mutex:
+        with self._changed:
             # Under load not at every request: who looks gives other threads the turn.
             now = time.monotonic()
             if not self._in_flight or now >= self._look_again:
@@ -102,17 +102,41 @@ class Admission:
 
     def release(self) -> None:
         """End an admitted request."""
-        with self._mutex:
+        with self._changed:
             self._in_flight -= 1
+            self._changed.notify()
             self._usage.give_back(REQUESTS, 1)
             if not self._in_flight and self._file is not None:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
+    def leave_to_others(self, workers: int, instances: int) -> None:
+        """Wait while each of this instance's workers has a request, and some of others have none.
 
-def copy_input(pb_utils: Any, request: Any, name: str) -> npt.NDArray[Any] | None:
-    """Copy an input of a request, whose memory Triton frees when ``execute`` returns."""
+        Triton gives requests to whichever instance takes them: of many at once, one instance alone
+        could get most.
+        """
+        with self._changed:
+            while (
+                self._in_flight >= workers
+                and self._usage.together(REQUESTS, workers) < workers * instances
+            ):
+                # Of other processes nobody tells.
+                self._changed.wait(_LOOK_SECONDS)
+
+
+def take_input(pb_utils: Any, request: Any, name: str) -> npt.NDArray[Any] | None:
+    """Return an input of a request, copied unless Triton has done that.
+
+    Triton frees a request's memory when ``execute`` returns.
+    """
     tensor = pb_utils.get_input_tensor_by_name(request, name)
-    return None if tensor is None else tensor.as_numpy().copy()
+    if tensor is None:
+        return None
+    array: npt.NDArray[Any] = tensor.as_numpy()
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    return array if owner.flags.owndata else array.copy()
 
 
 class Responder:

@@ -73,6 +73,10 @@ class Usage:
         with self._mutex:
             self._used[what, self._own] -= amount
 
+    def together(self, what: int, most: int) -> int:
+        """Return what all use together; of each process, no more than ``most`` counts."""
+        return int(np.minimum(self._used[what], most).sum())
+
     def close(self) -> None:
         """Leave the others, and remove the file where there are none."""
         if self._descriptor is None or self._path is None:
