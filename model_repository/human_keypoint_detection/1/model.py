@@ -28,13 +28,7 @@ from tritonpose_pipeline.request import PipelineRequest
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_pipeline.telemetry.metrics import PipelineCounts, TritonMetrics
 from tritonpose_pipeline.telemetry.spans import Spans, pop_context
-from tritonpose_pipeline.triton import (
-    Admission,
-    ModelCaller,
-    Responder,
-    drain_file,
-    take_input,
-)
+from tritonpose_pipeline.triton import Admission, ModelCaller, Responder, drain_file, take_input
 from tritonpose_pipeline.usage import Usage, common_file
 
 MODEL_NAME = "human_keypoint_detection"
@@ -58,11 +52,9 @@ class TritonPythonModel:
         }
         # Models lie beside the pipeline, and wherever the launcher says.
         extra = json.loads(parameters.get("model_repositories", "[]"))
-        self._instances = instances = (
-            sum(group["count"] for group in config.get("instance_group", [])) or 1
-        )
-        self._limits = Limits.from_parameters(parameters).share(instances)
-        self._usage = Usage(common_file(drain_file()) if instances > 1 else None)
+        self._instances = sum(group["count"] for group in config.get("instance_group", [])) or 1
+        self._limits = Limits.from_parameters(parameters).share(self._instances)
+        self._usage = Usage(common_file(drain_file()) if self._instances > 1 else None)
         # Before there are threads, which choose their place at their first use of memory.
         keep_freed_memory()
         self._accepted = Admission(self._limits.max_in_flight, self._usage)
