@@ -110,15 +110,14 @@ class Admission:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def leave_to_others(self, workers: int, instances: int) -> None:
-        """Wait while each of this instance's workers has a request, and some of others have none.
+        """Wait while this instance has a request for each worker, and more than its share of all.
 
         Triton gives requests to whichever instance takes them: of many at once, one instance alone
         could get most.
         """
         with self._changed:
-            while (
-                self._in_flight >= workers
-                and self._usage.together(REQUESTS, workers) < workers * instances
+            while self._in_flight >= workers and self._in_flight * instances > self._usage.together(
+                REQUESTS
             ):
                 # Of other processes nobody tells.
                 self._changed.wait(_LOOK_SECONDS)

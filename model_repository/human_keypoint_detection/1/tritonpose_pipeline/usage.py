@@ -62,7 +62,7 @@ class Usage:
         with self._mutex:
             # Written first: of two processes at a time both may fail, but never both succeed.
             self._used[what, self._own] += amount
-            together = int(self._used[what].sum())
+            together = self.together(what)
             if together <= limit or (alone and together == amount):
                 return True
             self._used[what, self._own] -= amount
@@ -73,9 +73,9 @@ class Usage:
         with self._mutex:
             self._used[what, self._own] -= amount
 
-    def together(self, what: int, most: int) -> int:
-        """Return what all use together; of each process, no more than ``most`` counts."""
-        return int(np.minimum(self._used[what], most).sum())
+    def together(self, what: int) -> int:
+        """Return what all use together."""
+        return int(self._used[what].sum())
 
     def close(self) -> None:
         """Leave the others, and remove the file where there are none."""
