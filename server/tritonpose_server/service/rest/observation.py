@@ -81,7 +81,7 @@ class Observation:
         seen = _Exchange(scope, receive, send)
         try:
             await self._app(scope, seen.receive, seen.send)
-        except ClientDisconnect:
+        except (ClientDisconnect, ConnectionResetError):
             seen.status = HUNG_UP
         except Exception:
             log_id = request_id(scope)

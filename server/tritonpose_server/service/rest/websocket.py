@@ -73,6 +73,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._early: int | None = 0
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._parts: list[Frame] = []
+        self._held = b""
         self._accepted = self._closing = self._lost = self._heard = False
         self._writable = asyncio.Event()
         self._writable.set()
@@ -90,6 +91,11 @@ class WebSocketConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Process data from the client, of which what comes behind the end is ignored."""
         self._heard = True
+        if not self._accepted:
+            # What is said of it would come before the answer to the request.
+            if not self._closing:
+                self._held += data
+            return
         many = _MANY_FRAMES + len(data) // _FRAME_BYTES
         for start in range(0, len(data), _SLICE_BYTES):
             if self._lost or self._parser.parser_exc is not None:
@@ -242,6 +248,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._write_head(STATUS_LINE[HTTPStatus.SWITCHING_PROTOCOLS], [*upgrade, *headers])
         self._accepted = True
         self._limit("ping", _PING_SECONDS, self._ping)
+        held, self._held = self._held, b""
+        if held:
+            self.data_received(held)
 
     def _refuse(self, status: HTTPStatus) -> None:
         self._write_head(STATUS_LINE[status], [(b"content-length", b"0")])

@@ -151,3 +151,20 @@ def test_websockets_count_as_connections(triton: FileServer) -> None:
         with stream(running), stream(running):
             assert httpx.get(f"{running}health").status_code == 503
         assert wait_until(lambda: httpx.get(f"{running}health").status_code == 200)
+
+
+def test_what_comes_with_the_request_waits_for_its_answer(
+    limited: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Mistakes, and clients that have gone, are nothing that the log of errors tells."""
+    with connection(limited) as opened:
+        opened.sendall(upgrade() + frame(1, b"\xff"))
+        answered = rest_of(opened)
+    assert answered.startswith(b"HTTP/1.1 101 ")
+    assert struct.pack("!H", 1007) in answered
+    for _ in range(20):
+        with connection(limited) as opened:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            opened.sendall(upgrade() + frame(1, b"\xff"))
+    assert wait_until(lambda: httpx.get(f"{limited}health").status_code == 200)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
