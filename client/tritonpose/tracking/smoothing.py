@@ -26,6 +26,10 @@ _FASTEST = 8.0
 _REST = 0.3
 """Speed up to which joints may be at rest: noise of the model looks like it."""
 
+_FAR, _FAST = 0.15, 4.0
+"""A joint that leaves the body's movement by more, in sizes, and per second, was taken for another
+one; it is where it was until the next frame agrees."""
+
 
 class SmoothedPose:
     """One-Euro filters of one person's joints (Casiez, Roussel and Vogel, CHI 2012).
@@ -41,6 +45,7 @@ class SmoothedPose:
         self._points: Array | None = None
         self._speeds = np.zeros(0)
         self._center = np.zeros(2)
+        self._far = np.zeros(0, bool)
         self._time = 0.0
 
     def reset(self) -> None:
@@ -55,6 +60,7 @@ class SmoothedPose:
         if self._points is None or self._points.shape != raw[:, :2].shape:
             self._points, self._speeds = raw[:, :2].copy(), np.zeros_like(raw[:, :2])
             self._center = center
+            self._far = np.zeros(len(raw), bool)
             return raw
         if elapsed > 0:
             self._points = self._step(self._points, raw, center, max(size, 1.0), elapsed)
@@ -66,7 +72,13 @@ class SmoothedPose:
         chosen = self._settings
         low, high = chosen.frozen_score, chosen.trusted_score
         trust = np.clip((raw[:, 2] - low) / (high - low), 0, 1)[:, None]
-        moved = (raw[:, :2] - points) / size / elapsed
+        away = raw[:, :2] - points
+        # Whole people may jump: after a stall of the camera.
+        alone = np.linalg.norm(away - np.median(away, axis=0), axis=1) / size
+        far = alone > max(_FAR, _FAST * elapsed)
+        trust = trust * ~(far & ~self._far)[:, None]
+        self._far = far
+        moved = away / size / elapsed
         # What is faster is a joint that was taken for another one, at least at first.
         paces = np.sqrt((moved**2).sum(axis=1, keepdims=True))
         moved = moved * np.minimum(1, _FASTEST / np.maximum(paces, 1e-9))
@@ -87,6 +99,7 @@ class SmoothedPose:
             "points": self._points.tolist(),
             "speeds": self._speeds.tolist(),
             "center": self._center.tolist(),
+            "far": self._far.tolist(),
             "time": self._time,
         }
 
@@ -100,6 +113,7 @@ class SmoothedPose:
             smoother._points = saved_array(state["points"], -1, 2)
             smoother._speeds = saved_array(state["speeds"], *smoother._points.shape)
             smoother._center = saved_array(state["center"], 2)
+            smoother._far = saved_array(state["far"], len(smoother._points)) > 0
             smoother._time = saved_number(state["time"])
         return smoother
 

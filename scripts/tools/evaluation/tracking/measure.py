@@ -83,7 +83,7 @@ def _series(
     None where there is none.
     """
     rows = [match_people(recording.true_people, each) for each in (raw, shown)]
-    first = round(_SETTLED_S * recording.clip.rate)
+    first = 0 if recording.clip.kind == JUMP else round(_SETTLED_S * recording.clip.rate)
     both = _longest_run(
         [
             number

@@ -51,6 +51,20 @@ def test_joints_at_rest_do_not_jitter(rate: float, noisy: float) -> None:
     assert shake(smoothed(noise, rate)) < 0.2 * shake(noise)
 
 
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_joint_elsewhere_in_one_frame_was_taken_for_another_one(stays: bool) -> None:
+    """A wrist that stays there has moved; and whole people may jump."""
+    pose, places = SmoothedPose(SETTINGS), np.zeros((10, 5, 3))
+    places[..., 2] = SCORE
+    places[4:5, 0, 0] = places[8:, :, 0] = 40
+    places[5:8, 0, 0] = 40 if stays else 0
+    shown = [pose.update(one, CENTER, SIZE, n / 30)[:, 0] for n, one in enumerate(places)]
+    assert shown[4][0] == 0
+    assert (shown[5][0] > 20) == stays
+    np.testing.assert_array_equal(np.array(shown)[:8, 1:], 0)
+    assert min(shown[8][1:]) > 20
+
+
 def test_joints_at_rest_do_not_jitter_offline() -> None:
     noise = 50 + np.random.default_rng(0).normal(0, 0.5, 300)
     assert shake(offline(noise, np.arange(300) / 30)) < 0.2 * shake(noise)
