@@ -12,7 +12,7 @@ _FIRST = 2
 """At least, and at first, so that it shows how long a frame takes that waits for no other."""
 
 # Times as long as such a frame: one more may be on its way; one less.
-_QUICK, _SLOW = 2.0, 3.0
+_QUICK, _SLOW = 1.7, 2.3
 _WEIGHT = 0.1
 # For each answer that is slow although few are on their way: the network may have become so.
 _FORGET = 1.01
