@@ -25,6 +25,10 @@ _LONGEST_FRAMES = 10
 _LONGEST_S = 0.4
 """Of "auto": between detections, so that newcomers are found soon."""
 
+_BUSY_FRAMES = 3
+"""The same, at least, of cameras whose frames come rarely as a server has too much to do: with a
+detection in each it would have even more."""
+
 _LAG = 2
 """How many frames of a recording are on their way at once between detections."""
 
@@ -82,7 +86,7 @@ class DetectionPlan:
         step = 0.0 if self._last_time is None else time - self._last_time
         self._last_time = time
         if self._auto and step > 0:
-            self._adapt(tracker.trouble, regions, step)
+            self._adapt(tracker.trouble, regions, step, _BUSY_FRAMES if live else 1)
         noted = self._noted
         self._noted += 1
         lag = 1 if live else _LAG
@@ -93,9 +97,9 @@ class DetectionPlan:
             self._plans.append(None if detect else tracker.regions(sparse=self._auto))
             self._planned += 1
 
-    def _adapt(self, trouble: bool, regions: Regions | None, step: float) -> None:
+    def _adapt(self, trouble: bool, regions: Regions | None, step: float, least: int) -> None:
         """Look more often where people get lost, and more rarely where they don't."""
-        longest = max(min(_LONGEST_FRAMES, round(_LONGEST_S / step)), 1)
+        longest = max(min(_LONGEST_FRAMES, round(_LONGEST_S / step)), least)
         if trouble:
             self._interval = max(self._interval // 2, 2)
         elif regions is None:

@@ -48,14 +48,15 @@ class Camera:
         name: str,
         frames: Iterator[int],
         image: Callable[[int], np.ndarray | bytes] = image,
+        rate: float = 30,
     ) -> None:
-        self.name, self._frames, self._image = name, frames, image
+        self.name, self._frames, self._image, self._rate = name, frames, image, rate
         self.dropped = self.reconnects = 0
         self.closed = threading.Event()
 
     def frames(self) -> Generator[Frame | InputError, None, None]:
         for index, number in enumerate(self._frames):
-            yield Frame(self._image(number), index, index / 30)
+            yield Frame(self._image(number), index, index / self._rate)
         self.closed.wait(30)
 
     def close(self) -> None:
@@ -128,6 +129,24 @@ def test_files_of_a_camera_are_sent_as_they_are(make: Make, interval: int) -> No
     assert [len(result["boxes"]) for result in shown] == [2] * 5
     assert shown[-1]["input_img"].shape == image(0).shape
     assert camera.dropped == 1
+
+
+def test_few_frames_of_a_camera_are_no_reason_to_detect_in_each(make: Make) -> None:
+    """A server that has too much to do answers few: it would have even more."""
+    street = Street()
+
+    def numbers() -> Iterator[int]:
+        for number in range(16):
+            while len(street.requests) < number or street.running:
+                time.sleep(0.001)
+            yield number
+
+    with make(street) as pipeline:
+        results = pipeline.track(Camera("camera", numbers(), rate=3), det_interval="auto")
+        for _ in range(16):
+            next(results)
+        results.close()
+    assert max(np.diff(street.detections())) == 3
 
 
 def test_frames_of_a_camera_get_too_old() -> None:
