@@ -170,24 +170,24 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
         tracker: Tracker | None = None,
         on_error: OnError = "raise",
     ) -> AnyTracked:
-        """Follow the people in videos, each by a number that stays.
+        """Follow people through videos and camera streams; each person keeps an id.
 
         Args:
             source: The path of a video; a camera, 0 or ``/dev/video0``; an rtsp, http or https
                 address; an iterator of frames, or of pairs of a frame and its time in seconds;
                 or a list of these.
-            det_threshold: Lowest detection score, 0 to 1, of people who are shown; weaker ones
+            det_threshold: Lowest detection score of a person, 0 to 1; weaker detections only
                 continue tracks. Default from the configuration, else 0.5. A mapping is as in
-                `predict`, and no weaker ones are asked for.
-            det_interval: In which frames the detector looks for people: in each one, in each
-                k-th, or "auto", as rarely as it goes well, up to each tenth. Between, people are
-                looked for where their keypoints were. It looks again early when a pose gets
-                unclear, somebody reaches the border or the scene changes.
+                `predict`, and weaker detections are not used then.
+            det_interval: Run the detector in every frame (1), in every k-th, or "auto": as rarely
+                as possible, at least in every tenth. In the frames between, boxes are predicted
+                from the keypoints. The detector runs early when keypoint scores drop, a person
+                reaches the border, or the scene changes.
             smooth: Whether the keypoints are smoothed; "offline" takes each person's whole track
                 first, so that the first result comes after the last frame was read.
             roi: As in `predict`.
-            tracker: Goes on where it was, with its own settings, which `det_threshold` and
-                `smooth` must not contradict; by default a new one.
+            tracker: The tracker to continue with; its settings must agree with `det_threshold`
+                and `smooth`. By default a new one.
             on_error: As in `predict`.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Draw what PaddleX doesn't: people's boxes, with their numbers and scores."""
+"""Draw what PaddleX doesn't: people's boxes, with their ids and scores."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def draw_labels(
     ids: bool,
     numbers: Sequence[int | None] | None = None,
 ) -> None:
-    """Draw boxes of all people, and their scores and numbers as labels, on BGR, in place.
+    """Draw boxes of all people, and their scores and ids as labels, on BGR, in place.
 
-    The numbers choose the colors; None is somebody without one, in gray. By default they are the
-    people's indices.
+    The ``numbers``, ids or by default the people's indices, choose the colors; None is somebody
+    without an id, in gray.
     """
     side = min(canvas.shape[:2])
     if numbers is None:

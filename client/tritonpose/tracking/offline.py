@@ -175,7 +175,7 @@ def fit_locally(keypoints: Array, times: Array) -> Array:
 def _tracks_of(
     results: Sequence[TrackedResult], numbers: Mapping[int, int]
 ) -> dict[int, list[_Seen]]:
-    """Collect where each numbered person was seen, also before the number was given."""
+    """Collect where each person with an id was seen, also before it was given."""
     tracks: dict[int, list[_Seen]] = {}
     for place, result in enumerate(results):
         people = result.arrays
@@ -224,7 +224,7 @@ def _between(before: _Seen, after: _Seen, place: int, times: Array) -> _Seen:
 def _show_people(
     result: TrackedResult, found: Sequence[tuple[int, _Seen]], numbers: Mapping[int, int]
 ) -> None:
-    """Show these people, and those of the result who never got a number."""
+    """Show these people, and those of the result who never got an id."""
     old = result.arrays
     strangers = [
         row for row, key in enumerate(result.track_keys) if key is None or key not in numbers

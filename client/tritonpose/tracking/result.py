@@ -25,7 +25,7 @@ class TrackedResult(KeypointResult):
 
     A `KeypointResult` with further keys:
 
-    - in each of ``boxes``: ``track_id``, the person's number in this source, from 1; None for
+    - in each of ``boxes``: ``track_id``, the person's id in this source, from 1; None for
       somebody seen for the first time, who may be none.
     - ``frame_index``: the number of the frame in its source, from 0; dropped ones count.
     - ``timestamp``: seconds since the source's first frame; those of the video or the stream.
@@ -33,12 +33,12 @@ class TrackedResult(KeypointResult):
 
     Attributes:
         source_index: The place of the source among those of the call, from 0: names may be equal.
-        track_keys: As the tracker names the tracks, also before they get a number.
+        track_keys: As the tracker names the tracks, also before they get an id.
 
     Args:
         result: What the pipeline found in the frame.
         people: The people to show.
-        track_ids: Their numbers.
+        track_ids: Their ids.
         timestamp: See above.
         source: See above.
     """
@@ -71,12 +71,12 @@ class TrackedResult(KeypointResult):
         self["source"] = source
 
     def show(self, people: PoseResponse, track_ids: Sequence[int | None]) -> None:
-        """Replace the people by these, with their numbers."""
+        """Replace the people by these, with their ids."""
         self["boxes"] = partial(_with_ids, people, tuple(track_ids))
 
     @property
     def track_ids(self) -> tuple[int | None, ...]:
-        """The people's numbers, in the order of ``boxes`` and `arrays`."""
+        """The people's ids, in the order of ``boxes`` and `arrays`."""
         held = self.held("boxes")
         if isinstance(held, partial):
             ids: tuple[int | None, ...] = held.args[1]

@@ -30,5 +30,5 @@ def saved_number(value: Any) -> float:
 def saved_count(value: Any) -> int:
     """Return a number from 1 up; otherwise as `saved_array`."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LARGEST:
-        raise ValueError(f"{value!r} is no number of a person")
+        raise ValueError(f"{value!r} is no id of a person")
     return value

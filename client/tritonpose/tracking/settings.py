@@ -21,7 +21,7 @@ class TrackingSettings:
         new_threshold: Lowest score of a detection that begins a track.
         min_similarity: Lowest similarity, 0 to 1, of a detection and the track that it continues:
             of the boxes (IoU) or of the keypoints (OKS).
-        keep_s: For how long the number of a person who is not seen is kept, in seconds.
+        keep_s: For how long a person who is not seen keeps the id, in seconds.
         smooth: Whether keypoints are smoothed, by the One-Euro filter.
         min_cutoff_hz: Of that filter, for joints at rest: lower is smoother.
         cutoff_per_speed: What is added to it for each unit of speed above 0.3: higher lags less.

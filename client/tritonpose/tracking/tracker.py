@@ -48,8 +48,7 @@ _MOST_PEOPLE, _MOST_TRACKS = 300, 500
 class Tracker:
     """The people of one source, from frame to frame. For one thread at a time.
 
-    What it knows is small: `state` saves it, and `from_state` goes on from there with the same
-    numbers.
+    What it knows is small: `state` saves it, and `from_state` continues with the same ids.
 
     Args:
         settings: Who counts as the same person.
@@ -76,7 +75,7 @@ class Tracker:
         *,
         cut: bool | None = None,
     ) -> TrackedResult:
-        """Give the people of the next frame their numbers.
+        """Give the people of the next frame their ids.
 
         Args:
             result: What the pipeline found in it, with detector scores from ``weak_threshold`` of
@@ -91,7 +90,7 @@ class Tracker:
             settings say. A result with an error stays one, and changes nothing.
 
         Raises:
-            ConfigError: The time is no number, or goes back; or there are too many people.
+            ConfigError: The time is not a number, or goes back; or there are too many people.
         """
         source = result["input_path"] if source is None else source
         if result.error is not None:
@@ -187,7 +186,7 @@ class Tracker:
             the last detections. Who is not clearly there is left out.
 
         Raises:
-            ConfigError: The time is no number, or goes back.
+            ConfigError: The time is not a number, or goes back.
         """
         source = result["input_path"] if source is None else source
         if result.error is not None:

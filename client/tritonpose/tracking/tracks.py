@@ -44,7 +44,7 @@ class Track:
         offsets: (K, 3): where joints are from the person's place, and their scores, as they were
             last seen clearly.
         seen: That time, in seconds.
-        id: The person's number; None until the person was seen twice.
+        id: The person's id; None until the person was seen twice.
         score: Of the last detection.
         margins: Of its box around the pose; see `margins_of`.
         clarity: Mean score of its joints.
