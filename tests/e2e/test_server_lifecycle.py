@@ -20,6 +20,7 @@ from tritonpose import create_pipeline
 from tritonpose.triton_http import CLIENT_HEADERS
 from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.server import EmbeddedServer
+from tritonpose_server.embedded.tuning import PipelineTuning, Tuning
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.catalog import DEFAULT_DETECTOR
 from tritonpose_server.supervision.processes import service_processes
@@ -75,9 +76,15 @@ def test_stop_leaves_nothing(embed: Embed, photo: Path) -> None:
     assert server.pid is None
 
 
-def test_probes_do_not_delay_the_stop(embed: Embed, caplog: pytest.LogCaptureFixture) -> None:
-    """Triton waits for every open HTTP connection, and reports an error if one stays open."""
-    with embed(hang_timeout=1) as server:
+def test_a_stop_waits_for_neither_probes_nor_processes(
+    embed: Embed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Triton waits for every open HTTP connection, and a second for each process of a model.
+
+    If it takes longer than it may, it reports an error.
+    """
+    tuning = Tuning(pipeline=PipelineTuning(workers=6, instances=6))
+    with embed(hang_timeout=1, stop_timeout=6, tuning=tuning) as server:
         url = f"{server.http_url}/v2/models/{DEFAULT_DETECTOR}/stats"
 
         def probed() -> bool:

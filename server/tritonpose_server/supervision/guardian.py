@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import shutil
@@ -27,6 +28,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from tritonpose_pipeline.telemetry.otel import traces_endpoint
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.parent_death import adopt_orphans, die_with_parent
 from tritonpose_server.ports import bind
@@ -63,6 +65,10 @@ _EXIT_SECONDS = 5.0
 
 # For a request of a composing model, which the pipeline does not know of, to be answered.
 _IDLE_CLIENT_SECONDS = 1.0
+
+# Triton answers all requests before the first process of a model ends. Then it waits a second for
+# each process of a model, one after the other: many have nothing to do but to send the last spans.
+_UNLOAD_SECONDS = 1.5
 
 
 def main(arguments: list[str]) -> int:
@@ -209,13 +215,20 @@ class _Run:
         if self.command.poll() is None:
             self.command.terminate()
         patience = time.monotonic() + _IDLE_CLIENT_SECONDS
+        traced = traces_endpoint(os.environ) is not None
+        stubs = self._watch.count_stubs() if self._watch else 0
+        unloading_until = math.inf
         while self.command.poll() is None:
             now = time.monotonic()
-            if drained and self._watch and not self._watch.has_stubs():
-                # All models have ended in order. What is left of Triton takes a second to notice.
-                self.command.kill()
-                self.command.wait()
-                return 0
+            if drained and self._watch:
+                left = self._watch.count_stubs()
+                if left < stubs:
+                    unloading_until = min(unloading_until, now + _UNLOAD_SECONDS)
+                if not left or (now > unloading_until and not traced):
+                    # All is answered. What is left of Triton takes a second to notice.
+                    self.command.kill()
+                    self.command.wait()
+                    return 0
             if drained and now > patience and self._has_http_clients():
                 # Triton would wait for them until its time is up, and then not end in order either.
                 deadline = now

@@ -95,12 +95,12 @@ class TritonWatch:
         """Close the connections to the server."""
         self._hang_watch.close()
 
-    def has_stubs(self) -> bool:
-        """Return whether the server has the process of a model left."""
+    def count_stubs(self) -> int:
+        """Return how many processes of models the server has left."""
         self._pop_ended()
         if not self._stubs:
             self._scan()
-        return bool(self._stubs)
+        return len(self._stubs)
 
     def close(self) -> None:
         """Release all that watches the server, connections to it included."""
