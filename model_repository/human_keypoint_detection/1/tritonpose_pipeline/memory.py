@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from functools import cache
 from typing import Any
 
 # Of `mallopt`, as <malloc.h> numbers them.
@@ -36,6 +37,7 @@ def release_freed_memory() -> None:
         libc.malloc_trim(0)
 
 
+@cache
 def _glibc() -> Any:
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None

@@ -146,6 +146,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._deaf = True
             self._expect_nothing()
             WebSocketConnection(self, self.limits).data_received(bytes(rest))
+            self.parser = None  # type: ignore[assignment]  # it refers to this connection
             return rest[:0]
         # The old parser takes the body of the request for the other protocol's.
         self.parser = httptools.HttpRequestParser(self)
@@ -261,8 +262,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         self._leave()
         super().connection_lost(exc)
-        # They refer to this connection, too.
-        self.cycle = self._working = None  # type: ignore[assignment]
+        # They refer to this connection, too: it would wait for Python's garbage collection.
+        self.cycle = self._working = self.parser = None  # type: ignore[assignment]
 
     def _head_is_late(self) -> None:
         if not (self._head_begun or self._overhead):

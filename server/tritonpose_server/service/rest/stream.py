@@ -138,9 +138,14 @@ class StreamSession:
             for task in tasks:
                 task.cancel()
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
+        try:
+            for outcome in outcomes:
+                if isinstance(outcome, Exception):
+                    raise outcome
+        finally:
+            # An exception knows this frame; were it known here, both would wait for Python's next
+            # garbage collection, and the stream's memory with them.
+            del tasks, task, outcomes, outcome
 
     async def _read_all(self) -> None:
         """Read what the client sends; answers at once what needs no work."""

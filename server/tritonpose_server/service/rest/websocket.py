@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import logging
 from hashlib import sha1
 from http import HTTPStatus
@@ -179,6 +180,10 @@ class WebSocketConnection(asyncio.Protocol):
         for name in list(self._timers):
             self._unlimit(name)
         self._connections.discard(self)
+        # Its parts hold each other: their memory would wait for Python's next garbage collection.
+        with contextlib.suppress(EOFError):
+            self._parser.receive_eof()
+        self._parser.parser_exc = None
         self._leave(CloseCode.ABNORMAL_CLOSURE)
         self._writable.set()
 

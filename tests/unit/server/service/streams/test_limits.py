@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import struct
 import time
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from connections import connection, send_until_cut
 from file_server import FileServer
@@ -18,6 +20,8 @@ from leftovers import wait_until
 from pretended_triton import answer, pretended_triton
 from rest_service import rest_service
 from streams import IMAGE, closed, metric, problem, stream, told, upgrade
+from tritonpose_server.service.rest.stream import StreamSession
+from tritonpose_server.service.rest.websocket import WebSocketConnection
 
 LIMITS = {
     "header_timeout": 0.4,
@@ -168,3 +172,25 @@ def test_what_comes_with_the_request_waits_for_its_answer(
             opened.sendall(upgrade() + frame(1, b"\xff"))
     assert wait_until(lambda: httpx.get(f"{limited}health").status_code == 200)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_streams_that_end_leave_nothing(limited: str) -> None:
+    """No part of them waits for Python's garbage collection, which may be far away."""
+
+    def left() -> int:
+        kinds = (StreamSession, WebSocketConnection, HttpToolsProtocol)
+        return sum(issubclass(type(each), kinds) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            with raw(limited) as opened:
+                opened.sendall(frame(1, b"{}") + frame(1, b"{") * 100)
+            with raw(limited) as opened:
+                opened.sendall(frame(1, b"{}", last=False))
+            with stream(limited):
+                pass
+        assert wait_until(lambda: left() == 0)
+    finally:
+        gc.enable()
