@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import logging
 from hashlib import sha1
 from http import HTTPStatus
@@ -181,8 +180,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._unlimit(name)
         self._connections.discard(self)
         # Its parts hold each other: their memory would wait for Python's next garbage collection.
-        with contextlib.suppress(EOFError):
-            self._parser.receive_eof()
+        self._parser.receive_eof()
         self._parser.parser_exc = None
         self._leave(CloseCode.ABNORMAL_CLOSURE)
         self._writable.set()
