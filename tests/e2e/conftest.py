@@ -16,7 +16,8 @@ from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_server.embedded.options import ServerOptions
 from tritonpose_server.embedded.server import EmbeddedServer
 from tritonpose_server.models.catalog import DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL
-from tritonpose_server.models.home import cache_home, compiled_directory
+from tritonpose_server.models.directories import locked_directory
+from tritonpose_server.models.home import cache_home, compiled_directory, writable_directory
 from tritonpose_server.models.open_models.install import install_open_models
 from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import ModelStore
@@ -53,17 +54,20 @@ def store() -> ModelStore:
 def installed_open_models(store: ModelStore) -> list[Path]:
     """Model directories of the open models: detector, keypoint model."""
     names = [DEFAULT_DETECTOR, DEFAULT_KEYPOINT_MODEL]
-    install_open_models(names, store, print)
+    # As `choose_models` does: a model that another process serves already is not replaced.
+    with locked_directory(writable_directory(store.root)):
+        install_open_models(names, store, print)
     return [store.path(name) for name in names]
 
 
 @pytest.fixture(scope="session")
 def installed_paddle_models(store: ModelStore) -> dict[str, Path]:
     """Model directories of the reference models by their folder's name; empty without them."""
-    return {
-        directory.name: install_paddle_model(directory, role, store)
-        for directory, role in reference_data.paddle_models()
-    }
+    with locked_directory(writable_directory(store.root)):
+        return {
+            directory.name: install_paddle_model(directory, role, store)
+            for directory, role in reference_data.paddle_models()
+        }
 
 
 @pytest.fixture(scope="session")
