@@ -12,9 +12,9 @@ from typing import Any
 
 
 class Deadline:
-    """A context at whose end in time nothing happens; after ``seconds`` its connections are cut.
+    """Cuts the connections it watches, unless its context ends within ``seconds``.
 
-    Timeouts of sockets begin again with each byte.
+    Timeouts of sockets are not enough: they begin again with each byte.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -64,14 +64,8 @@ class _HttpConnection(http.client.HTTPConnection):
         self._deadline.watch(self.sock)
 
 
-class _HttpsConnection(http.client.HTTPSConnection):
-    def __init__(self, deadline: Deadline, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._deadline = deadline
-
-    def connect(self) -> None:
-        super().connect()
-        self._deadline.watch(self.sock)
+class _HttpsConnection(_HttpConnection, http.client.HTTPSConnection):
+    pass
 
 
 class _HttpHandler(urllib.request.HTTPHandler):
