@@ -159,6 +159,10 @@ def test_sources_of_models(helm: Path) -> None:
     exported = pod(render(helm, EXPORT), "triton")
     (init,) = exported["initContainers"]
     assert init["args"] == ["models", "export", "/models"]
+    # A folder of a volume says nothing of what is exported.
+    exported = pod(render(helm, EXPORT, "--set=models.subPath=d"), "triton")
+    mounts = exported["containers"][0]["volumeMounts"]
+    assert {"name": "models", "mountPath": "/models", "readOnly": True} in mounts
 
 
 def test_pipeline_file(helm: Path, tmp_path: Path) -> None:

@@ -50,6 +50,11 @@ def test_memory_is_limited_and_no_password_is_known(services: dict[str, Any]) ->
     assert password.startswith("${GRAFANA_PASSWORD:?")
 
 
+def test_models_are_those_of_the_image(services: dict[str, Any]) -> None:
+    """A volume would keep those of the image that first filled it."""
+    assert "volumes" not in services["embedded"]
+
+
 def test_each_profile_is_complete(services: dict[str, Any]) -> None:
     for profile, servers in (("triton", {"triton", "rest"}), ("embedded", {"embedded"})):
         members = {name for name, service in services.items() if profile in service["profiles"]}
