@@ -37,3 +37,10 @@ def test_the_goal_counts_frames_as_well_as_delays() -> None:
     assert not run.reaches_goal()
     run.delays[1] = [200.0] * round(10 * RATE)
     assert not run.reaches_goal()
+    # It gave nothing at all.
+    del run.delays[1]
+    assert not run.reaches_goal()
+    # The camera that is killed counts only where none is.
+    run = Run(seconds=10.0, dropped=[0, 0], kills=1)
+    run.delays[1] = [100.0] * round(10 * RATE)
+    assert run.reaches_goal()
