@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tools.benchmark.cameras import cameras_text, measure_cameras
 from tools.benchmark.pipeline_alone import PIPELINE_ALONE, measure_pipeline
-from tools.benchmark.report import as_markdown, as_text, check_charts, save_chart
+from tools.benchmark.report import as_markdown, as_text
 from tools.benchmark.run import MEASUREMENTS, run_benchmark
 from tools.benchmark.workload import FULL, QUICK, find_images
 from tools.command import run_command, write_json
@@ -69,7 +69,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--quick", action="store_true", help="measure little, to see that everything works")
     add("--json", type=Path, metavar="FILE", help="write all figures to a file")
     add("--markdown", type=Path, metavar="FILE", help="write the tables to a file")
-    add("--svg", type=Path, metavar="FILE", help="draw a chart of the ratios; needs matplotlib")
     return parser.parse_args(arguments)
 
 
@@ -78,8 +77,10 @@ def _run(options: argparse.Namespace) -> int:
     alone = {CAMERAS, PIPELINE_ALONE}.intersection(options.only)
     if alone and len(options.only) > 1:
         raise ToolError(f"--only {', '.join(sorted(alone))}: measured by itself, without others")
-    if options.svg is not None:
-        check_charts()
+    if alone and options.paddlex:
+        raise ToolError(f"--only {alone.pop()} compares nothing with PaddleX: omit --paddlex")
+    if CAMERAS in alone and options.markdown is not None:
+        raise ToolError(f"--only {CAMERAS} makes no tables: omit --markdown")
     plan = QUICK if options.quick else FULL
     variant = Variant(options.detector, options.keypoint_model)
     config = with_models(PipelineConfig.load(options.pipeline), variant)
@@ -106,8 +107,6 @@ def _run(options: argparse.Namespace) -> int:
         options.markdown.write_text(as_markdown(report), "utf-8")
     if alone:
         return 0
-    if options.svg is not None:
-        save_chart(report, options.svg)
     if not report["agreement"]["all_agree"]:
         raise ToolError("answers differ: see the table; the ratios mean nothing")
     return 0

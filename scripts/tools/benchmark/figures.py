@@ -32,14 +32,12 @@ class Case(TypedDict):
 
 
 class Measurement(TypedDict):
-    """One table of figures; the chart shows the case ``headline``, and calls it ``summary``."""
+    """One table of figures."""
 
     name: str
     title: str
     unit: str
     better: Literal["lower", "higher"]
-    headline: str
-    summary: str
     cases: list[Case]
 
 
@@ -59,8 +57,6 @@ def measurement(
     columns: Columns,
     compared: Sequence[tuple[str, str]],
     *,
-    headline: str,
-    summary: str,
     unit: str = "ms",
 ) -> Measurement:
     """Make a measurement, and compute its ratios.
@@ -88,8 +84,6 @@ def measurement(
         title=title,
         unit=unit,
         better="lower" if lower else "higher",
-        headline=headline,
-        summary=summary,
         cases=cases,
     )
 

@@ -28,8 +28,8 @@ BEST = "best"
 
 _PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
 _TITLES = {
-    "people": ("Latency by people in the image, ms", "Latency, {} people in the image"),
-    "sizes": ("Latency by size of the image, ms", "Latency, image of {}"),
+    "people": "Latency by people in the image, ms",
+    "sizes": "Latency by size of the image, ms",
 }
 _CLIENT_IN_FLIGHT = 8  # the client's default
 _BATCH_IMAGES = 32
@@ -75,8 +75,6 @@ def measure_latency(
         f"Latency of one image at a time, ms ({len(samples)} images, {count} samples each)",
         columns,
         pairs(contestants),
-        headline="p50",
-        summary="Latency, median",
     )
     shape = (plan.rounds, passes, len(samples))
     return found, {key: ms.reshape(shape) for key, ms in milliseconds.items()}
@@ -99,10 +97,7 @@ def measure_each_image(
         }
         for label, begin in zip(images, range(0, len(samples), plan.repeats), strict=True)
     }
-    title, summary = _TITLES[name]
-    last = list(images)[-1]
-    compared = pairs(contestants)
-    return measurement(name, title, columns, compared, headline=last, summary=summary.format(last))
+    return measurement(name, _TITLES[name], columns, pairs(contestants))
 
 
 def measure_throughput(
@@ -123,7 +118,7 @@ def measure_throughput(
         figures = {each.key: found.get(each.key, first[each.key]) for each in contestants}
         rates[str(concurrency)] = {key: rate for key, (rate, _) in figures.items()}
         costs[str(concurrency)] = {key: cost for key, (_, cost) in figures.items()}
-    most, compared = str(plan.concurrencies[-1]), pairs(contestants)
+    compared = pairs(contestants)
     rates[BEST] = {
         each.key: max((rates[label][each.key] for label in costs), key=lambda rate: rate["value"])
         for each in contestants
@@ -134,8 +129,6 @@ def measure_throughput(
             f"Images per second, by images in flight ({len(samples)} images)",
             rates,
             compared,
-            headline=BEST,
-            summary="Images per second, best",
             unit="images/s",
         ),
         measurement(
@@ -143,8 +136,6 @@ def measure_throughput(
             "CPU time per image with what sends it, ms, by images in flight",
             costs,
             compared,
-            headline=most,
-            summary=f"CPU time per image, {most} in flight",
         ),
     ]
 
@@ -164,8 +155,6 @@ def measure_client(
         f"Images per second of the client over files ({len(samples)} images)",
         {label: {key: rate for key, (rate, _) in found.items()}},
         [(predict.key, other.key) for other in others],
-        headline=label,
-        summary="Images per second over files",
         unit="images/s",
     )
 
@@ -182,8 +171,6 @@ def measure_batch(
         f"flight ({len(samples)} images)",
         {label: {key: rate for key, (rate, _) in found.items()}},
         [(batch.key, rest.key)],
-        headline=label,
-        summary=f"Images per second, {_BATCH_IMAGES} images in one call",
         unit="images/s",
     )
 
@@ -216,8 +203,6 @@ def measure_rendering(paddlex: InProcessContestant, scene: Scene, plan: Plan) ->
         "Drawing people into an image, ms (equal pixels)",
         {label: {key: _over_samples(np.array(s) * 1000.0) for key, s in seconds.items()}},
         [(RENDER, paddlex.key)],
-        headline=label,
-        summary=f"Drawing {label}",
     )
 
 
@@ -234,8 +219,6 @@ def measure_start(
         "From the start of a process to its first answer, ms",
         {"first answer": results},
         pairs(contestants),
-        headline="first answer",
-        summary="First answer of a new process",
     )
 
 

@@ -1,24 +1,19 @@
-"""Show a report as tables, plain or Markdown, and its ratios as a chart."""
+"""Show a report as tables, plain or Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
-from tools.benchmark.figures import Case, Figure, Measurement, Ratio
+from tools.benchmark.figures import Case, Figure, Ratio
 from tools.benchmark.pipeline_alone import PIPELINE_ALONE, pipeline_tables
-from tools.errors import ToolError
-from tritonpose.extras import install_command
 
 Report = Mapping[str, Any]
 """What `run_benchmark` returns."""
 
 _NOTHING = "-"
-_COLORS = {"rival": "#2f6fb3", "limit": "#9a9a9a"}
-_OTHER_COLOR = "#222222"
 
 _OVERHEAD = {
     "request_ms": ("a request over gRPC beyond the bare engine's time, ms", "{:.2f}"),
@@ -97,55 +92,6 @@ def tables(report: Report) -> dict[str, list[list[str]]]:
     return {title: rows for title, rows in found.items() if len(rows) > 1}
 
 
-def check_charts() -> None:
-    """Make sure that charts can be drawn."""
-    try:
-        import matplotlib  # noqa: F401 - only whether it is there
-    except ImportError as error:
-        raise ToolError(f"--svg needs matplotlib: {install_command('tools')}") from error
-
-
-def save_chart(report: Report, path: Path) -> None:
-    """Draw the headline of every measurement: our first contestant in it against all others.
-
-    The file's suffix chooses the format, SVG where it is unknown.
-    """
-    from matplotlib.figure import Figure as Drawing
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    groups = [_chart_group(each) for each in report["measurements"]]
-    rows = sum(len(ratios) + 1 for _, ratios in groups)
-    drawing = Drawing(figsize=(9, 1.2 + 0.26 * rows), layout="constrained")
-    axes = drawing.subplots()
-    axes.set_title("Times as good as (logarithmic, above 1 is better)", loc="left", weight="bold")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.grid(axis="x", color="#d8d8d8")
-    axes.axvline(1, color=_OTHER_COLOR)
-    axes.set_axisbelow(True)
-    labels: list[str] = []
-    headings: list[int] = []
-    for summary, ratios in groups:
-        for ratio in ratios:
-            if ratio is ratios[0]:
-                headings.append(len(labels))
-                labels.append(f"{summary}: {report['contestants'][ratio['ours']]['label']}")
-            other = report["contestants"][ratio["other"]]
-            _draw_bar(axes, len(labels), ratio, _COLORS.get(other["role"], _OTHER_COLOR))
-            labels.append(other["label"])
-    axes.set_yticks(range(len(labels)), labels)
-    for index in headings:
-        axes.get_yticklabels()[index].set_fontweight("bold")
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(labels) - 0.4, -0.8)
-    axes.margins(x=0.1)
-    known = drawing.canvas.get_supported_filetypes()
-    suffix = path.suffix.lstrip(".").lower()
-    drawing.savefig(path, format=suffix if suffix in known else "svg")
-
-
 def number(value: float) -> str:
     """Format a figure with three significant digits, but no fewer than its whole part."""
     if value == 0:
@@ -171,18 +117,3 @@ def _optional(value: float | None, form: str) -> str:
 
 def _ratios(case: Case) -> dict[tuple[str, str], Ratio]:
     return {(ratio["ours"], ratio["other"]): ratio for ratio in case["ratios"]}
-
-
-def _chart_group(measurement: Measurement) -> tuple[str, list[Ratio]]:
-    """Choose the bars of a measurement: those of the first of ours."""
-    cases = {case["label"]: case["ratios"] for case in measurement["cases"]}
-    ratios = cases[measurement["headline"]]
-    return measurement["summary"], [each for each in ratios if each["ours"] == ratios[0]["ours"]]
-
-
-def _draw_bar(axes: Any, row: int, ratio: Figure, color: str) -> None:
-    value, low, high = ratio["value"], ratio["low"], ratio["high"]
-    axes.barh(row, value - 1, left=1, height=0.65, color=color)
-    axes.plot([low, high], [row, row], color="#111111", linewidth=1.5)
-    at = (max(value, high, 1), row)
-    axes.annotate(number(value), at, xytext=(4, 0), textcoords="offset points", va="center")

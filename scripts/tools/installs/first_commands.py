@@ -128,14 +128,14 @@ def npm() -> None:
 def tools() -> None:
     """Import what the tools use."""
     import httpx
-    import matplotlib as mpl
     import polygraphy
     import psutil
     import tabulate
     import tqdm
+    import websockets
     from pycocotools.coco import COCO
 
-    print(httpx, mpl, polygraphy, psutil, tabulate, tqdm, COCO)
+    print(httpx, polygraphy, psutil, tabulate, tqdm, websockets, COCO)
 
 
 def _photo() -> str:

@@ -24,6 +24,9 @@ EVALUATE = ("--images", "{files}", "--golden", "{files}")
         (benchmark, ["--images=nowhere"], 1, "there are no images"),
         (benchmark, ["--only=latency,cameras"], 1, "cameras: measured by itself"),
         (benchmark, ["--only=pipeline,cameras"], 1, "cameras, pipeline: measured by itself"),
+        (benchmark, ["--only=cameras", "--paddlex"], 1, "cameras compares nothing with PaddleX"),
+        (benchmark, ["--only=pipeline", "--paddlex"], 1, "pipeline compares nothing with PaddleX"),
+        (benchmark, ["--only=cameras", "--markdown=a.md"], 1, "cameras makes no tables"),
         (
             benchmark,
             ["--images={files}", "--detector=MoveNet-Thunder_256x192"],

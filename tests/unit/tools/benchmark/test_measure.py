@@ -81,7 +81,7 @@ def test_ratios_are_those_of_the_rounds(unit: str, expected: list[float]) -> Non
         "x": {"ours": figure([20.0, 80.0]), "rival": figure([5.0, 10.0])},
     }
     compared = [("ours", "rival")]
-    found = measurement("it", "It", columns, compared, headline="x", summary="", unit=unit)
+    found = measurement("it", "It", columns, compared, unit=unit)
     (ratio,) = found["cases"][0]["ratios"]
     assert ratio["rounds"] == expected
     assert ratio["value"] == sum(expected) / 2
@@ -99,7 +99,7 @@ def test_request_overhead_is_the_difference_of_medians_image_by_image() -> None:
 )
 def test_cost_per_person(milliseconds: dict[str, float], expected: float | None) -> None:
     columns = {label: {"grpc": figure([value])} for label, value in milliseconds.items()}
-    found = measurement("people", "People", columns, [], headline="0", summary="")
+    found = measurement("people", "People", columns, [])
     assert cost_per_person(found, "grpc") == expected
 
 

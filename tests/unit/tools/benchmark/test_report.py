@@ -1,4 +1,4 @@
-"""Reports as tables and as a chart."""
+"""Reports as tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def report() -> dict[str, Any]:
         "p99": {"grpc": figure([28.0, 32.0])},
     }
     compared = [("grpc", "paddlex"), ("grpc", "engine")]
-    latency = measurement("latency", "Latency", columns, compared, headline="p50", summary="")
+    latency = measurement("latency", "Latency", columns, compared)
     photos = {"persons": 5, "other_persons": (), "box_px": 0.0002, "close_share": 0.9951}
     verdict = {"key": "grpc", "agrees": True, "photos": photos, "other_counts": []}
     return {
