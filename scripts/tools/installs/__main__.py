@@ -20,7 +20,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 _FIRST_COMMANDS = Path(__file__).with_name("first_commands.py")
 _PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 _RESOLUTIONS = ("lowest-direct", "highest")
-_EXTRAS = (
+EXTRAS = (
     *("client", "triton", "service", "local", "models", "server", "batch"),
     *("tracing", "dataframe", "supervision", "npm", "tools"),
 )
@@ -82,23 +82,26 @@ def _try(wheel: Path, extra: str, python: str, resolution: str) -> str | None:
 
 def _run(command: Sequence[str], folder: Path, environment: Path) -> str | None:
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done: subprocess.CompletedProcess[Any] = subprocess.run(
-        command,
-        cwd=folder,
-        env={**variables, "VIRTUAL_ENV": str(environment)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=_SECONDS,
-        text=True,
-    )
+    try:
+        done: subprocess.CompletedProcess[Any] = subprocess.run(
+            command,
+            cwd=folder,
+            env={**variables, "VIRTUAL_ENV": str(environment)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_SECONDS,
+            text=True,
+        )
+    except subprocess.TimeoutExpired:
+        return f"not finished after {_SECONDS} s"
     return None if done.returncode == 0 else done.stdout
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("scripts/check_installs", description=__doc__)
     for name, choices in (
-        ("extras", _EXTRAS),
+        ("extras", EXTRAS),
         ("pythons", _PYTHONS),
         ("resolutions", _RESOLUTIONS),
     ):

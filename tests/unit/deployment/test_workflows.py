@@ -12,6 +12,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from tools.installs.__main__ import EXTRAS
 from tools.installs.first_commands import FIRST
 
 ROOT = Path(__file__).parents[3]
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[3]
     [
         ("vendor.github-workflows", "workflows/*.yml"),
         ("vendor.dependabot", "dependabot.yml"),
-        ("vendor.github-issue-forms", "ISSUE_TEMPLATE/[!c]*.yml"),
+        ("vendor.github-issue-forms", "ISSUE_TEMPLATE/*.yml"),
     ],
 )
 def test_files_are_as_githubs_schemas_say(schema: str, pattern: str) -> None:
@@ -46,7 +47,7 @@ def test_all_pythons_that_the_package_names_are_tried() -> None:
 def test_every_extra_for_users_is_tried_alone() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for_users = {*project["optional-dependencies"]} - {"dev"}
-    assert set(FIRST) == {"client", *for_users}
+    assert set(EXTRAS) == set(FIRST) == {"client", *for_users}
 
 
 def test_known_holes_are_below_the_floors() -> None:
