@@ -48,7 +48,7 @@ WITHOUT_FRAME_S = 60.0
 _BYTES_WITHOUT_FRAME = 2**27
 _HEAD_BYTES = 1024
 _PLAYLIST_BYTES = 2**20
-# Parts one after the other that can't be had.
+# Parts one after the other that can't be fetched.
 _MOST_FAILURES = 3
 _FAILURES = (OSError, http.client.HTTPException, ValueError)
 _KEY = re.compile(rb"^#EXT-X-KEY:(?!METHOD=NONE)", re.MULTILINE)
