@@ -7,11 +7,10 @@ report; the current seed is printed to the standard error.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
-from pathlib import Path
 
+from tools.peak_memory import peak_mb
 from tools.soak.mutations import corpus, mutated
 from tritonpose_pipeline.errors import BadRequestError
 from tritonpose_pipeline.image import check_file, decode_image
@@ -47,15 +46,9 @@ def main(first: int, count: int) -> None:
         "refused": count - decoded,
         "wrong_sizes": wrong_sizes,
         "slowest_s": slowest,
-        "peak_mb": _peak_memory_mb(),
+        "peak_mb": peak_mb(),
     }
     print(json.dumps(report))
-
-
-def _peak_memory_mb() -> int:
-    # psutil has no peak, and ru_maxrss counts the parent's memory as well.
-    status = Path("/proc/self/status").read_text()
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) // 1024
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ _PROGRAM = """
 import json, sys
 import cv2
 from decoding_matrix import colored_files, oriented_files
-from peak_memory import peak_mb
+from tools.peak_memory import peak_mb
 from tools.soak.mutations import mutated
 from tritonpose_pipeline.errors import BadRequestError
 from tritonpose_pipeline.pages import decode_page, find_pages

@@ -1,4 +1,4 @@
-"""The most memory that a process has had resident."""
+"""The most memory that this process has had resident."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import re
 from pathlib import Path
 
 
-def forget_peak() -> None:
-    """Let this process's peak begin with what it has now."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
 def peak_mb() -> int:
     """Return it; unlike ``ru_maxrss``, without what the parent had when it started this process."""
+    # psutil has no peak.
     status = Path("/proc/self/status").read_text()
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) // 1024
