@@ -16,10 +16,11 @@ import tritonclient.grpc.aio as triton
 from tritonclient.utils import InferenceServerException
 
 from tools.errors import ToolError
-from tools.soak.context import Context
+from tools.soak.context import Context, Plan
 from tools.soak.endpoints import Endpoint
 from tools.soak.pictures import differences
 from tools.soak.report import Outcome, Report
+from tools.soak.service import Service
 from tritonpose.errors import TritonPoseError
 from tritonpose.transport import connect_async
 from tritonpose.transport.messages import InferRequest
@@ -45,15 +46,20 @@ _RETRIES = 1000
 _LONGEST_ABSENCE_SECONDS = 0.5
 
 
-async def run_kills(context: Context, report: Report) -> None:
-    """Kill each process several times, in random order."""
-    plan, service = context.plan, context.service
+def roles_to_kill(service: Service, plan: Plan) -> list[str]:
+    """Return the roles of the processes to kill; ToolError for one that the service lacks."""
     mortal = service.mortal()
     roles = plan.roles.split(",") if plan.roles else mortal
     unknown = set(roles) - set(mortal)
     if unknown:
         raise ToolError(f"no process {', '.join(sorted(unknown))}; there are {', '.join(mortal)}")
-    victims = list(roles) * plan.kills
+    return roles
+
+
+async def run_kills(context: Context, report: Report) -> None:
+    """Kill each process several times, in random order."""
+    plan, service = context.plan, context.service
+    victims = roles_to_kill(service, plan) * plan.kills
     random.Random(plan.seed).shuffle(victims)
     unready: dict[str, list[float]] = defaultdict(list)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tools.soak.connections import run_connections
 from tools.soak.context import Context, Plan
 from tools.soak.endpoints import open_endpoints
-from tools.soak.faults import run_kills, run_reloads
+from tools.soak.faults import roles_to_kill, run_kills, run_reloads
 from tools.soak.hostile import refused_files
 from tools.soak.mutations import PIXELS
 from tools.soak.pictures import answered_pictures, cut_pictures
@@ -41,6 +41,8 @@ async def run_soak(
     files = cut_pictures(photo)
     progress("starting the service")
     with serving(pipeline) as service:
+        # The part that needs them is the last one.
+        roles_to_kill(service, plan)
         transport = connect(service.addresses.grpc)
         with contextlib.closing(transport):
             pictures = answered_pictures(

@@ -140,18 +140,19 @@ async def _send_unrefused(context: Context, report: Report, send: Send, count: i
 
 
 async def _capacity(context: Context, send: Send, seconds: float) -> float:
-    """Measure the good requests per second that are answered in a closed loop."""
-    sent, started = 0, time.monotonic()
+    """Measure the good requests per second that are answered in a closed loop, at least one."""
+    answered, started = 0, time.monotonic()
     end = started + seconds
 
     async def counted(endpoint: Endpoint, number: int) -> Outcome | None:
-        nonlocal sent
-        sent += 1
-        return await send(endpoint, number)
+        nonlocal answered
+        outcome = await send(endpoint, number)
+        answered += outcome == Outcome.ANSWERED
+        return outcome
 
     for_some_time = itertools.takewhile(lambda _: time.monotonic() < end, itertools.count())
     await context.send_all("load", counted, for_some_time, _CAPACITY_CONCURRENCY)
-    return sent / (time.monotonic() - started)
+    return max(answered, 1) / (time.monotonic() - started)
 
 
 async def _flood(context: Context, report: Report, send: Send, rate: float, seconds: float) -> int:
@@ -161,11 +162,18 @@ async def _flood(context: Context, report: Report, send: Send, rate: float, seco
     started = due = time.monotonic()
     in_flight: set[asyncio.Future[Outcome | None]] = set()
     sent = 0
+
+    def ended(task: asyncio.Future[Outcome | None]) -> None:
+        in_flight.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            report.violate(f"a client failed: {type(error).__name__}: {error}"[:300])
+
     while due < started + seconds:
         await asyncio.sleep(max(due - time.monotonic(), 0))
         task = asyncio.ensure_future(send(context.endpoint(sent), sent))
         in_flight.add(task)
-        task.add_done_callback(in_flight.discard)
+        task.add_done_callback(ended)
         sent += 1
         due += rng.expovariate(rate)
         show(f"{due - started:.0f} s, {sent} sent, {len(in_flight)} in flight")
