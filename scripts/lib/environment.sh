@@ -17,7 +17,7 @@ prepare_environment() {
   command -v npm >/dev/null || extras+=",npm"
   mkdir -p "$project_root/.venv"
   exec 9>"$project_root/.venv/.lock"
-  flock 9
+  flock --nonblock 9 || { say "waiting for another script that sets up .venv"; flock 9; }
   wanted=$(printf '%s\n' "$project_root" "$extras" \
     | cat - "$project_root/pyproject.toml" "$project_root/constraints.txt" | sha256sum)
   stamp="$project_root/.venv/.installed-${extras//,/-}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 from tools.bill_of_materials import main
@@ -25,6 +26,15 @@ PACKAGES = [
         "licenses": [{"license": {"name": "License :: OSI Approved :: MIT License"}}],
     },
 ]
+
+
+def test_options_are_no_directories(tmp_path: Path) -> None:
+    script = Path(__file__).parents[3] / "scripts" / "bill_of_materials"
+    done = subprocess.run([script, "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith("scripts/bill_of_materials [DIR]\n")
+    assert subprocess.run([script, "--out"], cwd=tmp_path, capture_output=True).returncode == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_packages_and_models_have_their_licenses(tmp_path: Path) -> None:
