@@ -70,7 +70,7 @@ OPTIONS_CHECKED = {
     "scripts/fetch_models": "tests/e2e/test_model_repository.py runs it",
     "scripts/check_installs": "installs for an hour; the workflow `dependencies` runs it",
     "scripts/build_engines": "needs a GPU; tests/unit/models/test_tensorrt.py has checks",
-    "scripts/gpu_check": "needs a GPU; tests/unit/models/test_gpu_check.py has checks",
+    "scripts/gpu_check": "needs a GPU; tests/unit/tools/test_gpu_check.py has checks",
     "https://example.com": "leads elsewhere",
     "grpc://a:": "leads elsewhere",
     "/shared/": "needs storage that nodes share",

@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tritonpose_pipeline.errors import UnavailableError
+from tritonpose_pipeline.triton import Admission
+
 FINAL = 1
 
 
@@ -269,3 +272,12 @@ def load_module(path: Path) -> types.ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def is_admitted(admission: Admission) -> bool:
+    """Whether a further request is accepted; then it is in flight."""
+    try:
+        admission.acquire()
+    except UnavailableError:
+        return False
+    return True

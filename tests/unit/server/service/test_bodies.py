@@ -1,69 +1,24 @@
-"""What a body may be: JSON in any encoding, image files, forms; compressed or not."""
+"""What a body may be: JSON in any encoding, or an image file; compressed or not."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import codecs
 import gzip
 import json
 import zlib
-from typing import Any
 
 import cv2
-import httpx
 import numpy as np
 import pytest
 
-from tritonpose.transport.messages import InferRequest, PoseResponse
+from posted_bodies import JPEG, post, problems
 from tritonpose_server.service.contract.failures import ServiceError
-from tritonpose_server.service.contract.requests import KeypointRequest, parse_json
-from tritonpose_server.service.rest.app import create_app
-from tritonpose_server.service.rest.bodies import BodyKind, decompress, read_body
-from tritonpose_server.service.rest.settings import RestSettings
+from tritonpose_server.service.contract.requests import parse_json
+from tritonpose_server.service.rest.bodies import decompress
 
-PATH = "/human-keypoint-detection"
-JPEG = b"\xff\xd8\xff\xe0 \r\n-- an \x00 image \r\n\r\n--z"
 DOCUMENT = {"image": base64.b64encode(JPEG).decode(), "logId": "mine", "name": "f\u00fc\u4eba"}
 TEXT = json.dumps(DOCUMENT, ensure_ascii=False)
-
-
-class Recording:
-    """A Triton that keeps what it is sent, and fails."""
-
-    def __init__(self) -> None:
-        self.requests: list[InferRequest] = []
-
-    async def infer(self, request: InferRequest) -> PoseResponse:
-        self.requests.append(request)
-        raise RuntimeError("no more")
-
-    async def is_ready(self, _timeout: float) -> bool:
-        return True
-
-    async def close(self) -> None:
-        pass
-
-
-def post(
-    content: bytes, headers: dict[str, str], query: str = "", **settings: Any
-) -> tuple[httpx.Response, list[InferRequest]]:
-    """The answer of a service, and what it sent to Triton."""
-    triton = Recording()
-    app = create_app(RestSettings("grpc://127.0.0.1:9", **settings), transport=triton)
-
-    async def send() -> httpx.Response:
-        door = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=door, base_url="http://localhost") as client:
-            return await client.post(PATH + query, content=content, headers=headers)
-
-    return asyncio.run(send()), triton.requests
-
-
-def problems(response: httpx.Response) -> list[dict[str, str]]:
-    assert response.status_code == response.json()["errorCode"] == 422
-    found: list[dict[str, str]] = json.loads(response.json()["errorMsg"])
-    return found
 
 
 # --- JSON ---
@@ -292,118 +247,6 @@ def test_options_that_are_wrong(query: str, loc: str, kind: str) -> None:
 def test_an_empty_file() -> None:
     (problem,) = problems(post(b"", {"Content-Type": "image/jpeg"})[0])
     assert (problem["loc"], problem["msg"]) == ("body.image", "the image file is empty")
-
-
-# --- forms ---
-
-
-def form(*parts: tuple[str, bytes], boundary: str = "x") -> tuple[bytes, dict[str, str]]:
-    """A form of parts, each some headers and content, and the headers of the request."""
-    lines = b"".join(
-        b"--%b\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n"
-        % (boundary.encode(), head.encode(), content)
-        for head, content in parts
-    )
-    kind = f'multipart/form-data; boundary="{boundary}"'
-    return lines + b"--%b--\r\n" % boundary.encode(), {"Content-Type": kind}
-
-
-FILE = 'name="image"; filename="a.jpg"\r\nContent-Type: image/jpeg'
-BOUNDARY = "-----a boundary?"
-
-
-def read_form(
-    *parts: tuple[str, bytes], query: dict[str, str] | None = None, visualize: bool = True
-) -> KeypointRequest:
-    body, headers = form(*parts, boundary=BOUNDARY)
-    return read_body(BodyKind.FORM, body, headers["Content-Type"], query or {}, visualize=visualize)
-
-
-@pytest.mark.parametrize(
-    ("head", "content"),
-    [
-        (FILE, JPEG),
-        ('name="image"; filename="\u7167\u7247.jpg"', JPEG),
-        ("name=image; filename*=utf-8''%E4.jpg", JPEG),
-        ('name="image"; filename=""\r\nContent-Type: application/octet-stream', JPEG),
-        ('name="image"\r\nContent-Type: image/jpeg', JPEG),
-        ('name="file"; filename="a.jpg"', JPEG),
-        ('name="image"', base64.b64encode(JPEG)),
-        ('name="image"\r\nContent-Type: text/plain; charset=utf-8', base64.encodebytes(JPEG)),
-        ('name="image"', b"data:image/jpeg;base64," + base64.b64encode(JPEG)),
-    ],
-)
-def test_a_form(head: str, content: bytes) -> None:
-    options = [('name="detThreshold"', b"0.25"), ('name="visualize"', b"no"), ("name=logId", b"me")]
-    expected = KeypointRequest(JPEG, 0.25, visualize=False, log_id="me")
-    assert read_form((head, content), *options) == expected
-    assert read_form(*options, (head, content)) == expected
-    # Fields left blank are as if they were not there.
-    blank = [('name="detThreshold"', b""), ('name="visualize"', b"")]
-    assert read_form((head, content), *blank).det_threshold is None
-
-
-def test_a_form_with_a_url_and_a_query() -> None:
-    asked = read_form(('name="image"', b"https://a.example/b.jpg"), query={"detThreshold": "0.5"})
-    assert (asked.image, asked.det_threshold) == ("https://a.example/b.jpg", 0.5)
-
-
-def test_a_form_as_clients_send_it() -> None:
-    request = httpx.Request(
-        "POST", "http://x", files={"image": ("a.jpg", JPEG)}, data={"logId": "mine"}
-    )
-    response, sent = post(request.read(), {"Content-Type": request.headers["content-type"]})
-    assert response.json()["logId"] == "mine"
-    assert [request.image for request in sent] == [JPEG]
-
-
-@pytest.mark.parametrize(
-    ("body", "content_type", "words"),
-    [
-        (b"", "multipart/form-data", "names no boundary"),
-        (b"", "multipart/form-data; boundary=x", "does not end with its boundary"),
-        (form((FILE, JPEG))[0][:-6], "multipart/form-data; boundary=x", "may be truncated"),
-        (form((FILE, JPEG))[0], "multipart/form-data; boundary=y", "may be truncated"),
-        (b"--x\r\nno blank line\r\n--x--\r\n", "multipart/form-data; boundary=x", "no blank line"),
-        (form(*[("name=a", b"")] * 17)[0], "multipart/form-data; boundary=x", "more than 16 parts"),
-        (form()[0], "multipart/form-data; boundary=x", "as the file `image`"),
-        (form(("name=logId", b"x"))[0], "multipart/form-data; boundary=x", "as the file `image`"),
-        (
-            form(('name="a"; filename="a"', JPEG), ('name="b"; filename="b"', JPEG))[0],
-            *("multipart/form-data; boundary=x", "as the file `image`"),
-        ),
-        (form(("name=image", b"@"))[0], "multipart/form-data; boundary=x", "not base64"),
-        # Each of these held up the service for seconds or took gigabytes.
-        (b"", "multipart/form-data; x=" + "y" * 5000, "more than 4096 characters"),
-        (b"", 'multipart/form-data; x="' + ";" * 4000, "more than 64 parameters"),
-        (
-            form(("name=a\r\n" + "X: y\r\n" * 1000, b""))[0],
-            *("multipart/form-data; boundary=x", "may have 4096 bytes"),
-        ),
-        (
-            form((f'name="{";" * 4000}"', b""))[0],
-            *("multipart/form-data; boundary=x", "more than 64 parameters"),
-        ),
-        (
-            form((FILE, JPEG), ("name=roi", b"[" + b"[]," * 400_000 + b"1]"))[0],
-            *("multipart/form-data; boundary=x", "up to 1000000 are accepted"),
-        ),
-        (
-            form((FILE, JPEG), ("name=detThreshold", b'{"a":[' + b"[]," * 400_000 + b"1]}"))[0],
-            *("multipart/form-data; boundary=x", "up to 1000000 are accepted"),
-        ),
-        (form((FILE, b""))[0], "multipart/form-data; boundary=x", "the image file is empty"),
-        (
-            form((FILE, JPEG), ("name=detThreshold", b"high"))[0],
-            *("multipart/form-data; boundary=x", "valid number"),
-        ),
-    ],
-)
-def test_forms_that_are_wrong(body: bytes, content_type: str, words: str) -> None:
-    response, sent = post(body, {"Content-Type": content_type})
-    (problem,) = problems(response)
-    assert words in problem["msg"]
-    assert sent == []
 
 
 @pytest.mark.parametrize("kind", ["multipart/mixed; boundary=x", "multipart/related", "video/mp4"])
