@@ -13,7 +13,7 @@ import requests
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from leftovers import alive, descendants, shared_memory
+from leftovers import alive, descendants, directories, shared_memory
 from other_user import as_other_user
 from tritonpose.triton_http import CLIENT_HEADERS
 from tritonpose_server.embedded.server import EmbeddedServer
@@ -215,7 +215,7 @@ def test_another_user_reads_no_photo(server: EmbeddedServer) -> None:
     for name in regions:
         path = Path("/dev/shm", name)
         assert as_other_user(lambda path=path: path.read_bytes()[:1].hex()) == "PermissionError"
-    (place,) = Path("/tmp").glob(f"{server.server_id}-*")
+    (place,) = directories(server.server_id)
     assert as_other_user(lambda: list(map(str, place.iterdir()))) == "PermissionError"
 
 

@@ -118,7 +118,7 @@ def test_same_bits_of_frames_and_given_boxes(local: Infer, served: Infer, photo:
         {"image": b""},
         {"image": b"no image"},
         {"image": b"\xff\xd8\xff\xe0" + bytes(100)},
-        {"image": bytes(16_000_001)},
+        {"image": bytes(32_000_001)},
         {"frame": np.zeros((0, 5, 3), np.uint8)},
         {"frame": np.zeros((4, 4, 3), np.uint8), "det_threshold": 1.5},
         {"frame": np.zeros((4, 4, 3), np.uint8), "det_threshold": float("nan")},

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from tritonpose_server.supervision.cleanup import temporary_directories
 
 
 def descendants(pid: int) -> list[int]:
@@ -25,7 +26,7 @@ def shared_memory(server_id: str) -> dict[str, int]:
 
 def directories(server_id: str) -> list[Path]:
     """A server's temporary directories."""
-    return list(Path(tempfile.gettempdir()).glob(f"{server_id}*"))
+    return [each for place in temporary_directories() for each in place.glob(f"{server_id}*")]
 
 
 def alive(pid: int) -> bool:

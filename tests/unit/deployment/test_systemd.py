@@ -20,6 +20,8 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     unit = tmp_path / "tritonpose.service"
     unit.write_text(text)
     done = subprocess.run([program, "verify", unit], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # What it ignores, such as unknown settings.
     assert "tritonpose.service" not in done.stderr
 
 
