@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -79,6 +82,21 @@ def test_build_context_has_what_is_copied() -> None:
 @pytest.mark.parametrize("script", ["triton-entrypoint", "triton-health"])
 def test_scripts_can_be_run(script: str) -> None:
     assert (ROOT / "docker" / script).stat().st_mode & 0o111 == 0o111
+
+
+def test_the_health_check_names_a_connection_that_ends_early() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ending = threading.Thread(target=lambda: server.accept()[0].close())
+        ending.start()
+        done = subprocess.run(
+            [sys.executable, ROOT / "docker" / "triton-health", "live"],
+            env={**os.environ, "TRITON_HTTP_PORT": str(server.getsockname()[1])},
+            capture_output=True,
+            text=True,
+        )
+        ending.join()
+    assert done.returncode == 1
+    assert done.stderr.startswith("tritonserver is not live: ")
 
 
 MISSING = """
