@@ -246,7 +246,7 @@ def rest_settings(
     that is started inherits them. The Triton server's URL is empty while it is unknown; ``--limit``
     overrides ``max_in_flight``, the tuning's.
     """
-    from tritonpose_server.service.rest.api_keys import parse_keys, read_keys, warn_of_readers
+    from tritonpose_server.service.rest.key_files import parse_keys, read_keys, warn_of_readers
     from tritonpose_server.service.rest.settings import RestSettings
     from tritonpose_server.service.urls.settings import UrlSettings, names_in, port_numbers
 

@@ -21,13 +21,17 @@ from paddle_networks import inference_yml, write_model_directory
 from quantizable_model import images, quantizable_model
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph.channels import shuffles
-from tritonpose_server.models.graph.channels.shuffles import absorb_shuffles, keeps_shuffles
+from tritonpose_server.models.graph.channels.shuffles import absorb_shuffles
 from tritonpose_server.models.graph.half_precision import to_half
 from tritonpose_server.models.graph.keypoint_graph import servable_keypoint_model
 from tritonpose_server.models.graph.model_graph import add_preprocessing
 from tritonpose_server.models.graph.onnx_graph import load_model
 from tritonpose_server.models.paddle.inference_yml import Normalization, read_inference_yml
-from tritonpose_server.models.paddle.install import install_paddle_model
+from tritonpose_server.models.paddle.install import (
+    KEEP_VARIABLE,
+    install_paddle_model,
+    keeps_shuffles,
+)
 from tritonpose_server.models.store import ModelStore
 
 HEIGHT, WIDTH = 32, 24
@@ -316,12 +320,12 @@ def test_results_that_differ_leave_the_model_as_it_is(monkeypatch: pytest.Monkey
     ("value", "keeps"), [(None, False), ("", False), ("0", False), ("1", True)]
 )
 def test_the_switch(value: str | None, keeps: bool) -> None:
-    assert keeps_shuffles({} if value is None else {shuffles.KEEP_VARIABLE: value}) is keeps
+    assert keeps_shuffles({} if value is None else {KEEP_VARIABLE: value}) is keeps
 
 
 def test_a_switch_that_is_not_clear() -> None:
     with pytest.raises(ConversionError, match=r"TRITONPOSE_KEEP_SHUFFLES must be 0 or 1.*'yes'"):
-        keeps_shuffles({shuffles.KEEP_VARIABLE: "yes"})
+        keeps_shuffles({KEEP_VARIABLE: "yes"})
 
 
 def test_installation(tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,12 +345,12 @@ def test_installation(tmp_path: Path, store: ModelStore, monkeypatch: pytest.Mon
     assert (transposes, made) == (1, None)
     assert any("4 channel shuffles absorbed" in line for line in lines)
     assert install(name="mine") == ("mine", 1, None)
-    monkeypatch.setenv(shuffles.KEEP_VARIABLE, "1")
+    monkeypatch.setenv(KEEP_VARIABLE, "1")
     other, transposes, made = install()
     assert other != name
     assert (transposes, made) == (5, "kept")
     assert install(name="mine") == ("mine", 5, "kept")
-    monkeypatch.delenv(shuffles.KEEP_VARIABLE)
+    monkeypatch.delenv(KEEP_VARIABLE)
     assert install(name="mine") == ("mine", 1, None)
 
 

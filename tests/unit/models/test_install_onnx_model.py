@@ -28,6 +28,7 @@ from tritonpose_pipeline.keypoint_schema import KeypointSchema
 from tritonpose_pipeline.repository import ModelRepository, read_config
 from tritonpose_server.models.catalog import Role
 from tritonpose_server.models.errors import ConversionError
+from tritonpose_server.models.paddle import conversion
 from tritonpose_server.models.paddle import install as paddle_install
 from tritonpose_server.models.paddle.install import install_paddle_model
 from tritonpose_server.models.store import CONVERTER_VERSION, ModelStore, digest_files
@@ -51,10 +52,10 @@ def configuration(model: Path) -> ModelConfig:
 
 
 def forbid_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise AssertionError("converted again")
 
-    monkeypatch.setattr(paddle_install, "servable_keypoint_model", refuse)
+    monkeypatch.setattr(conversion, "convert_keypoint_model", refuse)
 
 
 # --- whole installations ---

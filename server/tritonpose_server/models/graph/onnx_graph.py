@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph.external_data import load_external_data
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 Shape = Sequence[int | str | None]
 
@@ -49,6 +50,9 @@ def load_model(path: Path) -> onnx.ModelProto:
 
 def open_session(model: onnx.ModelProto, *, optimize: bool = True) -> onnxruntime.InferenceSession:
     """Make ONNX Runtime ready to run a model on the CPU, or raise `ConversionError`."""
+    # Here, for it takes long: models that are installed are loaded only to see what they are.
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     if not optimize:
@@ -216,6 +220,9 @@ def fold_constants(model: onnx.ModelProto) -> None:
     Nothing else is rewritten and no shape is taken for fixed, so the batch size stays free. Graphs
     with subgraphs are left as they are.
     """
+    # Here, for it takes long, as ONNX Runtime does.
+    from onnx.reference import ReferenceEvaluator
+
     graph = model.graph
     if any(
         attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS)

@@ -9,20 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import onnx
-
 from tritonpose_server.models import triton_config
 from tritonpose_server.models.catalog import Role
 from tritonpose_server.models.errors import ConversionError
-from tritonpose_server.models.graph.channels.shuffles import absorb_shuffles, keeps_shuffles
-from tritonpose_server.models.graph.detector_graph import servable_detector
-from tritonpose_server.models.graph.keypoint_graph import servable_keypoint_model
 from tritonpose_server.models.home import writable_directory
 from tritonpose_server.models.keypoints_file import read_keypoints
-from tritonpose_server.models.paddle.flip_shift import needs_flip_shift
 from tritonpose_server.models.paddle.inference_yml import InferenceYml, read_inference_yml
 from tritonpose_server.models.paddle.model import PaddleModel
-from tritonpose_server.models.paddle.verification import Agreement, verify_model
 from tritonpose_server.models.store import (
     CONVERTER_VERSION,
     ModelFiles,
@@ -30,6 +23,9 @@ from tritonpose_server.models.store import (
     Progress,
     check_model_name,
 )
+
+KEEP_VARIABLE = "TRITONPOSE_KEEP_SHUFFLES"
+"""Set to 1 it leaves the channel shuffles of models that are converted as they are."""
 
 # What a model is made from, in its provenance: where any of it differs, the model may.
 _MADE_FROM = (
@@ -74,6 +70,7 @@ def install_paddle_model(
     yml = read_inference_yml(model.yml)
     _check_role(place, yml, role, classes, flip_shift)
     schema = read_keypoints(model.directory) if yml.role == "keypoint" else None
+    keep_shuffles = keeps_shuffles(os.environ)
     digest = model.digest()
     source = digest
     if img_size is not None and img_size != (yml.height, yml.width):
@@ -85,7 +82,7 @@ def install_paddle_model(
         **({"classes": sorted(classes)} if classes else {}),
         **({} if flip_shift is None else {"flip_shift": flip_shift}),
         **({} if schema is None else {"keypoints": schema.to_json()}),
-        **({"shuffles": "kept"} if keeps_shuffles(os.environ) else {}),
+        **({"shuffles": "kept"} if keep_shuffles else {}),
     }
     yml = replace(yml, classes=classes)
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
@@ -100,21 +97,22 @@ def install_paddle_model(
         return store.path(name)
 
     writable_directory(store.root, 2 * model.size)
-    exported = model.export(progress)
-    if yml.role == "keypoint":
-        shift, guess = needs_flip_shift(exported, yml, model_name, flip_shift)
-        if guess is not None:
-            progress(guess)
-        joints = None if schema is None else len(schema.names)
-        servable = _without_shuffles(
-            servable_keypoint_model(exported, yml, joints), yml.model_name, progress
+    # It takes long to import, and models that are installed need none of it.
+    from tritonpose_server.models.paddle.conversion import convert_detector, convert_keypoint_model
+
+    servable, parameters, agreement = (
+        convert_detector(model, yml, progress, keep_shuffles=keep_shuffles)
+        if yml.role == "detector"
+        else convert_keypoint_model(
+            model,
+            yml,
+            schema,
+            progress,
+            model_name=model_name,
+            flip_shift=flip_shift,
+            keep_shuffles=keep_shuffles,
         )
-        agreement = verify_model(servable, yml, model, progress)
-        parameters = triton_config.keypoint_parameters(
-            flip_shift=shift, use_udp=yml.use_udp, schema=schema
-        )
-    else:
-        servable, parameters, agreement = _detector(exported, yml, model, progress)
+    )
     progress(f"{name}: {agreement}")
     if model.digest() != digest:
         raise ConversionError(f"{place} changed while it was converted: install it again")
@@ -131,6 +129,14 @@ def install_paddle_model(
     }
     configs = {triton_config.ONNXRUNTIME: triton_config.onnxruntime_config(config)}
     return store.add(name, ModelFiles(servable, config, provenance, configs))
+
+
+def keeps_shuffles(environ: Mapping[str, str]) -> bool:
+    """Whether the user wants networks as they come; `ConversionError` if that is not clear."""
+    text = environ.get(KEEP_VARIABLE, "0")
+    if text not in ("", "0", "1"):
+        raise ConversionError(f"{KEEP_VARIABLE} must be 0 or 1, it is {text!r}")
+    return text == "1"
 
 
 def _check_role(
@@ -162,41 +168,3 @@ def _is_installed(store: ModelStore, name: str, made_from: Mapping[str, object])
     raise ConversionError(
         f"another model is installed as {name!r}; remove it first, or choose another name"
     )
-
-
-def _detector(
-    exported: onnx.ModelProto,
-    yml: InferenceYml,
-    model: PaddleModel,
-    progress: Progress,
-) -> tuple[onnx.ModelProto, dict[str, str], Agreement]:
-    detector = servable_detector(exported, yml)
-    if detector.raw is not None and not yml.has_nms:
-        progress(
-            f"the detector has no suppression of overlapping boxes and {model.yml.name} no `NMS`: "
-            f"using PP-YOLOE's, IoU {yml.nms.iou_threshold:g} and score "
-            f"{yml.nms.score_threshold:g}; `NMS` with nms_threshold and score_threshold changes it"
-        )
-    servable = _without_shuffles(detector.model, yml.model_name, progress)
-    agreement = verify_model(
-        servable, yml, model, progress, classes=detector.classes, raw=detector.raw
-    )
-    parameters = triton_config.detector_parameters(
-        interpolation=yml.interpolation,
-        keep_ratio=yml.keep_ratio,
-        pad_value=yml.normalization.zero_color(),
-        threshold=yml.threshold,
-        nms=detector.nms,
-        labels=yml.labels,
-        classes=detector.classes,
-    )
-    return servable, parameters, agreement
-
-
-def _without_shuffles(servable: onnx.ModelProto, name: str, progress: Progress) -> onnx.ModelProto:
-    if keeps_shuffles(os.environ):
-        return servable
-    servable, note = absorb_shuffles(servable)
-    if note is not None:
-        progress(f"{name}: {note}")
-    return servable

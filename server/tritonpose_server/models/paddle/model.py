@@ -6,12 +6,11 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 
 from tritonpose_server.models.errors import ConversionError
 from tritonpose_server.models.graph import onnx_graph
@@ -23,6 +22,9 @@ from tritonpose_server.models.paddle.parameters import shared_weights
 from tritonpose_server.models.paddle.tool_environment import PADDLE_ENVIRONMENT, ToolEnvironment
 from tritonpose_server.models.programs import Outcome, run_tool
 from tritonpose_server.models.store import Progress, digest_files
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 Arrays = list[npt.NDArray[Any]]
 FloatArray = npt.NDArray[np.float32]

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import hmac
-import logging
-import os
 import re
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 
-from tritonpose.errors import ConfigError
 from tritonpose_server.service.contract.failures import ServiceError
 from tritonpose_server.service.rest.responses import error_response, request_id
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
-
-LOGGER = logging.getLogger("tritonpose.service")
-
-# Too long to guess, and safe in a header and in a list.
-_KEY = re.compile(r"[!-+\--~]{16,256}")
 
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
@@ -35,45 +25,6 @@ OPEN_PATHS = frozenset({"/health", "/health/ready", "/", "/docs"})
 _OPEN_BELOW = ("/page/", "/docs/")
 
 _ADMITS_KEY = "tritonpose.admits"
-
-
-def parse_keys(text: str, origin: str) -> tuple[str, ...]:
-    """Parse keys, separated by commas or line breaks; lines that begin with ``#`` are skipped.
-
-    Raises ConfigError, whose message names ``origin`` and shows no key, if there are no keys, or
-    one is too short or has unusable characters.
-    """
-    lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    keys = [key.strip() for line in lines for key in line.split(",") if key.strip()]
-    if not keys:
-        raise ConfigError(f"{origin} has no API key: add one, or leave this option out")
-    for number, key in enumerate(keys, 1):
-        if not _KEY.fullmatch(key):
-            raise ConfigError(
-                f"API key {number} of {origin} is not valid: it needs 16 to 256 printable ASCII "
-                "characters without blanks and commas; make one with `openssl rand -hex 32`"
-            )
-    return tuple(keys)
-
-
-def read_keys(path: str) -> tuple[str, ...]:
-    """Read the keys in a file; ConfigError if that fails or `parse_keys` refuses its content."""
-    warn_of_readers(path)
-    try:
-        text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"can't read the API keys in {path!r}: {error}") from error
-    return parse_keys(text, repr(path))
-
-
-def warn_of_readers(path: str) -> None:
-    """Warn if other users can read a file that holds a secret."""
-    with contextlib.suppress(OSError):
-        status = Path(path).stat()
-        # Where the file is another user's, its group may be how this one reads it.
-        others = 0o077 if status.st_uid == os.getuid() else 0o007
-        if status.st_mode & others:
-            LOGGER.warning("other users can read the secret in %r: chmod 600 it", path)
 
 
 class KeyGate:

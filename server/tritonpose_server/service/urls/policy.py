@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import NamedTuple
-
-import httpx
+from typing import TYPE_CHECKING, NamedTuple
 
 from tritonpose_server.ports import url_host
 from tritonpose_server.service.contract.failures import ServiceError, invalid_image
 from tritonpose_server.service.urls.settings import DEFAULT_PORTS, UrlSettings
+
+if TYPE_CHECKING:
+    import httpx
 
 _LONGEST = 8000
 
@@ -92,6 +93,9 @@ def check_url(text: str, settings: UrlSettings, base: httpx.URL | None = None) -
     ``base`` is the URL that a redirect came from. Raises RefusedError if it must not be fetched,
     ServiceError 422 if it is not a valid URL.
     """
+    # Here, for it takes long to import, and few services fetch.
+    import httpx
+
     try:
         if len(text) > _LONGEST:
             raise httpx.InvalidURL(f"it has more than {_LONGEST} characters")

@@ -12,8 +12,8 @@ from openapi_spec_validator import validate
 
 from rest_service import rest_client
 from tritonpose import ConfigError
-from tritonpose_server.service.rest.api_keys import parse_keys, read_keys
 from tritonpose_server.service.rest.app import create_app
+from tritonpose_server.service.rest.key_files import parse_keys, read_keys
 from tritonpose_server.service.rest.settings import RestSettings
 
 PATH = "/human-keypoint-detection"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import deepcopy
 
 import numpy as np
@@ -16,19 +15,8 @@ from tritonpose_server.models.graph.channels.orders import choose_orders
 from tritonpose_server.models.graph.channels.tracing import Tracer, has_shuffle
 from tritonpose_server.models.paddle.verification_images import verification_images
 
-KEEP_VARIABLE = "TRITONPOSE_KEEP_SHUFFLES"
-"""Set to 1 it leaves the shuffles of models that are converted as they are."""
-
 # Sums in another order round differently; relative to the greatest result, if that is beyond 1.
 _TOLERANCE = 1e-5
-
-
-def keeps_shuffles(environ: Mapping[str, str]) -> bool:
-    """Whether the user wants networks as they come; `ConversionError` if that is not clear."""
-    text = environ.get(KEEP_VARIABLE, "0")
-    if text not in ("", "0", "1"):
-        raise ConversionError(f"{KEEP_VARIABLE} must be 0 or 1, it is {text!r}")
-    return text == "1"
 
 
 def absorb_shuffles(servable: onnx.ModelProto) -> tuple[onnx.ModelProto, str | None]:
