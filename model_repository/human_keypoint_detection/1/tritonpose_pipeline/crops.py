@@ -117,9 +117,12 @@ def crop_people(
     for crop, x, x_fraction, y, y_fraction in zip(crops, *xs, *ys, strict=True):
         whole[..., 0], whole[..., 1] = x, y
         np.add(x_fraction, y_fraction << _WEIGHT_BITS, out=fractions)
-        warped = cv2.remap(image, whole, fractions, cv2.INTER_LINEAR)
-        cv2.cvtColor(warped, cv2.COLOR_BGR2RGB, dst=crop)
-    return crops
+        cv2.remap(image, whole, fractions, cv2.INTER_LINEAR, dst=crop)
+    if not len(crops):
+        return crops
+    # All as one tall image.
+    rgb = cv2.cvtColor(crops.reshape(-1, width, 3), cv2.COLOR_BGR2RGB)
+    return np.asarray(rgb, np.uint8).reshape(crops.shape)
 
 
 def sampling_positions(

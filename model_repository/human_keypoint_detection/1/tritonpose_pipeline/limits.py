@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import random
 import re
 import threading
@@ -87,22 +88,28 @@ class ComputeSlots:
 
     def __init__(self, cores: int) -> None:
         """Let as many threads compute at the same time as there are cores."""
-        self._free = threading.BoundedSemaphore(cores)
+        # A semaphore of `threading` is written in Python.
+        self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(cores):
+            self._free.put(None)
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
         """Wait until a slot is free, and hold it while the context lasts."""
-        with self._free:
+        self._free.get()
+        try:
             yield
+        finally:
+            self._free.put(None)
 
     @contextmanager
     def yielded(self) -> Iterator[None]:
         """Give the slot that this thread holds to others while the context lasts."""
-        self._free.release()
+        self._free.put(None)
         try:
             yield
         finally:
-            self._free.acquire()
+            self._free.get()
 
 
 class PixelBudget:

@@ -39,7 +39,7 @@ from tritonpose_pipeline.usage import Usage
 
 FloatArray = npt.NDArray[np.float32]
 
-# Check for cancellation only after 50 ms: each check costs 0.5 ms.
+# Check for cancellation every 50 ms at most: each check costs 0.5 ms.
 _CANCELLATION_SECONDS = 0.05
 
 
@@ -123,10 +123,15 @@ class RequestPipeline:
         """
         deadline = arrival + self._limits.deadline_s
 
+        looked = arrival
+
         def checkpoint() -> None:
+            nonlocal looked
             now = time.perf_counter()
-            if now > arrival + _CANCELLATION_SECONDS and is_cancelled():
-                raise CancelledError("the client cancelled the request")
+            if now > looked + _CANCELLATION_SECONDS:
+                looked = now
+                if is_cancelled():
+                    raise CancelledError("the client cancelled the request")
             if now > deadline:
                 raise DeadlineError(
                     f"the answer was not ready within {self._limits.deadline_s} s (deadline_s)"
