@@ -192,6 +192,23 @@ def test_zip_files_that_are_not_unpacked(
 
 
 @pytest.mark.parametrize(
+    ("name", "position"),
+    # Checksums that come after the last byte of the model, and content.
+    [("m.tar.gz", -8), ("m.tar.xz", -20), ("m.tar.bz2", -3), ("m.zip", 300), ("m.tar.bz2", 300)],
+)
+def test_damaged_archives(
+    tmp_path: Path, store: ModelStore, source: Path, name: str, position: int
+) -> None:
+    archive = pack(tmp_path / name, source)
+    content = bytearray(archive.read_bytes())
+    content[position] ^= 1
+    archive.write_bytes(content)
+    with pytest.raises(ConversionError, match=r"is damaged, cut short or encrypted .* pack the"):
+        install_own_model(archive, None, store)
+    assert store.names() == []
+
+
+@pytest.mark.parametrize(
     "item",
     [
         entry("x/../../inference.onnx"),

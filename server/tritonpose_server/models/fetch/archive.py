@@ -36,7 +36,6 @@ _MAX_HEADERS = 4 * _BLOCK
 
 DAMAGE = (
     tarfile.TarError,
-    gzip.BadGzipFile,
     zlib.error,
     lzma.LZMAError,
     EOFError,
@@ -46,7 +45,7 @@ DAMAGE = (
     MemoryError,
     RecursionError,
 )
-"""Errors that reading a damaged archive raises."""
+"""Errors that reading a damaged archive raises, besides the `OSError` of `is_damage`."""
 
 
 class ArchiveError(FetchError):
@@ -82,14 +81,20 @@ def unpack_model(
                     raise ArchiveError(f"the archive holds more than one model ({member.name!r})")
                 taken[path.name] = write_member(content, directory / path.name)
             check_end(tar)
-    except DAMAGE as error:
-        raise ArchiveError(
-            f"the archive is damaged or cut short ({error}): fetch it again"
-        ) from error
-    except OSError as error:
+    except (OSError, *DAMAGE) as error:
+        if is_damage(error):
+            raise ArchiveError(
+                f"the archive is damaged or cut short ({error}): fetch it again"
+            ) from error
         raise ArchiveError(f"the archive can't be unpacked ({error}): is there space?") from error
     require_model(taken)
     return taken
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error in unpacking is about the archive's content."""
+    # gzip and bz2 raise OSError for that; those of the system have a number.
+    return not isinstance(error, OSError) or error.errno is None
 
 
 def require_model(names: Collection[str]) -> None:

@@ -17,6 +17,8 @@ from tritonpose_server.models.fetch.archive import (
     MAX_MEMBERS,
     MAX_UNPACKED_BYTES,
     ArchiveError,
+    check_end,
+    is_damage,
     open_tar,
     safe_members,
 )
@@ -67,15 +69,14 @@ def unpack_archive(archive: Path, directory: Path) -> None:
         raise ConversionError(f"{archive}: there is no such archive") from None
     except ArchiveError as error:
         raise ConversionError(f"{archive}: {error}") from error
-    except OSError as error:
+    except (OSError, *DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        if is_damage(error):
+            # Passwords and rare compressions are among it.
+            raise ConversionError(
+                f"{archive} is damaged, cut short or encrypted ({error}): pack the model again"
+            ) from error
         raise ConversionError(
-            f"{archive} can't be unpacked into {directory} ({error.strerror or error}): $TMPDIR "
-            "names another place"
-        ) from error
-    except (*DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        # Passwords and rare compressions are among them.
-        raise ConversionError(
-            f"{archive} is damaged, cut short or encrypted ({error}): pack the model again"
+            f"{archive} can't be unpacked into {directory} ({error}): $TMPDIR names another place"
         ) from error
 
 
@@ -105,6 +106,7 @@ def _tar_entries(archive: Path) -> Iterator[_Entry]:
             content = None if _is_hidden(path) else tar.extractfile(member)
             if content is not None:
                 yield _Entry(path, content)
+        check_end(tar)
 
 
 def _zip_entries(archive: Path) -> Iterator[_Entry]:
