@@ -84,7 +84,7 @@ def fetch(
         raise ConversionError(f"no model {name!r} is known; known: {', '.join(PADDLEX_MODELS)}")
     directory = cache_home() / "archives" / name
     if directory.is_dir():
-        lock.verify_files(name, directory)
+        lock.verify_files(name, directory, progress)
     else:
         writable_directory(directory.parent, _ARCHIVE_BYTES)
         source = fetch_model(name, directory, sources=sources, lock=lock, progress=progress)

@@ -146,13 +146,14 @@ def test_what_was_fetched_before_is_compared(lock, tmp_path):
     contents = {"inference.yml": b"yml", "inference.onnx": b"onnx"}
     for name, data in contents.items():
         (tmp_path / name).write_bytes(data)
-    lock.verify_files("A", tmp_path)
+    lock.verify_files("A", tmp_path, print)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-    lock.verify_or_add("A", ModelRecord("https://models.example/A", digests))
-    lock.verify_files("A", tmp_path)
+    assert lock.record("A") == ModelRecord("the cache (fetched earlier)", digests)
+    lock.verify_or_add("A", ModelRecord("https://models.example/A", digests, "a" * 64))
+    lock.verify_files("A", tmp_path, print)
     (tmp_path / "inference.onnx").write_bytes(b"other")
     with pytest.raises(LockError, match=r"is not what .* has recorded .* Remove"):
-        lock.verify_files("A", tmp_path)
+        lock.verify_files("A", tmp_path, print)
     (tmp_path / "inference.onnx").unlink()
     with pytest.raises(LockError, match=r"inference\.onnx has SHA-256 nothing"):
-        lock.verify_files("A", tmp_path)
+        lock.verify_files("A", tmp_path, print)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tritonpose.whole_files import whole_file
 from tritonpose_server.models.directories import locked_directory
 from tritonpose_server.models.errors import FetchError
+from tritonpose_server.models.fetch.archive import MODEL_FILES
 from tritonpose_server.models.store import Progress, file_sha256
 
 _VERSION = 1
@@ -42,21 +43,21 @@ class ModelLock:
         """Return what is recorded of a model, None if nothing is; raise `LockError` if damaged."""
         return self._read().get(model)
 
-    def verify_files(self, model: str, directory: Path) -> None:
-        """Compare a model that was fetched before with its record, if there is one."""
-        known = self.record(model)
-        if known is None:
-            return
+    def verify_files(self, model: str, directory: Path, progress: Progress) -> None:
+        """Compare a model that was fetched before with its record, or record it."""
         try:
-            found = {
+            files = {
                 name: file_sha256(directory / name)
-                for name in known.files
+                for name in MODEL_FILES
                 if (directory / name).exists()
             }
         except OSError as error:
             raise LockError(f"{directory} can't be read: {error}") from error
-        differences = _differences(known, ModelRecord(str(directory), found))
-        if differences:
+        found = ModelRecord("the cache (fetched earlier)", files)
+        known = self.record(model)
+        if known is None:
+            self.verify_or_add(model, found, progress)
+        elif differences := _differences(known, found):
             raise LockError(
                 f"what was fetched as {model} before, in {directory}, is not what {self.path} has "
                 f"recorded (from {known.source}): {'; '.join(differences)}. Remove {directory} to "
