@@ -59,13 +59,14 @@ def stale_facts(name: str, store: ModelStore) -> list[str]:
     """Return sentences about an installed model that is not what installing it now would give."""
     provenance = store.provenance(name) or {}
     facts = []
+    base = provenance.get("base")
     version = provenance.get("converter_version")
-    if isinstance(version, int) and version < CONVERTER_VERSION:
+    # A variant has that of its base, and is not installed itself.
+    if base is None and isinstance(version, int) and version < CONVERTER_VERSION:
         facts.append(
             f"{name} was converted by an earlier version of tritonpose; install it again (from "
             f"{provenance.get('source')}) for what this one does better"
         )
-    base = provenance.get("base")
     if isinstance(base, str):
         file = store.model_file(base)
         if file.exists() and digest_files(file) != provenance.get("base_sha256"):

@@ -203,6 +203,15 @@ def test_variants_of_other_weights(store: ModelStore) -> None:
     assert stale_facts("toy-bf16", store) == []
 
 
+def test_variants_of_models_of_earlier_versions(store: ModelStore, toy: Path) -> None:
+    """They can't be installed again, from nowhere."""
+    (toy / "provenance.json").write_text('{"source": "made up", "converter_version": 1}')
+    make_bf16(store, "toy")
+    (fact,) = stale_facts("toy", store)
+    assert "install it again (from made up)" in fact
+    assert stale_facts("toy-bf16", store) == []
+
+
 def test_variants_do_not_replace_models_of_the_user(store: ModelStore) -> None:
     install(store, "toy-bf16")
     with pytest.raises(ConversionError, match="a model of your own is installed as 'toy-bf16'"):
