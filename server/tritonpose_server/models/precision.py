@@ -30,7 +30,7 @@ from tritonpose_server.models.store import (
 if TYPE_CHECKING:
     import onnx
 
-Precision = Literal["bf16", "int8"]
+VariantPrecision = Literal["bf16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def stale_facts(name: str, store: ModelStore) -> list[str]:
 def make_variant(
     store: ModelStore,
     name: str,
-    precision: Precision,
+    precision: VariantPrecision,
     images: Sequence[Path],
     progress: Progress,
     detector: str | None = None,
@@ -99,7 +99,7 @@ def make_variant(
     if precision == "bf16":
         if images:
             raise EmbeddedServerError("bf16 needs no calibration images")
-        # Of an engine, which the extra for models alone does without.
+        # Only here: the extra `models` alone has no OpenVINO.
         from tritonpose_server.engines.openvino import cpu_has_bf16
 
         if not (has_bf16 or cpu_has_bf16)():
@@ -153,7 +153,7 @@ def make_int8(store: ModelStore, name: str, calibration: Iterable[npt.NDArray[np
 def _add_variant(
     store: ModelStore,
     base: BareModel,
-    precision: Precision,
+    precision: VariantPrecision,
     model: onnx.ModelProto | Path,
     facts: Mapping[str, object] = MappingProxyType({}),
 ) -> Path:
