@@ -12,13 +12,19 @@ from tritonpose_pipeline.settings import PipelineSettings
 from tritonpose_pipeline.thresholds import UNLISTED
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.catalog import (
+    KNOWN_MODELS,
     OPEN_MODELS,
     PADDLEX_DEFAULTS,
     PADDLEX_MODELS,
     STAND_INS,
     Role,
 )
-from tritonpose_server.models.commands import default_lock, default_store, install, list_models
+from tritonpose_server.models.commands import (
+    default_lock,
+    default_store,
+    install,
+    installed_entry,
+)
 from tritonpose_server.models.directories import locked_directory
 from tritonpose_server.models.errors import ConversionError, FetchError, HomeError
 from tritonpose_server.models.fetch.sources import answering_sources
@@ -162,14 +168,18 @@ def local_stand_ins(store: ModelStore) -> dict[str, str]:
 
 def _check_name(name: str, role: Role, store: ModelStore) -> str:
     """Check that a name is that of a model for this role, and return it."""
-    known = {entry.name: entry for entry in list_models(store, digests=False)}
-    if name not in known:
+    installed = store.names()
+    if name in installed:
+        found = installed_entry(store, name, digest=False).role
+    elif name in KNOWN_MODELS:
+        found = KNOWN_MODELS[name].role
+    else:
         raise ConversionError(
             f"no model {name!r} is installed or known; give its directory as `model_dir`, or one "
-            f"of {', '.join(sorted(known))}"
+            f"of {', '.join(sorted({*installed, *KNOWN_MODELS}))}"
         )
-    if known[name].role != role:
-        raise ConversionError(f"{name!r} is a {known[name].role} model, not a {role} model")
+    if found != role:
+        raise ConversionError(f"{name!r} is a {found} model, not a {role} model")
     return name
 
 

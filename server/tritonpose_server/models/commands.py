@@ -54,12 +54,9 @@ def default_lock() -> ModelLock:
     return ModelLock(cache_home() / "models.lock.json")
 
 
-def list_models(store: ModelStore, *, digests: bool = True) -> list[ModelEntry]:
-    """List the installed models and the known models that are not installed.
-
-    ``digests`` are the SHA-256 of those installed, for which all their files are read.
-    """
-    entries = [_installed_entry(store, name, digests) for name in store.names()]
+def list_models(store: ModelStore) -> list[ModelEntry]:
+    """List the installed models and the known models that are not installed."""
+    entries = [installed_entry(store, name) for name in store.names()]
     installed = {entry.name for entry in entries}
     for name, model in KNOWN_MODELS.items():
         if name in installed:
@@ -146,7 +143,11 @@ def install(
     )
 
 
-def _installed_entry(store: ModelStore, name: str, digest: bool) -> ModelEntry:
+def installed_entry(store: ModelStore, name: str, *, digest: bool = True) -> ModelEntry:
+    """Describe an installed model; for its ``digest`` all of its file is read.
+
+    HomeError: it is damaged.
+    """
     directory, model = store.path(name), store.model_file(name)
     provenance = store.provenance(name) or {}
     configs = [

@@ -180,14 +180,13 @@ def test_installed_models_are_not_fetched_or_read(
     assert lines == expected
 
 
-def test_digests_are_listed_where_they_are_asked_for(world: World) -> None:
+def test_digests_are_listed(world: World) -> None:
     model = world.put(YOLOE, "detector")
     digest = hashlib.sha256((model / "1" / "model.onnx").read_bytes()).hexdigest()
-    for options, expected in (({}, digest), ({"digests": False}, "")):
-        entries = {entry.name: entry for entry in manage.list_models(world.store, **options)}
-        assert entries[YOLOE].sha256 == expected
-        assert entries[YOLOE].installed
-        assert not entries[TINYPOSE].installed
+    entries = {entry.name: entry for entry in manage.list_models(world.store)}
+    assert entries[YOLOE].sha256 == digest
+    assert entries[YOLOE].installed
+    assert not entries[TINYPOSE].installed
 
 
 def test_models_half_installed_or_removed_are_not_seen(world: World) -> None:
@@ -202,11 +201,14 @@ def test_models_half_installed_or_removed_are_not_seen(world: World) -> None:
 
 @pytest.mark.parametrize("file", ["config.pbtxt", "1/model.onnx"])
 def test_damaged_models_are_named(world: World, file: str) -> None:
+    """Where they are asked for."""
     world.put(YOLOE, "detector")
     damaged = world.put(TINYPOSE, "keypoint") / file
     damaged.unlink()
     if file == "config.pbtxt":
         damaged.write_text("name: [")
+    world.put("mine", "keypoint")
+    assert world.choose(config(YOLOE, "mine"))[0].models[1] == world.store.path("mine")
     with pytest.raises(HomeError, match=f"{damaged} is damaged .* install it again"):
         world.choose(config(YOLOE, TINYPOSE))
 
