@@ -108,6 +108,18 @@ def test_what_is_wrong_with_the_model_in_an_archive(
     )
 
 
+def test_what_is_reported_of_the_model_in_an_archive(
+    tmp_path: Path, store: ModelStore, source: Path
+) -> None:
+    (source / "inference.json").write_text('{"program": {}}')
+    (source / "inference.pdiparams").touch()
+    lines: list[str] = []
+    install_own_model(pack(tmp_path / "m.zip", source), None, store, progress=lines.append)
+    assert "using inference.onnx: inference.pdiparams is empty: copy or export the model again" in (
+        lines
+    )
+
+
 @pytest.mark.parametrize("name", ["m.tar.gz", "m.zip"])
 def test_none_or_several(tmp_path: Path, store: ModelStore, source: Path, name: str) -> None:
     twice = tmp_path / "twice"
