@@ -53,7 +53,7 @@ class TritonPythonModel:
         # Models lie beside the pipeline, and wherever the launcher says.
         extra = json.loads(parameters.get("model_repositories", "[]"))
         self._instances = sum(group["count"] for group in config.get("instance_group", [])) or 1
-        self._limits = Limits.from_parameters(parameters).share(self._instances)
+        self._limits = Limits.from_parameters(parameters, self._instances).share(self._instances)
         self._usage = Usage(common_file(drain_file()) if self._instances > 1 else None)
         # Before there are threads, which choose their place at their first use of memory.
         keep_freed_memory()

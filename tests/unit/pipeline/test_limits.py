@@ -37,7 +37,15 @@ def test_limits(
         assert Limits.from_parameters({}).workers == automatic
 
 
-def test_instances_share_what_is_done_at_a_time() -> None:
+def test_instances_share_what_is_done_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "available_cores", lambda: 64)
+    for instances, most, workers in (
+        (1, "999", 64),
+        (2, "999", 128),
+        (8, "999", 256),
+        (8, "100", 100),
+    ):
+        assert Limits.from_parameters({"max_in_flight": most}, instances).workers == workers
     every = Limits(10, 4, 128)
     assert every.share(3) == Limits(3, 1, 128)
     assert every.share(100) == Limits(1, 1, 128)

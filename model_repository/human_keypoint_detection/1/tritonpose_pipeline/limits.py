@@ -51,8 +51,11 @@ class Limits:
     slow_s: int = 3
 
     @classmethod
-    def from_parameters(cls, parameters: Mapping[str, str]) -> Limits:
-        """Read limits from ``parameters`` of the pipeline's ``config.pbtxt``; raise ModelError."""
+    def from_parameters(cls, parameters: Mapping[str, str], instances: int = 1) -> Limits:
+        """Read limits of all instances from ``parameters`` of the pipeline's ``config.pbtxt``.
+
+        ModelError: one is malformed.
+        """
         cores = available_cores()
         chosen = {}
         for field in fields(cls):
@@ -65,7 +68,9 @@ class Limits:
                     f"got {text!r}"
                 )
             chosen[field.name] = int(text)
-        return replace(cls(workers=default_workers(cores), threads=cores), **chosen)
+        most = chosen.get("max_in_flight", cls.max_in_flight)
+        workers = min(default_workers(cores, instances), most)
+        return replace(cls(workers=workers, threads=cores), **chosen)
 
     def share(self, instances: int) -> Limits:
         """Return the limits of one of several instances, which get the same number of requests.
@@ -135,7 +140,8 @@ class PixelBudget:
                     raise MemoryDeadlineError(
                         "no memory became free for an image of this size in time"
                     )
-                # Of other processes nobody tells; not all look again at the same moment.
+                # Other processes don't notify this one, so look again; after a random pause, so
+                # that not all look at once.
                 pause = random.uniform(*_PAUSES) if self._usage.is_shared else left  # noqa: S311
                 self._changed.wait(min(left, pause))
         try:
