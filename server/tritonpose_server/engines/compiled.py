@@ -50,7 +50,7 @@ class CompiledModels:
                 if os.fstat(file.fileno()).st_uid not in (_user_id(), 0):
                     return None
                 content = file.read()
-            # Tells that it is used.
+            # Marks it as used: `save` removes what was unused for long.
             os.utime(path)
         except OSError:
             return None

@@ -68,13 +68,15 @@ def test_a_stale_one_is_not_served(tmp_path: Path, store: ModelStore) -> None:
     # What normalization layers begin with is no sign.
     network.graph.initializer.append(numpy_helper.from_array(np.ones(600, np.float32), "ones"))
     folder = put(tmp_path, *other, np.ones(600), network=network)
-    with pytest.raises(ConversionError, match="different weights: one of both is stale") as caught:
+    with pytest.raises(
+        ConversionError, match="different weights: one of the two is stale"
+    ) as caught:
         install_paddle_model(folder, None, store)
     for name in ("inference.onnx", "inference.json"):
         assert str(folder / name) in str(caught.value)
     # The path of one says which is meant; having been installed does not.
     assert install_paddle_model(folder / "inference.onnx", None, store).is_dir()
-    with pytest.raises(ConversionError, match="different weights: one of both is stale"):
+    with pytest.raises(ConversionError, match="different weights: one of the two is stale"):
         install_paddle_model(folder, None, store)
 
 

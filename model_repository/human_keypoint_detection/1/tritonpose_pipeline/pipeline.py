@@ -196,7 +196,7 @@ def estimate_poses(
     Source: PaddleX ``_KeypointDetectionPipeline.predict``, with all people batched.
     """
     if given is None or not photo.fast:
-        # Before the detector is waited for, in vain perhaps.
+        # Before the detector runs: a damaged file then costs no call of it.
         photo.picture(_detector_factor(photo, options))
     checkpoint()
     people = detect_people(photo, options, run_model, stages) if given is None else given

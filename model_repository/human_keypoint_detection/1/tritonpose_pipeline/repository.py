@@ -31,7 +31,7 @@ CONFIG_FILE = "config.pbtxt"
 # A name comes from outside: it must be a plain child of the repository.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
 
-# Of models of the first versions, and of configurations that say nothing of their outputs.
+# Where a configuration doesn't say how many: models of the first versions.
 _COCO_JOINTS = 17
 
 _Identity = tuple[int, int, int, int]

@@ -119,7 +119,7 @@ class Admission:
             while self._in_flight >= workers and self._in_flight * instances > self._usage.together(
                 REQUESTS
             ):
-                # Of other processes nobody tells.
+                # Other processes don't notify this one.
                 self._changed.wait(_LOOK_SECONDS)
 
 
@@ -259,7 +259,7 @@ class ModelCaller:
             if self._pb.is_model_ready(model_name=model):
                 # Another thread may have loaded it since the call.
                 return self._loads != loads
-            # Not how things usually are, and it takes seconds.
+            # Rare, and it takes seconds: the log explains the wait.
             self._pb.Logger.log_warn(f"loading model {model}, which a request waits for")
             try:
                 self._pb.load_model(model_name=model)

@@ -89,8 +89,8 @@ class PaddleModel:
     def check_paddle_beside(self) -> str | None:
         """Compare the weights of an ONNX file with those of the Paddle model beside it.
 
-        If they have none in common, one of both is stale: a `ConversionError` says how to name the
-        one that is meant. Returned is a sentence where only some are different.
+        If they have none in common, one of the two is stale: a `ConversionError` says how to name
+        the one that is meant. Returned is a sentence where only some are different.
         """
         if self._onnx is None or self._files.paddle is None:
             return None
@@ -101,14 +101,14 @@ class PaddleModel:
         if share == 0:
             raise ConversionError(
                 f"{self._onnx} and {self._files.paddle[0].name} beside it have different weights: "
-                "one of both is stale. Remove that one, or name the one that is meant by its path: "
-                f"{self._onnx} or {self._files.paddle[0]}"
+                "one of the two is stale. Remove that one, or name the one that is meant by its "
+                f"path: {self._onnx} or {self._files.paddle[0]}"
             )
         if share is None or share > _SAME:
             return None
         return (
             f"{1 - share:.0%} of the weights in {self._onnx.name} are not in "
-            f"{self._files.paddle[1].name} beside it: it was optimized, or one of both is stale"
+            f"{self._files.paddle[1].name} beside it: it was optimized, or one of the two is stale"
         )
 
     def export(self, progress: Progress) -> onnx.ModelProto:
