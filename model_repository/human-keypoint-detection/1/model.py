@@ -62,7 +62,8 @@ class TritonPythonModel:
             pb_utils.Logger.log_error,
         )
         self._slots = threading.BoundedSemaphore(self._settings.max_in_flight)
-        self._pool = ThreadPoolExecutor(self._settings.workers, thread_name_prefix="hps")
+        # One for each request: nearly all wait for the pipeline, and hear its refusals at once.
+        self._pool = ThreadPoolExecutor(self._settings.max_in_flight, thread_name_prefix="hps")
         set_up_opencv()
 
     def execute(self, requests: Sequence[Any]) -> None:

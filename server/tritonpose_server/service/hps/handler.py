@@ -34,12 +34,10 @@ class HpsSettings:
 
     Attributes:
         visualize: Whether answers contain a picture by default.
-        workers: Requests worked on at the same time.
-        max_in_flight: Requests accepted at the same time, waiting ones included.
+        max_in_flight: Requests accepted, and worked on, at the same time.
     """
 
     visualize: bool
-    workers: int
     max_in_flight: int
     urls: UrlSettings = URLS_OFF
 
@@ -48,8 +46,9 @@ class HpsSettings:
         """Read the ``parameters`` of the model's ``config.pbtxt``; ValueError if one is wrong."""
         return cls(
             visualize=_read(parameters, "visualize", "true|false", "true or false") == "true",
-            workers=_read_count(parameters, "workers"),
-            max_in_flight=_read_count(parameters, "max_in_flight"),
+            max_in_flight=int(
+                _read(parameters, "max_in_flight", r"[1-9]\d{0,8}", "a positive integer")
+            ),
             urls=UrlSettings.from_parameters(parameters),
         )
 
@@ -126,10 +125,6 @@ def _document(tensor: npt.NDArray[Any]) -> object:
         return parse_json(tensor[0, 0])
     except ServiceError:
         raise MalformedTensorError("`input` must be JSON text, UTF-8") from None
-
-
-def _read_count(parameters: Mapping[str, str], key: str) -> int:
-    return int(_read(parameters, key, r"[1-9]\d{0,8}", "a positive integer"))
 
 
 def _read(parameters: Mapping[str, str], key: str, pattern: str, expected: str) -> str:

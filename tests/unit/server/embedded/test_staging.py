@@ -217,8 +217,7 @@ def test_settings_as_the_service_contract_reads_them(
     if tuning.workers is not None:
         assert (limits.workers, limits.threads) == (5, 3)
     hps = HpsSettings.from_parameters(parameters(target, HPS))
-    # Its workers wait for the pipeline: there are enough of them.
-    assert hps == HpsSettings(visualize, workers=128, max_in_flight=in_flight)
+    assert hps == HpsSettings(visualize, max_in_flight=in_flight)
 
 
 @pytest.mark.parametrize(

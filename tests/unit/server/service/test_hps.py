@@ -23,7 +23,7 @@ from tritonpose_server.service.hps.handler import (
 )
 from tritonpose_server.service.urls.settings import UrlSettings
 
-SETTINGS = HpsSettings(visualize=False, workers=1, max_in_flight=1)
+SETTINGS = HpsSettings(visualize=False, max_in_flight=1)
 IMAGE = cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))[1].tobytes()
 REQUEST = {"image": base64.b64encode(IMAGE).decode(), "logId": "mine"}
 
@@ -96,7 +96,7 @@ def test_image_at_a_url() -> None:
     [(True, None, True), (True, False, False), (False, None, False), (False, True, True)],
 )
 def test_picture(default: bool, said: bool | None, drawn: bool) -> None:
-    settings = HpsSettings(visualize=default, workers=1, max_in_flight=1)
+    settings = HpsSettings(visualize=default, max_in_flight=1)
     model = Model(lambda _: people(1), settings)
     result = model.call({**REQUEST, "visualize": said})["result"]
     assert ("image" in result) == drawn
@@ -200,11 +200,12 @@ def test_tensors_that_are_no_request(tensor: Any, words: str) -> None:
         Model(failing("was asked")).answer(tensor)
 
 
+# Earlier versions had `workers`.
 PARAMETERS = {"visualize": "true", "workers": "3", "max_in_flight": "7"}
 
 
 def test_settings() -> None:
-    assert HpsSettings.from_parameters(PARAMETERS) == HpsSettings(True, 3, 7)
+    assert HpsSettings.from_parameters(PARAMETERS) == HpsSettings(True, 7)
     assert not HpsSettings.from_parameters({**PARAMETERS, "visualize": "false"}).visualize
     urls = UrlSettings("https", ("a.example", "*.b.example"), (8443,), 1000, 2.5)
     assert HpsSettings.from_parameters(PARAMETERS | urls.parameters()).urls == urls
@@ -212,7 +213,7 @@ def test_settings() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("visualize", "yes"), ("visualize", ""), ("workers", "0"), ("max_in_flight", "many")],
+    [("visualize", "yes"), ("visualize", ""), ("max_in_flight", "0"), ("max_in_flight", "many")],
 )
 def test_settings_that_are_wrong(key: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"`{key}` must be .*, got '{value}'"):
