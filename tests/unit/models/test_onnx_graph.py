@@ -75,6 +75,20 @@ def test_cut(
     np.testing.assert_array_equal(run_model(cut, **feeds)[tensor], expected)
 
 
+def test_cut_keeps_what_subgraphs_use() -> None:
+    tensor = onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, ["N", 2])
+    add = onnx.helper.make_node("Add", ["twice", "one"], ["z"])
+    branch = onnx.helper.make_graph([add], "branch", [], [tensor])
+    graph = Graph()
+    graph.input("x", "N", 2)
+    graph.node("Add", ["x", "x"], "twice")
+    graph.constant("one", [1], np.float32)
+    yes = graph.constant("yes", True, np.bool_)
+    graph.node("If", [yes], "y", then_branch=branch, else_branch=branch)
+    cut = cut_at(graph.model(), {"y": ["N", 2]})
+    np.testing.assert_array_equal(run_model(cut, x=X)["y"], 2 * X + 1)
+
+
 def test_cut_keeps_order_and_versions() -> None:
     cut = cut_at(two_branches(), {"product": ["N", 2], "double": ["N", 2]})
     assert [tensor.name for tensor in cut.graph.output] == ["product", "double"]

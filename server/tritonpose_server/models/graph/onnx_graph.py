@@ -168,7 +168,7 @@ def cut_at(model: onnx.ModelProto, tensors: Mapping[str, Shape]) -> onnx.ModelPr
             continue
         needed.add(name)
         if name in producers:
-            pending.extend(used for used in producers[name].input if used)
+            pending.extend(used for used in _all_inputs(producers[name]) if used)
     weights = {tensor.name for tensor in model.graph.initializer}
     graph = helper.make_graph(
         [node for node in model.graph.node if needed.intersection(node.output)],
