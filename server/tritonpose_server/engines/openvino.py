@@ -95,17 +95,16 @@ class _Graphs:
         self._config = config
         self._precision = precision
         self._kept = kept
+        # All of the model is read for it.
+        self._key = compiled_key(config, openvino.get_version(), precision) if kept else ""
         self._compiled: dict[int, bytes] = {}
 
     def compile(self, plan: CorePlan, batch: int = 1) -> openvino.CompiledModel:
         """Compile the model for batches of a size."""
         settings = _settings(plan, self._precision)
-        key = ""
-        if self._kept is not None:
-            facts = (openvino.get_version(), self._precision, f"batch {batch}")
-            key = compiled_key(self._config, *facts)
-            if batch not in self._compiled and (found := self._kept.load(key)) is not None:
-                self._compiled[batch] = found
+        key = f"{self._key}-{batch}"
+        if self._kept and batch not in self._compiled and (found := self._kept.load(key)):
+            self._compiled[batch] = found
         if batch in self._compiled:
             try:
                 return self._core.import_model(self._compiled[batch], "CPU", settings)
@@ -117,7 +116,7 @@ class _Graphs:
         model.reshape({port: [batch, *list(port.partial_shape)[1:]] for port in model.inputs})
         compiled = self._core.compile_model(model, "CPU", settings)
         self._compiled[batch] = compiled.export_model().getvalue()
-        if self._kept is not None:
+        if self._kept:
             self._kept.save(key, self._compiled[batch])
         return compiled
 
