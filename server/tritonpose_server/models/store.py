@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonpose_pipeline.errors import ModelError
-from tritonpose_pipeline.repository import CONFIG_FILE, read_config
+from tritonpose_pipeline.repository import CONFIG_FILE, PLAIN_NAME, read_config
 from tritonpose_server.embedded.staging import PIPELINE
 from tritonpose_server.models.directories import part_directory, replaced_directory
 from tritonpose_server.models.errors import ConversionError, HomeError
@@ -32,13 +31,10 @@ Progress = Callable[[str], None]
 
 PROVENANCE_FILE = "provenance.json"
 
-# What Triton and file systems take without surprises.
-_MODEL_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
-
 
 def check_model_name(name: str) -> None:
     """Raise `ConversionError` for names that can't be served."""
-    if not _MODEL_NAME.fullmatch(name):
+    if not PLAIN_NAME.fullmatch(name):
         raise ConversionError(
             f"{name!r} can't be a model name: use up to 128 of the letters a to z and A to Z, "
             "digits, '_', '.', '+' and '-', and no '.' first. `--name`, or `model_name` in a "
@@ -118,7 +114,7 @@ class ModelStore:
 
     def require(self, name: str) -> dict[str, object]:
         """Return the provenance of a model, or raise `ConversionError` if it is not installed."""
-        provenance = self.provenance(name) if _MODEL_NAME.fullmatch(name) else None
+        provenance = self.provenance(name) if PLAIN_NAME.fullmatch(name) else None
         if provenance is None:
             raise ConversionError(
                 f"no model {name!r} is installed; installed: {', '.join(self.names()) or 'none'}"

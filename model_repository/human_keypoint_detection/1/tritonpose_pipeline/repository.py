@@ -24,12 +24,13 @@ from tritonpose_pipeline.keypoint_schema import (
     KeypointSchemaError,
     default_schema,
 )
+from tritonpose_pipeline.thresholds import read_class_ids
 
 CONFIG_FILE = "config.pbtxt"
 """Of a model, in its directory."""
 
-# A name comes from outside: it must be a plain child of the repository.
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
+"""Of a model: Triton and file systems take it without surprises; it leads out of no directory."""
 
 # Where a configuration doesn't say how many: models of the first versions.
 _COCO_JOINTS = 17
@@ -183,7 +184,7 @@ class ModelRepository:
             path.parent.name: path
             for root in reversed(self._roots)
             for path in root.glob(f"*/{CONFIG_FILE}")
-            if _PLAIN_NAME.fullmatch(path.parent.name)
+            if PLAIN_NAME.fullmatch(path.parent.name)
         }
         return sorted(name for name, path in paths.items() if self._role(path) == role)
 
@@ -197,7 +198,7 @@ class ModelRepository:
 
     def _read(self, name: str, role: str) -> model_config_pb2.ModelConfig:
         paths = [root / name / CONFIG_FILE for root in self._roots]
-        if _PLAIN_NAME.fullmatch(name):
+        if PLAIN_NAME.fullmatch(name):
             with contextlib.suppress(OSError):
                 return self._load(next(filter(Path.is_file, paths), paths[0]))
         raise self._not_installed(name, role)
@@ -292,9 +293,9 @@ class _Facts:
 
     def classes(self) -> tuple[int, ...]:
         text = self._parameters.get("classes", "0")
-        if not re.fullmatch(r"\d{1,6}(,\d{1,6})*", text, re.ASCII):
+        if (classes := read_class_ids(text)) is None:
             raise self._malformed("classes", text, "ids of classes, such as 0,2")
-        return tuple(map(int, text.split(",")))
+        return classes
 
     def text(self, key: str) -> str:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from tritonpose_pipeline.keypoint_schema import KeypointSchema, KeypointSchemaEr
 from tritonpose_pipeline.thresholds import (
     Threshold,
     ThresholdError,
+    read_class_ids,
     threshold_from_text,
     threshold_text,
 )
@@ -81,11 +81,12 @@ def _threshold(text: str) -> Threshold | None:
 
 
 def _classes(text: str) -> tuple[int, ...] | None:
-    if text and not re.fullmatch(r"\d{1,6}(,\d{1,6})*", text, re.ASCII):
+    classes = read_class_ids(text)
+    if text and classes is None:
         raise ModelError(
             f"the pipeline's parameter `classes` must be ids of classes, such as 0,2, got {text!r}"
         )
-    return tuple(map(int, text.split(","))) if text else None
+    return classes
 
 
 def _schema(text: str) -> KeypointSchema | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from numbers import Real
 
@@ -57,6 +58,13 @@ def threshold_text(threshold: Threshold) -> str:
         if isinstance(threshold, Mapping)
         else float(f"{threshold:.9g}")
     )
+
+
+def read_class_ids(text: str) -> tuple[int, ...] | None:
+    """Read ids of classes, such as ``0,2``; None where a text is something else."""
+    if not re.fullmatch(r"\d{1,6}(,\d{1,6})*", text, re.ASCII):
+        return None
+    return tuple(map(int, text.split(",")))
 
 
 def class_ids(key: str, labels: Sequence[str], classes: Sequence[int]) -> list[int]:
