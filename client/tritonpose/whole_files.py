@@ -1,4 +1,7 @@
-"""Write files whole or not at all: a full disk or an interrupt leaves what was there before."""
+"""Write files whole or not at all, and read files that others may have put something else for.
+
+A full disk or an interrupt leaves what was there before.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,15 @@ def whole_file(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
                 os.close(directory)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file to read it, but no link in its place; of a pipe, wait for no writer."""
+    flags = os.O_RDONLY
+    # Windows lacks all but the last, which only it has.
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    return os.fdopen(os.open(path, flags), "rb")
 
 
 def remove_unfinished(directory: Path) -> None:

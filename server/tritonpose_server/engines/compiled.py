@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tritonpose.whole_files import whole_file
+from tritonpose.whole_files import open_plain, whole_file
 from tritonpose_server.engines.engine import EngineConfig
 
 DIRECTORY_VARIABLE = "TRITONPOSE_COMPILED"
@@ -18,11 +18,6 @@ DIRECTORY_VARIABLE = "TRITONPOSE_COMPILED"
 
 _SUFFIX = ".compiled"
 _DIGEST_BYTES = 32
-
-# Another user's link or pipe may have its name. Windows lacks all but the last, which only it has.
-_READ_FLAGS = os.O_RDONLY
-for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
-    _READ_FLAGS |= getattr(os, _flag, 0)
 
 # Of models that were replaced or removed, and of other versions of the engine.
 _UNUSED_AFTER_S = 60 * 24 * 3600.0
@@ -45,7 +40,8 @@ class CompiledModels:
         """Return what was kept under a key; None where there is nothing, or it is damaged."""
         path = self._path(key)
         try:
-            with os.fdopen(os.open(path, _READ_FLAGS), "rb") as file:
+            # Another user's link or pipe may have its name.
+            with open_plain(path) as file:
                 # Engines run what they are given, and others may be able to write here.
                 if os.fstat(file.fileno()).st_uid not in (_user_id(), 0):
                     return None

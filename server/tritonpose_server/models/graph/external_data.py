@@ -10,13 +10,8 @@ from pathlib import Path, PurePosixPath
 import onnx
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
+from tritonpose.whole_files import open_plain
 from tritonpose_server.models.errors import ConversionError
-
-# A link, or a pipe, may have taken the place of a file that was checked. Windows lacks all but the
-# last, which only Windows has.
-_READ_FLAGS = os.O_RDONLY
-for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
-    _READ_FLAGS |= getattr(os, _flag, 0)
 
 # What protobuf, and so ONNX without external data, can hold.
 _MAX_BYTES = (1 << 31) - 1
@@ -127,11 +122,12 @@ def _checked(directory: Path, location: str) -> Path:
 def _read(path: Path, offset: int, size: int) -> bytes | None:
     """Read a part of a file, None where it does not have that."""
     try:
-        descriptor = os.open(path, _READ_FLAGS)
+        # A link, or a pipe, may have taken the place of a file that was checked.
+        opened = open_plain(path)
     except OSError as error:
         raise ConversionError(f"{path} can't be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        length = os.fstat(descriptor).st_size
+    with opened as file:
+        length = os.fstat(file.fileno()).st_size
         if min(offset, size) < 0 or offset + size > length:
             return None
         file.seek(offset)
