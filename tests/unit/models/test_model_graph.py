@@ -79,10 +79,15 @@ def test_preprocessing(scale: float, mean: list[float], std: list[float], bgr: b
 
 
 def test_names_of_the_network_do_not_matter() -> None:
-    """The network may have names that the preprocessing uses itself."""
+    """The network may have names that the preprocessing uses itself, also in subgraphs."""
+    tensor = onnx.helper.make_tensor_value_info("scaled", FLOAT, ["N", 3, 4, 4])
+    add = onnx.helper.make_node("Add", ["image", "factor"], ["scaled"])
+    branch = onnx.helper.make_graph([add], "branch", [], [tensor])
     graph = Graph()
     graph.input("image", "N", 3, 4, 4)
-    graph.node("Add", ["image", graph.constant("factor", [1], np.float32)], "pixels")
+    graph.constant("factor", [1], np.float32)
+    yes = graph.constant("yes", True, np.bool_)
+    graph.node("If", [yes], "pixels", then_branch=branch, else_branch=branch)
     graph.node("Add", ["pixels", graph.constant("offset", [2], np.float32)], "preprocessed")
     graph.output("preprocessed", "N", 3, 4, 4)
     servable = add_preprocessing(

@@ -49,7 +49,12 @@ def add_preprocessing(
     """
     image = network.graph.input[0]
     height, width = onnx_graph.tensor_shape(image)[2:]
-    network = compose.add_prefix(network, "network/")
+    # Named here, for it misses the weights that subgraphs read.
+    names = {tensor.name: f"network/{tensor.name}" for tensor in network.graph.initializer}
+    prefixed = compose.add_prefix_graph(network.graph, "network/", name_map=names)
+    network = helper.make_model(
+        prefixed, opset_imports=list(network.opset_import), ir_version=network.ir_version
+    )
     del network.graph.value_info[:]
     network.graph.input[0].type.tensor_type.shape.dim[0].dim_param = BATCH
     renames = {f"network/{name}": final for name, final in outputs.items()}
