@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from tritonpose_pipeline.cores import available_cores
 
-_MAX_DEFAULT_STREAMS = 4
+# Streams of one thread compute the most images, but the crops of a single request would leave cores
+# idle: beyond four streams each has two threads. Each takes 10 to 20 MB, so sixteen are enough.
+_FULL_STREAMS, _MOST_STREAMS = 4, 16
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,6 @@ class CorePlan:
     streams: int
     threads: int
 
-    @property
-    def threads_per_stream(self) -> int:
-        """Return the threads of one batch."""
-        return max(self.threads // self.streams, 1)
-
 
 def plan_cores(
     streams: int | None, threads: int | None, *, cores_per_stream: int, cores: int | None = None
@@ -28,10 +25,11 @@ def plan_cores(
     """Choose streams and threads; never more threads than cores, at least one for each stream.
 
     ``cores_per_stream`` is what a stream of the engine makes good use of. None means for
-    ``streams`` one per that many, at most four; for ``threads`` all cores; for ``cores`` those
-    available.
+    ``streams`` one per that many up to four, then one per two cores, at most sixteen; for
+    ``threads`` all cores; for ``cores`` those available.
     """
     cores = available_cores() if cores is None else cores
     total = min(threads or cores, cores)
-    wanted = streams or min(max(cores // cores_per_stream, 1), _MAX_DEFAULT_STREAMS)
+    bound = min(max(cores // 2, _FULL_STREAMS), _MOST_STREAMS)
+    wanted = streams or min(max(cores // cores_per_stream, 1), bound)
     return CorePlan(streams=min(wanted, total), threads=total)

@@ -68,9 +68,12 @@ def load_onnxruntime(config: EngineConfig) -> OnnxRuntimeModel:
         )
     else:
         plan = CorePlan(streams=wanted or _GPU_STREAMS, threads=1)
-    per_batch = config.positive_integer("intra_op_thread_count") or plan.threads_per_stream
+    # All streams share the threads of a session, and each computes in a thread of its own, too.
+    shared = max(plan.threads - plan.streams + 1, 1)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = min(per_batch, available_cores())
+    options.intra_op_num_threads = min(
+        config.positive_integer("intra_op_thread_count") or shared, available_cores()
+    )
     options.inter_op_num_threads = 1
     if config.gpu is not None:
         # Finds the libraries of CUDA and cuDNN that Python packages bring.

@@ -86,9 +86,9 @@ def test_streams_of_a_gpu_do_not_depend_on_the_cores(
 @pytest.mark.parametrize(
     ("parameters", "streams", "threads"),
     [
-        ({}, 4, 2),
+        ({}, 4, 5),
         ({"INFERENCE_NUM_THREADS": "2", "NUM_STREAMS": "2"}, 2, 1),
-        ({"INFERENCE_NUM_THREADS": "6", "NUM_STREAMS": "2"}, 2, 3),
+        ({"INFERENCE_NUM_THREADS": "6", "NUM_STREAMS": "2"}, 2, 5),
         ({"INFERENCE_NUM_THREADS": "6", "intra_op_thread_count": "1"}, 4, 1),
     ],
 )
