@@ -47,22 +47,16 @@ class Parser(argparse.ArgumentParser):
 
     # As argparse's, whose overloads a subclass can't write shortly.
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse what `parse_args` and `parse_intermixed_args` are given."""
-        complete(self)
-        words = list(sys.argv[1:] if args is None else args)
-        end = words.index("--") if "--" in words else len(words)
-        return super().parse_known_args(
-            [*map(self._with_underscores, words[:end]), *words[end:]], namespace
-        )
+        """Parse what `parse_args` is given."""
+        words, inputs = self._split(args)
+        return super().parse_known_args([*words, *inputs], namespace)
 
     def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse inputs and options in any order; behind ``--`` all are inputs, also ``-x.jpg``."""
-        complete(self)
-        words = list(sys.argv[1:] if args is None else args)
-        end = words.index("--") if "--" in words else len(words)
+        words, inputs = self._split(args)
         # argparse takes such names for options here. No name has a NUL: these stand for them.
-        named = {f"\0{number}": word for number, word in enumerate(words[end + 1 :])}
-        options = super().parse_intermixed_args([*words[:end], *named], namespace)
+        named = {f"\0{number}": word for number, word in enumerate(inputs[1:])}
+        options = super().parse_intermixed_args([*words, *named], namespace)
 
         def restored(value: Any) -> Any:
             if isinstance(value, list):
@@ -72,6 +66,13 @@ class Parser(argparse.ArgumentParser):
         for key, value in vars(options).items():
             setattr(options, key, restored(value))
         return options
+
+    def _split(self, args: Sequence[str] | None) -> tuple[list[str], list[str]]:
+        """Split words at ``--``, with underscores in the options before it, or complete them."""
+        complete(self)
+        words = list(sys.argv[1:] if args is None else args)
+        end = words.index("--") if "--" in words else len(words)
+        return [self._with_underscores(word) for word in words[:end]], words[end:]
 
     def _with_underscores(self, word: str) -> str:
         name, equals, value = word.partition("=")

@@ -61,7 +61,9 @@ def server() -> None:
 
 def local() -> None:
     """Find people without a server."""
-    subprocess.run([_COMMAND, "predict", _photo(), "--url", "local:"], check=True)
+    subprocess.run(
+        [_COMMAND, "predict", _photo(), "--url", "local:", "--save-path", "out"], check=True
+    )
 
 
 def models() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 import tritonpose
 from tritonpose.cli import main, split_command
-from tritonpose.cli.parsing import boxes, command_parser, region, threshold
+from tritonpose.cli.parsing import Parser, boxes, command_parser, region, threshold
 from tritonpose.cli.predict import add_options
 
 COMMANDS = ("predict", "track", "batch", "serve", "models", "config")
@@ -325,3 +326,19 @@ def test_boxes_beside_names_like_options() -> None:
     options = parser.parse_intermixed_args(words)
     assert options.inputs == ["-x.jpg"]
     assert (options.boxes, options.roi) == ([[1, 2, 3, 4]], [[0, 0], [9, 0], [9, 9]])
+
+
+class Direct(Parser):
+    """Parses as the argparse does that takes inputs and options in any order by itself."""
+
+    parse_known_args = argparse.ArgumentParser.parse_known_args
+
+
+@pytest.mark.parametrize("kind", [Parser, Direct])
+def test_dashes_in_options_between_inputs(kind: type[Parser]) -> None:
+    parser = kind()
+    add_options(parser)
+    words = ["a.jpg", "--save-path", "out", "b.jpg", "--det-threshold=0.4", "--", "--save-path"]
+    options = parser.parse_intermixed_args(words)
+    assert options.inputs == ["a.jpg", "b.jpg", "--save-path"]
+    assert (options.save_path, options.det_threshold) == ("out", 0.4)
