@@ -84,7 +84,7 @@ def _check_client(options: argparse.Namespace) -> None:
     create_async_pipeline(
         options.pipeline, url=options.url, timeout=options.timeout, **credentials(options)
     )
-    warn_of_server_options(options, "device", "strict_models")
+    warn_of_server_options(options, options.url, "device", "strict_models")
 
 
 def _summary(result: JobResult, output: Path) -> str:
@@ -111,7 +111,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_shared(parser, "pipeline", "det_threshold")
     add_server(
         parser,
-        "servers to use instead of starting one per node, or `local:` for the workers themselves",
+        "servers to use, or `local:` for the workers themselves",
+        "one is started on each node",
     )
     add_shared(parser, "device", "strict_models")
     parser.add_argument(

@@ -254,14 +254,14 @@ _SHARED: dict[str, dict[str, Any]] = {
     },
     "device": {
         "metavar": "DEVICE",
-        "help": "where models compute, unless a server is named: cpu (default), gpu, gpu:0 or "
-        "gpu:0,1",
+        "help": "where models compute, unless a server is named: cpu (default), gpu or gpu:0; "
+        "`serve` and `batch` also take gpu:0,1",
     },
     "strict_models": {
         "action": "store_true",
         "help": "fail where an open model would stand in for one that can't be fetched",
     },
-    "verbose": {"action": "store_true", "help": "show all of the server's log"},
+    "verbose": {"action": "store_true", "help": "show all of the log"},
     "quiet": {"action": "store_true", "help": "print results, warnings and errors only"},
 }
 
@@ -298,14 +298,14 @@ def warn_without_effect(options: argparse.Namespace) -> None:
             print_warning(f"--{flag} has no effect: models run as ONNX")
 
 
-def add_server(parser: argparse.ArgumentParser, meaning: str) -> None:
-    """Add ``--url``, explained by ``meaning``, and options for servers with authentication."""
+def add_server(parser: argparse.ArgumentParser, meaning: str, default: str) -> None:
+    """Add ``--url``, with its meaning and default, and options for servers with authentication."""
     parser.add_argument(
         "--url",
         default=os.environ.get("TRITONPOSE_URL") or None,
         metavar="URL",
         help=f"{meaning}: grpc://HOST:PORT or http://HOST:PORT, several separated by commas "
-        "(default: $TRITONPOSE_URL)",
+        f"(default: $TRITONPOSE_URL, else {default})",
     )
     group = parser.add_argument_group("for a server that requires authentication, with --url")
     group.add_argument(
@@ -327,17 +327,17 @@ def check_server(parser: argparse.ArgumentParser, options: argparse.Namespace) -
         parser.error(f"{', '.join(unused)} without --url: there is no server to authenticate to")
 
 
-def warn_of_server_options(options: argparse.Namespace, *names: str) -> None:
-    """Warn about options that are for a server started here, where ``--url`` names one."""
+def warn_of_server_options(options: argparse.Namespace, url: str | None, *names: str) -> None:
+    """Warn about options of what is started here, where a server at ``url`` is used instead."""
     for name in names:
-        served = options.url not in (None, LOCAL_URL)
-        if served and getattr(options, name) not in (None, False):
-            print_warning(f"--{name} has no effect: the server at {options.url} has its own")
+        if url not in (None, LOCAL_URL) and getattr(options, name) not in (None, False):
+            print_warning(f"--{name} has no effect: the server at {url} has its own")
 
 
 def credentials(options: argparse.Namespace) -> ConnectionOptions:
     """Return the credentials given; the API key of the environment where no other is given."""
-    if options.url == LOCAL_URL:
+    # The program that listens at the default port need not be the user's server.
+    if options.url in (None, LOCAL_URL):
         return {}
     api_key = os.environ.get(API_KEY_VARIABLE) or None
     given = {**({"api_key": api_key} if api_key else {}), **_given(options)}

@@ -64,7 +64,7 @@ def open_pipeline(options: argparse.Namespace) -> Iterator[HumanKeypointPipeline
     with pipeline:
         # Behind the errors in what was asked for.
         warn_without_effect(options)
-        warn_of_server_options(options, "device", "strict_models")
+        warn_of_server_options(options, url, "device", "strict_models")
         yield pipeline
 
 

@@ -40,7 +40,11 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; the exit status is 1 where an input failed."""
     parser = command_parser("predict", "INPUT [INPUT ...] [options]", _DESCRIPTION, _EXAMPLES)
     add_options(parser)
-    add_server(parser, "use this server, or `local:` for this process")
+    add_server(
+        parser,
+        "use this server, or `local:` for this process",
+        "a server that listens at localhost:8001, else this process",
+    )
     add_paddlex_only(parser)
     # Intermixed: inputs may come before, between and after the flags.
     options = parser.parse_intermixed_args(arguments)

@@ -126,7 +126,11 @@ def _parser() -> argparse.ArgumentParser:
         help="print one line of JSON per frame, also with --save_path",
     )
     add_shared(parser, "device", "strict_models", "verbose", "quiet")
-    add_server(parser, "use this server, or `local:` for this process")
+    add_server(
+        parser,
+        "use this server, or `local:` for this process",
+        "a server that listens at localhost:8001, else this process",
+    )
     return parser
 
 

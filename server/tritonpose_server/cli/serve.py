@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         be_quiet()
     config = PipelineConfig.load(options.pipeline)
     warn_without_effect(options)
-    warn_of_server_options(options, "device", "strict_models", "tuning")
+    warn_of_server_options(options, options.url, "device", "strict_models", "tuning")
     if options.url is not None:
         from tritonpose_server.service.rest.run import run_rest
 

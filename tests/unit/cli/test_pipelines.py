@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
 from toy_models import install_toys
+from tritonpose import local
 from tritonpose.cli import main
-from tritonpose.cli.parsing import Parser, add_server
+from tritonpose.cli.parsing import API_KEY_VARIABLE, Parser, add_server, credentials
 from tritonpose.cli.pipelines import open_pipeline
 from tritonpose.cli.predict import add_options
 from tritonpose_server.models.commands import default_store
@@ -40,7 +42,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def parse(*words: str) -> argparse.Namespace:
     parser = Parser()
     add_options(parser)
-    add_server(parser, "where")
+    add_server(parser, "where", "here")
     return parser.parse_args(words)
 
 
@@ -50,6 +52,26 @@ def test_fast_decode_reaches_the_requests(desk: Path, url: str, flags: list[str]
     options = parse("photo.jpg", "--pipeline", str(desk / "0.7.yaml"), "--url", url, *flags)
     with open_pipeline(options) as pipeline:
         assert pipeline._config.fast_decode is bool(flags)
+
+
+def test_a_server_that_was_not_named_has_its_own_settings_and_gets_no_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TRITONPOSE_URL", raising=False)
+    monkeypatch.setenv(API_KEY_VARIABLE, "secret")
+    options = parse("photo.jpg", "--strict_models", "--device", "gpu:0")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"grpc://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setattr(local, "DEFAULT_URL", url)
+        with open_pipeline(options) as pipeline:
+            assert pipeline.url == url
+    assert capsys.readouterr().err.splitlines() == [
+        f"[tritonpose] using the server at {url}",
+        f"[tritonpose] warning: --device has no effect: the server at {url} has its own",
+        f"[tritonpose] warning: --strict_models has no effect: the server at {url} has its own",
+    ]
+    assert credentials(options) == {}
+    assert credentials(parse("photo.jpg", "--url", url)) == {"api_key": "secret"}
 
 
 @pytest.mark.parametrize(("threshold", "people"), [(0.7, 1), (0.8, 0)])
