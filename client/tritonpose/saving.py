@@ -34,6 +34,8 @@ _WRITABLE_SUFFIXES = frozenset(
 
 # Characters that file names can't hold on one system or another.
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+# Lone surrogates that stand for no byte.
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _MAX_STEM_BYTES = 150
 # File systems take names of 255 bytes; "_frame000000_res.jpg" and more is added.
 _MAX_LOCAL_STEM_BYTES = 210
@@ -137,8 +139,12 @@ def numbered(name: PurePath, page_index: int | None, frame_index: int | None) ->
 
 
 def fitting(name: PurePath) -> PurePath:
-    """Cut a name that leaves no room for what is added, and dots that would hide what is added."""
-    stem = os.fsdecode(os.fsencode(name.stem)[:_MAX_LOCAL_STEM_BYTES]).rstrip(". ") or "image"
+    """Cut a name that leaves no room for what is added, and dots that would hide what is added.
+
+    What no file's name can hold becomes ``_``.
+    """
+    encoded = os.fsencode(_NO_BYTES.sub("_", name.stem))
+    stem = os.fsdecode(encoded[:_MAX_LOCAL_STEM_BYTES]).rstrip(". ") or "image"
     return name.with_name(stem + name.suffix[:_MAX_STEM_BYTES])
 
 

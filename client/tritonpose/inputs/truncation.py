@@ -39,7 +39,7 @@ def missing_bytes(file: BinaryIO) -> int:
         elif head.startswith(b"RIFF") and head.endswith(b"AVI "):
             ends = _riff_ends(file, start)
         elif may_need_its_end(head):
-            ends = _box_ends(file, start)
+            ends = _box_ends(file, start, size)
         else:
             return 0
         return max(0, max(islice(ends, _MOST_PARTS), default=0) - size)
@@ -47,9 +47,10 @@ def missing_bytes(file: BinaryIO) -> int:
         file.seek(start)
 
 
-def _box_ends(file: BinaryIO, offset: int) -> Iterator[int]:
+def _box_ends(file: BinaryIO, offset: int, size: int) -> Iterator[int]:
     """Yield where each box of an MP4 file ends that holds pictures or their index."""
-    while True:
+    # Beyond it may be more than a file can be sought in.
+    while offset < size:
         file.seek(offset)
         head = file.read(16)
         if len(head) < 8:

@@ -149,10 +149,14 @@ def _parse_one(url: str) -> tuple[str, str]:
         # Without the URL, which holds a password.
         raise ConfigError("url: credentials don't belong there; use api_key=... or headers=...")
     if parts.scheme not in _DEFAULT_PORTS:
-        raise ConfigError(f"url={url!r}: expected grpc://, grpcs://, http:// or https://HOST:PORT")
+        raise ConfigError(
+            f"url={url!r}: expected grpc://, grpcs://, http:// or https://HOST:PORT, or local: "
+            "for this process"
+        )
     try:
         complete = bool(parts.hostname and parts.port) and not re.search(r"\s", url)
-    except ValueError:  # the port is not a number
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # the port is not a number, or the name can't be looked up
         complete = False
     if not complete or parts.path.strip("/") or parts.query or parts.fragment:
         raise ConfigError(

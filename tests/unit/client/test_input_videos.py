@@ -114,12 +114,14 @@ def test_the_frames_of_a_truncated_video_come_before_an_error(
     assert caplog.messages == [f"{path}: {count} frames read"]
 
 
-@pytest.mark.parametrize("name", ["clip.mp4", "clip.avi", "header.mp4", "text.avi"])
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.avi", "header.mp4", "huge.mp4", "text.avi"])
 def test_a_video_that_cannot_be_decoded(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     reason = "damaged, or of a kind"
     if name == "header.mp4":
         path.write_bytes(b"\0\0\0\x10ftypisom" + bytes(4))
+    elif name == "huge.mp4":  # as it says of its first box
+        path.write_bytes(b"\0\0\0\1ftyp" + b"\xff" * 8)
     elif name == "text.avi":
         path.write_text("no video")
         reason = "it looks like text, beginning with 'no video'"

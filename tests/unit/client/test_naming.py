@@ -290,6 +290,15 @@ def test_names_that_are_no_text_are_shown_where_only_text_is_allowed() -> None:
     assert as_text("行人.jpg\ud83d") == r"行人.jpg\ud83d"
 
 
+def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+    with Pipeline("sync", StandIn()) as pipeline:
+        missing, found = pipeline.predict(["\ud800a\udcff.jpg", PIXELS], on_error="collect")
+    assert isinstance(missing.error, InputError)
+    assert found.error is None
+    missing.save_to_json(tmp_path)
+    assert files_below(tmp_path) == ["_a\udcff_res.json"]
+
+
 def test_names_that_are_no_text_are_saved(tmp_path: Path) -> None:
     path = b"caf\xe9.jpg".decode(errors="surrogateescape")
     KeypointResult(path, PNG).save_to_json(tmp_path / "out.json")
