@@ -321,6 +321,6 @@ def _evaluate_literals(content: Any) -> Any:
     if isinstance(content, str) and len(content) < _LONGEST_LITERAL:
         try:
             return ast.literal_eval(content)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return content
     return content

@@ -63,6 +63,11 @@ def test_shipped_yaml(tmp_path: Path) -> None:
     )
 
 
+def test_text_that_looks_like_a_literal_stays(tmp_path: Path) -> None:
+    path = write(tmp_path, SHIPPED.replace("model_dir: null", 'model_dir: "{[]}"'))
+    assert PipelineConfig.load(path).detector.model_dir == Path.cwd() / "{[]}"
+
+
 @pytest.mark.parametrize(
     ("change", "module", "field", "expected"),
     [
