@@ -42,10 +42,15 @@ class Deadline:
         """Make urllib's handlers whose connections it watches."""
         return [_HttpHandler(self), _HttpsHandler(self)]
 
-    def watch(self, connection: socket.socket) -> None:
-        """Watch a connection, which another thread uses."""
+    def connect(self, *arguments: Any, **options: Any) -> socket.socket:
+        """Make a connection that it watches, as `socket.create_connection`."""
+        made = socket.create_connection(*arguments, **options)
         # A twin: what is encrypted can't be cut from another thread.
-        self._sockets.append(socket.fromfd(connection.fileno(), connection.family, connection.type))
+        self._sockets.append(socket.fromfd(made.fileno(), made.family, made.type))
+        # Connecting may have taken all the time.
+        if self.passed:
+            self._cut()
+        return made
 
     def _cut(self) -> None:
         self.passed = True
@@ -57,11 +62,8 @@ class Deadline:
 class _HttpConnection(http.client.HTTPConnection):
     def __init__(self, deadline: Deadline, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._deadline = deadline
-
-    def connect(self) -> None:
-        super().connect()
-        self._deadline.watch(self.sock)
+        # What it says to a proxy and about encryption, it says while it connects.
+        self._create_connection = deadline.connect
 
 
 class _HttpsConnection(_HttpConnection, http.client.HTTPSConnection):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ _QUESTION = b"GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: cl
 def explain_port(error: TritonPoseError, url: str) -> TritonPoseError:
     """Replace the message of a failed request where another kind of server answers at the URL.
 
-    Asks it once, for at most a second. Errors with a code are Triton's own and stay as they are.
+    Asks it, for about a second. Errors with a code are Triton's own and stay as they are.
     """
     scheme = urlsplit(url).scheme
     if error.code is None and scheme in ("grpc", "http"):
@@ -75,9 +76,11 @@ def _answer(url: str) -> bytes:
         with socket.create_connection((parts.hostname, parts.port or 0), _SECONDS) as connection:
             connection.sendall(_QUESTION)
             answer = b""
+            deadline = time.monotonic() + _SECONDS
             while len(answer) < _MOST_BYTES and (part := connection.recv(_MOST_BYTES)):
                 answer += part
-                if answer[:5] != b"HTTP/":
+                # Some servers send a little now and then, without end.
+                if answer[:5] != b"HTTP/" or time.monotonic() > deadline:
                     break
             return answer
     except (OSError, ValueError):

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import tritonpose
+from endless_server import endless_server
 from file_server import Route, file_server
 from tritonpose import errors
+from tritonpose.transport import wrong_ports
 from tritonpose.transport.failures import error_from_status, make_error
 from tritonpose.transport.messages import InferRequest
 from twins import EVERY_CLIENT, predict_all
@@ -199,3 +201,13 @@ def test_what_answers_instead_is_told(
             ask(f"{scheme}://127.0.0.1:{server.server_address[1]}", asynchronous)
         server.shutdown()
         thread.join()
+
+
+def test_what_answers_a_little_all_the_time_is_not_read_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wrong_ports, "_SECONDS", 0.1)
+    with endless_server(b"HTTP/1.1 ", b"2", pause=0.01) as url:
+        answer = wrong_ports._answer(url)
+    assert answer.startswith(b"HTTP/1.1 2")
+    assert len(answer) < wrong_ports._MOST_BYTES

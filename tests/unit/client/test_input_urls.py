@@ -1,8 +1,10 @@
 """URLs as inputs, from a real HTTP server that misbehaves."""
 
 import base64
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +18,7 @@ from endless_server import endless_server
 from file_server import FileServer, Route, file_server
 from tritonpose import InputError
 from tritonpose.inputs import decode_source, expand_inputs, load_source, path_of, urls
+from tritonpose.inputs.deadlines import Deadline
 
 JPEG = cv2.imencode(".jpg", np.full((40, 60, 3), (10, 20, 200), np.uint8))[1].tobytes()
 
@@ -206,3 +209,19 @@ def test_servers_that_send_a_little_all_the_time(
     monkeypatch.setattr(urls, "TOTAL_S", 0.6)
     with endless_server(begin, again, pause=0.02) as url:
         assert "not all of it came within 0.6 s" in failure(url)
+
+
+def test_a_proxy_that_sends_a_little_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urls, "TOTAL_S", 0.6)
+    monkeypatch.setenv("no_proxy", "")
+    with endless_server(b"HTTP/1.1 200 OK\r\nX: ", b"y", pause=0.02) as proxy:
+        monkeypatch.setenv("https_proxy", proxy)
+        assert "not all of it came within 0.6 s" in failure("https://camera.example/a.jpg")
+
+
+def test_a_connection_that_is_made_too_late_is_cut() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, Deadline(0.001) as deadline:
+        while not deadline.passed:
+            time.sleep(0.001)
+        with deadline.connect(server.getsockname(), 60) as late:
+            assert late.recv(1) == b""
