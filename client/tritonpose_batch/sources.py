@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from tritonpose.errors import InputError
 from tritonpose.file_types import is_url
 from tritonpose.inputs import FileInput, ImageInput
+from tritonpose.inputs.addresses import SCHEME
 from tritonpose.inputs.files import MAX_BYTES, too_long
 from tritonpose.inputs.frames import read_frames
 from tritonpose.inputs.streams import copied
@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 
     from tritonpose_batch.items import Item
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-
 
 def has_scheme(address: str) -> bool:
     """Check whether this is a URL or an address for fsspec, not a path."""
-    return _SCHEME.match(address) is not None
+    return SCHEME.match(address) is not None
 
 
 def is_stored(address: str) -> bool:

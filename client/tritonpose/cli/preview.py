@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -60,12 +59,6 @@ class Preview:
             self._root.update()
         except self._closed:
             self._labels[source] = None
-
-    def close(self) -> None:
-        """Close all windows."""
-        # Where the screen is gone, there is nothing to close.
-        with suppress(self._closed):
-            self._root.destroy()
 
     def _open(self, source: Hashable, title: str) -> Any:
         window = self._tk.Toplevel(self._root)

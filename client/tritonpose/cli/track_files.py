@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tritonpose.tracking import TrackedResult
     from tritonpose_pipeline.keypoint_schema import KeypointSchema
 
+    Draw = Callable[[], NDArray[np.uint8]]
+
 _ENDINGS = {
     "video": "_res.mp4",
     "json": "_res.jsonl",
@@ -56,7 +58,7 @@ def track_file_kind(save_path: str) -> str | None:
 
 
 class _Sink(Protocol):
-    def write(self, result: TrackedResult, drawn: NDArray[np.uint8]) -> None: ...
+    def write(self, result: TrackedResult, draw: Draw) -> None: ...
 
     def close(self) -> None: ...
 
@@ -80,18 +82,13 @@ class TrackFiles:
         self._sinks: list[_Sink] = []
         self._written = False
 
-    @property
-    def show_drawing(self) -> bool:
-        """Whether `write` shows what is drawn."""
-        return "video" in self._paths
-
-    def write(self, result: TrackedResult, drawn: NDArray[np.uint8]) -> None:
-        """Add a frame, drawn as in BGR; TritonPoseError: it can't be saved."""
+    def write(self, result: TrackedResult, draw: Draw) -> None:
+        """Add a frame, which ``draw`` draws in BGR; TritonPoseError: it can't be saved."""
         if not self._sinks:
             for kind, path in self._paths.items():
                 self._sinks.append(self._files.enter_context(closing(_sink(kind, path))))
         for sink in self._sinks:
-            sink.write(result, drawn)
+            sink.write(result, draw)
         self._written = True
 
     def close(self) -> None:
@@ -104,10 +101,11 @@ def files_in_directory(
     directory: str, source: str, kinds: tuple[str, ...], taken: TakenNames
 ) -> TrackFiles:
     """Choose the names of a source's files in a directory, apart from those of other sources."""
+    from tritonpose.inputs.addresses import SCHEME
     from tritonpose.saving import fitting, last_part
 
     # Of any address, as of web pages: without host, credentials and query.
-    name = fitting(last_part(re.sub("^[A-Za-z][A-Za-z0-9+.-]+://", "http://", source)))
+    name = fitting(last_part(SCHEME.sub("http://", source, count=1)))
     if _NUMBERED_HOST.fullmatch(name.name):
         name = PurePath(f"{name.name}.mp4")
     stem = taken.claim(PurePath(name.name), None, None).stem
@@ -136,8 +134,8 @@ class _Video:
         self._writer = VideoWriter(path)
         self.close = self._writer.close
 
-    def write(self, result: TrackedResult, drawn: NDArray[np.uint8]) -> None:
-        self._writer.write(drawn, result.timestamp)
+    def write(self, result: TrackedResult, draw: Draw) -> None:
+        self._writer.write(draw(), result.timestamp)
 
 
 class _Text:
@@ -175,7 +173,7 @@ class _Lines(_Text):
         super().__init__(path)
         self._text_of = text_of
 
-    def write(self, result: TrackedResult, _: NDArray[np.uint8]) -> None:
+    def write(self, result: TrackedResult, _: Draw) -> None:
         text = self._text_of(result).encode(errors="backslashreplace")
         with self._errors():
             self._file.write(text)
@@ -194,7 +192,7 @@ class _DataSet(_Text):
             self._later: IO[bytes] = self._stack.enter_context(later)
             self._file.write(b'{"images": [')
 
-    def write(self, result: TrackedResult, _: NDArray[np.uint8]) -> None:
+    def write(self, result: TrackedResult, _: Draw) -> None:
         with self._errors():
             self._schema = result.keypoint_schema
             self._put(self._file, self._images, self._kind.image(result, self._images + 1))

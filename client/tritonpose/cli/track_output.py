@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from tritonpose.cli.console import FAILED, print_error, print_status, print_warning
@@ -125,15 +126,14 @@ class TrackOutput:
         if result.truncated and not source.truncated:
             source.truncated = True
             print_warning(truncation(result))
-        drawn = result["input_img"]
-        if self._preview is not None or source.files.show_drawing:
-            drawn = result.draw(**self._what, trails=source.trails)
-        source.files.write(result, drawn)
+        # Once, and only where it is looked at: cameras' frames are decoded for it.
+        draw = cache(partial(result.draw, **self._what, trails=source.trails))
+        source.files.write(result, draw)
         if self._json_lines:
             print(json.dumps(result.json["res"]))
             sys.stdout.flush()
         if self._preview is not None:
-            self._preview.show(result.source_index, source.name, drawn)
+            self._preview.show(result.source_index, source.name, draw())
 
     def _tell(self, began: float) -> None:
         for source in self._sources:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from tritonpose.file_types import is_url
 
 # Two letters at least: C: is a drive.
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _LIVE = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "mms", "mmsh", "rtspt"))
 CAMERA_ADVICE = (
     "predict is for images; pipeline.track, or `tritonpose track`, reads cameras and streams"
@@ -63,7 +63,7 @@ def local_path(address: str) -> str:
 
 def misspelled_address(address: str) -> str | None:
     """Say what is wrong with what is no path, and nearly an address; None for all else."""
-    if _SCHEME.match(address) or os.path.lexists(address):
+    if SCHEME.match(address) or os.path.lexists(address):
         return None
     if not (_BEFORE_HOST.match(address) or _MISSPELLED.match(address)):
         return None
@@ -74,7 +74,7 @@ def unread_address(address: str) -> str | None:
     """Say what to do instead with an address that isn't read; None for all else."""
     if re.match("data:[^,]*,", address):
         return "data: URLs aren't read: give the bytes, base64.b64decode(...)"
-    match = _SCHEME.match(address)
+    match = SCHEME.match(address)
     if match is None or is_url(address) or os.path.lexists(address):
         return misspelled_address(address)
     scheme = match[1].lower()

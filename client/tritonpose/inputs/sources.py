@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 
 from tritonpose.errors import ConfigError
-from tritonpose.inputs.addresses import local_path, masked, misspelled_address
+from tritonpose.inputs.addresses import SCHEME, local_path, masked, misspelled_address
 from tritonpose.inputs.arrays import is_pillow
 from tritonpose.inputs.cameras import Camera
 from tritonpose.inputs.devices import device_of, open_device, open_rtsp
@@ -128,12 +128,12 @@ def _source_of_text(text: str, patient: bool) -> FrameSource:
         return _camera_of_number(int(path), patient)
     if _DEVICE.fullmatch(path):
         return Camera(path, partial(open_device, path), patient=patient)
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", path)
+    scheme = SCHEME.match(path)
     if scheme is None and (problem := misspelled_address(path)) is not None:
         raise ConfigError(problem)
     if scheme is None or os.path.lexists(path):
         if Path(path).is_dir():
-            raise ConfigError(f"{path!r} is a folder: name the videos in it")
+            raise ConfigError(f"{path!r} is a directory: name the videos in it")
         return VideoFile(path)
     name = masked(path)
     if not re.match(r"[^/?#]", path[scheme.end() :]):

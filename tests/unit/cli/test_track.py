@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import av
@@ -101,6 +102,14 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert (first["frame_index"], second["timestamp"]) == (0, 0.1)
     assert [box["track_id"] for box in second["boxes"]] == [1, 2]
     assert "saved" not in printed.err
+
+
+def test_what_shows_no_picture_decodes_none(tmp_path: Path) -> None:
+    result = frame(0)
+    result["input_img"] = partial(pytest.fail, "decoded")
+    source = SourceOutput("clip.mp4", TrackFiles({"mot": tmp_path / "mot.txt"}), Trails())
+    assert write([result], [source], json_lines=True) == 0
+    assert files(tmp_path) == {"mot.txt"}
 
 
 def test_one_error_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,7 +267,7 @@ def test_other_files_are_refused(save_path: str) -> None:
         ("a.mp4 --smooth much", "invalid choice: 'much'"),
         ("a.mp4 --roi 1,2", "--roi: "),
         ("a.mp4 --api_key k", "--api_key without --url"),
-        (". --save_path out", "'.' is a folder"),
+        (". --save_path out", "'.' is a directory"),
         ("a.mp4 ftp://me:secret@host/a.mp4", "ftp:// addresses aren't read"),
         ("0 --smooth offline", "--smooth offline is for recordings, which end; '0' has no end"),
         ("a.mp4 --nonsense", "unrecognized arguments: --nonsense"),

@@ -126,7 +126,7 @@ def test_asynchronous_frames_are_read_in_their_loop() -> None:
         (-1, "cameras are counted from 0"),
         (IMAGE, "a single image is no source: predict is for images"),
         ((IMAGE, 1.0), "a frame and its time are no source"),
-        (".", "is a folder: name the videos in it"),
+        (".", "is a directory: name the videos in it"),
         ("rtmp://u:secret@host/x", "'rtmp://host/x': rtmp:// addresses aren't read"),
         ("rtsp:///x", "names no host"),
     ],
