@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 from tritonpose.config import DetectorConfig, PipelineConfig
 from tritonpose.errors import ConfigError
+from tritonpose.transport import AsyncTransport, Transport
 from tritonpose.transport.connection import check_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tritonpose.transport import AsyncTransport, Transport
     from tritonpose_server.local.engine import LocalEngine
 
 LOCAL_URL = "local:"
@@ -55,14 +55,11 @@ def _listens(url: str) -> bool:
 
 def local_transport(engine: LocalEngine, timeout: float) -> Transport:
     """Put an engine in the place of a server."""
-    from tritonpose.transport import Transport
-
     return Transport([engine], timeout, retries=0)
 
 
 def async_local_transport(engine: LocalEngine, timeout: float) -> AsyncTransport:
     """Put an engine in the place of a server, for asyncio."""
-    from tritonpose.transport import AsyncTransport
     from tritonpose_server.local.engine import AsyncLocalEngine
 
     return AsyncTransport([AsyncLocalEngine(engine)], timeout, retries=0)

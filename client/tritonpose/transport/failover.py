@@ -10,7 +10,6 @@ import asyncio
 import random
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -41,10 +40,6 @@ class Server(Protocol):
         """Answer once, within `timeout` seconds; raise what `Transport.infer` raises."""
         ...
 
-    def is_ready(self, timeout: float) -> bool:
-        """Ask whether it serves the pipeline now, within `timeout` seconds."""
-        ...
-
     def close(self) -> None:
         """Free what it holds."""
         ...
@@ -63,7 +58,7 @@ class AsyncServer(Protocol):
         ...
 
     async def is_ready(self, timeout: float) -> bool:
-        """See `Server.is_ready`."""
+        """Ask whether it serves the pipeline now, within `timeout` seconds."""
         ...
 
     async def close(self) -> None:
@@ -150,11 +145,6 @@ class Transport(_Failover["Server"]):
                     attempts.succeeded()
                     return response
 
-    def is_ready(self, timeout: float) -> bool:
-        """Ask all servers at once whether one serves the pipeline now, within `timeout` seconds."""
-        with ThreadPoolExecutor(len(self._servers)) as pool:
-            return any(pool.map(lambda server: server.is_ready(timeout), self._servers))
-
     def close(self) -> None:
         """Close the connections; requests after it fail. May be called again."""
         for server in self._close_once():
@@ -184,7 +174,7 @@ class AsyncTransport(_Failover["AsyncServer"]):
                     return response
 
     async def is_ready(self, timeout: float) -> bool:
-        """See `Transport.is_ready`."""
+        """Ask all servers at once whether one serves the pipeline now, within `timeout` seconds."""
         return any(await asyncio.gather(*(server.is_ready(timeout) for server in self._servers)))
 
     async def close(self) -> None:

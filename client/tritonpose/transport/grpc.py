@@ -154,17 +154,19 @@ class _GrpcCalls:
         return type(self), self._settings
 
     def _infer_arguments(self, request: InferRequest, timeout: float) -> dict[str, Any]:
+        inputs = []
+        for name, datatype, array in request.tensors():
+            tensor = triton.InferInput(name, list(array.shape), datatype)
+            tensor.set_data_from_numpy(array)
+            inputs.append(tensor)
         return {
             "model_name": MODEL_NAME,
-            "inputs": request.infer_inputs(triton.InferInput),
+            "inputs": inputs,
             "request_id": request.request_id,
             "parameters": request.parameters(),
             "headers": {**self._headers, **trace_headers()},
             "client_timeout": timeout,
         }
-
-    def _ready_arguments(self, timeout: float) -> dict[str, Any]:
-        return {"model_name": MODEL_NAME, "headers": self._headers, "client_timeout": timeout}
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -203,14 +205,6 @@ class GrpcServer(_GrpcCalls):
             raise explain_port(error, self.url) from None
         return self._response(result)
 
-    def is_ready(self, timeout: float) -> bool:
-        """Ask whether it serves the pipeline now, within `timeout` seconds."""
-        try:
-            with _GUARD.calling():
-                return bool(self._client().is_model_ready(**self._ready_arguments(timeout)))
-        except InferenceServerException:
-            return False
-
     def close(self) -> None:
         """Close the channel."""
         if self._made is not None:
@@ -243,9 +237,12 @@ class AsyncGrpcServer(_GrpcCalls):
         return self._response(result)
 
     async def is_ready(self, timeout: float) -> bool:
-        """See `GrpcServer.is_ready`."""
+        """Ask whether it serves the pipeline now, within `timeout` seconds."""
         try:
-            return bool(await self._client().is_model_ready(**self._ready_arguments(timeout)))
+            ready = await self._client().is_model_ready(
+                MODEL_NAME, headers=self._headers, client_timeout=timeout
+            )
+            return bool(ready)
         except InferenceServerException:
             return False
 

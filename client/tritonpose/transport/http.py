@@ -153,10 +153,6 @@ class HttpServer:
         """See `AsyncHttpServer.infer`."""
         return self._run(self._server.infer(request, timeout))
 
-    def is_ready(self, timeout: float) -> bool:
-        """See `AsyncHttpServer.is_ready`."""
-        return self._run(self._server.is_ready(timeout))
-
     def close(self) -> None:
         """Close the connections and end the thread."""
         with self._lock:

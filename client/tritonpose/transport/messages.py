@@ -87,15 +87,6 @@ class InferRequest:
                 tensors.append((name, "FP32", np.ascontiguousarray(points, dtype=np.float32)))
         return tensors
 
-    def infer_inputs(self, make: Callable[[str, list[int], str], Any]) -> list[Any]:
-        """Make the input tensors; ``make`` is tritonclient's ``InferInput``, of either protocol."""
-        inputs = []
-        for name, datatype, array in self.tensors():
-            tensor = make(name, list(array.shape), datatype)
-            tensor.set_data_from_numpy(array)
-            inputs.append(tensor)
-        return inputs
-
     def parameters(self) -> dict[str, str | bool]:
         """Make the Triton request parameters: the choices that were made."""
         choices: dict[str, str | bool | None] = {

@@ -130,10 +130,6 @@ class LocalEngine:
                 return self._pipeline
         return self._pipeline
 
-    def is_ready(self, timeout: float) -> bool:  # noqa: ARG002 - servers may take time to answer
-        """Say that it serves, for which nothing need be loaded."""
-        return True
-
     def close(self) -> None:
         """Free the models."""
         self._pipeline = None
@@ -159,9 +155,9 @@ class AsyncLocalEngine:
         finally:
             cancelled.set()
 
-    async def is_ready(self, timeout: float) -> bool:
-        """See `LocalEngine.is_ready`."""
-        return self._engine.is_ready(timeout)
+    async def is_ready(self, timeout: float) -> bool:  # noqa: ARG002 - servers may take time to answer
+        """Say that it serves, for which nothing need be loaded."""
+        return True
 
     async def close(self) -> None:
         """See `LocalEngine.close`."""
