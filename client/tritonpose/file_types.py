@@ -82,18 +82,10 @@ def is_video(path: str) -> bool:
 
 
 def is_found(path: str) -> bool:
-    """Check whether a file in a directory is to be read: a regular one, named like one to read.
-
-    One that can't be looked at is, too, so that it is reported.
-    """
+    """Check whether a regular file in a directory is to be read; all but .ts by its name."""
     if _TRANSPORT_STREAM_NAME.fullmatch(path):
         return is_video(path)
-    if not (has_image_name(path) or has_video_name(path)):
-        return False
-    try:
-        return stat.S_ISREG(Path(path).stat().st_mode)
-    except OSError:
-        return True
+    return has_image_name(path) or has_video_name(path)
 
 
 def _head_of(path: str) -> bytes:

@@ -57,8 +57,7 @@ def _schemas(parts: Sequence[Path]) -> list[KeypointSchema]:
 
 
 def _schema(row: Mapping[str, Any]) -> KeypointSchema:
-    # Parts of the first versions lack the column.
-    text = row.get("keypoint_schema")
+    text = row["keypoint_schema"]
     return schema_from_json(text) if text else default_schema(len(row["keypoints"][0]))
 
 

@@ -5,7 +5,7 @@ Beside these, results have the methods `to_coco`, `to_supervision` and `to_dataf
 
 from __future__ import annotations
 
-from tritonpose.export.coco import coco_category, coco_results, person_scores
+from tritonpose.export.coco import coco_category, coco_results
 from tritonpose.export.cvat import cvat_image, cvat_xml
 from tritonpose.export.fiftyone import fiftyone_labels, fiftyone_skeleton
 from tritonpose.export.label_studio import label_studio_config, label_studio_task
@@ -28,7 +28,6 @@ __all__ = [
     "label_studio_task",
     "mot_text",
     "openpose_json",
-    "person_scores",
     "posetrack_json",
     "supervision_keypoints",
 ]

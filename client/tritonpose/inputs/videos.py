@@ -42,7 +42,6 @@ _HOPELESS_S = 15.0
 # More would hold a frame each, on machines with many cores.
 _MOST_THREADS = 4
 _USUAL_RATE = 25.0
-_TOO_LARGE = f"up to {Limits.max_pixels} pixels are accepted; downscale it first"
 
 
 @dataclass(frozen=True, eq=False)

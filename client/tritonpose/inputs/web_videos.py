@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from tritonpose.file_types import is_video_format, may_need_its_end
+from tritonpose.file_types import HEAD_BYTES, is_video_format, may_need_its_end
 from tritonpose.inputs.addresses import masked
 from tritonpose.inputs.cameras import ConnectError, OpenStream
 from tritonpose.inputs.deadlines import Deadline
@@ -46,7 +46,6 @@ WITHOUT_FRAME_S = 60.0
 
 # No frame is that large.
 _BYTES_WITHOUT_FRAME = 2**27
-_HEAD_BYTES = 1024
 _PLAYLIST_BYTES = 2**20
 # Parts one after the other that can't be fetched.
 _MOST_FAILURES = 3
@@ -77,7 +76,7 @@ def open_web_video(address: str) -> Iterator[OpenStream]:
 
     with ExitStack() as stack:
         body = stack.enter_context(closing(_Body(address, SILENCE_S)))
-        head = body.peek(_HEAD_BYTES)
+        head = body.peek(HEAD_BYTES)
         kind = body.kind
         if head.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"#EXTM3U"):
             yield stack.enter_context(_open_playlist(address, body))

@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 
 from poses import made_up_result
 from tritonpose import KeypointResult
-from tritonpose.export import person_scores
+from tritonpose.export.coco import person_scores
 from tritonpose_pipeline.keypoint_schema import default_schema
 
 COLUMNS = {
