@@ -42,7 +42,7 @@ _END = object()
 
 
 class AsyncPipeline(BasePipeline[AsyncTransport, AsyncResults, AsyncTracked]):
-    """PaddleX's human keypoint pipeline, run by a server, for one event loop.
+    """PaddleX's human keypoint pipeline, run by a server or in this process, for one event loop.
 
     It belongs to the first that uses it: in another one it is a TritonPoseError.
 

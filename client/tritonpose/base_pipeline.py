@@ -43,7 +43,7 @@ are requests in flight, the server would wait with them.
 
 
 class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
-    """PaddleX's human keypoint pipeline, run by a server.
+    """PaddleX's human keypoint pipeline, run by a server or in this process.
 
     It is its settings: copies, in other processes as well, make connections of their own.
 
@@ -107,9 +107,9 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
                 read as results are taken, so they may be endless. `AsyncPipeline` also takes an
                 asynchronous iterator, and reads others in threads, one item at a time, as they
                 may block.
-            det_threshold: Lowest detection score, 0 to 1; or a mapping of the detector's classes
-                (labels or ids) to such scores, where others have 0.5. Default from the
-                configuration, else from the server.
+            det_threshold: Detector score that a person must exceed, 0 to 1; or a mapping of the
+                detector's classes (labels or ids) to such scores, where others have 0.5. Default
+                from the configuration, else from the server.
             threshold: Another name for `det_threshold`.
             boxes: People found elsewhere, so that no detector runs: (N, 4), x1, y1, x2, y2 in
                 pixels of the image, turned by its orientation tag; N may be 0. For several images
@@ -176,7 +176,7 @@ class BasePipeline(Generic[AnyTransport, AnyResults, AnyTracked]):
             source: The path of a video; a camera, 0 or ``/dev/video0``; an rtsp, http or https
                 address; an iterator of frames, or of pairs of a frame and its time in seconds;
                 or a list of these.
-            det_threshold: Lowest detection score of a person, 0 to 1; weaker detections only
+            det_threshold: Detector score that a person must exceed, 0 to 1; weaker detections only
                 continue tracks. Default from the configuration, else 0.5. A mapping is as in
                 `predict`, and weaker detections are not used then.
             det_interval: Run the detector in every frame (1), in every k-th, or "auto": as rarely

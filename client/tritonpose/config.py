@@ -52,7 +52,8 @@ class DetectorConfig(ModuleConfig):
     """The ``ObjectDetection`` module.
 
     Attributes:
-        threshold: Lowest detection score, 0 to 1; or of each class, by its label or id.
+        threshold: Detector score that a person must exceed, 0 to 1; or of each class, by its label
+            or id.
         img_size: Network size as (height, width) in pixels.
         classes: Labels or ids of the classes that count as people.
     """

@@ -176,7 +176,10 @@ def _check_unconnected(connection: Mapping[str, object]) -> None:
     """Raise ConfigError where arguments are for a server, but there is none."""
     given = [name for name, value in connection.items() if value is not None]
     if given:
-        raise ConfigError(f"{', '.join(given)}: there is no server to send it to with url='local:'")
+        raise ConfigError(
+            f"{', '.join(given)}: for a server, but the pipeline runs in this process: name a "
+            "server by url=..."
+        )
 
 
 def _warn_unused(**given: object) -> None:

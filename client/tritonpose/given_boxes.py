@@ -84,7 +84,9 @@ class GivenBoxes:
         elif path is None:
             problem = "boxes are given by path, but this input has none: give a list of boxes"
         elif path not in by_path:
-            problem = f"boxes has none for {path!r}; None there would let the detector look"
+            problem = (
+                f"boxes has no entry for {path!r}: add its boxes, or None to run the detector on it"
+            )
         else:
             return source, by_path[path]
         return FileInput(path or "", problem=problem), None

@@ -41,7 +41,9 @@ _LOOK_UP_S = 1.0
 
 
 class HumanKeypointPipeline(BasePipeline[Transport, Results, Tracked]):
-    """PaddleX's human keypoint pipeline, run by a server. Safe to use from several threads.
+    """PaddleX's human keypoint pipeline, run by a server or in this process.
+
+    Safe to use from several threads.
 
     Use it as a context manager, or call `close`. Its arguments are those of `BasePipeline`. Forked
     processes may use it, with connections of their own, and close it without effect on the parent's

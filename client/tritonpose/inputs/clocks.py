@@ -10,7 +10,7 @@ _FAR_S = 60.0
 
 
 class LiveClock:
-    """Seconds since it was made, for the frames of one camera; they only grow.
+    """Seconds since the first connection, for the frames of one camera.
 
     A camera's own times are even where the network's are not. They are trusted as long as they are
     within a second of what is measured here; the frame that came with least delay relates the two.

@@ -1,4 +1,4 @@
-"""Find the images and videos in a folder and below, and count what is passed over."""
+"""Find the images and videos in a directory and below, and count what is passed over."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ class Folder:
 
 
 def describe(passed_over: Mapping[str, int]) -> str:
-    """Write counts as a phrase: ``links to folders: 2, ...``."""
+    """Write counts as a phrase: ``links to directories: 2, ...``."""
     return ", ".join(f"{kind}: {count}" for kind, count in sorted(passed_over.items()))
 
 
 def search_folder(directory: str) -> Folder:
-    """Search a folder and those below, but no links to folders, which may lead in circles."""
+    """Search a directory and below, but no links to directories, which may lead in circles."""
     found = Folder()
 
     def unreadable(_: OSError) -> None:
-        found.passed_over["folders that can't be read"] += 1
+        found.passed_over["directories that can't be read"] += 1
 
     for folder, below, names in os.walk(directory, onerror=unreadable):
         for name in below:
             if os.path.islink(os.path.join(folder, name)):  # noqa: PTH114, PTH118 (as below)
-                found.passed_over["links to folders"] += 1
+                found.passed_over["links to directories"] += 1
         for name in names:
             path = os.path.join(folder, name)  # noqa: PTH118 (PaddleX's spelling: "./a" stays)
             kind = _kind_passed_over(path, name)
@@ -55,7 +55,7 @@ def search_folder(directory: str) -> Folder:
 
 
 def _kind_passed_over(path: str, name: str) -> str | None:
-    """Tell why a file in a folder isn't read; None for one that is, or that can't be looked at."""
+    """Tell why a file found isn't read; None for one that is, or that can't be looked at."""
     if name.startswith("._"):
         return HIDDEN
     try:

@@ -41,7 +41,8 @@ class InferRequest:
     Attributes:
         image: An encoded JPEG, PNG, WebP or BMP file. Exactly one of `image` and `frame`.
         frame: A decoded image, (H, W, 3) uint8, BGR.
-        det_threshold: Lowest detection score, 0 to 1; or of each class, by its label or id.
+        det_threshold: Detector score that a person must exceed, 0 to 1; or of each class, by its
+            label or id.
         detector: Name of the detector.
         keypoint_model: Name of the keypoint model.
         flip: Average the result with that of the mirrored crop.

@@ -77,13 +77,13 @@ def test_what_is_passed_over_is_counted(folder: Path) -> None:
     ]
     assert found == {
         "files that macOS keeps beside others (._x.jpg)": 1,
-        "links to folders": 1,
+        "links to directories": 1,
         "pipes and devices": 1,
         "images of more than 256 MiB": 1,
         "files of other kinds": 2,
     }
     (folder / "elsewhere" / "link").symlink_to(photos, target_is_directory=True)
-    with pytest.raises(InputError, match="'elsewhere' or below: links to folders: 1"):
+    with pytest.raises(InputError, match="'elsewhere' or below: links to directories: 1"):
         list_items(["elsewhere"], print)
 
 

@@ -177,7 +177,8 @@ def test_what_is_passed_over_is_counted(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "loop").symlink_to(tmp_path)
     assert write_results([result()], Output(), [str(tmp_path), "b.png"]) == 0
     assert capsys.readouterr().err.endswith(
-        "; passed over: files that macOS keeps beside others (._x.jpg): 2, links to folders: 1\n"
+        "; passed over: files that macOS keeps beside others (._x.jpg): 2, "
+        "links to directories: 1\n"
     )
 
 

@@ -245,7 +245,7 @@ def test_the_engine_is_the_servers_or_that_of_this_process() -> None:
         ({"max_in_flight": 0}, "max_in_flight=0"),
         ({"url": "local:", "device": "tpu"}, "'tpu'"),
         ({"url": "local:", "timeout": 0}, "timeout=0"),
-        ({"url": "local:", "api_key": "secret"}, "api_key"),
+        ({"url": "local:", "api_key": "secret"}, "api_key: for a server"),
         ({"url": "local:", "engine": "paddle"}, "'paddle'"),
     ],
 )

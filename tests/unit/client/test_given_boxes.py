@@ -107,7 +107,7 @@ def test_boxes_by_path(make: Make, tmp_path: Path) -> None:
     assert [each["input_path"] for each in results[:3]] == paths
     messages = [str(each.error) for each in results]
     assert messages[:2] == ["None", "None"]
-    assert messages[2].startswith(f"boxes has none for {paths[2]!r}")
+    assert messages[2].startswith(f"boxes has no entry for {paths[2]!r}")
     assert "given by path, but this input has none" in messages[3]
 
 

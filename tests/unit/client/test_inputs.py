@@ -178,4 +178,4 @@ def test_images_that_a_directory_may_hide_are_told(
     (tmp_path / "in" / "._a.png").write_bytes(b"\0\5\x16\7")
     (tmp_path / "in" / "link").symlink_to(tmp_path, target_is_directory=True)
     assert len(list(expand_inputs(tmp_path / "in"))) == 1
-    assert "in': passed over: links to folders: 1" in caplog.text
+    assert "in': passed over: links to directories: 1" in caplog.text

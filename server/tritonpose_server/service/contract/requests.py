@@ -45,8 +45,8 @@ class KeypointRequest:
 
     Attributes:
         image: The bytes of a file, supposedly an image; or the URL to fetch it from.
-        det_threshold: Lowest detection score, 0 to 1, or of each class by its label or id; None
-            for that of the served pipeline.
+        det_threshold: Detector score that a person must exceed, 0 to 1, or of each class by its
+            label or id; None for that of the served pipeline.
         log_id: The id that the client gave its request, None if it gave no usable one.
         person_boxes: People found elsewhere, float32 (N, 4); None where the detector is to look.
         roi: Corners of the region in which people count, float32 (M, 2); None for all of the image.
