@@ -103,11 +103,7 @@ class KeypointService:
         self._memory = BodyMemory(settings.max_bodies_bytes)
         self._streams = Streams(settings.max_streams)
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="rest")
-        self.metrics = RestMetrics(
-            lambda: self._slots.taken,
-            lambda: self._slots.present - self._slots.taken,
-            lambda: self._streams.open,
-        )
+        self.metrics = RestMetrics(lambda: self._slots.taken, lambda: self._streams.open)
         self.tracing = RestTracing.from_environment(os.environ)
         self._images = ImageFetcher(settings.urls)
         self._readiness = Readiness(transport, settings.triton_url)
@@ -254,7 +250,8 @@ class KeypointService:
         content_type = request.headers.get("content-type", "")
         kind = kind_of_body(content_type)
         coding = coding_of_body(request.headers.get("content-encoding", ""))
-        body = await receive_body(request, limit, timeout, take_memory)
+        with self.metrics.receiving.track_inprogress():
+            body = await receive_body(request, limit, timeout, take_memory)
         if coding is not None:
             body = await self.in_thread(partial(decompress, body, coding, limit))
             take_memory(len(body))

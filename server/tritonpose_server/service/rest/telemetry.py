@@ -67,17 +67,12 @@ _UNTRACED = "/health$,/health/ready$,/metrics$"
 class RestMetrics:
     """Metrics of one service; only requests for keypoints count.
 
-    ``stages`` are seconds by stage: ``read``, ``fetch``, ``triton`` and ``write``; ``ready`` is
-    set by the endpoint that shows the metrics.
+    ``stages`` are seconds by stage: ``read``, ``fetch``, ``triton`` and ``write``; ``receiving``
+    counts bodies; ``ready`` is set by the endpoint that shows the metrics.
     """
 
-    def __init__(
-        self,
-        in_flight: Callable[[], int],
-        receiving: Callable[[], int],
-        streams: Callable[[], int],
-    ) -> None:
-        """Start at zero; the functions count requests worked on, those being received, and streams.
+    def __init__(self, in_flight: Callable[[], int], streams: Callable[[], int]) -> None:
+        """Start at zero; the functions count requests worked on, and streams.
 
         A stream is a WebSocket on which people are followed.
         """
@@ -127,12 +122,11 @@ class RestMetrics:
         Gauge(
             "tritonpose_rest_requests_in_flight", "Requests worked on.", registry=registry
         ).set_function(in_flight)
-        Gauge(
+        self.receiving = Gauge(
             "tritonpose_rest_requests_receiving",
             "Requests whose body is being received.",
             registry=registry,
-        ).set_function(receiving)
-
+        )
         self.frames = Counter(
             "tritonpose_rest_frames",
             "Frames of streams by the status of their answer: HTTP's, or dropped.",

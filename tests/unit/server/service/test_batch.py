@@ -354,6 +354,25 @@ def test_the_work_for_a_client_that_leaves_ends() -> None:
     asyncio.run(scenario())
 
 
+def test_images_that_wait_are_not_being_received() -> None:
+    triton = Triton(lambda _number: asyncio.sleep(30))
+
+    async def scenario() -> str:
+        app = app_of(triton, max_batch_in_flight=4)
+        client = Client(app, json.dumps(requests(5)).encode())
+        await until(lambda: triton.running == 4)
+        door = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=door, base_url="http://localhost") as other:
+            metrics = (await other.get("/metrics")).text
+        client.left.set()
+        await client.request
+        return metrics
+
+    lines = asyncio.run(scenario()).splitlines()
+    assert "tritonpose_rest_requests_in_flight 4.0" in lines
+    assert "tritonpose_rest_requests_receiving 0.0" in lines
+
+
 def test_images_are_counted_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
     app = app_of(Triton())
 

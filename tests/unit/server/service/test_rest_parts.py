@@ -199,7 +199,7 @@ def test_readiness_is_asked_for_once_by_many(caplog: pytest.LogCaptureFixture) -
 def observe(app: Callable[[Scope, Receive, Send], Any]) -> tuple[list[Message], list[str]]:
     """Runs one request: messages sent, statuses counted."""
     sent: list[Message] = []
-    metrics = RestMetrics(lambda: 0, lambda: 0, lambda: 0)
+    metrics = RestMetrics(lambda: 0, lambda: 0)
 
     async def send(message: Message) -> None:
         sent.append(message)
