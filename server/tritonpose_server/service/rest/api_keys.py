@@ -86,4 +86,4 @@ def _is_open(path: str) -> bool:
 
 def key_digest(key: str) -> bytes:
     """Return what to know of a key, and to show in a fault, instead of the key itself."""
-    return sha256(key.encode("utf-8", "surrogateescape")).digest()
+    return sha256(key.encode("utf-8", "surrogatepass")).digest()

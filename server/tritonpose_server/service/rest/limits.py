@@ -26,15 +26,18 @@ _TURN_SECONDS = 0.005
 
 
 class Slots:
-    """Counts requests; used within one event loop.
+    """Counts requests, or streams; used within one event loop.
 
     ``present`` requests are here, including those still being received; ``taken`` ones are worked
     on. Once ``closed``, new requests are refused; present ones go on.
     """
 
-    def __init__(self, limit: int) -> None:
-        """Allow `limit` requests to be worked on at the same time."""
+    def __init__(
+        self, limit: int, what: str = "requests (max_in_flight) are already in flight"
+    ) -> None:
+        """Allow `limit` to be worked on at the same time; the error says ``what`` there are."""
         self._limit = limit
+        self._what = what
         self.present = 0
         self.taken = 0
         self.closed = False
@@ -71,27 +74,7 @@ class Slots:
 
     def _require_room(self) -> None:
         if self.taken >= self._limit:
-            raise BusyError(f"{self._limit} requests are already under way")
-
-
-class Streams:
-    """Counts the connections on which people are followed; used within one event loop."""
-
-    def __init__(self, limit: int) -> None:
-        """Allow `limit` of them at the same time."""
-        self._limit = limit
-        self.open = 0
-
-    @contextmanager
-    def enter(self) -> Iterator[None]:
-        """Count one; BusyError if the limit is reached."""
-        if self.open >= self._limit:
-            raise BusyError(f"{self._limit} connections that follow people are open already")
-        self.open += 1
-        try:
-            yield
-        finally:
-            self.open -= 1
+            raise BusyError(f"{self._limit} {self._what}")
 
 
 class BodyMemory:
@@ -117,7 +100,9 @@ class BodyMemory:
         def take(count: int) -> None:
             nonlocal held
             if self._held + count > self._limit:
-                raise BusyError("the bodies of other requests take all the memory set aside")
+                raise BusyError(
+                    "the bodies of other requests take all the memory set aside (max_bodies_bytes)"
+                )
             self._held += count
             held += count
 

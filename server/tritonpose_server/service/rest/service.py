@@ -43,7 +43,6 @@ from tritonpose_server.service.rest.bodies import (
 from tritonpose_server.service.rest.limits import (
     BodyMemory,
     Slots,
-    Streams,
     cancel_on_disconnect,
 )
 from tritonpose_server.service.rest.observation import add_log_fields
@@ -101,9 +100,12 @@ class KeypointService:
         self._slots = slots
         self._transport = transport
         self._memory = BodyMemory(settings.max_bodies_bytes)
-        self._streams = Streams(settings.max_streams)
+        self._streams = Slots(
+            settings.max_streams,
+            "connections that follow people (max_streams) are open already",
+        )
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="rest")
-        self.metrics = RestMetrics(lambda: self._slots.taken, lambda: self._streams.open)
+        self.metrics = RestMetrics(lambda: self._slots.taken, lambda: self._streams.taken)
         self.tracing = RestTracing.from_environment(os.environ)
         self._images = ImageFetcher(settings.urls)
         self._readiness = Readiness(transport, settings.triton_url)

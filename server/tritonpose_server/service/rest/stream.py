@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from starlette.websockets import WebSocketDisconnect
 
@@ -26,41 +26,17 @@ from tritonpose_server.service.rest.responses import request_id, set_request_id
 from tritonpose_server.service.rest.telemetry import DROPPED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-    from typing import Any
-
     from starlette.websockets import WebSocket
 
-    from tritonpose.transport.messages import InferRequest, PoseResponse
     from tritonpose_server.service.contract.stream import StreamMessage
-    from tritonpose_server.service.rest.limits import Streams
+    from tritonpose_server.service.rest.limits import Slots
+    from tritonpose_server.service.rest.service import KeypointService
     from tritonpose_server.service.rest.settings import RestSettings
-    from tritonpose_server.service.rest.telemetry import RestMetrics, RestTracing
 
 # Codes of ours begin here: the rest is the HTTP status.
 _CLOSE_CODES = 4000
 
 _OUTAGE = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
-
-
-class Finder(Protocol):
-    """What a stream needs of the service."""
-
-    metrics: RestMetrics
-    tracing: RestTracing
-
-    async def find_in_frame(self, request: InferRequest, *, again: bool) -> PoseResponse:
-        """Find the people in a frame; ServiceError if that fails, ``again`` if not for once."""
-        ...
-
-    async def in_thread(self, work: Callable[[], Any]) -> Any:
-        """Do what takes long elsewhere."""
-        ...
-
-    def stage(self, name: str, *, to_triton: bool = False) -> AbstractContextManager[None]:
-        """Time a part of the work."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -81,14 +57,14 @@ class StreamSession:
     """
 
     def __init__(
-        self, socket: WebSocket, settings: RestSettings, streams: Streams, finder: Finder
+        self, socket: WebSocket, settings: RestSettings, streams: Slots, service: KeypointService
     ) -> None:
         self._socket = socket
         self._settings = settings
         self._streams = streams
-        self._finder = finder
+        self._service = service
         self._clock = _Clock()
-        self._follower = Follower(finder.in_thread)
+        self._follower = Follower(service.in_thread)
         # Of the next image.
         self._time: float | None = None
         self._reset = False
@@ -99,17 +75,19 @@ class StreamSession:
 
     async def run(self) -> None:
         """Serve the client until it leaves, or until it has done something wrong."""
-        await self._socket.accept()
         try:
+            await self._socket.accept()
             await self._greet()
-            with self._streams.enter():
+            with self._streams.take():
                 await self._send(notice_body("Ready", request_id(self._socket.scope)))
                 await self._serve()
         except ServiceError as error:
             if isinstance(error, BusyError):
                 add_log_fields(self._socket.scope, reason=error.reason)
-            await self._send(error_body(error, request_id(self._socket.scope)))
-            await self._socket.close(_CLOSE_CODES + error.status)
+            # It may have left, or read nothing for too long.
+            with suppress(WebSocketDisconnect, RuntimeError):
+                await self._send(error_body(error, request_id(self._socket.scope)))
+                await self._socket.close(_CLOSE_CODES + error.status)
         except WebSocketDisconnect:
             pass
         finally:
@@ -173,7 +151,7 @@ class StreamSession:
         self._changed.set()
         if dropped is not None:
             self._dropped += 1
-            self._finder.metrics.frames.labels(DROPPED).inc()
+            self._service.metrics.frames.labels(DROPPED).inc()
             failure = BusyError("dropped for a newer image: let two at most be unanswered")
             await self._send(error_body(failure, self._log_id(dropped), dropped.number))
 
@@ -193,7 +171,7 @@ class StreamSession:
 
     async def _answer(self, frame: _Frame) -> None:
         log_id = self._log_id(frame)
-        with self._finder.tracing.frame_span():
+        with self._service.tracing.frame_span():
             try:
                 body = await self._follow(frame, log_id)
                 status = HTTPStatus.OK
@@ -202,24 +180,24 @@ class StreamSession:
                 if error.status in _OUTAGE:
                     self._clock.lose()
                 body, status = error_body(error, log_id, frame.number), error.status
-        self._finder.metrics.frames.labels(str(status.value)).inc()
+        self._service.metrics.frames.labels(str(status.value)).inc()
         await self._send(body)
 
     async def _follow(self, frame: _Frame, log_id: str) -> bytes:
-        if not frame.image:
-            raise invalid_image("image", "the image file is empty")
         if frame.reset:
             self._clock = _Clock()
             self._follower.restart()
+        if not frame.image:
+            raise invalid_image("image", "the image file is empty")
         self._clock.check(frame)
-        with self._finder.stage("read"):
+        with self._service.stage("read"):
             request = await self._follower.request(frame.image, log_id)
-        people = await self._finder.find_in_frame(request, again=self._clock.in_outage)
+        people = await self._service.find_in_frame(request, again=self._clock.in_outage)
         shown, internal = self._clock.take(frame)
-        with self._finder.stage("write"):
+        with self._service.stage("write"):
             result = self._follower.take(people, internal)
             arrays = result.arrays
-            self._finder.metrics.people.inc(len(arrays.boxes))
+            self._service.metrics.people.inc(len(arrays.boxes))
             return tracked_body(arrays, result.track_ids, frame.number, shown, log_id)
 
     async def _receive(self, seconds: float, otherwise: str) -> str | bytes:
@@ -277,7 +255,7 @@ class _Clock:
         return now, now - self._lost
 
     def lose(self) -> None:
-        """Note that the people in an image can't be told, as the inference server is away."""
+        """Note that Triton gave no answer for an image."""
         self.in_outage = True
 
 

@@ -45,7 +45,12 @@ def test_a_key_comes_by_message_or_header(
 
 
 @pytest.mark.parametrize(
-    ("first", "words"), [({}, "an API key is needed"), ({"key": "x" * 20}, "is not valid")]
+    ("first", "words"),
+    [
+        ({}, "an API key is needed"),
+        ({"key": "x" * 20}, "is not valid"),
+        ({"key": "\ud800"}, "is not valid"),
+    ],
 )
 def test_the_first_message_needs_the_key(locked: str, first: dict[str, str], words: str) -> None:
     with stream(locked, first, ready=False) as opened:

@@ -85,6 +85,18 @@ def test_times_that_do_not_fit(address: str) -> None:
             assert told(opened)["errorCode"] == status
 
 
+def test_a_scene_that_begins_with_an_empty_image(address: str) -> None:
+    with stream(address) as opened:
+        for said, image, status in (
+            ({"time": 9}, IMAGE, 0),
+            ({"time": 1, "reset": True}, b"", 422),
+            ({"time": 2}, IMAGE, 0),
+        ):
+            opened.send(json.dumps(said))
+            opened.send(image)
+            assert told(opened)["errorCode"] == status
+
+
 def test_an_image_that_the_pipeline_refuses(triton: FileServer, address: str) -> None:
     usual = triton.routes[INFER]
     body = json.dumps({"error": "[invalid_image] the image is 1x1"}).encode()

@@ -120,11 +120,15 @@ def test_silent_clients_are_closed(
     assert struct.pack("!H", code) in rest
 
 
-def test_a_client_that_reads_nothing_is_cut() -> None:
+@pytest.mark.parametrize("keep_alive_timeout", [75.0, 0.1])
+def test_a_client_that_reads_nothing_is_cut(
+    keep_alive_timeout: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = {"send_timeout": 0.3, "keep_alive_timeout": keep_alive_timeout}
     # Answers of 100 kB.
     with (
         pretended_triton(answer(100)) as many,
-        rest_service(many.http.address, send_timeout=0.3) as running,
+        rest_service(many.http.address, **limits) as running,
         socket.socket() as opened,
     ):
         parts = urlsplit(running)
@@ -134,6 +138,7 @@ def test_a_client_that_reads_nothing_is_cut() -> None:
         opened.sendall(upgrade() + frame(1, b"{}"))
         send_until_cut(opened, frame(2, IMAGE), pause=0.002)
         assert wait_until(lambda: metric(running, "tritonpose_rest_streams ") == 0)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_streams_beyond_the_limit(limited: str) -> None:
@@ -142,7 +147,7 @@ def test_streams_beyond_the_limit(limited: str) -> None:
             opened.send(IMAGE)
             assert told(opened)["errorCode"] == 0
         with stream(limited, ready=False) as opened:
-            assert "3 connections that follow people" in problem(opened, 503)
+            assert "3 connections that follow people (max_streams)" in problem(opened, 503)
             assert closed(opened)[0] == 4503
     assert wait_until(lambda: metric(limited, "tritonpose_rest_streams ") == 0)
     with stream(limited) as opened:
