@@ -77,7 +77,7 @@ class TritonPythonModel:
                 self._pool.submit(self._serve, tensor, sender, context)
             else:
                 limit = self._settings.max_in_flight
-                busy = BusyError(f"{limit} requests are already under way")
+                busy = BusyError(f"{limit} requests (max_in_flight) are already in flight")
                 _send_text(sender, error_body(busy, choose_log_id()))
 
     def finalize(self) -> None:

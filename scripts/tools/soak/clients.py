@@ -19,7 +19,7 @@ from tritonpose.transport.messages import InferRequest, PoseResponse
 
 # Parts of a full service's messages: docs/run/server.md.
 _EXPIRIES = ("was not ready within", "became free for an image")
-_REFUSALS = (*_EXPIRIES, "already in flight", "already under way", "are open already")
+_REFUSALS = (*_EXPIRIES, "already in flight", "are open already")
 
 _HANG_UP_SECONDS = 0.2
 

@@ -10,7 +10,7 @@ import pydantic_core
 from tritonpose_pipeline import errors
 
 BUSY = "busy"
-"""Reason of a request that this service refused because too many were under way."""
+"""Reason of a request that this service refused because too many were in flight."""
 
 TRITON_BUSY = "triton_busy"
 """Reason of a request that the pipeline refused because it was full, or too late."""
@@ -78,6 +78,11 @@ def missing_image(advice: str) -> ServiceError:
 def unavailable(message: str) -> ServiceError:
     """Make an error 503: the same request may succeed a moment later."""
     return ServiceError(HTTPStatus.SERVICE_UNAVAILABLE, message)
+
+
+def triton_unavailable() -> ServiceError:
+    """Make the error 503 of a Triton that is out of reach, or lacks the pipeline or a model."""
+    return unavailable("Triton is unavailable; try again later")
 
 
 def internal_error(message: str = "Internal server error") -> ServiceError:

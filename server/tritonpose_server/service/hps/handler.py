@@ -16,7 +16,7 @@ from tritonpose_server.service.contract.failures import (
     ServiceError,
     failure_of_pipeline,
     internal_error,
-    unavailable,
+    triton_unavailable,
 )
 from tritonpose_server.service.contract.requests import check_request, parse_json
 from tritonpose_server.service.contract.schema import choose_log_id
@@ -112,7 +112,7 @@ class HpsHandler:
             return self._estimate(request)
         except PipelineError as error:
             code, text = parse_code(str(error))
-            failure = failure_of_pipeline(code, text) or unavailable(text)
+            failure = failure_of_pipeline(code, text) or triton_unavailable()
             if failure.is_fault:
                 self._log(f"request {request.request_id} failed: {error}")
             raise failure from error

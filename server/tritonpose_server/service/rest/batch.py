@@ -101,8 +101,8 @@ def read_batch(
     if len(items) > most:
         raise ServiceError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"the batch has {len(items)} images; up to {most} are accepted: send them in several "
-            "requests",
+            f"the batch has {len(items)} images; up to {most} (max_batch_images) are accepted: "
+            "send them in several requests",
             usable_log_id(log_id),
         )
     return Batch(deque(items), usable_log_id(log_id))

@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tritonpose_server.service.contract.failures import ServiceError, invalid, missing_image
 from tritonpose_server.service.contract.requests import (
@@ -42,6 +42,21 @@ _MAX_PARTS = 16
 # Of a form's Content-Type, and of the headers of a part. The library takes much more memory for
 # many of them, and time by the square of their parameters.
 _MAX_FORM_HEAD, _MAX_PARAMETERS = 4096, 64
+
+
+class SizeLimit(NamedTuple):
+    """How many bytes are accepted, by the setting of a name."""
+
+    size: int
+    name: str
+
+    def exceeded(self, what: str = "body") -> ServiceError:
+        """Make the error of a body, or of an image of a batch, of more bytes."""
+        return ServiceError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the {what} is larger than the {self.size / 1e6:g} MB accepted ({self.name}): "
+            "downscale or recompress the image",
+        )
 
 
 class BodyKind(Enum):
@@ -82,7 +97,7 @@ def coding_of_body(content_encoding: str) -> str | None:
 
 
 async def receive_body(
-    request: Request, limit: int, timeout: float, take_memory: TakeMemory
+    request: Request, limit: SizeLimit, timeout: float, take_memory: TakeMemory
 ) -> bytearray:
     """Receive a body of up to `limit` bytes within `timeout` seconds.
 
@@ -97,17 +112,18 @@ async def receive_body(
             f"`Transfer-Encoding: {transfer[:100]}` is not supported: use chunked alone",
         )
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limit:
-        raise too_large(limit)
+    if length.isdecimal() and int(length) > limit.size:
+        raise limit.exceeded()
     try:
         return await asyncio.wait_for(_receive(request, limit, take_memory), timeout)
     except asyncio.TimeoutError:
         raise ServiceError(
-            HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {timeout:g} s"
+            HTTPStatus.REQUEST_TIMEOUT,
+            f"the body did not arrive within {timeout:g} s (receive_timeout)",
         ) from None
 
 
-def decompress(body: bytes | bytearray, coding: str, limit: int) -> bytearray:
+def decompress(body: bytes | bytearray, coding: str, limit: SizeLimit) -> bytearray:
     """Decompress a body; ServiceError 413 if more than `limit` bytes come out, 422 if it can't be.
 
     Some clients send ``deflate`` without the frame of zlib that it should have.
@@ -116,9 +132,9 @@ def decompress(body: bytes | bytearray, coding: str, limit: int) -> bytearray:
     try:
         for _ in range(_MAX_MEMBERS):
             decoder = zlib.decompressobj(_window(coding, rest))
-            content += decoder.decompress(rest, limit + 1 - len(content))
-            if len(content) > limit:
-                raise too_large(limit)
+            content += decoder.decompress(rest, limit.size + 1 - len(content))
+            if len(content) > limit.size:
+                raise limit.exceeded()
             if not decoder.eof:
                 raise zlib.error("it is truncated")
             rest = decoder.unused_data
@@ -151,12 +167,12 @@ def read_body(
     return check_file(image, {**query, **fields}, where="body", visualize=visualize)
 
 
-async def _receive(request: Request, limit: int, take_memory: TakeMemory) -> bytearray:
+async def _receive(request: Request, limit: SizeLimit, take_memory: TakeMemory) -> bytearray:
     body = bytearray()
     try:
         async for chunk in request.stream():
-            if len(body) + len(chunk) > limit:
-                raise too_large(limit)
+            if len(body) + len(chunk) > limit.size:
+                raise limit.exceeded()
             take_memory(len(chunk))
             body += chunk
     except BaseException:
@@ -266,12 +282,3 @@ def _is_text(head: email.message.Message) -> bool:
 
 def _malformed_form(why: str) -> ServiceError:
     return invalid([("form_invalid", "body", f"the body is not a form that can be read: {why}")])
-
-
-def too_large(limit: int, what: str = "body") -> ServiceError:
-    """Make the error of a body, or of an image of a batch, of more bytes than are accepted."""
-    return ServiceError(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the {what} is larger than the {limit / 1e6:g} MB accepted: downscale or recompress the "
-        "image",
-    )

@@ -91,7 +91,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         # The request that the application works on; uvicorn's `cycle` is the latest one.
         self._working: RequestResponseCycle | None = None
         if len(self.connections) > self.limits.max_connections:
-            self._refuse(unavailable("too many connections are open; try again later"))
+            why = "too many connections are open (max_connections); try again later"
+            self._refuse(unavailable(why))
         else:
             self._expect(self.limits.header_timeout, self._head_is_late)
 
@@ -271,11 +272,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._close()
             return
         seconds = self.limits.header_timeout
-        self._refuse(
-            ServiceError(
-                HTTPStatus.REQUEST_TIMEOUT, f"the headers did not arrive within {seconds:g} s"
-            )
-        )
+        words = f"the headers did not arrive within {seconds:g} s (header_timeout)"
+        self._refuse(ServiceError(HTTPStatus.REQUEST_TIMEOUT, words))
 
     def _answering(self) -> bool:
         return self._working is not None and not self._working.response_complete
@@ -309,7 +307,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         limit = self.limits.max_header_bytes
         if self._in_body:
             return bad_request(f"more than {limit} bytes of its body are neither data nor chunks")
-        return large_head(f"the headers are larger than {limit} bytes")
+        return large_head(f"the headers are larger than {limit} bytes (max_header_bytes)")
 
     def _refuse(self, error: ServiceError) -> None:
         log_id = choose_log_id()

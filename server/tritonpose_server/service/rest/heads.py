@@ -29,7 +29,7 @@ _UPGRADE_HEADERS = frozenset({b"upgrade", b"connection", b"http2-settings"})
 def head_problem(url: bytes, headers: Sequence[Header], limit: int) -> ServiceError | None:
     """Return why a complete head is refused, None if it isn't; ``limit`` is its size in bytes."""
     if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > limit:
-        return large_head(f"the headers are larger than {limit} bytes")
+        return large_head(f"the headers are larger than {limit} bytes (max_header_bytes)")
     if [name for name, _ in headers].count(b"host") > 1:
         return bad_request("it has several `Host` headers")
     if httptools.parse_url(url).path is None:

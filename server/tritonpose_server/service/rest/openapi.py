@@ -34,8 +34,9 @@ Before each may come a text with its `time` in seconds, by default that of its a
 
 Each image gets one answer, a text: `InferResponse`, whose `result` also has `frame`, the number of
 the image from 0, and `time`, and whose persons have `trackId`, the same for the same person; null
-for somebody new who may be none. Or `NoResultResponse` with `frame`. An image that comes while two
-are unanswered replaces the one that waits, which gets 503."""
+for a person seen for the first time, who may be a false detection. Or `NoResultResponse` with
+`frame`. An image that comes while two are unanswered replaces the one that waits, which gets
+503."""
 
 _FILE = {"type": "string", "format": "binary"}
 _FILE_TYPES = (
@@ -45,7 +46,8 @@ _FILE_TYPES = (
 
 _FAILURES = {
     HTTPStatus.UNAUTHORIZED: "The server requires an API key, and the request has no valid one.",
-    HTTPStatus.FORBIDDEN: "`image` is a URL that this server does not fetch.",
+    HTTPStatus.FORBIDDEN: "`image` is a URL that this server does not fetch, or a web page of "
+    "another site has sent the request.",
     HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body, or the file at a URL, is too large; or a batch "
     "has too many images.",
@@ -56,10 +58,9 @@ _FAILURES = {
     HTTPStatus.INTERNAL_SERVER_ERROR: "A fault of the server or of a model; its log has "
     "the details.",
     HTTPStatus.BAD_GATEWAY: "The host of a URL does not give the image.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Too many requests are under way, or the inference server is "
-    "out of reach or busy.",
-    HTTPStatus.GATEWAY_TIMEOUT: "The inference server, or the host of a URL, gave no answer in "
-    "time.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Too many requests are in flight, or Triton is out of reach or "
+    "busy.",
+    HTTPStatus.GATEWAY_TIMEOUT: "Triton, or the host of a URL, gave no answer in time.",
 }
 
 _REQUEST_ID = {

@@ -16,8 +16,8 @@ LOGGER = logging.getLogger("tritonpose.service")
 
 _SECONDS = 2.0
 
-_OUT_OF_REACH = "the inference server is out of reach: no connection to it can be made"
-_NOT_SERVING = "the inference server is reached, but does not serve the pipeline, or not yet"
+_OUT_OF_REACH = "Triton is out of reach: no connection to it can be made"
+_NOT_SERVING = "Triton is reached, but does not serve the pipeline, or not yet"
 
 
 class Readiness:
@@ -43,7 +43,7 @@ class Readiness:
         if problem is not None and problem != self._problem:
             LOGGER.warning("%s (%s); requests get 503 until it is ready", problem, self._url)
         elif problem is None and self._problem is not None:
-            LOGGER.info("the inference server is ready again (%s)", self._url)
+            LOGGER.info("Triton is ready again (%s)", self._url)
         self._problem = problem
         return problem
 

@@ -39,7 +39,7 @@ def run_rest(
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until the server behind the service is gone.
 
-    Then the service is not ready and refuses requests, while those under way get
+    Then the service is not ready and refuses requests, while those in flight get
     ``settings.shutdown_timeout`` seconds to finish; a second signal cuts that short. Signals are
     only handled in the main thread. A ``listener`` is bound to the address in the settings, and
     left open; ``ended`` is called about twice a second and returns whether to stop.
@@ -75,7 +75,7 @@ def run_rest(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which finishes the requests under way before it stops."""
+    """uvicorn, which finishes the requests in flight before it stops."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class _Server(uvicorn.Server):
                 # Bodies leave gaps, which nothing else gives back to the system.
                 release_freed_memory()
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
-        # While requests are under way, connections are still accepted and get 503: uvicorn itself
+        # While requests are in flight, connections are still accepted and get 503: uvicorn itself
         # would refuse them first.
         deadline = time.monotonic() + self._settings.shutdown_timeout
         while self._slots.present and time.monotonic() < deadline:

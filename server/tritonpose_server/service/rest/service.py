@@ -28,17 +28,17 @@ from tritonpose_server.service.contract.failures import (
     failure_of_pipeline,
     internal_error,
     invalid_image,
-    unavailable,
+    triton_unavailable,
 )
 from tritonpose_server.service.rest.batch import BatchResponse, answers_as_ready, read_batch
 from tritonpose_server.service.rest.bodies import (
     BodyKind,
+    SizeLimit,
     coding_of_body,
     decompress,
     kind_of_body,
     read_body,
     receive_body,
-    too_large,
 )
 from tritonpose_server.service.rest.limits import (
     BodyMemory,
@@ -99,6 +99,7 @@ class KeypointService:
         self._settings = settings
         self._slots = slots
         self._transport = transport
+        self._body_limit = SizeLimit(settings.max_body_bytes, "max_body_bytes")
         self._memory = BodyMemory(settings.max_bodies_bytes)
         self._streams = Slots(
             settings.max_streams,
@@ -191,8 +192,8 @@ class KeypointService:
         status = HTTPStatus.OK
         try:
             async with self._slots.take_in_turn():
-                if item.size > self._settings.max_body_bytes:
-                    raise too_large(self._settings.max_body_bytes, "image")
+                if item.size > self._body_limit.size:
+                    raise self._body_limit.exceeded("image")
                 read = item.read
                 asked = read() if item.size <= _INLINE_BYTES else await self.in_thread(read)
                 log_id = asked.log_id or log_id
@@ -227,7 +228,7 @@ class KeypointService:
     async def _read(self, request: Request, take_memory: TakeMemory) -> KeypointRequest:
         settings = self._settings
         kind, body, content_type = await self._receive(
-            request, settings.max_body_bytes, settings.receive_timeout, take_memory
+            request, self._body_limit, settings.receive_timeout, take_memory
         )
         read = partial(
             read_body, kind, body, content_type, request.query_params, visualize=settings.visualize
@@ -236,8 +237,8 @@ class KeypointService:
 
     async def _read_batch(self, request: Request, take_memory: TakeMemory) -> Batch:
         settings = self._settings
-        limit = settings.max_batch_bytes
-        timeout = settings.receive_timeout * max(limit / settings.max_body_bytes, 1)
+        limit = SizeLimit(settings.max_batch_bytes, "max_batch_bytes")
+        timeout = settings.receive_timeout * max(limit.size / settings.max_body_bytes, 1)
         kind, body, content_type = await self._receive(request, limit, timeout, take_memory)
         if kind is BodyKind.JSON:
             # The texts that it is parsed into stay, one by one, until their image's turn comes.
@@ -246,7 +247,7 @@ class KeypointService:
         return read() if len(body) <= _INLINE_BYTES else await self.in_thread(read)
 
     async def _receive(
-        self, request: Request, limit: int, timeout: float, take_memory: TakeMemory
+        self, request: Request, limit: SizeLimit, timeout: float, take_memory: TakeMemory
     ) -> tuple[BodyKind, bytearray, str]:
         """Receive a body, and decompress it; returns also what it is declared as."""
         content_type = request.headers.get("content-type", "")
@@ -316,10 +317,10 @@ def _failure_of_triton(error: TritonPoseError, timeout: float) -> ServiceError:
     if isinstance(error, InvalidRequestError):
         return invalid_image("image", text)
     if isinstance(error, ServerUnavailableError | ModelNotFoundError):
-        return unavailable("the inference server is unavailable; try again later")
+        return triton_unavailable()
     if isinstance(error, DeadlineExceededError):
         return ServiceError(
             HTTPStatus.GATEWAY_TIMEOUT,
-            f"the inference server gave no answer within {timeout:g} s; try again later",
+            f"Triton gave no answer within {timeout:g} s (triton_timeout); try again later",
         )
     return internal_error()

@@ -61,7 +61,7 @@ class RestSettings:
             can take the places of requests, nor the other way round.
         max_frame_bytes: Size of an image that comes by WebSocket; larger ones end the connection.
         triton_timeout: Seconds Triton gets to answer; then the client gets 504.
-        shutdown_timeout: Seconds that requests under way get to finish when the service stops.
+        shutdown_timeout: Seconds that requests in flight get to finish when the service stops.
         workers: Threads that read large bodies and draw pictures.
         stand_ins: The open model that is served in place of each of PaddleX's models that the
             pipeline names but no source has; shown by ``/health/ready``.

@@ -96,7 +96,8 @@ class StreamSession:
     async def _greet(self) -> None:
         """Read the first message, and look for a key where one is needed."""
         message = await self._receive(
-            self._settings.header_timeout, "the first message did not arrive within {:g} s"
+            self._settings.header_timeout,
+            "the first message did not arrive within {:g} s (header_timeout)",
         )
         if not isinstance(message, str):
             words = "the first message must be a text: a JSON object, `{}` at least"
@@ -129,7 +130,8 @@ class StreamSession:
         """Read what the client sends; answers at once what needs no work."""
         while True:
             message = await self._receive(
-                self._settings.keep_alive_timeout, "no message came within {:g} s"
+                self._settings.keep_alive_timeout,
+                "no message came within {:g} s (keep_alive_timeout)",
             )
             if isinstance(message, str):
                 try:

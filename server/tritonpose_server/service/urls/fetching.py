@@ -92,7 +92,8 @@ class ImageFetcher:
         except asyncio.TimeoutError:
             raise ServiceError(
                 HTTPStatus.GATEWAY_TIMEOUT,
-                f"the host of the URL did not send the image within {settings.timeout:g} s",
+                f"the host of the URL did not send the image within {settings.timeout:g} s "
+                "(url_timeout)",
             ) from None
         if not is_server_format(data):
             # Don't reveal content not meant for this client.
@@ -266,5 +267,5 @@ def _bad_gateway(what: str) -> ServiceError:
 def _too_large(limit: int) -> ServiceError:
     return ServiceError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the image at the URL is larger than the {limit / 1e6:g} MB accepted",
+        f"the image at the URL is larger than the {limit / 1e6:g} MB accepted (url_max_bytes)",
     )

@@ -204,10 +204,15 @@ def test_errors_of_images_do_not_end_the_others() -> None:
         (b"--x\r\n", FORM, 422, "may be truncated"),
         (JPEG, {"Content-Type": "image/jpeg"}, 415, "send a JSON array of requests"),
         (b"", {"Content-Type": "text/plain"}, 415, "application/json"),
-        (requests(9), JSON, 413, "the batch has 9 images; up to 8 are accepted"),
-        (form(*map(file, range(9))), FORM, 413, "the batch has 9 images; up to 8 are accepted"),
+        (requests(9), JSON, 413, "the batch has 9 images; up to 8 (max_batch_images) are"),
+        (
+            form(*map(file, range(9))),
+            FORM,
+            413,
+            "the batch has 9 images; up to 8 (max_batch_images) are",
+        ),
         (form(*map(file, range(30))), FORM, 422, "more than 24 parts"),
-        (b"[" + b" " * 3_000_000 + b"]", JSON, 413, "larger than the 3 MB accepted"),
+        (b"[" + b" " * 3_000_000 + b"]", JSON, 413, "the 3 MB accepted (max_batch_bytes)"),
         # Each two or three bytes of which became some 70 of memory.
         (b"[" + b"{}," * 300_000 + b"1]", JSON, 422, "more than the 250000 values"),
         (b"[" + b"1," * 300_000 + b"1]", JSON, 422, "more than the 250000 values"),
@@ -230,7 +235,9 @@ def test_an_image_has_the_limit_of_an_image() -> None:
     batch = [{"image": image(0)}, {"image": "A" * 1001}, {"image": image(2)}]
     lines = lines_of(post(batch, max_body_bytes=1000))
     assert [line["errorCode"] for line in lines] == [0, 413, 0]
-    assert lines[1]["errorMsg"].startswith("the image is larger than the 0.001 MB accepted")
+    assert lines[1]["errorMsg"].startswith(
+        "the image is larger than the 0.001 MB accepted (max_body"
+    )
 
 
 def test_the_memory_of_all_bodies_bounds_batches_too() -> None:

@@ -15,7 +15,7 @@ import pytest
 from posted_bodies import JPEG, post, problems
 from tritonpose_server.service.contract.failures import ServiceError
 from tritonpose_server.service.contract.requests import parse_json
-from tritonpose_server.service.rest.bodies import decompress
+from tritonpose_server.service.rest.bodies import SizeLimit, decompress
 
 DOCUMENT = {"image": base64.b64encode(JPEG).decode(), "logId": "mine", "name": "f\u00fc\u4eba"}
 TEXT = json.dumps(DOCUMENT, ensure_ascii=False)
@@ -149,7 +149,7 @@ def test_bodies_that_grow(coding: str) -> None:
     response, _ = post(body, headers, max_body_bytes=2_000_000)
     assert response.status_code == 413
     assert "larger than the 2 MB accepted" in response.json()["errorMsg"]
-    assert len(decompress(body, coding, 2_000_001)) == 2_000_001
+    assert len(decompress(body, coding, SizeLimit(2_000_001, ""))) == 2_000_001
     # All bodies together have a limit, too.
     response, _ = post(body, headers, max_bodies_bytes=1_000_000)
     assert response.status_code == 503

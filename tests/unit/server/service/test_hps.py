@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline_failures import PIPELINE_FAILURES, PipelineFailure
 from poses import people
 from tritonpose.transport.messages import InferRequest, PoseResponse
 from tritonpose_server.service.contract.failures import ServiceError
@@ -152,25 +153,15 @@ def test_images_that_the_pipeline_refuses(code: str) -> None:
     assert model.logged == []
 
 
-@pytest.mark.parametrize(
-    ("message", "code", "told"),
-    [
-        ("model 'pose' is not ready", 503, "model 'pose' is not ready"),
-        ("[model_unavailable] model 'a': no file", 503, "model 'a': no file"),
-        ("[internal] internal error: ValueError: secret", 500, "Internal server error"),
-        ("[model_failed] model 'a' failed: x", 500, "Internal server error: model 'a' failed"),
-        *(
-            (f"[{code}] full, or late", 503, "full, or late; try again later")
-            for code in ("busy", "shutting_down", "deadline")
-        ),
-    ],
-)
-def test_failures_of_the_pipeline(message: str, code: int, told: str) -> None:
-    model = Model(failing(message))
-    assert model.call(REQUEST) == {"logId": "mine", "errorCode": code, "errorMsg": told}
+@pytest.mark.parametrize("failure", PIPELINE_FAILURES)
+def test_failures_of_the_pipeline(failure: PipelineFailure) -> None:
+    """They are told as REST tells them, and the rest is for the log."""
+    model = Model(failing(failure.message))
+    told = {"logId": "mine", "errorCode": failure.code, "errorMsg": failure.told}
+    assert model.call(REQUEST) == told
     # The pipeline's own log reports its refusals.
-    expected = [] if "full, or late" in message else [f"request mine failed: {message}"]
-    assert model.logged == expected
+    refused = failure.reason == "triton_busy"
+    assert model.logged == ([] if refused else [f"request mine failed: {failure.message}"])
 
 
 def test_own_failures() -> None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from pipeline_failures import PIPELINE_FAILURES, PipelineFailure
 from rest_service import NO_TRITON, rest_client, rest_service
 from tritonpose import ConfigError
 from tritonpose.transport.failures import error_from_status
@@ -47,7 +48,7 @@ def test_alive_but_not_ready(client: httpx.Client) -> None:
     assert alive["errorMsg"] == "Healthy"
     uuid.UUID(alive["logId"])
     response = client.get("/health/ready")
-    assert "inference server is out of reach" in body_of(response, 503)["errorMsg"]
+    assert "Triton is out of reach" in body_of(response, 503)["errorMsg"]
     assert response.headers["retry-after"] == "1"
 
 
@@ -112,7 +113,10 @@ def test_size_of_the_body(client: httpx.Client, streamed: bool) -> None:
         return client.post(PATH, content=parts if streamed else content, headers=headers)
 
     assert "model_attributes_type" in body_of(request(1000), 422)["errorMsg"]
-    assert "larger than the 0.001 MB accepted" in body_of(request(1001), 413)["errorMsg"]
+    assert (
+        "larger than the 0.001 MB accepted (max_body_bytes)"
+        in body_of(request(1001), 413)["errorMsg"]
+    )
 
 
 def test_length_that_is_too_large_already(client: httpx.Client) -> None:
@@ -184,43 +188,25 @@ def app_with_failing_triton(error: Exception, **settings: Any) -> FastAPI:
 def test_no_room() -> None:
     with rest_client(max_in_flight=0) as client:
         response = client.post(PATH, json={"image": IMAGE})
-        assert "0 requests are already under way" in body_of(response, 503)["errorMsg"]
+        assert (
+            "0 requests (max_in_flight) are already in flight" in body_of(response, 503)["errorMsg"]
+        )
         assert response.headers["retry-after"] == "1"
         body_of(client.get("/health"), 200)
 
 
-@pytest.mark.parametrize(
-    ("status", "detail", "code", "told", "reason"),
-    [
-        *(
-            ("503", f"[{code}] full, or late", 503, "full, or late; try again later", "triton_busy")
-            for code in ("busy", "shutting_down", "deadline")
-        ),
-        (
-            *("503", "[model_unavailable] model 'a': no file at 10.0.0.7", 503),
-            *("the inference server is unavailable; try again later", "triton_unavailable"),
-        ),
-        (
-            *("503", "failed to connect to 10.0.0.7; retry later", 503),
-            *("the inference server is unavailable; try again later", "triton_unavailable"),
-        ),
-        (
-            *("500", "[model_failed] model 'a' failed: no memory at 10.0.0.7", 500),
-            *("Internal server error: model 'a' failed", "internal"),
-        ),
-        ("500", "[internal] internal error: no luck", 500, "Internal server error", "internal"),
-    ],
-)
+@pytest.mark.parametrize("failure", PIPELINE_FAILURES)
 def test_refusals_of_the_pipeline_are_passed_on_and_faults_are_not(
-    caplog: pytest.LogCaptureFixture, status: str, detail: str, code: int, told: str, reason: str
+    caplog: pytest.LogCaptureFixture, failure: PipelineFailure
 ) -> None:
-    app = app_with_failing_triton(error_from_status(status, "http://10.0.0.7:8000", detail))
+    error = error_from_status(failure.status, "http://10.0.0.7:8000", failure.message)
+    app = app_with_failing_triton(error)
     response = ask_app(app, PATH, {"image": IMAGE})
-    assert body_of(response, code)["errorMsg"] == told
-    assert response.headers.get("retry-after") == ("1" if code == 503 else None)
+    assert body_of(response, failure.code)["errorMsg"] == failure.told
+    assert response.headers.get("retry-after") == ("1" if failure.code == 503 else None)
     # The pipeline itself logs its refusals.
-    assert ("10.0.0.7" in caplog.text) == (reason != "triton_busy")
-    assert f'rejections_total{{reason="{reason}"}} 1.0' in ask_app(app, "/metrics").text
+    assert ("10.0.0.7" in caplog.text) == (failure.reason != "triton_busy")
+    assert f'rejections_total{{reason="{failure.reason}"}} 1.0' in ask_app(app, "/metrics").text
 
 
 def test_readiness_shows_which_open_models_stand_in() -> None:

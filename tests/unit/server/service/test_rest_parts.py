@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tritonpose.cli.logs import json_formatter
 from tritonpose_server.service.contract.failures import ServiceError
-from tritonpose_server.service.rest.bodies import receive_body
+from tritonpose_server.service.rest.bodies import SizeLimit, receive_body
 from tritonpose_server.service.rest.limits import (
     BodyMemory,
     Slots,
@@ -52,16 +52,20 @@ async def chunks(*parts: bytes, pause: float = 0) -> AsyncIterator[Message]:
 
 # --- body ---
 
+LIMIT = SizeLimit(1000, "max_body_bytes")
+
 
 def test_body_in_parts() -> None:
     request = Request(SCOPE, receiving(chunks(b"one", b"", b"two")))
     memory = BodyMemory(6)
     with memory.share() as take:
-        assert asyncio.run(receive_body(request, 10, 5, take)) == b"onetwo"
+        assert asyncio.run(receive_body(request, LIMIT, 5, take)) == b"onetwo"
         with memory.share() as other:
             request = Request(SCOPE, receiving(chunks(b"x")))
-            with pytest.raises(ServiceError, match="take all the memory") as caught:
-                asyncio.run(receive_body(request, 10, 5, other))
+            with pytest.raises(
+                ServiceError, match=r"take all the memory .*\(max_bodies_bytes\)"
+            ) as caught:
+                asyncio.run(receive_body(request, LIMIT, 5, other))
         assert caught.value.status == HTTPStatus.SERVICE_UNAVAILABLE
     with memory.share() as again:
         again(6)
@@ -71,9 +75,11 @@ def test_body_that_does_not_arrive() -> None:
     request = Request(SCOPE, receiving(chunks(*[b"x"] * 100, pause=0.02)))
     with (
         BodyMemory(1000).share() as take,
-        pytest.raises(ServiceError, match=r"did not arrive within 0\.05 s") as caught,
+        pytest.raises(
+            ServiceError, match=r"did not arrive within 0\.05 s \(receive_timeout\)"
+        ) as caught,
     ):
-        asyncio.run(receive_body(request, 1000, 0.05, take))
+        asyncio.run(receive_body(request, LIMIT, 0.05, take))
     assert caught.value.status == HTTPStatus.REQUEST_TIMEOUT
 
 
@@ -181,14 +187,12 @@ def test_readiness_is_asked_for_once_by_many(caplog: pytest.LogCaptureFixture) -
         await asyncio.sleep(0.01)
         impatient.cancel()
         problems = await asyncio.gather(*others)
-        assert set(problems) == {
-            "the inference server is out of reach: no connection to it can be made"
-        }
+        assert set(problems) == {"Triton is out of reach: no connection to it can be made"}
         assert transport.asked == 1
         assert await readiness.problem() is None
 
     asyncio.run(run())
-    assert [record.levelname for record in caplog.records if "inference" in record.message] == [
+    assert [record.levelname for record in caplog.records if "Triton" in record.message] == [
         *("WARNING", "INFO")
     ]
 

@@ -232,7 +232,7 @@ async def silent(_head: str, _writer: asyncio.StreamWriter) -> None:
 @pytest.mark.parametrize(
     ("answer", "status", "words"),
     [
-        (endless, 413, "larger than the 0.1 MB accepted"),
+        (endless, 413, "larger than the 0.1 MB accepted (url_max_bytes)"),
         (answering("200 OK", "Content-Length: 100001"), 413, "larger than the 0.1 MB"),
         (answering("200 OK", "Content-Length: " + "9" * 19), 413, "larger than the 0.1 MB"),
         (answering("200 OK", "Content-Length: 500", body=IMAGE[:60]), 502, "no valid answer"),
@@ -249,7 +249,7 @@ async def silent(_head: str, _writer: asyncio.StreamWriter) -> None:
         (dripping, 504, "did not send the image within 0.3 s"),
         (dripping_headers, 504, "within 0.3 s"),
         (informing, 504, "within 0.3 s"),
-        (silent, 504, "within 0.3 s"),
+        (silent, 504, "within 0.3 s (url_timeout)"),
         (tiny_chunks, 413, "larger than the 0.1 MB"),
         (many_hints, 502, "its headers do not end"),
         (answering("101 Switching Protocols", "Upgrade: x", "Connection: upgrade"), 502, ""),
