@@ -15,6 +15,12 @@ BUSY = "busy"
 TRITON_BUSY = "triton_busy"
 """Reason of a request that the pipeline refused because it was full, or too late."""
 
+PAGE = "page"
+"""Reason of a request that a web page of another site has sent."""
+
+URL_HOST = "url_host"
+"""Reason of a request whose image the host of its URL did not give."""
+
 _REFUSED = frozenset(
     error.code
     for error in (errors.TooManyRequestsError, errors.ShuttingDownError, errors.DeadlineError)
@@ -29,14 +35,23 @@ _FIELDS = {"det_threshold": "detThreshold", "person_boxes": "personBoxes", "roi"
 class ServiceError(Exception):
     """A request that is answered with an error; ``log_id`` is the client's own ``logId``, if known.
 
-    ``status`` is the HTTP status and ``errorCode`` of the body, ``message`` its ``errorMsg``.
+    ``status`` is the HTTP status and ``errorCode`` of the body, ``message`` its ``errorMsg``;
+    ``reason`` labels metrics where the status doesn't tell it.
     """
 
-    def __init__(self, status: HTTPStatus, message: str, log_id: str | None = None) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        message: str,
+        log_id: str | None = None,
+        *,
+        reason: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.log_id = log_id
+        self.reason = reason
 
     @property
     def is_fault(self) -> bool:
@@ -45,11 +60,10 @@ class ServiceError(Exception):
 
 
 class BusyError(ServiceError):
-    """An error 503: others have used up a limit, or it is too late; ``reason`` labels metrics."""
+    """An error 503: others have used up a limit, or it is too late."""
 
     def __init__(self, why: str, reason: str = BUSY) -> None:
-        super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, f"{why}; try again later")
-        self.reason = reason
+        super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, f"{why}; try again later", reason=reason)
 
 
 def invalid(problems: Sequence[tuple[str, str, str]], log_id: str | None = None) -> ServiceError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 
 from tritonpose_server.service.contract.failures import ServiceError
-from tritonpose_server.service.rest.responses import error_response, request_id
+from tritonpose_server.service.rest.responses import refusal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -53,8 +53,8 @@ class KeyGate:
         failure = key_failure(
             presented, "send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
         )
-        refusal = error_response(failure, request_id(scope), {"WWW-Authenticate": "Bearer"})
-        await refusal(scope, receive, send)
+        response = refusal(scope, failure, {"WWW-Authenticate": "Bearer"})
+        await response(scope, receive, send)
 
     def _admits(self, presented: str) -> bool:
         digest = key_digest(presented)

@@ -28,8 +28,8 @@ from tritonpose_server.service.rest.heads import TRACK_PATH
 from tritonpose_server.service.rest.limits import Slots
 from tritonpose_server.service.rest.observation import Observation
 from tritonpose_server.service.rest.responses import (
-    error_response,
     notice_response,
+    refusal,
     request_id,
 )
 from tritonpose_server.service.rest.service import KeypointService
@@ -156,7 +156,7 @@ def _add_stream(app: FastAPI, service: KeypointService) -> None:
             "`Connection: Upgrade`, `Sec-WebSocket-Version: 13` and a `Sec-WebSocket-Key`",
         )
         wanted = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-        return error_response(failure, request_id(request.scope), wanted)
+        return refusal(request.scope, failure, wanted)
 
     for path in (TRACK_PATH, f"{TRACK_PATH}/"):
         app.router.add_websocket_route(path, service.follow)
@@ -186,10 +186,10 @@ def _add_monitoring(app: FastAPI, service: KeypointService, settings: RestSettin
         tags=["monitoring"],
     )
     async def check_readiness(request: Request) -> Response:
-        log_id = request_id(request.scope)
         problem = await service.problem()
         if problem is not None:
-            return error_response(unavailable(problem), log_id)
+            return refusal(request.scope, unavailable(problem))
+        log_id = request_id(request.scope)
         return notice_response("Ready", log_id, standIns=settings.stand_ins or None)
 
     @app.get(
@@ -247,4 +247,4 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     failure = ServiceError(HTTPStatus(error.status_code), error.detail)
-    return error_response(failure, request_id(request.scope), error.headers)
+    return refusal(request.scope, failure, error.headers)

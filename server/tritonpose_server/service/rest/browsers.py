@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,12 +12,8 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 
 from tritonpose_server.ports import is_loopback
-from tritonpose_server.service.contract.failures import ServiceError
-from tritonpose_server.service.rest.responses import (
-    REQUEST_ID_HEADER,
-    error_response,
-    request_id,
-)
+from tritonpose_server.service.contract.failures import PAGE, ServiceError
+from tritonpose_server.service.rest.responses import REQUEST_ID_HEADER, refusal
 from tritonpose_server.service.rest.settings import ANY
 from tritonpose_server.service.urls.policy import matches
 
@@ -57,8 +53,6 @@ FETCHING_ANYWHERE = {_POLICY_HEADER: "; ".join((*_POLICY, "connect-src 'self' ht
 
 # How long a browser remembers that a page may send requests.
 _PREFLIGHT_SECONDS = 600
-
-_FORMS = "send forms"
 
 _PORT = re.compile(r":[0-9]*$")
 _LOCAL_NAME = re.compile(r"[a-z_-][a-z0-9_-]*")
@@ -112,35 +106,36 @@ class PageGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        refusal = None
-        if scope["type"] in ("http", "websocket"):
-            headers = Headers(scope=scope)
-            what = "open WebSockets" if scope["type"] == "websocket" else _FORMS
-            refusal = self._refusal(headers.getlist("host"), headers, what)
-        if refusal is None:
+        problem = self._problem(scope) if scope["type"] in ("http", "websocket") else None
+        if problem is None:
             await self._app(scope, receive, send)
             return
-        response = error_response(ServiceError(HTTPStatus.FORBIDDEN, refusal), request_id(scope))
-        await response(scope, receive, send)
+        error = ServiceError(HTTPStatus.FORBIDDEN, problem, reason=PAGE)
+        await refusal(scope, error)(scope, receive, send)
 
-    def _refusal(self, named: Iterable[str], headers: Mapping[str, str], what: str) -> str | None:
+    def _problem(self, scope: Scope) -> str | None:
+        headers = Headers(scope=scope)
         if self._hosts is not None:
-            for name in map(_host_name, named):
+            for name in map(_host_name, headers.getlist("host")):
                 if not (_is_this_machine(name) or matches(name, self._hosts)):
                     return (
                         "this service has no API keys and is for its own machine, so it takes "
                         f"requests for `localhost` alone, not for {name[:100]!r}: start it with "
                         "--allowed_hosts or with API keys"
                     )
-        is_form = headers.get("content-type", "").lower().startswith("multipart/")
-        if is_form or what != _FORMS:
-            origin = headers.get("origin", "")
-            if _is_foreign(headers) and not {origin, ANY} & self._origins:
-                return (
-                    f"pages of other sites may not {what}, got the origin {origin[:100]!r}: "
-                    "start the service with --cors_origins"
-                )
-        return None
+        if scope["type"] == "websocket":
+            what = "open WebSockets"
+        elif headers.get("content-type", "").lower().startswith("multipart/"):
+            what = "send forms"
+        else:
+            return None
+        origin = headers.get("origin", "")
+        if not _is_foreign(headers) or {origin, ANY} & self._origins:
+            return None
+        return (
+            f"pages of other sites may not {what}, got the origin {origin[:100]!r}: "
+            "start the service with --cors_origins"
+        )
 
 
 def _host_name(host: str) -> str:

@@ -15,8 +15,9 @@ from starlette.requests import ClientDisconnect
 from tritonpose_server.service.contract.failures import internal_error
 from tritonpose_server.service.rest.browsers import BROWSER_HEADERS
 from tritonpose_server.service.rest.responses import (
+    LOG_FIELDS_KEY,
     REQUEST_ID_HEADER,
-    error_response,
+    refusal,
     request_id,
 )
 from tritonpose_server.service.rest.telemetry import HUNG_UP
@@ -34,14 +35,8 @@ LOGGER = logging.getLogger("tritonpose.service")
 # Monitoring asks for these every few seconds.
 _QUIET_PATHS = frozenset({"/health", "/health/ready", "/metrics"})
 
-_FIELDS_KEY = "tritonpose.log_fields"
 _QUOTED = frozenset({"path", "refused"})
 _PLAIN = re.compile(r"[!#-\[\]-~]+")
-
-
-def add_log_fields(scope: Scope, **fields: int | str) -> None:
-    """Add fields to the request's line in the log; `reason` is for the metrics, too."""
-    scope.setdefault(_FIELDS_KEY, {}).update(fields)
 
 
 class Observation:
@@ -50,8 +45,8 @@ class Observation:
     It also adds to every answer the headers for browsers and the id of the request.
 
     A line has the fields `request_id` (the answer's ``logId``), `client`, `method`, `path`,
-    `status`, `received` and `sent` (bytes of the bodies), `ms`, those of `add_log_fields`, and
-    `trace_id` where there are traces; nothing of a body's content.
+    `status`, `received` and `sent` (bytes of the bodies), `ms`, those of
+    `responses.add_log_fields`, and `trace_id` where there are traces; nothing of a body's content.
     """
 
     def __init__(
@@ -62,9 +57,10 @@ class Observation:
         counted_path: str,
         batch_path: str,
     ) -> None:
-        """Wrap an application; the metrics count requests for one path, and failures of another.
+        """Wrap an application.
 
-        The service itself counts the images of a batch.
+        ``counted_path`` is the path whose requests count, ``batch_path`` the one of which only
+        failures do: the service counts the images.
         """
         self._app = app
         self._metrics = metrics
@@ -88,11 +84,10 @@ class Observation:
             LOGGER.exception("request_id=%s failed", log_id, extra={"request_id": log_id})
             if seen.begun:
                 raise  # The answer has begun: the server can only cut it off.
-            failure = error_response(internal_error(), log_id)
-            await failure(scope, receive, seen.send)
+            await refusal(scope, internal_error())(scope, receive, seen.send)
         finally:
             seconds = time.perf_counter() - started
-            fields = scope.get(_FIELDS_KEY, {})
+            fields = scope.get(LOG_FIELDS_KEY, {})
             path = scope["path"].removesuffix("/")
             failed = seen.status >= HTTPStatus.BAD_REQUEST
             if path == self._counted_path or (path == self._batch_path and failed):

@@ -1,4 +1,4 @@
-"""HTTP responses: the contract's bodies, the id of the request."""
+"""HTTP responses: the contract's bodies, the id of the request, what the log says of it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 REQUEST_ID_HEADER = "X-Request-ID"
 NDJSON = "application/x-ndjson"
 
+LOG_FIELDS_KEY = "tritonpose.log_fields"
 _REQUEST_ID_KEY = "tritonpose.request_id"
 _RETRY_AFTER_SECONDS = 1
 
@@ -37,6 +38,17 @@ def set_request_id(scope: Scope, log_id: str | None) -> None:
     """Set the id that the body of a request gives it; None for none."""
     if log_id is not None:
         scope[_REQUEST_ID_KEY] = log_id
+
+
+def add_log_fields(scope: Scope, **fields: int | str) -> None:
+    """Add fields to the request's line in the log; `reason` is for the metrics, too."""
+    scope.setdefault(LOG_FIELDS_KEY, {}).update(fields)
+
+
+def note_reason(scope: Scope, error: ServiceError) -> None:
+    """Note why a request gets no result, where its status doesn't tell."""
+    if error.reason is not None:
+        add_log_fields(scope, reason=error.reason)
 
 
 def json_response(
@@ -59,10 +71,19 @@ def notice_response(message: str, log_id: str, **fields: Any) -> Response:
     return json_response(notice_body(message, log_id, **fields), log_id)
 
 
+def refusal(
+    scope: Scope, error: ServiceError, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Make the response to a request that failed, and note why it did."""
+    note_reason(scope, error)
+    set_request_id(scope, error.log_id)
+    return error_response(error, request_id(scope), headers)
+
+
 def error_response(
     error: ServiceError, log_id: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Make the response to a request that failed."""
+    """Make the response to a request that failed, where nothing is known of it but its id."""
     extra = dict(headers or {})
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         extra["Retry-After"] = str(_RETRY_AFTER_SECONDS)

@@ -45,11 +45,11 @@ from tritonpose_server.service.rest.limits import (
     Slots,
     cancel_on_disconnect,
 )
-from tritonpose_server.service.rest.observation import add_log_fields
 from tritonpose_server.service.rest.readiness import Readiness
 from tritonpose_server.service.rest.responses import (
-    error_response,
+    add_log_fields,
     json_response,
+    refusal,
     request_id,
     set_request_id,
 )
@@ -148,14 +148,7 @@ class KeypointService:
                 with self._slots.take():
                     return await self._answer(request, asked)
         except ServiceError as error:
-            return self._refusal(request, error)
-
-    @staticmethod
-    def _refusal(request: Request, error: ServiceError) -> Response:
-        if isinstance(error, BusyError):
-            add_log_fields(request.scope, reason=error.reason)
-        set_request_id(request.scope, error.log_id)
-        return error_response(error, request_id(request.scope))
+            return refusal(request.scope, error)
 
     async def answer_batch(self, request: Request) -> Response:
         """Answer a batch with a line for each image, or an error for all of it.
@@ -169,7 +162,7 @@ class KeypointService:
                 with self.stage("read"):
                     batch = await self._read_batch(request, take_memory)
             except ServiceError as error:
-                return self._refusal(request, error)
+                return refusal(request.scope, error)
             set_request_id(request.scope, batch.log_id)
             log_id = request_id(request.scope)
             count = len(batch.items)
@@ -200,7 +193,7 @@ class KeypointService:
                 body, people = await self._estimate(asked, log_id, patient=True)
                 tally["persons"] += people
         except ServiceError as error:
-            status, reason = error.status, getattr(error, "reason", None)
+            status, reason = error.status, error.reason
             log_id = error.log_id or log_id
             body = error_body(error, log_id)
         except Exception:

@@ -21,8 +21,12 @@ from tritonpose_server.service.contract.failures import (
 from tritonpose_server.service.contract.stream import read_message
 from tritonpose_server.service.rest.api_keys import key_check, key_failure
 from tritonpose_server.service.rest.follower import Follower
-from tritonpose_server.service.rest.observation import add_log_fields
-from tritonpose_server.service.rest.responses import request_id, set_request_id
+from tritonpose_server.service.rest.responses import (
+    add_log_fields,
+    note_reason,
+    request_id,
+    set_request_id,
+)
 from tritonpose_server.service.rest.telemetry import DROPPED
 
 if TYPE_CHECKING:
@@ -82,8 +86,7 @@ class StreamSession:
                 await self._send(notice_body("Ready", request_id(self._socket.scope)))
                 await self._serve()
         except ServiceError as error:
-            if isinstance(error, BusyError):
-                add_log_fields(self._socket.scope, reason=error.reason)
+            note_reason(self._socket.scope, error)
             # It may have left, or read nothing for too long.
             with suppress(WebSocketDisconnect, RuntimeError):
                 await self._send(error_body(error, request_id(self._socket.scope)))

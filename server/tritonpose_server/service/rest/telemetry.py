@@ -23,7 +23,12 @@ from tritonpose_pipeline.telemetry.otel import (
     close_provider,
     make_provider,
 )
-from tritonpose_server.service.contract.failures import BUSY, TRITON_BUSY
+from tritonpose_server.service.contract.failures import (
+    BUSY,
+    PAGE,
+    TRITON_BUSY,
+    URL_HOST,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +55,7 @@ _REASONS = {
     422: "invalid",
     HUNG_UP: "hung_up",
     500: "internal",
-    502: "url_host",
+    502: URL_HOST,
     503: "triton_unavailable",
     504: "triton_timeout",
 }
@@ -94,7 +99,8 @@ class RestMetrics:
         )
         self._seconds = Histogram(
             "tritonpose_rest_request_seconds",
-            "From a request's first byte to its answer.",
+            "From the end of a request's headers to its answer; for an image of a batch, from "
+            "when it is begun.",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -116,7 +122,7 @@ class RestMetrics:
             self._requests.labels(str(status))
         for stage in _STAGES:
             self.stages.labels(stage)
-        for reason in (BUSY, TRITON_BUSY, *_REASONS.values()):
+        for reason in (BUSY, PAGE, TRITON_BUSY, *_REASONS.values()):
             self._rejections.labels(reason)
         self.people = Counter("tritonpose_rest_persons", "People found.", registry=registry)
         Gauge(

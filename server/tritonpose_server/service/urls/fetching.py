@@ -16,7 +16,7 @@ import httpcore
 import httptools
 
 from tritonpose.file_types import is_server_format
-from tritonpose_server.service.contract.failures import ServiceError, invalid_image
+from tritonpose_server.service.contract.failures import URL_HOST, ServiceError, invalid_image
 from tritonpose_server.service.urls.policy import RefusedError, Target, check_url, is_public
 from tritonpose_server.service.urls.settings import UrlSettings
 
@@ -94,6 +94,7 @@ class ImageFetcher:
                 HTTPStatus.GATEWAY_TIMEOUT,
                 f"the host of the URL did not send the image within {settings.timeout:g} s "
                 "(url_timeout)",
+                reason=URL_HOST,
             ) from None
         if not is_server_format(data):
             # Don't reveal content not meant for this client.

@@ -148,6 +148,20 @@ def test_forms_of_other_pages(headers: dict[str, str], status: int) -> None:
     assert answer.status_code == answer.json()["errorCode"] == status
 
 
+def test_pages_that_are_refused_are_counted() -> None:
+    app = create_app(RestSettings(NO_TRITON))
+
+    async def send() -> str:
+        door = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=door, base_url="http://localhost:8080") as client:
+            await client.post(PATH, headers=FORM | {"Origin": "https://evil.example"})
+            return (await client.get("/metrics")).text
+
+    lines = asyncio.run(send()).splitlines()
+    assert 'tritonpose_rest_rejections_total{reason="page"} 1.0' in lines
+    assert 'tritonpose_rest_rejections_total{reason="url"} 0.0' in lines
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
 def test_what_pages_may_send_unasked_is_no_request(kind: str | None) -> None:
     headers = {"Origin": "https://evil.example"} | ({"Content-Type": kind} if kind else {})

@@ -23,9 +23,9 @@ from tritonpose_server.service.rest.limits import (
     Slots,
     cancel_on_disconnect,
 )
-from tritonpose_server.service.rest.observation import ACCESS, Observation, add_log_fields
+from tritonpose_server.service.rest.observation import ACCESS, Observation
 from tritonpose_server.service.rest.readiness import Readiness
-from tritonpose_server.service.rest.responses import set_request_id
+from tritonpose_server.service.rest.responses import add_log_fields, set_request_id
 from tritonpose_server.service.rest.telemetry import HUNG_UP, RestMetrics, RestTracing
 
 SCOPE: Scope = {

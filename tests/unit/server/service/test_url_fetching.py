@@ -304,4 +304,4 @@ def test_name_servers_that_are_silent() -> None:
     fetcher = ImageFetcher(UrlSettings("https", timeout=0.1), resolve=resolve)
     with pytest.raises(ServiceError) as caught:
         asyncio.run(fetcher.fetch("https://public.example/"))
-    assert caught.value.status == HTTPStatus.GATEWAY_TIMEOUT
+    assert (caught.value.status, caught.value.reason) == (HTTPStatus.GATEWAY_TIMEOUT, "url_host")
