@@ -1,4 +1,4 @@
-"""Several images in one request: read one after the other, and answered as they are ready."""
+"""Several images in one request: each is read when its turn comes, answered when it is ready."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tritonpose_server.service.contract.requests import (
     read_image,
 )
 from tritonpose_server.service.contract.schema import usable_log_id
-from tritonpose_server.service.rest.bodies import BodyKind, split_form
+from tritonpose_server.service.rest.bodies import BodyKind, options_of, split_form
 from tritonpose_server.service.rest.limits import cancel_on_disconnect
 from tritonpose_server.service.rest.responses import NDJSON, REQUEST_ID_HEADER
 
@@ -82,7 +82,7 @@ def read_batch(
             "send a JSON array of requests with the header `Content-Type: application/json`, or a "
             "form with a file for each image with `multipart/form-data`",
         )
-    options, most = dict(query), settings.max_batch_images
+    options, most = options_of(query), settings.max_batch_images
     if kind is BodyKind.JSON:
         document = parse_json(body)
         if not isinstance(document, list):

@@ -157,14 +157,23 @@ def read_body(
 ) -> KeypointRequest:
     """Read a request from its body; ServiceError 422 if it is wrong.
 
-    The options are in the JSON, are fields of the form, or come from the ``query``.
+    The options are in the JSON, are fields of the form, or else come from the ``query``.
     """
+    options = options_of(query)
     if kind is BodyKind.JSON:
-        return check_request(parse_json(body), visualize=visualize)
+        document = parse_json(body)
+        if isinstance(document, dict):
+            document = {**options, **document}
+        return check_request(document, visualize=visualize)
     if kind is BodyKind.FILE:
-        return check_file(bytes(body), query, where="query", visualize=visualize)
+        return check_file(bytes(body), options, where="query", visualize=visualize)
     image, fields = _read_form(body, content_type)
-    return check_file(image, {**query, **fields}, where="body", visualize=visualize)
+    return check_file(image, {**options, **fields}, where="body", visualize=visualize)
+
+
+def options_of(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the options in a query, which hold where a body doesn't say them; empty ones don't."""
+    return {name: text for name, text in query.items() if text and name != "image"}
 
 
 async def _receive(request: Request, limit: SizeLimit, take_memory: TakeMemory) -> bytearray:
@@ -233,7 +242,7 @@ class FormPart:
 
 
 def split_form(body: bytes | bytearray, content_type: str, most: int) -> Iterator[FormPart]:
-    """Split a form at its boundary; ServiceError 422 where it can't be, or has too many parts."""
+    """Split a form at its boundary; ServiceError 422 where it can't be, 413 beyond `most` parts."""
     if len(content_type) > _MAX_FORM_HEAD:
         raise _malformed_form(f"its Content-Type has more than {_MAX_FORM_HEAD} characters")
     boundary = _headers(f"Content-Type: {content_type}".encode("latin-1")).get_boundary()
@@ -246,7 +255,10 @@ def split_form(body: bytes | bytearray, content_type: str, most: int) -> Iterato
     while body[start : start + 2] != b"--":
         count += 1
         if count > most:
-            raise _malformed_form(f"it has more than {most} parts")
+            raise ServiceError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the form has more than the {most} parts that are accepted",
+            )
         next_start = _after(body, b"\r\n" + delimiter, start)
         end = next_start - len(delimiter) - 2
         blank = body.find(b"\r\n\r\n", start, min(end, start + _MAX_FORM_HEAD))

@@ -92,8 +92,8 @@ class BodyMemory:
     def share(self) -> Iterator[TakeMemory]:
         """Count the body of one request, until the context ends.
 
-        The function yielded is called with the number of further bytes, before they are kept; it
-        raises BusyError if there is no room for them.
+        The function yielded is called with the number of further bytes, before they are kept, or
+        of freed ones, below zero; it raises BusyError if there is no room for them.
         """
         held = 0
 

@@ -189,7 +189,7 @@ def infer_extra() -> dict[str, Any]:
         "multipart/form-data": {"$ref": "#/components/schemas/InferForm"},
         **dict.fromkeys(_FILE_TYPES, _FILE),
     }
-    return _request(schemas, "Where the body is an image file.")
+    return _request(schemas, "Where the body doesn't say it.")
 
 
 def batch_extra() -> dict[str, Any]:

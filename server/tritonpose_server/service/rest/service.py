@@ -234,10 +234,13 @@ class KeypointService:
         timeout = settings.receive_timeout * max(limit.size / settings.max_body_bytes, 1)
         kind, body, content_type = await self._receive(request, limit, timeout, take_memory)
         if kind is BodyKind.JSON:
-            # The texts that it is parsed into stay, one by one, until their image's turn comes.
+            # The texts that it is parsed into, which stay.
             take_memory(len(body))
         read = partial(read_batch, kind, body, content_type, request.query_params, settings)
-        return read() if len(body) <= _INLINE_BYTES else await self.in_thread(read)
+        batch = read() if len(body) <= _INLINE_BYTES else await self.in_thread(read)
+        if kind is BodyKind.JSON:
+            take_memory(-len(body))
+        return batch
 
     async def _receive(
         self, request: Request, limit: SizeLimit, timeout: float, take_memory: TakeMemory

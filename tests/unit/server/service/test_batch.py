@@ -138,7 +138,9 @@ def test_an_array_of_requests() -> None:
 def test_options_of_the_query_hold_for_all_that_say_nothing_else() -> None:
     triton = Triton()
     batch = [{"image": image(0), "detThreshold": 0.75}, {"image": image(1)}]
-    lines = lines_of(post(batch, query="?detThreshold=0.25&logId=all", triton=triton))
+    query = f"?detThreshold=0.25&logId=all&roi=&image={image(9)}"
+    lines = lines_of(post([*batch, {}], query=query, triton=triton))
+    assert lines.pop()["errorCode"] == 422
     assert [line["logId"] for line in lines] == ["all.0", "all.1"]
     thresholds = {number_of(each): each.det_threshold for each in triton.requests}
     assert thresholds == {0: 0.75, 1: 0.25}
@@ -211,7 +213,7 @@ def test_errors_of_images_do_not_end_the_others() -> None:
             413,
             "the batch has 9 images; up to 8 (max_batch_images) are",
         ),
-        (form(*map(file, range(30))), FORM, 422, "more than 24 parts"),
+        (form(*map(file, range(30))), FORM, 413, "more than the 24 parts"),
         (b"[" + b" " * 3_000_000 + b"]", JSON, 413, "the 3 MB accepted (max_batch_bytes)"),
         # Each two or three bytes of which became some 70 of memory.
         (b"[" + b"{}," * 300_000 + b"1]", JSON, 422, "more than the 250000 values"),
@@ -246,6 +248,22 @@ def test_the_memory_of_all_bodies_bounds_batches_too() -> None:
     assert post(body, max_bodies_bytes=2 * len(body)).status_code == 200
     body = form(*map(file, range(10)))
     assert post(body, FORM, max_bodies_bytes=len(body)).status_code == 200
+
+
+def test_the_text_of_a_batch_counts_until_it_is_parsed() -> None:
+    triton, body = Triton(lambda _number: asyncio.sleep(30)), json.dumps(requests(2)).encode()
+
+    async def scenario() -> None:
+        app = app_of(triton, max_bodies_bytes=3 * len(body))
+        first = Client(app, body)
+        await until(lambda: triton.running == 2)
+        second = Client(app, body)
+        await until(lambda: triton.running == 4)
+        for client in (first, second):
+            client.left.set()
+            await client.request
+
+    asyncio.run(scenario())
 
 
 def test_as_many_at_once_as_allowed_and_first_done_first_out() -> None:

@@ -98,6 +98,13 @@ def test_the_charset_is_that_of_the_bytes(content_type: str) -> None:
     assert [request.image for request in sent] == [JPEG]
 
 
+def test_what_json_does_not_say_is_in_the_query() -> None:
+    query = "?detThreshold=0.25&roi=&logId=other&image=@"
+    response, sent = post(TEXT.encode(), {"Content-Type": "application/json"}, query)
+    assert response.json()["logId"] == "mine"
+    assert [(request.image, request.det_threshold) for request in sent] == [(JPEG, 0.25)]
+
+
 # --- compressed ---
 
 
