@@ -68,7 +68,6 @@ function updateRow(row, { label, cells, color, faint }, chosen, stop) {
   row.setAttribute("aria-selected", String(chosen));
   row.tabIndex = stop ? 0 : -1;
   row.classList.toggle("faint", Boolean(faint));
-  row.classList.toggle("swatched", Boolean(color));
   row.style.setProperty("--swatch", color ?? "transparent");
   cells.forEach((text, index) => {
     if (row.children[index].textContent !== text) row.children[index].textContent = text;

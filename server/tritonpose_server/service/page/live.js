@@ -11,11 +11,11 @@ const BUSY_SECONDS = 1;
 // Of the rate: answers counted.
 const COUNTED = 20;
 
-// Runs until `signal` is aborted; then resolves. Rejects with the first Problem but that the
-// service is busy, which is passed to `onBusy` and tried again. `onResult` is called with
-// (picture, persons, {rate, late, dropped}): pictures a second, the milliseconds that the last one
-// took, and how many were left out as others were on their way. `name` is that of a picture taken
-// at a time.
+// Runs until `signal` is aborted; then resolves. Rejects with the first Problem. Where the service
+// is only busy, calls `onBusy` with it, and goes on with the next picture after a pause. Calls
+// `onResult` with (picture, persons, {rate, late, dropped}): pictures a second, the milliseconds
+// that the last one took, and how many were left out as others were on their way. `name` is that
+// of a picture taken at a time.
 export async function runLive(video, { source, name, threshold, onResult, onBusy, signal }) {
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);

@@ -3,7 +3,7 @@
 import { copyText } from "./clipboard.js";
 import { saveJson, saveOriginal, savePng } from "./export.js";
 import { runLive } from "./live.js";
-import { forget, pictureFromAddress, pictureFromBlob, requestImage } from "./picture.js";
+import { forget, pictureFromAddress, pictureFromBlob, requestImage, stem } from "./picture.js";
 import { Problem } from "./problem.js";
 import { Results } from "./results.js";
 import { showPlayer } from "./player.js";
@@ -95,7 +95,6 @@ function startWebcam(deviceId) {
 }
 
 function openVideo(file) {
-  const stem = file.name.replace(/(?!^)\.[^.]*$/, "");
   const job = async (signal) => {
     results.remark("Opening the video …");
     const video = await Video.open(file);
@@ -105,11 +104,12 @@ function openVideo(file) {
       // It begins with the first frame, which is shown already.
       video.element.currentTime = 0;
       // A browser may want its user to begin.
-      video.element.play().catch(() => results.remark("Press Play to begin."));
-      await follow(video, "video", (time) => `${stem}_${time.toFixed(2)}s.jpg`, signal);
+      video.element.play().catch(() => signal.aborted || results.remark("Press Play to begin."));
+      await follow(video, "video", (time) => `${stem(file)}_${time.toFixed(2)}s.jpg`, signal);
     } finally {
       video.close();
-      $.player.hidden = true;
+      // Else it may be another video's by now.
+      if (!signal.aborted) $.player.hidden = true;
     }
   };
   return run(job, () => openVideo(file));

@@ -1,10 +1,10 @@
 // Pictures: where they come from, and what the page needs of them.
 //
 // A picture is {name, source, image, width, height, blob, address}: `source` says how it came
-// ("file", "pasted", "webcam", "video", "address", "service"), `image` is a decoded <img>, of a video
-// a <canvas>, `width` and `height` are its pixels with the EXIF orientation applied, as the service applies it. `address`
-// is that of a picture from the web. `blob` is the picture's file; where the service fetched the
-// picture ("service") it is only a copy to show.
+// ("file", "pasted", "webcam", "video", "address", "service"); `image` is a decoded <img>, of a
+// video a <canvas>; `width` and `height` are its pixels with the EXIF orientation applied, as the
+// service applies it; `address` is that of a picture from the web; `blob` is its file, where the
+// service fetched it ("service") only a copy to show.
 
 import { Problem } from "./problem.js";
 import { detect } from "./service.js";

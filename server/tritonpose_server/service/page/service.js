@@ -26,7 +26,12 @@ export async function detect(image, { threshold, visualize = false, signal }) {
     text = await response.text();
   } catch (error) {
     if (error.name === "AbortError" || error instanceof Problem) throw error;
-    throw await connectionProblem(body.length);
+    // A service that refuses a large body may close the connection while the browser is still
+    // sending: that looks as if there were no service.
+    throw await unreachable(
+      "The service closed the connection while the picture was being sent " +
+        `(${megabytes(body.length)} as base64): it is probably larger than the service accepts.`,
+    );
   }
   const answer = parsed(text);
   if (response.ok && Array.isArray(answer?.result?.persons)) {
@@ -37,42 +42,13 @@ export async function detect(image, { threshold, visualize = false, signal }) {
   throw failure(response.status, answer, seconds > 0 ? seconds : null);
 }
 
-// Why there is no connection.
-export async function unreachable() {
-  try {
-    if ((await fetch(HEALTH, { cache: "no-store" })).ok) {
-      return new Problem(
-        "The connection on which people are followed was cut, though the service runs: " +
-          "a proxy between it and this page may let no WebSockets through.",
-        { again: true },
-      );
-    }
-  } catch {
-    // Reported below.
-  }
-  return gone();
-}
-
-const gone = () =>
-  new Problem(`The service at ${location.host} cannot be reached. Is it still running?`, {
-    again: true,
-  });
-
-// Why a request got no answer. A service that refuses a large body may close the connection
-// while the browser is still sending: that looks as if there were no service.
-async function connectionProblem(sent) {
-  try {
-    if ((await fetch(HEALTH, { cache: "no-store" })).ok) {
-      return new Problem(
-        "The service closed the connection while the picture was being sent " +
-          `(${megabytes(sent)} as base64): it is probably larger than the service accepts.`,
-        { again: true },
-      );
-    }
-  } catch {
-    // Reported below.
-  }
-  return gone();
+// Why there is no connection: `reason` where the service runs.
+export async function unreachable(reason) {
+  const runs = await fetch(HEALTH, { cache: "no-store" }).then(({ ok }) => ok, () => false);
+  const words = runs
+    ? reason
+    : `The service at ${location.host} cannot be reached. Is it still running?`;
+  return new Problem(words, { again: true });
 }
 
 // The Problem of an answer without a result; `wait` as there.

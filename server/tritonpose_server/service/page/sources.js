@@ -1,4 +1,4 @@
-// The ways in which a visitor hands over a picture or video: picked, dropped, pasted, by its address.
+// The ways in which the user hands over a picture or video: picked, dropped, pasted, by its address.
 
 // Calls `onFile` with (file, source) or `onAddress` with a text.
 export function listenForPictures({ picker, form, onFile, onAddress }) {

@@ -61,7 +61,7 @@ export class Stage {
     this.#threshold = threshold;
     this.#focus = focus;
     if (!this.#picture) return;
-    // Of an <img> this is more than its `alt`, which a <canvas> has not.
+    // An `alt` would do for an <img>, but a <canvas> has none.
     this.#image.role = "img";
     this.#image.ariaLabel =
       `${this.#picture.name}, ${number(persons.length, "person", "people")} shown`;

@@ -67,7 +67,10 @@ export class Stream {
       };
       socket.onclose = async () => {
         // Only where no answer came: else nobody looks at this.
-        const problem = await unreachable();
+        const problem = await unreachable(
+          "The connection on which people are followed was cut, though the service runs: " +
+            "a proxy between it and this page may let no WebSockets through.",
+        );
         reject(problem);
         this.#fail(problem);
       };

@@ -83,18 +83,8 @@ export class Video {
 // Calls back with the time of the next frame shown, in seconds. Browsers show no frames of a page
 // that is out of sight: it then rests.
 function whenShown(element, callback, signal) {
-  if (element.requestVideoFrameCallback) {
-    const handle = element.requestVideoFrameCallback((_, { mediaTime }) => callback(mediaTime));
-    signal.addEventListener("abort", () => element.cancelVideoFrameCallback(handle));
-    return;
-  }
-  const shown = element.currentTime;
-  const look = () => {
-    if (signal.aborted) return;
-    if (element.currentTime !== shown) callback(element.currentTime);
-    else requestAnimationFrame(look);
-  };
-  requestAnimationFrame(look);
+  const handle = element.requestVideoFrameCallback((_, { mediaTime }) => callback(mediaTime));
+  signal.addEventListener("abort", () => element.cancelVideoFrameCallback(handle));
 }
 
 function happens(target, good, bad) {
