@@ -152,7 +152,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         # The old parser takes the body of the request for the other protocol's.
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._parse(memoryview(without_upgrade(*head)))
+        self._overhead = 0
+        plain = memoryview(without_upgrade(*head))
+        while plain and not self._deaf:
+            plain = self._parse(plain)
         return rest
 
     def on_message_begin(self) -> None:

@@ -62,6 +62,16 @@ def test_offers_of_other_protocols_are_ignored(
             assert b"not base64" in told
 
 
+def test_a_long_head_with_such_an_offer() -> None:
+    """Longer than what is parsed at once."""
+    headers = b"".join(b"X-%d: %b\r\n" % (number, b"y" * 50_000) for number in range(3))
+    head = POST + UPGRADES["Java"] + headers + b"Content-Length: %d\r\n\r\n" % len(ASKED)
+    limits = LIMITS | {"max_header_bytes": 200_000}
+    with rest_service(NO_TRITON, **limits) as running, connection(running) as opened:
+        opened.sendall(head + ASKED)
+        assert b"not base64" in answers(opened, 1)
+
+
 @pytest.mark.parametrize(
     ("version", "first"), [(b"1.1", b" 100 Continue"), (b"1.0", b" 422 Unprocessable")]
 )
