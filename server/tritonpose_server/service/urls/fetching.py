@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from http import HTTPStatus
@@ -126,7 +126,7 @@ class ImageFetcher:
         )
         head = b"GET %b HTTP/1.1\r\n%b\r\n\r\n" % (target.path, "\r\n".join(lines).encode("ascii"))
         try:
-            stream = await self._network.connect_tcp(target.host, target.port)
+            stream = await self._network.connect(target.host, target.port)
             try:
                 if target.scheme == "https":
                     stream = await stream.start_tls(self._tls, server_hostname=target.host)
@@ -219,7 +219,7 @@ class _Answer:
         self.complete = self.begun
 
 
-class PublicNetwork(httpcore.AsyncNetworkBackend):
+class PublicNetwork:
     """Resolves a name once and connects to its addresses, if all of them are public.
 
     The name is not looked up again between the check and the connection, so a name server that
@@ -231,14 +231,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         self._resolve = resolve
         self._network = network
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
+    async def connect(self, host: str, port: int) -> httpcore.AsyncNetworkStream:
         """Connect to the first address of a host that answers; httpcore.ConnectError if none does.
 
         Raises RefusedError if one of its addresses is not public.
@@ -253,9 +246,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         failure = httpcore.ConnectError("its name has no address")
         for address in addresses:
             try:
-                return await self._network.connect_tcp(
-                    address, port, timeout, local_address, socket_options
-                )
+                return await self._network.connect_tcp(address, port)
             except httpcore.ConnectError as error:  # noqa: PERF203 (few, and none is quick)
                 failure = error
         raise failure
