@@ -54,6 +54,12 @@ _LIMITS = {
 }
 _URL_PREFIX = "url_"
 
+# Without effect in front of another Triton.
+_OF_TRITON = (
+    *("device", "strict_models", "tuning", "triton_host", "metrics_host"),
+    *("grpc_port", "http_port", "metrics_port"),
+)
+
 _ALL_INTERFACES = {"0.0.0.0", "::"}  # noqa: S104 (compared with, not listened on)
 
 
@@ -75,7 +81,8 @@ def main(arguments: Sequence[str]) -> int:
         be_quiet()
     config = PipelineConfig.load(options.pipeline)
     warn_without_effect(options)
-    warn_of_server_options(options, options.url, "device", "strict_models", "tuning")
+    given = (name for name in _OF_TRITON if getattr(options, name) != parser.get_default(name))
+    warn_of_server_options(options, options.url, *given)
     if options.url is not None:
         from tritonpose_server.service.rest.run import run_rest
 

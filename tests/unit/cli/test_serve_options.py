@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tritonpose import ConfigError
 from tritonpose.cli.parsing import API_KEY_VARIABLE, Parser
 from tritonpose.config import PipelineConfig
-from tritonpose_server.cli.serve import add_rest_options, rest_settings
+from tritonpose_server.cli.serve import add_rest_options, main, rest_settings
 from tritonpose_server.service.rest.settings import RestSettings
 from tritonpose_server.service.urls.settings import UrlSettings
 
@@ -102,3 +103,20 @@ def test_every_limit_can_be_set() -> None:
 def test_what_is_wrong(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         settings_of(*words)
+
+
+def test_options_of_a_triton_that_is_not_started(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        *("--url", "grpc://triton:8001", "--api_key_file", "/nowhere/keys"),
+        *("--triton_host", "0.0.0.0", "--metrics_host", "::", "--grpc_port", "9001"),
+        *("--http_port", "9000", "--metrics_port", "9002", "--tuning", "tuning.yaml"),
+    ]
+    with pytest.raises(ConfigError, match="nowhere"):
+        main(words)
+    warned = re.findall(r"--(\w+) has no effect", capsys.readouterr().err)
+    assert warned == [
+        *("tuning", "triton_host", "metrics_host", "grpc_port", "http_port", "metrics_port")
+    ]
+    with pytest.raises(ConfigError, match="nowhere"):
+        main(words[:4])
+    assert "has no effect" not in capsys.readouterr().err
