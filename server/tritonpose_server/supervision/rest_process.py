@@ -85,8 +85,7 @@ class RestProcess:
         self._clear()
 
     def _start(self) -> None:
-        process = self._process if self._is_waiting else None
-        process = process or self._spawn()
+        process = self._process or self._spawn()
         self._is_waiting = False
         self._became_ready = None
         self._silent = 0
