@@ -120,15 +120,6 @@ def test_death_of_the_guardian_leaves_no_process(installed_open_models: list[Pat
         shutil.rmtree(directory)
 
 
-def test_death_of_a_server_that_is_not_to_be_restarted(embed: Embed) -> None:
-    with embed(restart=False) as server:
-        processes = descendants(server.pid or 0)
-        (target,) = (pid for pid in processes if runs(pid, "bin/tritonserver"))
-        os.kill(target, signal.SIGKILL)
-        assert server.wait() == 128 + signal.SIGKILL
-        assert wait_until(lambda: nothing_left(server.server_id, processes))
-
-
 def test_a_model_that_is_not_what_its_configuration_says(
     installed_open_models: list[Path], tmp_path: Path
 ) -> None:

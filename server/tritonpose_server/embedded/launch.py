@@ -90,10 +90,8 @@ def launch(
         # Python imports from the working directory, and the user's may hold anything.
         workplace = directory / "work"
         workplace.mkdir()
-        if options.restart:
-            address = f"{options.local_host}:{ports.http}"
-            watch = WatchSettings(address, options.hang_timeout)
-            environment[guardian.WATCH_VARIABLE] = json.dumps(asdict(watch))
+        watch = WatchSettings(f"{options.local_host}:{ports.http}", options.hang_timeout)
+        environment[guardian.WATCH_VARIABLE] = json.dumps(asdict(watch))
         process = subprocess.Popen(
             [
                 *(*isolated_python(), "-m", guardian.__name__),

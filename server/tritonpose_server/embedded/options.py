@@ -24,8 +24,6 @@ class ServerOptions:
         metrics_port: Port of ``/metrics``, None for a free one.
         start_timeout: Seconds until the server must be ready.
         stop_timeout: Seconds requests in flight get to finish when the server stops.
-        restart: Whether the server is restarted, at the same ports, when it dies, has lost one of
-            its processes, or hangs.
         hang_timeout: Seconds without a response after which it, or one of its models, hangs.
         control_key: The key that opens Triton's control endpoints (load and unload models, shared
             memory, traces, log settings); None: nothing opens them. Every user of the machine can
@@ -44,7 +42,6 @@ class ServerOptions:
     metrics_port: int | None = None
     start_timeout: float = 120.0
     stop_timeout: float = 10.0
-    restart: bool = True
     hang_timeout: float = 10.0
     control_key: str | None = field(default=None, repr=False)
     device: Device | None = None
@@ -66,6 +63,6 @@ class ServerOptions:
     @property
     def local_host(self) -> str:
         """Where this machine reaches the server."""
-        if self.address in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-            return "localhost"
-        return url_host(self.address)
+        # Not `localhost`, which may be ::1 first, where another server may listen.
+        loopback = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared, not bound
+        return loopback.get(self.address) or url_host(self.address)

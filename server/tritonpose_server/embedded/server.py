@@ -191,10 +191,6 @@ class EmbeddedServer:
         """Return the exit status of a server that has ended by itself, None while it runs."""
         return self._running().poll()
 
-    def wait(self) -> int:
-        """Wait until the server ends by itself; return its exit status."""
-        return self._running().wait()
-
     def _release_ports(self) -> None:
         for holder in self._held:
             holder.close()

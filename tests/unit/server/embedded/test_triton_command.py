@@ -20,6 +20,20 @@ def command(**options: object) -> list[str]:
     )
 
 
+@pytest.mark.parametrize(
+    ("address", "reached"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("::1", "[::1]"),
+        ("10.0.0.7", "10.0.0.7"),
+    ],
+)
+def test_where_this_machine_reaches_it(address: str, reached: str) -> None:
+    assert ServerOptions(address=address).local_host == reached
+
+
 def restrictions(arguments: list[str]) -> dict[str, tuple[str, str]]:
     """Header and value that open an API, by protocol and API."""
     found = {}
