@@ -89,7 +89,7 @@ class Follower:
         return result
 
     def fail(self) -> None:
-        """Note that nobody knows who is in it."""
+        """Note that the request failed: the detector looks in the next image."""
         self._plan = DetectionPlan(self._interval)
 
     async def _plan_next(self, image: bytes) -> Regions | None:
