@@ -79,8 +79,8 @@ class StreamSession:
 
     async def run(self) -> None:
         """Serve the client until it leaves, or until it has done something wrong."""
+        await self._socket.accept()
         try:
-            await self._socket.accept()
             await self._greet()
             with self._streams.take():
                 await self._send(notice_body("Ready", request_id(self._socket.scope)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,8 +20,10 @@ from connections import connection, send_until_cut
 from file_server import FileServer
 from leftovers import wait_until
 from pretended_triton import answer, pretended_triton
-from rest_service import rest_service
-from streams import IMAGE, closed, metric, problem, stream, told, upgrade
+from rest_service import NO_TRITON, rest_service
+from streams import IMAGE, PATH, closed, metric, problem, stream, told, upgrade
+from tritonpose_server.service.rest.app import create_app
+from tritonpose_server.service.rest.settings import RestSettings
 from tritonpose_server.service.rest.stream import StreamSession
 from tritonpose_server.service.rest.websocket import WebSocketConnection
 
@@ -120,15 +124,11 @@ def test_silent_clients_are_closed(
     assert struct.pack("!H", code) in rest
 
 
-@pytest.mark.parametrize("keep_alive_timeout", [75.0, 0.1])
-def test_a_client_that_reads_nothing_is_cut(
-    keep_alive_timeout: float, caplog: pytest.LogCaptureFixture
-) -> None:
-    limits = {"send_timeout": 0.3, "keep_alive_timeout": keep_alive_timeout}
+def test_a_client_that_reads_nothing_is_cut() -> None:
     # Answers of 100 kB.
     with (
         pretended_triton(answer(100)) as many,
-        rest_service(many.http.address, **limits) as running,
+        rest_service(many.http.address, send_timeout=0.3) as running,
         socket.socket() as opened,
     ):
         parts = urlsplit(running)
@@ -138,6 +138,32 @@ def test_a_client_that_reads_nothing_is_cut(
         opened.sendall(upgrade() + frame(1, b"{}"))
         send_until_cut(opened, frame(2, IMAGE), pause=0.002)
         assert wait_until(lambda: metric(running, "tritonpose_rest_streams ") == 0)
+
+
+def test_a_client_that_leaves_before_it_is_told_why_the_stream_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sent: list[str] = []
+    coming: list[dict[str, Any]] = [{"type": "websocket.connect"}]
+
+    async def receive() -> dict[str, Any]:
+        while not coming:
+            await asyncio.sleep(0.01)
+        return coming.pop()
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message["type"])
+        if len(sent) > 1:
+            raise ConnectionResetError
+
+    scope = {
+        "type": "websocket",
+        "path": f"/{PATH}",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 1),
+    }
+    asyncio.run(create_app(RestSettings(NO_TRITON, header_timeout=0.01))(scope, receive, send))
+    assert sent == ["websocket.accept", "websocket.send"]
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
