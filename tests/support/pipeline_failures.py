@@ -1,4 +1,4 @@
-"""What the pipeline answers where it fails, and what clients of the services are told of it."""
+"""What the pipeline answers where it fails, and what clients of the services learn of it."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def test_images_that_the_pipeline_refuses(code: str) -> None:
 
 @pytest.mark.parametrize("failure", PIPELINE_FAILURES)
 def test_failures_of_the_pipeline(failure: PipelineFailure) -> None:
-    """They are told as REST tells them, and the rest is for the log."""
+    """Clients learn what those of REST learn, and the rest is for the log."""
     model = Model(failing(failure.message))
     told = {"logId": "mine", "errorCode": failure.code, "errorMsg": failure.told}
     assert model.call(REQUEST) == told
