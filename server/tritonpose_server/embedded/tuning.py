@@ -21,7 +21,7 @@ AUTO = "auto"
 
 # Cores that a process of the pipeline keeps busy, with models or itself, before its Python code
 # is the limit.
-_CORES_PER_INSTANCE, _CORES_PER_INSTANCE_BESIDE_GPUS = 4, 2
+_CORES_PER_INSTANCE, _CORES_PER_INSTANCE_BESIDE_GPUS = 4, 1
 _MOST_INSTANCES = 16
 
 

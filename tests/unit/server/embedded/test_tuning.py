@@ -136,7 +136,7 @@ def test_rules_make_way_for_what_is_chosen(
 
 @pytest.mark.parametrize(
     ("cores", "instances", "beside_gpus"),
-    [(1, 1, 1), (2, 1, 1), (4, 1, 2), (8, 2, 4), (16, 4, 8), (64, 16, 16), (256, 16, 16)],
+    [(1, 1, 1), (2, 1, 2), (4, 1, 4), (8, 2, 8), (16, 4, 16), (64, 16, 16), (256, 16, 16)],
 )
 def test_instances_follow_the_cores(cores: int, instances: int, beside_gpus: int) -> None:
     assert complete_pipeline(PipelineTuning(), cores, on_gpus=False).instances == instances
