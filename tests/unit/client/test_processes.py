@@ -172,16 +172,18 @@ def test_another_event_loop_is_told(scheme: str, triton: PretendedTriton) -> Non
     async def count() -> int:
         return sum([len(found["boxes"]) async for found in pipeline.predict([IMAGE] * 2)])
 
-    with asyncio.Runner() as runner:
-        assert runner.run(count()) == 4
+    # Python 3.10 has no asyncio.Runner.
+    first = asyncio.new_event_loop()
+    try:
+        assert first.run_until_complete(count()) == 4
         for coroutine in (count(), pipeline.close()):
-            with (
-                asyncio.Runner() as second,
-                pytest.raises(TritonPoseError, match=r"each asyncio\.run\(\) makes one"),
-            ):
-                second.run(coroutine)
-        assert runner.run(count()) == 4
-        runner.run(pipeline.close())
+            with pytest.raises(TritonPoseError, match=r"each asyncio\.run\(\) makes one"):
+                asyncio.run(coroutine)
+        assert first.run_until_complete(count()) == 4
+        first.run_until_complete(pipeline.close())
+        first.run_until_complete(first.shutdown_default_executor())
+    finally:
+        first.close()
 
 
 def test_an_unused_copy_belongs_to_no_event_loop(triton: PretendedTriton) -> None:
