@@ -70,8 +70,8 @@ class Matching:
         self.doubles: set[int] = self._find_doubles(scores)
         self.track_of: dict[int, Track] = {}
         single = [row for row in range(len(boxes)) if row not in self.doubles]
-        confident = [row for row in single if scores[row] >= settings.det_threshold]
-        weak = [row for row in single if scores[row] < settings.det_threshold]
+        confident = [row for row in single if scores[row] > settings.det_threshold]
+        weak = [row for row in single if scores[row] <= settings.det_threshold]
         known = [track for track in tracks if track.id is not None]
         new = [track for track in tracks if track.id is None]
         self._match(confident, known, settings.min_similarity, strong=True)

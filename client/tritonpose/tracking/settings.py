@@ -15,7 +15,7 @@ class TrackingSettings:
     Speeds are in sizes of the person per second, where a size is the root of the area of the box.
 
     Attributes:
-        det_threshold: Lowest score of a detection that is shown although it continues no track.
+        det_threshold: Score that a detection must exceed to be shown if it continues no track.
         weak_threshold: Lowest score of a detection that may continue a track. The server is asked
             for all from here up, and estimates the keypoints of each.
         new_threshold: Lowest score of a detection that begins a track.

@@ -113,7 +113,7 @@ class Tracker:
             sizes = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
             colors = limb_colors(image, keypoints, sizes, limbs)
             cut = self._cuts.sees(image) if cut is None else cut
-        sure = scores >= self.settings.det_threshold
+        sure = scores > self.settings.det_threshold
         if is_new_scene(cut, self._tracks, keypoints[sure], colors[sure], sigmas, self._step):
             for track in self._tracks:
                 track.cut = track.lost = True
@@ -121,7 +121,7 @@ class Tracker:
         matching = Matching(self._tracks, boxes, keypoints, scores, sigmas, colors, self.settings)
         track_of = matching.track_of
         for row, track in track_of.items():
-            doubted = track in matching.crowded or scores[row] < self.settings.det_threshold
+            doubted = track in matching.crowded or scores[row] <= self.settings.det_threshold
             score = float(scores[row])
             track.see(boxes[row], keypoints[row], score, colors[row], time, doubted=doubted)
             if track.id is None:
@@ -130,7 +130,7 @@ class Tracker:
         shown = []
         for row, score in enumerate(scores.tolist()):
             if row not in track_of:
-                if score < self.settings.det_threshold or row in matching.doubles:
+                if score <= self.settings.det_threshold or row in matching.doubles:
                     continue
                 if score >= self.settings.new_threshold:
                     seen = boxes[row], keypoints[row], score, colors[row], time

@@ -55,6 +55,10 @@ def test_weak_detections_continue_tracks_and_begin_none() -> None:
     assert ids(Tracker(), *frames) == [(1, None), (1,)]
 
 
+def test_a_score_must_exceed_the_threshold() -> None:
+    assert ids(Tracker(), found((100, 0.9), (300, 0.5))) == [(1,)]
+
+
 @pytest.mark.parametrize(("unseen", "number"), [(8, 1), (12, 2)])
 def test_numbers_are_kept_for_a_second(unseen: int, number: int) -> None:
     frames = [found((100, 0.9))] * 3 + [found()] * unseen + [found((100, 0.9))] * 2
