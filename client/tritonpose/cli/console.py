@@ -26,6 +26,13 @@ LOGGER = logging.getLogger("tritonpose")
 
 
 _quiet = False
+_by_log = False
+
+
+def print_by_log(chosen: bool) -> None:
+    """Log from now on what is printed, where a program reads the log: ``--log_format json``."""
+    global _by_log
+    _by_log = chosen
 
 
 def be_quiet() -> None:
@@ -41,18 +48,26 @@ def is_quiet() -> bool:
 
 def print_status(line: str) -> None:
     """Print what is going on, unless the user doesn't want to know."""
-    if not _quiet:
+    if _by_log:
+        LOGGER.info(line)
+    elif not _quiet:
         print(f"[tritonpose] {line}", file=sys.stderr, flush=True)
 
 
 def print_warning(line: str) -> None:
     """Print what may be wrong."""
-    print(f"[tritonpose] warning: {line}", file=sys.stderr, flush=True)
+    if _by_log:
+        LOGGER.warning(line)
+    else:
+        print(f"[tritonpose] warning: {line}", file=sys.stderr, flush=True)
 
 
 def print_error(message: str) -> None:
     """Print an error."""
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    if _by_log:
+        LOGGER.error(message)
+    else:
+        print(f"error: {message}", file=sys.stderr, flush=True)
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
@@ -92,8 +107,8 @@ def exit_status(run: Callable[[], int], command: str | None = None) -> int:
     141 where the reader of standard output went away. Errors about a missing package name
     ``command``.
     """
-    global _quiet
-    _quiet = False
+    global _quiet, _by_log
+    _quiet = _by_log = False
     _open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file name that the terminal's encoding lacks is no reason to stop.

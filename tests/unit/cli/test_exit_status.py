@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tritonpose.cli.console import be_quiet, exit_status, print_error, print_status
+from tritonpose.cli.console import be_quiet, exit_status, print_by_log, print_error, print_status
 from tritonpose.errors import ConfigError, InputError, ServerUnavailableError
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.errors import ConversionError, FetchError
@@ -169,3 +169,19 @@ def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "[tritonpose] warning: look out\nerror: gone wrong\n"
     assert exit_status(lambda: print_status("going on") or 0) == 0
     assert capsys.readouterr().err == "[tritonpose] going on\n"
+
+
+def test_what_is_printed_is_logged_where_a_program_reads_the_log(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def command() -> int:
+        print_by_log(True)
+        warnings.warn("look out", stacklevel=2)
+        raise ConfigError("gone wrong")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert exit_status(command) == 2
+    logged = [(record.levelname, record.message) for record in caplog.records]
+    assert logged == [("WARNING", "look out"), ("ERROR", "gone wrong")]
+    assert capsys.readouterr().err == ""
