@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 from starlette.requests import ClientDisconnect
 
-from tritonpose_server.service.contract.failures import BusyError
+from tritonpose_server.service.contract.failures import BusyError, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -93,12 +94,19 @@ class BodyMemory:
         """Count the body of one request, until the context ends.
 
         The function yielded is called with the number of further bytes, before they are kept, or
-        of freed ones, below zero; it raises BusyError if there is no room for them.
+        of freed ones, below zero; it raises BusyError if there is no room for them now, and
+        ServiceError 413 if there never is.
         """
         held = 0
 
         def take(count: int) -> None:
             nonlocal held
+            if held + count > self._limit:
+                raise ServiceError(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                    f"the body takes more than the {self._limit / 1e6:g} MB set aside for all "
+                    "bodies (max_bodies_bytes): send less in a request",
+                )
             if self._held + count > self._limit:
                 raise BusyError(
                     "the bodies of other requests take all the memory set aside (max_bodies_bytes)"

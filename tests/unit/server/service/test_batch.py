@@ -244,7 +244,7 @@ def test_an_image_has_the_limit_of_an_image() -> None:
 
 def test_the_memory_of_all_bodies_bounds_batches_too() -> None:
     body = json.dumps(requests(10)).encode()
-    assert post(body, max_bodies_bytes=len(body)).status_code == 503
+    assert post(body, max_bodies_bytes=len(body)).status_code == 413
     assert post(body, max_bodies_bytes=2 * len(body)).status_code == 200
     body = form(*map(file, range(10)))
     assert post(body, FORM, max_bodies_bytes=len(body)).status_code == 200

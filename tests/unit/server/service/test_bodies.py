@@ -159,7 +159,8 @@ def test_bodies_that_grow(coding: str) -> None:
     assert len(decompress(body, coding, SizeLimit(2_000_001, ""))) == 2_000_001
     # All bodies together have a limit, too.
     response, _ = post(body, headers, max_bodies_bytes=1_000_000)
-    assert response.status_code == 503
+    assert response.status_code == 413
+    assert "(max_bodies_bytes)" in response.json()["errorMsg"]
 
 
 @pytest.mark.parametrize(

@@ -81,10 +81,11 @@ def test_a_file_in_chunks_and_without_a_length() -> None:
 def test_memory_is_asked_for_all_that_comes() -> None:
     memory = BodyMemory(100_000)
     with fetching(answering("200 OK", body=bytes(200_000))) as (fetcher, _), memory.share() as take:
-        with pytest.raises(BusyError, match="all the memory set aside"):
+        with pytest.raises(ServiceError, match="all bodies") as caught:
             asyncio.run(fetcher.fetch("http://public.example/a.png", take))
-        with pytest.raises(BusyError):
-            take(100_000)
+        assert caught.value.status == 413
+        with memory.share() as other, pytest.raises(BusyError):
+            other(100_000)
 
 
 def test_the_environment_names_no_proxy_or_password(
