@@ -156,13 +156,11 @@ def local_stand_ins(store: ModelStore) -> dict[str, str]:
 
     Those stand in here unless PaddleX's models can be fetched; nothing is asked of the network.
     """
-    installed = {
-        role: name for role, name in STAND_INS.items() if store.provenance(name) is not None
-    }
+    installed = set(store.names())
     return {
-        name: installed[model.role]
+        name: STAND_INS[model.role]
         for name, model in PADDLEX_MODELS.items()
-        if model.role in installed and store.provenance(name) is None
+        if STAND_INS[model.role] in installed and name not in installed
     }
 
 

@@ -24,7 +24,12 @@ from tritonpose_server.models.catalog import (
     KNOWN_MODELS,
     OPEN_MODELS,
 )
-from tritonpose_server.models.choice import Installers, ModelChoice, choose_models
+from tritonpose_server.models.choice import (
+    Installers,
+    ModelChoice,
+    choose_models,
+    local_stand_ins,
+)
 from tritonpose_server.models.errors import ConversionError, FetchError, HomeError
 from tritonpose_server.models.store import ModelFiles, ModelStore
 
@@ -211,6 +216,12 @@ def test_damaged_models_are_named(world: World, file: str) -> None:
     assert world.choose(config(YOLOE, "mine"))[0].models[1] == world.store.path("mine")
     with pytest.raises(HomeError, match=f"{damaged} is damaged .* install it again"):
         world.choose(config(YOLOE, TINYPOSE))
+
+
+def test_a_damaged_model_hides_no_stand_in(world: World) -> None:
+    world.put(DEFAULT_DETECTOR, "detector")
+    (world.put(TINYPOSE, "keypoint") / "provenance.json").write_text("{")
+    assert local_stand_ins(world.store)[YOLOE] == DEFAULT_DETECTOR
 
 
 @pytest.mark.parametrize(
