@@ -1,4 +1,4 @@
-"""Talk to the user on standard error, and end: standard output is for results."""
+"""Talk to the user on standard error, or in the log, and end: standard output is for results."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tritonpose.cli.logs import is_json_log
 from tritonpose.errors import ConfigError, TritonPoseError
 from tritonpose.extras import missing_extra
 
@@ -26,13 +27,6 @@ LOGGER = logging.getLogger("tritonpose")
 
 
 _quiet = False
-_by_log = False
-
-
-def print_by_log(chosen: bool) -> None:
-    """Log from now on what is printed, where a program reads the log: ``--log_format json``."""
-    global _by_log
-    _by_log = chosen
 
 
 def be_quiet() -> None:
@@ -48,7 +42,7 @@ def is_quiet() -> bool:
 
 def print_status(line: str) -> None:
     """Print what is going on, unless the user doesn't want to know."""
-    if _by_log:
+    if is_json_log():
         LOGGER.info(line)
     elif not _quiet:
         print(f"[tritonpose] {line}", file=sys.stderr, flush=True)
@@ -56,7 +50,7 @@ def print_status(line: str) -> None:
 
 def print_warning(line: str) -> None:
     """Print what may be wrong."""
-    if _by_log:
+    if is_json_log():
         LOGGER.warning(line)
     else:
         print(f"[tritonpose] warning: {line}", file=sys.stderr, flush=True)
@@ -64,7 +58,7 @@ def print_warning(line: str) -> None:
 
 def print_error(message: str) -> None:
     """Print an error."""
-    if _by_log:
+    if is_json_log():
         LOGGER.error(message)
     else:
         print(f"error: {message}", file=sys.stderr, flush=True)
@@ -107,8 +101,8 @@ def exit_status(run: Callable[[], int], command: str | None = None) -> int:
     141 where the reader of standard output went away. Errors about a missing package name
     ``command``.
     """
-    global _quiet, _by_log
-    _quiet = _by_log = False
+    global _quiet
+    _quiet = False
     _open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file name that the terminal's encoding lacks is no reason to stop.

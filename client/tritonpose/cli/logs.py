@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+# Name of the handler of a log that programs read.
+_JSON = "tritonpose.json"
+
 
 @dataclass(frozen=True)
 class LogOptions:
@@ -31,11 +34,18 @@ def log_service(options: LogOptions) -> None:
         if options.json
         else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     )
-    _show(formatter, logging.WARNING if options.quiet else logging.INFO, options.verbose)
+    level = logging.WARNING if options.quiet else logging.INFO
+    _show(formatter, level, options.verbose, _JSON if options.json else None)
 
 
-def _show(formatter: logging.Formatter, level: int, verbose: bool) -> None:
+def is_json_log() -> bool:
+    """Whether a program reads the log, so that all that is printed has to be of it."""
+    return any(handler.name == _JSON for handler in logging.getLogger().handlers)
+
+
+def _show(formatter: logging.Formatter, level: int, verbose: bool, name: str | None = None) -> None:
     handler = logging.StreamHandler()
+    handler.name = name
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level)
     if verbose:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from tritonpose.cli.console import be_quiet, print_by_log, print_status, print_warning
+from tritonpose.cli.console import be_quiet, print_status, print_warning
 from tritonpose.cli.logs import LogOptions, log_service
 from tritonpose.cli.parsing import (
     API_KEY_VARIABLE,
@@ -77,7 +77,6 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     log = LogOptions(options.verbose, options.log_format == "json", options.quiet)
     log_service(log)
-    print_by_log(log.json)
     if options.quiet:
         be_quiet()
     config = PipelineConfig.load(options.pipeline)

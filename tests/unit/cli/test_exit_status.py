@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import warnings
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tritonpose.cli.console import be_quiet, exit_status, print_by_log, print_error, print_status
+from tritonpose.cli.console import be_quiet, exit_status, print_error, print_status
 from tritonpose.errors import ConfigError, InputError, ServerUnavailableError
 from tritonpose_server.errors import EmbeddedServerError
 from tritonpose_server.models.errors import ConversionError, FetchError
@@ -171,17 +172,29 @@ def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "[tritonpose] going on\n"
 
 
-def test_what_is_printed_is_logged_where_a_program_reads_the_log(
-    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    def command() -> int:
-        print_by_log(True)
-        warnings.warn("look out", stacklevel=2)
-        raise ConfigError("gone wrong")
+def test_what_is_printed_is_json_where_the_log_is() -> None:
+    """In a process of its own: here the log is pytest's."""
+    program = """
+import warnings
+from tritonpose.cli.console import exit_status, print_status
+from tritonpose.cli.logs import LogOptions, log_service
+from tritonpose.errors import ConfigError
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        assert exit_status(command) == 2
-    logged = [(record.levelname, record.message) for record in caplog.records]
-    assert logged == [("WARNING", "look out"), ("ERROR", "gone wrong")]
-    assert capsys.readouterr().err == ""
+def command():
+    log_service(LogOptions(json=True))
+    print_status("going on")
+    warnings.warn("look out")
+    raise ConfigError("gone wrong")
+
+raise SystemExit(exit_status(command))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["level"], line["message"]) for line in lines] == [
+        ("INFO", "going on"),
+        ("WARNING", "look out"),
+        ("ERROR", "gone wrong"),
+    ]
